@@ -1,0 +1,77 @@
+# The verbs of this project. They need make and python3 (3.11 or 3.12); everything else goes
+# into .venv, in the exact versions of requirements.lock.
+
+PYTHON ?= python3
+UV     := uv==0.13.9
+PY     := .venv/bin/python
+
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
+PAGES     := $(patsubst notebooks/%.ipynb,build/%.html,$(sort $(wildcard notebooks/*.ipynb)))
+CUBE      := build/01_build_cube.html
+
+# Ids stay, so that a cell is recognised from version to version. The author's own Python does not.
+STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.version
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup cube notebooks test lint format lock clean FORCE
+
+help:  ## List the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when that is up to date
+
+cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
+
+notebooks: $(PAGES)  ## Run all notebooks; the results go to build/ as notebooks and as HTML
+
+# One file is tested by one process, so that what its tests share is made once.
+test: setup  ## Run the tests; a part of them: make test ARGS="tests/project -k lock"
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: setup  ## Check the code and the notebooks; changes nothing
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(if $(NOTEBOOKS),$(STRIP) --verify $(NOTEBOOKS))
+
+format: setup  ## Format the code and the notebooks, and strip the notebooks' output
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+	$(if $(NOTEBOOKS),$(STRIP) $(NOTEBOOKS))
+
+lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
+	$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+
+clean:  ## Remove build/ and caches; data/ and .venv stay
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	find . -path ./.venv -prune -o -path ./data -prune -o \
+	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+
+# uv installs in seconds. It does not read pip's settings, so where packages come from a mirror
+# that only pip knows, pip does the same more slowly.
+.venv/.locked: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo 's2kit needs Python 3.11 or 3.12; "$(PYTHON)" here is:' \
+	    "$$($(PYTHON) --version 2>/dev/null || echo 'not a Python that runs')." >&2; \
+	  echo 'Name another one: make setup PYTHON=/path/to/python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo '"$(PYTHON)" cannot make a virtual environment: venv or ensurepip is missing.' >&2; \
+	  echo 'On Debian and Ubuntu: sudo apt-get install python3-venv' >&2; exit 1; }
+	@$(PY) -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
+	@echo 'Installing the locked packages into .venv'
+	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@$(PY) -m uv pip install --quiet --python $(PY) --no-deps -r requirements.lock -e . || \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock -e .
+	@touch $@
+
+# A notebook always runs: its inputs are data too, and the cube's notebook is safe to repeat.
+# Options for papermill go in ARGS: make cube ARGS="-p start 2021-04-01 -p end 2021-09-30"
+build/%.html: notebooks/%.ipynb FORCE | setup
+	@mkdir -p $(@D) data
+	$(PY) -m papermill -k python3 --cwd notebooks $< build/$*.ipynb $(ARGS)
+	$(PY) -m nbconvert --log-level WARN --to html --embed-images build/$*.ipynb
+
+# All other notebooks read the cube.
+$(filter-out $(CUBE),$(PAGES)): | $(CUBE)

@@ -1,0 +1,382 @@
+"""Build a cube: scenes into a store, safe to repeat, safe to kill."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pystac
+import shapely
+from dask.system import CPU_COUNT
+from shapely.geometry import shape
+from tqdm.auto import tqdm
+
+from s2kit.cube import ingest
+from s2kit.cube.commit import (
+    Orbit,
+    State,
+    commit,
+    create,
+    read_state,
+    redo,
+    remove_retired,
+    timeline_of,
+)
+from s2kit.cube.ingest import Outcome, Slot, Task
+from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key
+from s2kit.cube.profile import new_profile, same_profile
+from s2kit.cube.report import BuildReport
+from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan
+from s2kit.cube.store import Store
+from s2kit.cube.vetting import Vetting
+from s2kit.errors import GridMismatchError, InvalidInputError, SceneWarning
+from s2kit.scenes.region import Aoi
+
+
+def build_cube(
+    items: pystac.ItemCollection | Iterable[pystac.Item],
+    store: str | os.PathLike,
+    aoi: Aoi | None = None,
+    crs: Any = None,
+    resolution: float | None = None,
+    *,
+    bands: Iterable[str] | None = None,
+    resampling: str | None = None,
+    chunks: tuple[int, int, int] | None = None,
+    client: Any = None,
+    progress: bool = True,
+) -> BuildReport:
+    """Make a cube from scenes, or add to it what it lacks.
+
+    Safe to repeat: the same scenes again change nothing. Safe to kill: readers see the cube as it
+    was, and the next build goes on. A scene that cannot be read is named and set aside; the next
+    build tries it again.
+
+    Parameters
+    ----------
+    items : pystac.ItemCollection
+        What `s2kit.find_scenes` found.
+    store : str or path
+        Where the cube is or will be: a path, or a URL that fsspec can write to (``s3://…``).
+    aoi : tuple, str, path, dict or shapely geometry, optional
+        Region, as in `s2kit.find_scenes`. Needed for a new store; an old one knows its grid.
+    crs : str or pyproj.CRS, optional
+        Coordinate system; for a new store EPSG:28992, the Dutch RD, if not given.
+    resolution : float, optional
+        Pixel size in units of ``crs``; for a new store 10 if not given.
+    bands : iterable of str, optional
+        Layers among `s2kit.LAYERS`; for a new store those that at least half of the scenes offer.
+    resampling : {"bilinear", "nearest"}, optional
+        For reflectance and water vapour; bilinear for a new store if not given. Classes and
+        probabilities always take the nearest neighbour.
+    chunks : tuple of int, optional
+        Chunk shape (time, y, x); (16, 256, 256) for a new store if not given.
+    client : dask.distributed.Client, optional
+        A cluster to compute on; by default the threads of this process.
+    progress : bool, default True
+        Whether to show progress bars.
+
+    Returns
+    -------
+    BuildReport
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument cannot be used, or no scene reaches the region.
+    GridMismatchError
+        If the store has another grid, coordinate system, layers, resampling or chunks.
+    CubeLockedError
+        If another build is at work on the store.
+    CubeError
+        If the store is something else, or cannot be written.
+    """
+    target = Store(store)
+    found = _read_items(items)
+    state = read_state(target)
+    asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
+             "resampling": resampling, "chunks": chunks}  # fmt: skip
+    if state is None:
+        scenes = [Scene.from_item(item) for item in found]
+        state = State(new_profile(scenes, **asked), _synthetic(scenes), {})
+    else:
+        same_profile(state.profile, **asked)
+    inside, outside = _split(found, state.profile)
+    _check_origin(state, inside)
+    build = _Build(target, state, group_scenes(inside), client, progress)
+    if not build.finished():
+        with target.lock():
+            redo(target)
+            build.state = _claim(target, state)
+            build.run()
+    return build.report(outside)
+
+
+def _claim(store: Store, state: State) -> State:
+    """Give what the store holds now that it is locked, or make it ours."""
+    held = read_state(store)
+    if held is None:
+        create(store, state)
+        return state
+    if held.profile != state.profile:
+        raise GridMismatchError(
+            f"another build has just made {store.url} with another grid or other layers; "
+            "choose another store, or leave those arguments out to extend this one"
+        )
+    return held
+
+
+def _read_items(items: Any) -> list[pystac.Item]:
+    try:
+        found = list(items)
+    except TypeError:
+        found = [items]
+    wrong = next((item for item in found if not isinstance(item, pystac.Item)), None)
+    if wrong is not None:
+        raise InvalidInputError(
+            f"items holds {wrong!r:.80} ({type(wrong).__name__}); "
+            "pass what s2kit.find_scenes returns"
+        )
+    if not found:
+        raise InvalidInputError(
+            "there are no scenes; widen the period or the region in s2kit.find_scenes"
+        )
+    return found
+
+
+def _split(items: list[pystac.Item], profile: Profile) -> tuple[list[Scene], tuple[str, ...]]:
+    """Part the scenes that reach the region from those that do not."""
+    grid = profile.grid
+    outline = grid.extent.to_crs("EPSG:4326", resolution=50 * abs(grid.affine.a)).geom
+    inside, outside = [], []
+    for item in items:
+        footprint = shapely.make_valid(shape(item.geometry)) if item.geometry else outline
+        (inside if footprint.intersects(outline) else outside).append(item)
+    if not inside:
+        raise InvalidInputError(
+            f"none of the {len(items)} scenes reaches the region "
+            f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
+        )
+    return [Scene.from_item(item) for item in inside], tuple(item.id for item in outside)
+
+
+def _synthetic(scenes: list[Scene]) -> bool:
+    return any(scene.synthetic for scene in scenes)
+
+
+def _check_origin(state: State, scenes: list[Scene]) -> None:
+    """Made-up practice scenes and observed ones never share a cube."""
+    odd = next((s for s in scenes if s.synthetic != state.synthetic), None)
+    if odd is not None:
+        kinds = ("observed", "made-up practice")
+        raise InvalidInputError(
+            f"{odd.id} is {kinds[odd.synthetic]} data, but the cube is of {kinds[state.synthetic]} "
+            "data; build them into two stores"
+        )
+
+
+class _Build:
+    """One run: the state of the store, what is asked of it, and what went wrong on the way."""
+
+    def __init__(
+        self,
+        store: Store,
+        state: State,
+        asked: dict[int, list[Step]],
+        client: Any,
+        progress: bool,
+    ):
+        self.store, self.state, self.asked = store, state, asked
+        self.client, self.progress = client, progress
+        self.vetting = Vetting(state.profile)
+        self.refused: dict[str, str] = {}
+        self.added: Counter[int] = Counter()
+
+    def finished(self) -> bool:
+        """Tell whether there is nothing to write; looks, but touches nothing."""
+        if self.store.disturbed():
+            return False
+        self._retry()
+        return not any(self._plan(orbit).changes for orbit in self.asked)
+
+    def run(self) -> None:
+        """Bring the store up to what is asked, one commit after another."""
+        self._retry()
+        with self._executor() as executor:
+            for orbit in self.asked:
+                self._sweep(orbit)
+                while (plan := self._plan(orbit)).changes:
+                    self._advance(plan, executor)
+
+    def report(self, outside: tuple[str, ...]) -> BuildReport:
+        """Say what was done."""
+        failed = self.vetting.failed | self.refused
+        if failed or self.vetting.corrected:
+            names = [*failed, *self.vetting.corrected]
+            warnings.warn(
+                f"{len(failed)} scenes set aside, {len(self.vetting.corrected)} offsets corrected "
+                f"({', '.join(names[:3])}{' …' if len(names) > 3 else ''}); see the report",
+                SceneWarning,
+                stacklevel=3,
+            )
+        steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
+        return BuildReport(
+            self.store.url, dict(self.added), steps, failed, self.vetting.corrected, outside
+        )
+
+    def _retry(self) -> None:
+        """Try the scenes again that failed before."""
+        missed = {
+            name
+            for orbit in self.state.orbits.values()
+            for names in orbit.timeline["failed"]
+            for name in names.split()
+        }
+        for steps in self.asked.values():
+            for scene in (s for step in steps for s in step.scenes if s.id in missed):
+                self.vetting.probe(scene)
+
+    def _plan(self, orbit: int) -> Plan:
+        known = self.state.orbits.get(orbit)
+        timeline = known.timeline if known else empty_timeline()
+        plan = make_plan(orbit, timeline, self.asked[orbit], self.vetting.failed)
+        self.refused |= plan.refused
+        return plan
+
+    def _sweep(self, orbit: int) -> None:
+        """Remove what an earlier commit retired, if this build is going to write."""
+        known = self.state.orbits.get(orbit)
+        if known and known.retired and self._plan(orbit).changes:
+            remove_retired(self.store, orbit, known.separator, self.state.profile.layers)
+
+    def _advance(self, plan: Plan, executor: Executor) -> None:
+        """Write the next time chunk, or all that moves; commit it if every scene could be read."""
+        depth = self.state.profile.chunks[0]
+        known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
+        first = plan.first // depth
+        last = -(-len(plan.entries) // depth) if plan.rewrites else first + 1
+        span = range(first * depth, min(last * depth, len(plan.entries)))
+        known_bad = len(self.vetting.failed)
+        self._vet([s for i in span if plan.entries[i].step for s in plan.entries[i].step.scenes])
+        if len(self.vetting.failed) > known_bad:
+            return
+        tasks = list(self._tasks(plan, known, range(first, last)))
+        outcomes = self._run(tasks, executor, plan)
+        if any(outcome.failed for outcome in outcomes):
+            for outcome in outcomes:
+                self.vetting.failed |= outcome.failed
+            return
+        self._commit(plan, known, span, outcomes)
+
+    def _vet(self, scenes: list[Scene]) -> None:
+        for scene in self._bar(scenes, "checking scenes"):
+            self.vetting.check(scene)
+
+    def _bar(self, things: Iterable, what: str, total: int | None = None) -> Iterable:
+        return tqdm(things, what, total=total, disable=not self.progress, leave=False)
+
+    def _separators(self, plan: Plan, known: Orbit) -> tuple[str, str]:
+        other = SEPARATORS[1 - SEPARATORS.index(known.separator)]
+        return known.separator, other if plan.rewrites else known.separator
+
+    def _tasks(self, plan: Plan, known: Orbit, chunks: range) -> Iterator[Task]:
+        profile = self.state.profile
+        depth = profile.chunks[0]
+        separators = self._separators(plan, known)
+        for chunk in chunks:
+            entries = plan.entries[chunk * depth : (chunk + 1) * depth]
+            slots = tuple(self._slot(entry) for entry in entries)
+            for layer in profile.layers:
+                for rows in ingest.strips(profile, layer):
+                    yield Task(self.store, profile, plan.orbit, layer, chunk, rows, slots,
+                               *separators)  # fmt: skip
+
+    def _slot(self, entry) -> Slot:
+        if entry.step is None:
+            return Slot(entry.kept)
+        readable = entry.step.without(self.vetting.failed)
+        return Slot(None, tuple(self.vetting.scene(s) for s in readable))
+
+    def _run(self, tasks: list[Task], executor: Executor, plan: Plan) -> list[Outcome]:
+        futures = [executor.submit(ingest.run, task) for task in tasks]
+        try:
+            done = self._bar(as_completed(futures), f"orbit {plan.orbit}", len(futures))
+            return [future.result() for future in done]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def _commit(self, plan: Plan, known: Orbit, span: range, outcomes: list[Outcome]) -> None:
+        separator = self._separators(plan, known)[1]
+        if plan.rewrites:
+            self._link_unchanged(plan, known, separator, span.start // self.state.profile.chunks[0])
+        counts = _Counts(outcomes, self.state.profile)
+        rows = []
+        for i, entry in enumerate(plan.entries[: span.stop]):
+            if entry.step is None:
+                rows.append({name: known.timeline[name][entry.kept] for name in TIMELINE})
+            else:
+                rows.append(self._row(entry.step, *counts.of(i)))
+        orbit = Orbit(timeline_of(rows), separator, plan.rewrites)
+        self.state = replace(self.state, orbits=self.state.orbits | {plan.orbit: orbit})
+        commit(self.store, self.state, plan.orbit, keep=plan.first)
+        self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
+
+    def _link_unchanged(self, plan: Plan, known: Orbit, separator: str, chunks: int) -> None:
+        """Give the chunks before the first change their other name too."""
+        high, wide = self.state.profile.chunks[1:]
+        height, width = self.state.profile.grid.shape
+        for layer in self.state.profile.layers:
+            for index in np.ndindex(chunks, -(-height // high), -(-width // wide)):
+                source = chunk_key(plan.orbit, layer, index, known.separator)
+                if self.store.fs.exists(self.store.path(source)):
+                    self.store.copy(source, chunk_key(plan.orbit, layer, index, separator))
+
+    def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
+        used = step.without(self.vetting.failed)
+        failed = [s.id for s in step.scenes if s.id in self.vetting.failed]
+        return {
+            "time": step.start,
+            "platform": step.scenes[0].platform,
+            "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
+            "products": " ".join(s.id for s in used),
+            "failed": " ".join(failed),
+            "corrected": " ".join(s.id for s in used if s.id in self.vetting.corrected),
+            "clear_fraction": clear,
+            "valid_fraction": valid,
+        }
+
+    @contextmanager
+    def _executor(self) -> Iterator[Executor]:
+        if self.client is not None:
+            yield self.client.get_executor()
+            return
+        with ThreadPoolExecutor(CPU_COUNT) as executor:
+            yield executor
+
+
+class _Counts:
+    """Shares of valid and clear pixels per step, gathered from the tasks."""
+
+    def __init__(self, outcomes: list[Outcome], profile: Profile):
+        self.pixels = profile.grid.shape[0] * profile.grid.shape[1]
+        self.valid: Counter[int] = Counter()
+        self.clear: Counter[int] = Counter()
+        self.classified = "SCL" in profile.layers
+        for outcome in outcomes:
+            start = outcome.task.chunk * profile.chunks[0]
+            for t in range(len(outcome.task.slots)):
+                if outcome.task.layer == profile.layers[0]:
+                    self.valid[start + t] += int(outcome.valid[t])
+                if outcome.task.layer == "SCL":
+                    self.clear[start + t] += int(outcome.clear[t])
+
+    def of(self, step: int) -> tuple[float, float]:
+        """Give the valid and the clear share of a step; NaN where there is no classification."""
+        clear = self.clear[step] / self.pixels if self.classified else np.nan
+        return self.valid[step] / self.pixels, clear

@@ -1,0 +1,262 @@
+"""What a store holds, and how it changes: chunks first, metadata last, in one atomic write.
+
+A commit puts new chunks where nobody looks yet: behind the last step, or, if steps that readers
+know must move or change, under the other set of chunk names (`layout.SEPARATORS`). Then a redo
+record is written, then the coordinates along time, then the metadata. Whoever dies after the redo
+record leaves it to the next build to finish. Before it, nothing has happened.
+
+Zarr 2 has no second name for a one-dimensional array. So while a rewriting commit replaces the
+coordinates (some milliseconds), readers see the old cube up to the first step that changes:
+shorter, never mixed.
+"""
+
+import base64
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import odc.geo
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from s2kit.cube import layout
+from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE, TIMELINE_CHUNK, Profile
+from s2kit.cube.steps import Timeline
+from s2kit.cube.store import WORKSHOP, Store
+from s2kit.errors import CubeError
+
+_REDO = f"{WORKSHOP}/redo"
+_FORMAT = 1
+_ROOT = ".zmetadata"
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """The steps of one relative orbit, and which set of chunk names holds them.
+
+    ``retired`` tells that the other set still lies there, for readers who opened the cube before.
+    """
+
+    timeline: Timeline
+    separator: str = SEPARATORS[0]
+    retired: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a store's metadata say."""
+
+    profile: Profile
+    synthetic: bool
+    orbits: dict[int, Orbit]
+
+
+def read_state(store: Store) -> State | None:
+    """Read what a store holds.
+
+    Returns
+    -------
+    State or None
+        None where there is nothing yet.
+
+    Raises
+    ------
+    CubeError
+        If something else lies there, or a cube of a later kit.
+    """
+    data = store.read(_ROOT)
+    if data is None:
+        if store.exists():
+            raise CubeError(
+                f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
+                "choose another place, or remove it first"
+            )
+        return None
+    try:
+        documents = json.loads(data)["metadata"]
+        kit = documents[".zattrs"]["s2kit"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CubeError(
+            f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
+        ) from error
+    if kit["format"] > _FORMAT:
+        raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
+    orbits = {orbit: _read_orbit(store, documents, orbit, kit) for orbit in kit["orbits"]}
+    return State(_read_profile(kit), kit["synthetic"], orbits)
+
+
+def _read_profile(kit: dict[str, Any]) -> Profile:
+    grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
+    return Profile(grid, tuple(kit["layers"]), kit["resampling"], tuple(kit["chunks"]))
+
+
+def _read_orbit(store: Store, documents: dict[str, Any], orbit: int, kit: dict) -> Orbit:
+    group = layout.group_of(orbit)
+    length = documents[f"{group}/time/.zarray"]["shape"][0]
+    count = -(-max(length, 1) // TIMELINE_CHUNK)
+    timeline = {}
+    for name, (dtype, _) in TIMELINE.items():
+        parts = [store.read(f"{group}/{name}/{i}") for i in range(count)]
+        timeline[name] = layout.decode_coordinate(parts, dtype, length)
+    separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
+    return Orbit(timeline, separator, orbit in kit["retired"])
+
+
+def create(store: Store, state: State) -> None:
+    """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
+    for key, data in _metadata(state).items():
+        store.write(key, data)
+
+
+def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
+    """Make a new state of one orbit visible; its chunks are all in place.
+
+    Parameters
+    ----------
+    store : Store
+    state : State
+        What the store is to say.
+    orbit : int
+        The orbit that changed.
+    keep : int
+        How many steps at its beginning are as before.
+    """
+    old = read_state(store)
+    objects = _objects(state, orbit)
+    bridge = {}
+    if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
+        bridge = _metadata(_cut(old, orbit, keep))
+    record = {name: _pack(part) for name, part in (("bridge", bridge), ("objects", objects))}
+    store.write(_REDO, json.dumps(record).encode())
+    _apply(store, record)
+
+
+def redo(store: Store) -> None:
+    """Finish the commit of a build that died in it."""
+    data = store.read(_REDO)
+    if data is not None:
+        _apply(store, json.loads(data))
+
+
+def _apply(store: Store, record: dict[str, dict[str, str]]) -> None:
+    for part in ("bridge", "objects"):
+        for key, text in record[part].items():
+            store.write(key, base64.b64decode(text))
+    store.delete(_REDO)
+
+
+def _pack(objects: dict[str, bytes]) -> dict[str, str]:
+    return {key: base64.b64encode(data).decode() for key, data in objects.items()}
+
+
+def _cut(state: State, orbit: int, keep: int) -> State:
+    whole = state.orbits[orbit]
+    cut = replace(whole, timeline={n: v[:keep] for n, v in whole.timeline.items()})
+    return replace(state, orbits=state.orbits | {orbit: cut})
+
+
+def _objects(state: State, orbit: int) -> dict[str, bytes]:
+    """Give all that a commit writes, in the order of writing: coordinates first, root last."""
+    group = layout.group_of(orbit)
+    static = layout.grid_objects(state.profile.grid)
+    moving = layout.timeline_objects(state.orbits[orbit].timeline)
+    chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
+    return {f"{group}/{key}": data for key, data in chunks.items()} | _metadata(state)
+
+
+def _is_document(key: str) -> bool:
+    return key.rsplit("/", 1)[-1].startswith(".z")
+
+
+def _metadata(state: State) -> dict[str, bytes]:
+    """Give every metadata document, the consolidated ones last and the root's at the very end."""
+    documents = {
+        ".zgroup": _GROUP,
+        ".zattrs": layout.dump(_root_attrs(state)),
+        "S2/.zgroup": _GROUP,
+    }
+    consolidated = {}
+    for orbit in sorted(state.orbits):
+        group = layout.group_of(orbit)
+        own = _orbit_documents(state, orbit)
+        documents |= {f"{group}/{key}": data for key, data in own.items()}
+        consolidated[f"{group}/{_ROOT}"] = _consolidate(own)
+    return documents | consolidated | {_ROOT: _consolidate(documents)}
+
+
+_GROUP = layout.dump({"zarr_format": 2})
+
+
+def _consolidate(documents: dict[str, bytes]) -> bytes:
+    parsed = {key: json.loads(data) for key, data in documents.items()}
+    return layout.dump({"metadata": parsed, "zarr_consolidated_format": 1})
+
+
+def _orbit_documents(state: State, number: int) -> dict[str, bytes]:
+    orbit = state.orbits[number]
+    steps = len(orbit.timeline["time"])
+    documents = {".zgroup": _GROUP, ".zattrs": layout.dump(_orbit_attrs(state, number))}
+    for name in state.profile.layers:
+        documents |= layout.layer_documents(LAYER[name], state.profile, steps, orbit.separator)
+    documents |= layout.timeline_documents(steps)
+    static = layout.grid_objects(state.profile.grid)
+    return documents | {key: data for key, data in static.items() if _is_document(key)}
+
+
+def _shared_attrs(state: State) -> dict[str, Any]:
+    made_up = "Synthetic practice data, made up by s2kit: not observed by any satellite. "
+    return {
+        "Conventions": "CF-1.10",
+        "source": (made_up if state.synthetic else "")
+        + "Sentinel-2 Level-2A surface reflectance, resampled once to this grid",
+        "synthetic": int(state.synthetic),
+        "license": "CC BY 4.0 (made by s2kit)"
+        if state.synthetic
+        else "Contains modified Copernicus Sentinel data; free, full and open access "
+        "(Commission Delegated Regulation (EU) No 1159/2013)",
+    }
+
+
+def _root_attrs(state: State) -> dict[str, Any]:
+    profile = state.profile
+    kit = {
+        "format": _FORMAT,
+        "synthetic": state.synthetic,
+        "crs": str(profile.grid.crs),
+        "shape": list(profile.grid.shape),
+        "transform": list(profile.grid.affine)[:6],
+        "layers": list(profile.layers),
+        "resampling": profile.resampling,
+        "chunks": list(profile.chunks),
+        "orbits": sorted(state.orbits),
+        "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
+    }
+    return {"title": "Sentinel-2 data cube", **_shared_attrs(state), "s2kit": kit}
+
+
+def _orbit_attrs(state: State, orbit: int) -> dict[str, Any]:
+    coordinates = ["spatial_ref", *(name for name in TIMELINE if name != "time")]
+    return {
+        "title": f"Sentinel-2 data cube, relative orbit {orbit}",
+        **_shared_attrs(state),
+        "relative_orbit": orbit,
+        "coordinates": " ".join(coordinates),
+    }
+
+
+def remove_retired(store: Store, orbit: int, separator: str, layers: tuple[str, ...]) -> None:
+    """Remove the chunks under the set of names that is not in use."""
+    depth = {".": 0, "/": 2}[SEPARATORS[1 - SEPARATORS.index(separator)]]
+    for layer in layers:
+        prefix = f"{layout.group_of(orbit)}/{layer}"
+        for key in store.keys(prefix):
+            tail = key.removeprefix(f"{prefix}/")
+            if not tail.startswith(".z") and tail.count("/") == depth:
+                store.delete(key)
+
+
+def timeline_of(rows: list[dict[str, Any]]) -> Timeline:
+    """Make a timeline from its steps."""
+    kinds = {n: "O" if d == "|O" or d[1] == "U" else d for n, (d, _) in TIMELINE.items()}
+    return {name: np.array([row[name] for row in rows], kinds[name]) for name in TIMELINE}

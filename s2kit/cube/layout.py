@@ -1,0 +1,333 @@
+"""How a cube lies in its store: layers, chunks, names of objects, metadata documents (Zarr 2).
+
+The metadata are written by hand rather than through a library because what readers see must
+change in one atomic write (`s2kit.cube.commit`), byte for byte the same for the same input.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numcodecs import Blosc, VLenUTF8, blosc
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+
+from s2kit.scenes.item import BANDS
+
+blosc.use_threads = False  # the build's own threads compress side by side
+
+DEFAULT_CHUNKS = (16, 256, 256)
+"""Chunk shape (time, y, x) of every layer; its choice is measured in tests/benchmarks/chunks.py."""
+
+TIMELINE_CHUNK = 4096
+"""Steps in one chunk of a coordinate along time."""
+
+SEPARATORS = (".", "/")
+"""Zarr 2 names a chunk ``0.1.2`` or ``0/1/2``, as its metadata say. So an array has two sets of
+names, and a rewritten version can lie complete beside the one that is being read."""
+
+CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE)
+
+_COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
+
+_SCL_MEANINGS = (
+    "no_data saturated_or_defective dark_area_pixels cloud_shadows vegetation bare_soils water "
+    "unclassified cloud_medium_probability cloud_high_probability thin_cirrus snow"
+)
+"""Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 L2A ATBD, S2-PDGS-MPC-ATBD-L2A)."""
+
+_WAVELENGTHS = {
+    "B02": (490, 10, "blue"),
+    "B03": (560, 10, "green"),
+    "B04": (665, 10, "red"),
+    "B05": (705, 20, "red edge 1"),
+    "B06": (740, 20, "red edge 2"),
+    "B07": (783, 20, "red edge 3"),
+    "B08": (842, 10, "near infrared"),
+    "B8A": (865, 20, "narrow near infrared"),
+    "B11": (1610, 20, "shortwave infrared 1"),
+    "B12": (2190, 20, "shortwave infrared 2"),
+}
+"""Nominal centre wavelength in nm, native resolution in m, name (ESA, Sentinel-2 User Handbook)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One variable of the cube.
+
+    Attributes
+    ----------
+    name : str
+        As in the cube: ``"B04"``, ``"SCL"``.
+    dtype : str
+        As stored, in Zarr's form: ``"<i2"``.
+    nodata : int
+        Stored value that means no data.
+    high : int
+        Largest value that is stored; larger ones saturate.
+    nearest : bool
+        Always resampled by nearest neighbour: classes and probabilities.
+    attrs : dict
+        CF attributes.
+    """
+
+    name: str
+    dtype: str
+    nodata: int
+    high: int
+    nearest: bool
+    attrs: dict[str, Any] = field(hash=False)
+
+    @property
+    def scale(self) -> float:
+        """Physical value of one stored count."""
+        return self.attrs.get("scale_factor", 1.0)
+
+
+def _reflectance(name: str) -> Layer:
+    wavelength, resolution, colour = _WAVELENGTHS[name]
+    attrs = {
+        "long_name": f"{colour} ({name}), surface reflectance",
+        "standard_name": "surface_bidirectional_reflectance",
+        "units": "1",
+        "scale_factor": 1e-4,
+        "wavelength_nm": wavelength,
+        "native_resolution_m": resolution,
+    }
+    return Layer(name, "<i2", -9999, 32767, False, attrs)
+
+
+LAYER = {name: _reflectance(name) for name in BANDS} | {
+    "SCL": Layer(
+        "SCL",
+        "|u1",
+        0,
+        255,
+        True,
+        {
+            "long_name": "scene classification (Sen2Cor)",
+            "flag_values": list(range(12)),
+            "flag_meanings": _SCL_MEANINGS,
+            "native_resolution_m": 20,
+        },
+    ),
+    "CLD": Layer(
+        "CLD",
+        "|u1",
+        255,
+        254,
+        True,
+        {"long_name": "cloud probability", "units": "percent", "native_resolution_m": 20},
+    ),
+    "SNW": Layer(
+        "SNW",
+        "|u1",
+        255,
+        254,
+        True,
+        {"long_name": "snow probability", "units": "percent", "native_resolution_m": 20},
+    ),
+    "WVP": Layer(
+        "WVP",
+        "<u2",
+        65535,
+        65534,
+        False,
+        {
+            "long_name": "water vapour column",
+            "units": "cm",
+            "scale_factor": 1e-3,
+            "native_resolution_m": 20,
+        },
+    ),
+}
+"""Every layer a cube can hold, in the order in which it is stored."""
+
+
+TIMELINE = {
+    "time": ("<i8", "start of the datatake, UTC"),
+    "platform": ("<U16", "satellite"),
+    "processing_baseline": ("<U32", "processing baselines of the products"),
+    "products": ("|O", "products that made the step, in the order in which they fill it"),
+    "failed": (
+        "|O",
+        "products that could not be read; where one is named, a hole is not 'no data'",
+    ),
+    "corrected": ("|O", "products whose stated radiometric offset the pixels contradicted"),
+    "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),
+    "valid_fraction": ("<f4", "share of the region with data in the first layer"),
+}
+"""Coordinates along time: dtype and meaning."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What makes two cubes the same kind: it is fixed when a store is made.
+
+    Attributes
+    ----------
+    grid : odc.geo.geobox.GeoBox
+    layers : tuple of str
+        In the order of `LAYER`.
+    resampling : str
+        ``"bilinear"`` or ``"nearest"``.
+    chunks : tuple of int
+        Chunk shape (time, y, x).
+    """
+
+    grid: GeoBox
+    layers: tuple[str, ...]
+    resampling: str
+    chunks: tuple[int, int, int]
+
+
+def group_of(orbit: int) -> str:
+    """Name the group of a relative orbit: ``S2/R051``."""
+    return f"S2/R{orbit:03d}"
+
+
+def chunk_key(orbit: int, layer: str, index: tuple[int, int, int], separator: str) -> str:
+    """Name the object that holds a chunk."""
+    return f"{group_of(orbit)}/{layer}/{separator.join(map(str, index))}"
+
+
+def encode(chunk: np.ndarray) -> bytes:
+    """Compress a whole chunk."""
+    return CODEC.encode(np.ascontiguousarray(chunk))
+
+
+def decode(data: bytes, layer: Layer, chunks: tuple[int, int, int]) -> np.ndarray:
+    """Restore a whole chunk."""
+    return np.frombuffer(CODEC.decode(data), layer.dtype).reshape(chunks)
+
+
+def dump(document: dict[str, Any]) -> bytes:
+    """Write a metadata document."""
+    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+def array_document(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    dtype: str,
+    fill: Any,
+    *,
+    codec: Any = _COORDINATE_CODEC,
+    separator: str = ".",
+) -> dict[str, Any]:
+    """Describe an array (``.zarray``)."""
+    return {
+        "chunks": list(chunks),
+        "compressor": codec.get_config(),
+        "dimension_separator": separator,
+        "dtype": dtype,
+        "fill_value": fill,
+        "filters": [VLenUTF8().get_config()] if dtype == "|O" else None,
+        "order": "C",
+        "shape": list(shape),
+        "zarr_format": 2,
+    }
+
+
+def decode_coordinate(parts: list[bytes], dtype: str, length: int) -> np.ndarray:
+    """Restore a coordinate from its objects."""
+    decoded = [_COORDINATE_CODEC.decode(part) for part in parts]
+    if dtype == "|O":
+        values = np.concatenate([VLenUTF8().decode(part) for part in decoded])
+    else:
+        values = np.concatenate([np.frombuffer(part, dtype) for part in decoded])
+    return values[:length].astype("O") if values.dtype.kind in "OU" else values[:length]
+
+
+def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]:
+    """Compress a coordinate, one object per ``chunk`` values, the last one padded."""
+    pad = "" if dtype == "|O" or dtype[1] == "U" else 0
+    padded = np.full(-(-max(len(values), 1) // chunk) * chunk, pad, object if pad == "" else dtype)
+    padded[: len(values)] = values
+    parts = padded.reshape(-1, chunk)
+    if dtype == "|O":
+        return [_COORDINATE_CODEC.encode(VLenUTF8().encode(part)) for part in parts]
+    return [_COORDINATE_CODEC.encode(part.astype(dtype)) for part in parts]
+
+
+def grid_objects(grid: GeoBox) -> dict[str, bytes]:
+    """Give the objects below a group that hold x, y and the coordinate system."""
+    x, y, affine = _centres(grid)
+    crs = CRS.from_wkt(grid.crs.to_wkt())
+    mapping = crs.to_cf() | {
+        "spatial_ref": crs.to_wkt(),
+        "GeoTransform": " ".join(
+            repr(float(v)) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
+        ),
+    }
+    axes = {axis["axis"].lower(): axis | {"_ARRAY_DIMENSIONS": [axis["axis"].lower()]}
+            for axis in crs.cs_to_cf()}  # fmt: skip
+    return {
+        "x/.zarray": dump(array_document(x.shape, x.shape, "<f8", None)),
+        "x/.zattrs": dump(axes["x"]),
+        "x/0": encode_coordinate(x, len(x), "<f8")[0],
+        "y/.zarray": dump(array_document(y.shape, y.shape, "<f8", None)),
+        "y/.zattrs": dump(axes["y"]),
+        "y/0": encode_coordinate(y, len(y), "<f8")[0],
+        "spatial_ref/.zarray": dump(array_document((), (), "<i8", None)),
+        "spatial_ref/.zattrs": dump(mapping | {"_ARRAY_DIMENSIONS": []}),
+        "spatial_ref/0": _COORDINATE_CODEC.encode(np.zeros(1, "<i8")),
+    }
+
+
+def _centres(grid: GeoBox) -> tuple[np.ndarray, np.ndarray, Any]:
+    affine = grid.affine
+    height, width = grid.shape
+    x = affine.c + affine.a * (np.arange(width) + 0.5)
+    y = affine.f + affine.e * (np.arange(height) + 0.5)
+    return x, y, affine
+
+
+def gdal_crs(grid: GeoBox) -> dict[str, str]:
+    """Describe the coordinate system as GDAL before 3.9 expects it, in ``_CRS`` of each array."""
+    if grid.crs.epsg is not None:
+        return {"url": f"http://www.opengis.net/def/crs/EPSG/0/{grid.crs.epsg}"}
+    return {"wkt": grid.crs.to_wkt()}
+
+
+def layer_documents(layer: Layer, profile: Profile, steps: int, separator: str) -> dict[str, bytes]:
+    """Give ``.zarray`` and ``.zattrs`` of a layer."""
+    shape = (steps, *profile.grid.shape)
+    described = array_document(
+        shape, profile.chunks, layer.dtype, layer.nodata, codec=CODEC, separator=separator
+    )
+    attrs = layer.attrs | {
+        "_ARRAY_DIMENSIONS": ["time", "y", "x"],
+        "grid_mapping": "spatial_ref",
+        "_CRS": gdal_crs(profile.grid),
+    }
+    return {f"{layer.name}/.zarray": dump(described), f"{layer.name}/.zattrs": dump(attrs)}
+
+
+def timeline_documents(steps: int) -> dict[str, bytes]:
+    """Give ``.zarray`` and ``.zattrs`` of the coordinates along time."""
+    documents = {}
+    for name, (dtype, meaning) in TIMELINE.items():
+        fill = "" if dtype == "|O" or dtype[1] == "U" else None
+        attrs: dict[str, Any] = {"_ARRAY_DIMENSIONS": ["time"], "long_name": meaning}
+        if name == "time":
+            attrs |= {
+                "standard_name": "time",
+                "axis": "T",
+                "units": "seconds since 1970-01-01",
+                "calendar": "proleptic_gregorian",
+            }
+        described = array_document((steps,), (TIMELINE_CHUNK,), dtype, fill)
+        documents[f"{name}/.zarray"] = dump(described)
+        documents[f"{name}/.zattrs"] = dump(attrs)
+    return documents
+
+
+def timeline_objects(timeline: dict[str, np.ndarray]) -> dict[str, bytes]:
+    """Give the chunks of the coordinates along time."""
+    objects = {}
+    for name, (dtype, _) in TIMELINE.items():
+        for i, data in enumerate(encode_coordinate(timeline[name], TIMELINE_CHUNK, dtype)):
+            objects[f"{name}/{i}"] = data
+    return objects

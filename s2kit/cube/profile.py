@@ -1,0 +1,151 @@
+"""What a new cube is to be like, and whether what is asked fits a cube that exists."""
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from s2kit.cube.layout import DEFAULT_CHUNKS, LAYER, Profile
+from s2kit.cube.steps import Scene
+from s2kit.errors import GridMismatchError, InvalidInputError
+from s2kit.grid import DEFAULT_CRS, DEFAULT_RESOLUTION, make_grid, read_crs, read_resolution
+from s2kit.scenes.region import Aoi
+
+RESAMPLING = ("bilinear", "nearest")
+
+
+def new_profile(
+    scenes: list[Scene],
+    *,
+    aoi: Aoi | None,
+    crs: Any,
+    resolution: float | None,
+    bands: Iterable[str] | None,
+    resampling: str | None,
+    chunks: tuple[int, int, int] | None,
+) -> Profile:
+    """Decide what a new cube is like.
+
+    Raises
+    ------
+    InvalidInputError
+        If something asked cannot be, or nothing says where the cube is to be.
+    """
+    if aoi is None:
+        raise InvalidInputError("the store is new, so say where: give aoi as in s2kit.find_scenes")
+    return Profile(
+        grid=make_grid(
+            aoi,
+            DEFAULT_CRS if crs is None else crs,
+            DEFAULT_RESOLUTION if resolution is None else resolution,
+        ),
+        layers=_offered(scenes) if bands is None else read_layers(bands),
+        resampling=read_resampling(RESAMPLING[0] if resampling is None else resampling),
+        chunks=DEFAULT_CHUNKS if chunks is None else read_chunks(chunks),
+    )
+
+
+def same_profile(
+    profile: Profile,
+    *,
+    aoi: Aoi | None,
+    crs: Any,
+    resolution: float | None,
+    bands: Iterable[str] | None,
+    resampling: str | None,
+    chunks: tuple[int, int, int] | None,
+) -> None:
+    """Check that what is asked is what the store has; None asks for nothing.
+
+    Raises
+    ------
+    GridMismatchError
+        If they differ.
+    """
+    _check_grid(profile.grid, aoi, crs, resolution)
+    if bands is not None:
+        _compare("layers", profile.layers, read_layers(bands))
+    if resampling is not None:
+        _compare("resampling", profile.resampling, read_resampling(resampling))
+    if chunks is not None:
+        _compare("chunks", profile.chunks, read_chunks(chunks))
+
+
+def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
+    own_crs, own_size = read_crs(grid.crs.to_wkt()), grid.affine.a
+    if crs is not None and read_crs(crs) != own_crs:
+        _compare("coordinate system", own_crs.name, read_crs(crs).name)
+    if resolution is not None:
+        _compare("resolution", own_size, read_resolution(resolution, own_crs))
+    if aoi is not None:
+        asked = make_grid(aoi, own_crs, own_size)
+        _compare("grid (bounds)", tuple(grid.boundingbox), tuple(asked.boundingbox))
+
+
+def _compare(what: str, has: Any, asked: Any) -> None:
+    if has != asked:
+        raise GridMismatchError(
+            f"the store has {what} {has}, but {asked} is asked; leave the argument out to extend "
+            "the store as it is, or build into another store"
+        )
+
+
+def _offered(scenes: list[Scene]) -> tuple[str, ...]:
+    """Give the layers that at least half of the scenes have."""
+    count = Counter(name for scene in scenes for name in scene.assets)
+    return tuple(name for name in LAYER if 2 * count[name] >= len(scenes))
+
+
+def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
+    """Read a list of layers.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is empty, or one is unknown.
+    """
+    asked = [bands] if isinstance(bands, str) else list(bands)
+    if not asked:
+        raise InvalidInputError(f"bands is empty; choose among {', '.join(LAYER)}")
+    for name in asked:
+        if name not in LAYER:
+            near = difflib.get_close_matches(str(name).upper(), LAYER, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise InvalidInputError(f"unknown band {name!r}; choose among {', '.join(LAYER)}{hint}")
+    return tuple(name for name in LAYER if name in asked)
+
+
+def read_resampling(resampling: Any) -> str:
+    """Read a resampling method.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not one of `RESAMPLING`.
+    """
+    if resampling not in RESAMPLING:
+        raise InvalidInputError(
+            f"resampling={resampling!r} is unknown; choose {' or '.join(map(repr, RESAMPLING))}"
+        )
+    return resampling
+
+
+def read_chunks(chunks: Any) -> tuple[int, int, int]:
+    """Read a chunk shape.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not three positive whole numbers.
+    """
+    try:
+        shape = tuple(chunks)
+    except TypeError:
+        shape = ()
+    if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+        raise InvalidInputError(
+            f"chunks={chunks!r} is not a chunk shape; give (time, y, x), such as {DEFAULT_CHUNKS}"
+        )
+    return shape

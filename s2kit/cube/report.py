@@ -1,0 +1,74 @@
+"""What a build did, in words and tables."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from s2kit.cube import layout
+from s2kit.cube.commit import read_state
+from s2kit.cube.store import Store
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    Attributes
+    ----------
+    store : str
+        Where the cube is.
+    added : dict of int to int
+        Steps that were written, by relative orbit; none if the cube had them all.
+    steps : dict of int to int
+        Steps in the cube now, by relative orbit.
+    failed : dict of str to str
+        Scenes that were set aside, with the reason. The next build tries them again.
+    corrected : dict of str to str
+        Scenes whose stated radiometric offset their pixels contradicted.
+    outside : tuple of str
+        Scenes that do not reach the region.
+    """
+
+    store: str
+    added: dict[int, int] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    corrected: dict[str, str] = field(default_factory=dict)
+    outside: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        orbits = ", ".join(f"R{orbit:03d}: {n}" for orbit, n in sorted(self.steps.items()))
+        lines = [
+            f"{self.store}: {sum(self.steps.values())} steps ({orbits}), "
+            f"{sum(self.added.values())} written by this build",
+            *(f"set aside: {scene}: {why}" for scene, why in self.failed.items()),
+            *(f"corrected: {scene}: {why}" for scene, why in self.corrected.items()),
+        ]
+        return "\n".join(lines)
+
+    def storage(self) -> pd.DataFrame:
+        """Measure what each layer takes in the store.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a layer: ``raw_mb`` (as numbers in memory), ``stored_mb``, ``ratio``, ``chunks``.
+        """
+        store = Store(self.store)
+        state = read_state(store)
+        pixels = state.profile.grid.shape[0] * state.profile.grid.shape[1]
+        steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
+        rows = []
+        for name in state.profile.layers:
+            sizes = [size for orbit in state.orbits for size in _sizes(store, orbit, name)]
+            raw = pixels * steps * int(layout.LAYER[name].dtype[-1])
+            stored = sum(sizes)
+            rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
+        columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]
+        return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+def _sizes(store: Store, orbit: int, layer: str) -> list[int]:
+    prefix = f"{layout.group_of(orbit)}/{layer}"
+    found = store.fs.find(store.path(prefix), detail=True)
+    return [f["size"] for name, f in found.items() if not name.rsplit("/", 1)[-1].startswith(".z")]

@@ -1,0 +1,216 @@
+"""Scenes become time steps: which scenes make a step, in which order, and what a store still lacks."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+import pystac
+
+from s2kit.cube.layout import TIMELINE
+from s2kit.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One band of a scene: where its pixels are, and what turns them into physical values."""
+
+    href: str
+    scale: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One product, as ingest needs it.
+
+    Attributes
+    ----------
+    id : str
+        Product name.
+    orbit : int
+        Relative orbit.
+    start : int
+        Start of the datatake, seconds since 1970-01-01 UTC.
+    platform, tile, baseline, generation : str
+        As in the product's metadata.
+    assets : dict of str to Asset
+        By layer name.
+    """
+
+    id: str
+    orbit: int
+    start: int
+    platform: str
+    tile: str
+    baseline: str
+    generation: str
+    synthetic: bool
+    assets: dict[str, Asset] = field(hash=False, compare=False)
+
+    @classmethod
+    def from_item(cls, item: pystac.Item) -> "Scene":
+        """Read a canonical item (`s2kit.scenes.item`)."""
+        properties = item.properties
+        try:
+            start = datetime.fromisoformat(properties["s2kit:datatake_start"])
+            assets = {
+                name: Asset(
+                    asset.href,
+                    float(asset.extra_fields.get("raster:scale", 1.0)),
+                    float(asset.extra_fields.get("raster:offset", 0.0)),
+                )
+                for name, asset in item.assets.items()
+            }
+            return cls(
+                id=item.id,
+                orbit=int(properties["sat:relative_orbit"]),
+                start=int(start.timestamp()),
+                platform=properties["platform"],
+                tile=properties["grid:code"].removeprefix("MGRS-"),
+                baseline=properties["s2:processing_baseline"],
+                generation=properties.get("s2:generation_time", ""),
+                synthetic=bool(properties.get("s2kit:synthetic", False)),
+                assets=assets,
+            )
+        except KeyError as error:
+            raise InvalidInputError(
+                f"item {item.id} lacks {error}; pass the items that s2kit.find_scenes returns"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Step:
+    """One overpass: all scenes of one datatake on one relative orbit, in the order of filling."""
+
+    orbit: int
+    start: int
+    scenes: tuple[Scene, ...]
+
+    def without(self, failed: Collection[str]) -> tuple[Scene, ...]:
+        """Give the scenes that can be read."""
+        return tuple(s for s in self.scenes if s.id not in failed)
+
+
+def group_scenes(scenes: Iterable[Scene]) -> dict[int, list[Step]]:
+    """Group scenes into steps.
+
+    Returns
+    -------
+    dict of int to list of Step
+        By relative orbit; the steps of each in order of time. In a step, tile after tile; within a
+        tile the newest baseline first, then the latest generation: older ones fill what it lacks.
+    """
+    overpasses: dict[tuple[int, int], dict[str, Scene]] = defaultdict(dict)
+    for scene in scenes:
+        overpasses[scene.orbit, scene.start].setdefault(scene.id, scene)
+    orbits: dict[int, list[Step]] = defaultdict(list)
+    for (orbit, start), members in sorted(overpasses.items()):
+        newest_first = sorted(
+            members.values(), key=lambda s: (s.baseline, s.generation, s.id), reverse=True
+        )
+        ordered = sorted(newest_first, key=lambda s: s.tile)
+        orbits[orbit].append(Step(orbit, start, tuple(ordered)))
+    return dict(orbits)
+
+
+Timeline = dict[str, np.ndarray]
+"""The coordinates along time of one orbit, by the names in `layout.TIMELINE`."""
+
+
+def empty_timeline() -> Timeline:
+    """Give the timeline of an orbit that is not in the store yet."""
+    return {name: np.array([], _in_memory(dtype)) for name, (dtype, _) in TIMELINE.items()}
+
+
+def _in_memory(dtype: str) -> str:
+    return "O" if dtype == "|O" or dtype[1] == "U" else dtype
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One step of the cube to be: an old one kept, or one to be made from scenes."""
+
+    start: int
+    kept: int | None
+    step: Step | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one orbit is to become.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        All steps, in order of time.
+    first : int
+        Index of the first step that is not as it was.
+    rewrites : bool
+        Whether a step that readers know moves or changes.
+    refused : dict of str to str
+        Scenes that cannot be added to a step, and why.
+    """
+
+    orbit: int
+    entries: tuple[Entry, ...]
+    first: int
+    rewrites: bool
+    refused: dict[str, str]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return self.first < len(self.entries)
+
+
+def make_plan(orbit: int, timeline: Timeline, steps: list[Step], failed: Collection[str]) -> Plan:
+    """Compare what is asked with what is there.
+
+    Parameters
+    ----------
+    orbit : int
+        Relative orbit.
+    timeline : Timeline
+        What the store holds.
+    steps : list of Step
+        What is asked.
+    failed : collection of str
+        Scenes known to be unreadable now.
+    """
+    index = {int(t): i for i, t in enumerate(timeline["time"])}
+    entries = {t: Entry(t, i, None) for t, i in index.items()}
+    refused: dict[str, str] = {}
+    for step in steps:
+        if step.start not in index:
+            entries[step.start] = Entry(step.start, None, step)
+            continue
+        at = index[step.start]
+        reasons, changed = _compare(step, timeline, at, failed)
+        refused |= reasons
+        if changed:
+            entries[step.start] = Entry(step.start, None, step)
+    ordered = tuple(entries[t] for t in sorted(entries))
+    first = next((i for i, e in enumerate(ordered) if e.kept != i), len(ordered))
+    return Plan(orbit, ordered, first, first < len(index), refused)
+
+
+def _compare(
+    step: Step, timeline: Timeline, at: int, failed: Collection[str]
+) -> tuple[dict[str, str], bool]:
+    used = set(timeline["products"][at].split())
+    missed = set(timeline["failed"][at].split())
+    given = {s.id for s in step.scenes}
+    fresh = given - used - missed
+    mended = (given & missed) - set(failed)
+    if not fresh and not mended:
+        return {}, False
+    if not used <= given:
+        absent = " ".join(sorted(used - given))
+        reason = (
+            f"belongs to a step that was made from other scenes too ({absent}); "
+            "give these as well, so that the step can be made anew"
+        )
+        return dict.fromkeys(sorted(fresh | mended), reason), False
+    return {}, True

@@ -1,0 +1,215 @@
+"""Resample a source raster onto the cube's grid: exact geometry, once per block, for every layer.
+
+GDAL's warper transforms coordinates anew for every band and approximates them by up to 1/8 pixel,
+differently for every block it is asked for. A cube asks for hundreds of bands on one grid, so here
+the coordinates are computed once per block (`SourceCoordinates`) and shared, and a pixel's value
+does not depend on how the work is cut. What GDAL does with a pixel is kept: the same neighbours,
+the same weights, the same treatment of nodata and edges.
+"""
+
+from functools import cached_property, lru_cache
+
+import numba
+import numpy as np
+from odc.geo.geobox import GeoBox
+from pyproj.aoi import AreaOfInterest
+from pyproj.transformer import Transformer, TransformerGroup
+from rasterio.crs import CRS
+from scipy.interpolate import RectBivariateSpline
+
+_LATTICE = 64
+"""Spacing in pixels of the exactly transformed points. Between them a cubic spline is off by
+h⁴/384 times the fourth derivative: below 1e-6 m for any national grid (checked in the tests)."""
+
+_NUDGE = 1e-10
+"""Added before rounding down, as GDAL does, so that a pixel edge belongs to the pixel after it."""
+
+
+class SourceCoordinates:
+    """Where each pixel centre of a grid lies in another coordinate system.
+
+    Parameters
+    ----------
+    grid : odc.geo.geobox.GeoBox
+        The target grid.
+    crs : rasterio.crs.CRS
+        The source's coordinate system.
+    """
+
+    def __init__(self, grid: GeoBox, crs: CRS):
+        self.grid = grid
+        target = CRS.from_wkt(grid.crs.to_wkt())
+        self._splines = None if target == crs else _fit_splines(grid, crs)
+
+    def at(self, row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Give x and y in the source's system for every row with every column.
+
+        Parameters
+        ----------
+        row, col : numpy.ndarray, 1-D, float64
+            Positions in the grid; 0.5 is the centre of the first pixel.
+
+        Returns
+        -------
+        tuple of numpy.ndarray
+            x and y, float64, shape (len(row), len(col)), in units of the source's system.
+        """
+        if self._splines is None:
+            affine = self.grid.affine
+            x, y = np.meshgrid(affine.c + affine.a * col, affine.f + affine.e * row)
+            return x, y
+        return self._splines[0](row, col), self._splines[1](row, col)
+
+    @lru_cache(maxsize=64)  # noqa: B019  the few instances live as long as the process
+    def bounds(
+        self, top: int, bottom: int, left: int, right: int
+    ) -> tuple[float, float, float, float]:
+        """Give (left, bottom, right, top) of a block's pixel centres in the source's system.
+
+        The block is followed at the lattice's spacing; what bulges between two points is far
+        less than a pixel.
+        """
+        x, y = self.at(_stops(top, bottom), _stops(left, right))
+        return x.min(), y.min(), x.max(), y.max()
+
+    @cached_property
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of the grid's middle pixel in the source's units."""
+        height, width = self.grid.shape
+        x, y = self.at(height / 2 + np.array([0.0, 1.0]), width / 2 + np.array([0.0, 1.0]))
+        along_x = np.hypot(x[0, 1] - x[0, 0], y[0, 1] - y[0, 0])
+        along_y = np.hypot(x[1, 0] - x[0, 0], y[1, 0] - y[0, 0])
+        return float(along_x), float(along_y)
+
+
+@lru_cache(maxsize=4)
+def source_coordinates(grid: GeoBox, crs: CRS) -> SourceCoordinates:
+    """Give the coordinates of a grid in another system, remembered for the last few pairs."""
+    return SourceCoordinates(grid, crs)
+
+
+@lru_cache(maxsize=2)
+def block_coordinates(
+    grid: GeoBox, crs: CRS, top: int, bottom: int, left: int, right: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give the source's x and y of a block's pixel centres; the layers of a block share them."""
+    coordinates = source_coordinates(grid, crs)
+    return coordinates.at(np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5)
+
+
+def _stops(first: int, end: int) -> np.ndarray:
+    return np.unique(np.append(np.arange(first, end, _LATTICE), end - 1)) + 0.5
+
+
+def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBivariateSpline]:
+    height, width = grid.shape
+    row = np.arange(-2.0 * _LATTICE, height + 3 * _LATTICE, _LATTICE)
+    col = np.arange(-2.0 * _LATTICE, width + 3 * _LATTICE, _LATTICE)
+    affine = grid.affine
+    x, y = np.meshgrid(affine.c + affine.a * col, affine.f + affine.e * row)
+    xs, ys = _operation(grid, source).transform(x, y)
+    return RectBivariateSpline(row, col, xs), RectBivariateSpline(row, col, ys)
+
+
+def _operation(grid: GeoBox, source: CRS) -> Transformer:
+    """Choose one operation for the whole region, as GDAL's warper does.
+
+    Point by point, PROJ leaves a datum shift out where a point lies outside the operation's
+    stated area: for the Austrian system a step of 70 m at 46.4° N.
+    """
+    west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox
+    area = AreaOfInterest(west, south, east, north)
+    target = grid.crs.to_wkt()
+    return TransformerGroup(target, source.to_wkt(), True, area_of_interest=area).transformers[0]
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_nearest(out, x, y, source, origin, pixel, corner, nodata_in, nodata_out, shift, high):
+    """Fill what is still nodata in ``out`` with the nearest source pixel.
+
+    Parameters
+    ----------
+    out : numpy.ndarray, shape (rows, cols)
+        The block of the cube; only pixels equal to ``nodata_out`` are written.
+    x, y : numpy.ndarray, shape (rows, cols), float64
+        Pixel centres in the source's coordinate system.
+    source : numpy.ndarray, shape (height, width)
+        A window of the source raster, DN.
+    origin : tuple of float
+        x and y of the upper left corner of the whole source raster.
+    pixel : tuple of float
+        Pixel width and (negative) height of the source.
+    corner : tuple of int
+        Row and column of the window's first pixel in the source raster.
+    nodata_in, nodata_out : int
+        What marks nodata in the source and in the cube.
+    shift : int
+        Added to each DN.
+    high : int
+        Largest value stored; what is above saturates.
+    """
+    height, width = source.shape
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            if out[i, j] != nodata_out:
+                continue
+            c = int(np.floor((x[i, j] - origin[0]) / pixel[0] + _NUDGE)) - corner[1]
+            r = int(np.floor((y[i, j] - origin[1]) / pixel[1] + _NUDGE)) - corner[0]
+            if r < 0 or c < 0 or r >= height or c >= width:
+                continue
+            value = np.int64(source[r, c])
+            if value != nodata_in:
+                out[i, j] = min(value + shift, high)
+
+
+@numba.njit(nogil=True, cache=True)
+def fill_bilinear(
+    out, x, y, source, origin, pixel, corner, nodata_in, nodata_out, shift, high, reach
+):
+    """Fill what is still nodata in ``out`` with the distance-weighted mean of its neighbours.
+
+    Parameters
+    ----------
+    out, x, y, source, origin, pixel, corner, nodata_in, nodata_out, shift, high
+        As in `fill_nearest`.
+    reach : tuple of float
+        Half width of the triangular kernel along y and x, in source pixels: 1 for bilinear
+        interpolation, more where the target's pixels are larger than the source's.
+
+    Notes
+    -----
+    Neighbours that are nodata, or outside, lose their weight to the others, so that nodata
+    never bleeds into a value. Where the centre lies in a nodata pixel, the result is nodata,
+    as in GDAL.
+    """
+    height, width = source.shape
+    ry, rx = reach
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            if out[i, j] != nodata_out:
+                continue
+            col = (x[i, j] - origin[0]) / pixel[0]
+            row = (y[i, j] - origin[1]) / pixel[1]
+            c = int(np.floor(col + _NUDGE)) - corner[1]
+            r = int(np.floor(row + _NUDGE)) - corner[0]
+            if r < 0 or c < 0 or r >= height or c >= width or source[r, c] == nodata_in:
+                continue
+            col -= 0.5 + corner[1]
+            row -= 0.5 + corner[0]
+            r0 = max(int(np.ceil(row - ry)), 0)
+            r1 = min(int(np.floor(row + ry)), height - 1)
+            c0 = max(int(np.ceil(col - rx)), 0)
+            c1 = min(int(np.floor(col + rx)), width - 1)
+            total = 0.0
+            weights = 0.0
+            for r in range(r0, r1 + 1):
+                wy = 1.0 - abs(r - row) / ry
+                for c in range(c0, c1 + 1):
+                    value = source[r, c]
+                    if value != nodata_in:
+                        w = wy * (1.0 - abs(c - col) / rx)
+                        total += w * value
+                        weights += w
+            if weights > 1e-5:
+                value = np.int64(np.floor(total / weights + 0.5))
+                out[i, j] = min(value + shift, high)

@@ -1,0 +1,256 @@
+"""Find scenes: one function for every source."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+import pystac
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.errors import InvalidInputError, SceneError, SceneWarning
+from s2kit.scenes.catalogue import APIS, read_catalogue, read_url
+from s2kit.scenes.period import Period, read_period
+from s2kit.scenes.product import ProductName
+from s2kit.scenes.region import Aoi, read_aoi
+from s2kit.scenes.safe import find_products
+
+REFUSED = "s2kit:refused"
+"""Extra field of the result: a list of ``{"scene": …, "reason": …}``."""
+
+_SOURCES = ("sample", *APIS)
+_SHOWN = 5
+
+
+class Scene(Protocol):
+    """What every source yields: known at a glance, read in full on demand."""
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+
+    @property
+    def product(self) -> ProductName | None:
+        """What its name says, where it has one."""
+
+    @property
+    def footprint(self) -> BaseGeometry | None:
+        """Outline of the valid pixels, degrees, where known."""
+
+    def item(self) -> pystac.Item:
+        """Make the canonical item; SceneError if it cannot be used."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is asked for.
+
+    Parameters
+    ----------
+    aoi : shapely geometry
+        In degrees.
+    period : Period
+        Of datatake starts.
+    orbits : frozenset of int or None
+        Relative orbits; None for all.
+    max_cloud : float or None
+        %.
+    """
+
+    aoi: BaseGeometry
+    period: Period
+    orbits: frozenset[int] | None
+    max_cloud: float | None
+
+    def admits(self, product: ProductName) -> bool:
+        """Whether period and orbit fit."""
+        fits = self.orbits is None or product.relative_orbit in self.orbits
+        return fits and self.period.holds(product.datatake_start)
+
+    def covers(self, footprint: BaseGeometry | None) -> bool:
+        """Whether a footprint shares area with the region; an unknown one may."""
+        return footprint is None or shapely.relate_pattern(self.aoi, footprint, "T********")
+
+    def clear_enough(self, item: pystac.Item) -> bool:
+        """Whether the cloud cover fits; an unknown one may."""
+        cloud = item.properties.get("eo:cloud_cover")
+        return self.max_cloud is None or cloud is None or cloud <= self.max_cloud
+
+
+def find_scenes(
+    source: str | PathLike[str],
+    aoi: Aoi,
+    start: str | date | datetime,
+    end: str | date | datetime,
+    *,
+    relative_orbit: int | Iterable[int] | None = None,
+    max_cloud: float | None = None,
+) -> pystac.ItemCollection:
+    """Find the Sentinel-2 L2A scenes of a region and period, in one form whatever the source.
+
+    Parameters
+    ----------
+    source : str or path
+        ``"sample"`` (practice scenes, made once in ``data/practice`` below the current folder, or
+        where the environment variable S2KIT_PRACTICE says), ``"earth-search"``,
+        ``"planetary-computer"``, ``"copernicus"``, the URL of a STAC API or catalogue, or a path:
+        STAC catalogue, collection, item collection or item (``.json``), a folder of ``.SAFE``
+        products or one such product.
+    aoi : tuple, str, path, dict or shapely geometry
+        ``(west, south, east, north)`` in degrees, GeoJSON, a polygon, ``"delft"`` or
+        ``"netherlands"``; see `s2kit.scenes.region.read_aoi`.
+    start, end : str, datetime.date or datetime.datetime
+        First and last datatake start, UTC; a day, month (``"2021-06"``) or year counts in full.
+    relative_orbit : int or iterable of int, optional
+        Only these orbits, 1 to 143.
+    max_cloud : float, optional
+        Only scenes with at most this cloud cover, %; those without a figure are kept.
+
+    Returns
+    -------
+    pystac.ItemCollection
+        Items as `s2kit.scenes.item` describes, each product once, ordered by datatake start,
+        relative orbit, tile and id. ``extra_fields["s2kit:refused"]`` lists the scenes that cannot
+        be used, each with the reason; a `s2kit.errors.SceneWarning` sums them up.
+
+    Raises
+    ------
+    InvalidInputError
+        If an argument is wrong; nothing is accessed before all are checked.
+    CatalogueError
+        If the source cannot be reached or read.
+
+    Notes
+    -----
+    Pixels of ``"copernicus"`` lie in its object store. Reading them (not finding them) needs the
+    environment variables AWS_S3_ENDPOINT=eodata.dataspace.copernicus.eu, AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY and AWS_VIRTUAL_HOSTING=FALSE. Cloud and snow probabilities of
+    Earth Search's ``sentinel-2-l2a`` lie where the requester pays, and are left out unless
+    AWS_REQUEST_PAYER=requester.
+    """
+    query = Query(
+        read_aoi(aoi),
+        read_period(start, end),
+        _read_orbits(relative_orbit),
+        _read_max_cloud(max_cloud),
+    )
+    items: dict[str, pystac.Item] = {}
+    refused: list[dict[str, str]] = []
+    for scene in _scenes(_read_source(source), query):
+        try:
+            if item := _wanted_item(scene, query):
+                items.setdefault(item.id, item)
+        except SceneError as error:
+            refused.append({"scene": error.scene, "reason": error.reason})
+    _warn(refused)
+    ordered = sorted(items.values(), key=_order)
+    return pystac.ItemCollection(ordered, extra_fields={REFUSED: refused}, clone_items=False)
+
+
+def _wanted_item(scene: Scene, query: Query) -> pystac.Item | None:
+    """Read a scene that fits; one that does not fit gives none, usable or not."""
+    if scene.product and not query.admits(scene.product):
+        return None
+    if not query.covers(scene.footprint):
+        return None
+    item = scene.item()
+    product = ProductName.find(item.id)
+    return item if product and query.admits(product) and query.clear_enough(item) else None
+
+
+def _order(item: pystac.Item) -> tuple[str, int, str, str]:
+    properties = item.properties
+    start, orbit = properties["s2kit:datatake_start"], properties["sat:relative_orbit"]
+    return start, orbit, properties["grid:code"], item.id
+
+
+def _warn(refused: list[dict[str, str]]) -> None:
+    if not refused:
+        return
+    shown = "\n".join(f"  {one['scene']}: {one['reason']}" for one in refused[:_SHOWN])
+    more = f"\n  … and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+    warnings.warn(
+        f'{len(refused)} scene(s) set aside (all in extra_fields["{REFUSED}"]):\n{shown}{more}',
+        SceneWarning,
+        stacklevel=3,
+    )
+
+
+def _read_source(source: str | PathLike[str]) -> str | Path:
+    """Tell a known name, a URL or an existing path."""
+    if not isinstance(source, str | PathLike):
+        raise InvalidInputError(f"source is a {type(source).__name__}. {_accepted_sources()}")
+    if isinstance(source, str) and (
+        source in _SOURCES or source.startswith(("http://", "https://"))
+    ):
+        return source
+    try:
+        path = Path(source).expanduser().absolute()
+        if source and path.exists():
+            return path
+    except (OSError, ValueError, RuntimeError) as error:
+        message = f"source={source!r} is no path ({error}). {_accepted_sources()}"
+        raise InvalidInputError(message) from error
+    near = difflib.get_close_matches(str(source).lower(), _SOURCES, n=1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    found = f"source={str(source)!r} is neither a known name, nor a URL, nor an existing path"
+    raise InvalidInputError(f"{found}. {hint}{_accepted_sources()}")
+
+
+def _accepted_sources() -> str:
+    names = ", ".join(f'"{name}"' for name in _SOURCES)
+    return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of .SAFE products."
+
+
+def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
+    if source == "sample":
+        return find_products(_practice_folder() / "scenes")
+    if isinstance(source, Path):
+        file = _stac_file(source)
+        return read_catalogue(str(file)) if file else find_products(source)
+    url, collections = APIS.get(source, (source, ()))
+    return read_url(url, collections, query.aoi, query.period)
+
+
+def _stac_file(path: Path) -> Path | None:
+    """Find the STAC file that a path is or, as a folder, holds."""
+    files = [path / "catalog.json", path / "collection.json"] if path.is_dir() else [path]
+    return next(filter(Path.is_file, files), None)
+
+
+def _practice_folder() -> Path:
+    """Make the practice scenes when they are first asked for."""
+    from s2kit.scenes.sample import write_practice_scenes  # heavy, and only needed here
+
+    folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
+    write_practice_scenes(folder)
+    return folder
+
+
+def _read_orbits(value: int | Iterable[int] | None) -> frozenset[int] | None:
+    if value is None:
+        return None
+    given = [value] if isinstance(value, Integral) or not isinstance(value, Iterable) else value
+    orbits = list(given)
+    valid = [o for o in orbits if isinstance(o, Integral) and not isinstance(o, bool)]
+    if not orbits or len(valid) < len(orbits) or not all(1 <= orbit <= 143 for orbit in valid):
+        message = f"relative_orbit={value!r} is not a whole number from 1 to 143, or a list of such"
+        raise InvalidInputError(f"{message}; 51 covers the west of the Netherlands.")
+    return frozenset(int(orbit) for orbit in valid)
+
+
+def _read_max_cloud(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 100:
+        raise InvalidInputError(f"max_cloud={value!r} is not a percentage from 0 to 100.")
+    return float(value)

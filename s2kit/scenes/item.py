@@ -1,0 +1,130 @@
+"""The one form of imagery in s2kit: a STAC item with the cube's layer names and what ingest needs.
+
+Every source ends in such items; nothing after `s2kit.scenes` asks where one came from. Such an
+item has the product name (without ``.SAFE``) as its id, the footprint in degrees as its geometry,
+and these properties:
+
+============================  =====================================================
+``platform``                  ``"sentinel-2a"`` …
+``sat:relative_orbit``        int, 1 to 143
+``s2kit:datatake_start``      start of the datatake, UTC, ``"2021-06-01T10:50:31Z"``
+``datetime``                  sensing time of the tile, UTC
+``grid:code``                 ``"MGRS-31UFT"``
+``s2:processing_baseline``    ``"05.09"``
+``s2:generation_time``        UTC, from the product's discriminator where nothing better is known
+``eo:cloud_cover``            %, where known
+``proj:code``                 ``"EPSG:32631"``
+``s2kit:source``              where it came from, for reports: ``"earth-search sentinel-2-l2a"``
+``s2kit:synthetic``           True for the practice scenes, else absent
+============================  =====================================================
+
+Its assets are named as the cube's layers (`LAYERS`), have an absolute href that GDAL opens
+(path, ``/vsi…`` or URL) and carry ``nodata``, ``raster:scale`` and ``raster:offset``, where the
+offset is the one *still to be applied*: physical value = DN * scale + offset. CLD and SNW have no
+``nodata`` field: their 0 is a value, 0 %; where they hold no data, SCL and the bands say so.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pystac
+from shapely.geometry import mapping
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.scenes.product import ProductName, format_utc
+
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
+
+LAYERS = (*BANDS, "SCL", "CLD", "SNW", "WVP")
+"""Everything a cube can hold, in the order in which it is stored."""
+
+EXTENSIONS = tuple(
+    f"https://stac-extensions.github.io/{name}/schema.json"
+    for name in ("eo/v1.1.0", "grid/v1.1.0", "projection/v2.0.0", "raster/v2.0.0", "sat/v1.0.0")
+)
+"""The STAC extensions whose fields such an item uses."""
+
+_SCALE = {"WVP": 1e-3, "SCL": 1.0, "CLD": 1.0, "SNW": 1.0}
+_REFLECTANCE_SCALE = 1e-4
+
+
+def make_asset(
+    layer: str,
+    href: str,
+    *,
+    scale: float | None = None,
+    offset: float = 0.0,
+    nodata: float = 0,
+) -> pystac.Asset:
+    """Make the asset of one layer.
+
+    Parameters
+    ----------
+    layer : str
+        One of `LAYERS`.
+    href : str
+        Path, ``/vsi…`` or URL that GDAL opens.
+    scale : float, optional
+        Physical value per DN; by default what ESA's products use.
+    offset : float
+        Still to be applied, in physical units (reflectance 0 to 1).
+    nodata : float
+        The DN of no data. Probabilities (CLD, SNW) have none: their 0 is a value.
+    """
+    fields = {"raster:scale": scale or _SCALE.get(layer, _REFLECTANCE_SCALE)}
+    fields["raster:offset"] = offset
+    if layer not in ("CLD", "SNW"):
+        fields["nodata"] = nodata
+    return pystac.Asset(href, roles=["data"], extra_fields=fields)
+
+
+def make_item(
+    product: ProductName,
+    footprint: BaseGeometry | None,
+    sensed: datetime,
+    assets: dict[str, pystac.Asset],
+    properties: dict[str, Any],
+) -> pystac.Item:
+    """Make the item of one product.
+
+    Parameters
+    ----------
+    product : ProductName
+        Gives the id and every property that the name of a product holds.
+    footprint : shapely geometry or None
+        Outline of the valid pixels, degrees.
+    sensed : datetime.datetime
+        Sensing time of the tile.
+    assets : dict of str to pystac.Asset
+        By layer.
+    properties : dict
+        What the name does not hold; values of None are left out. It takes precedence.
+    """
+    known = {key: value for key, value in properties.items() if value is not None}
+    item = pystac.Item(
+        str(product),
+        geometry=None if footprint is None else mapping(footprint),
+        bbox=None if footprint is None else list(footprint.bounds),
+        datetime=sensed,
+        properties=_named_properties(product) | known,
+        stac_extensions=list(EXTENSIONS),
+    )
+    for layer in (name for name in LAYERS if name in assets):
+        item.add_asset(layer, assets[layer])
+    return item
+
+
+def _named_properties(product: ProductName) -> dict[str, Any]:
+    return {
+        "platform": product.platform,
+        "constellation": "sentinel-2",
+        "sat:relative_orbit": product.relative_orbit,
+        "s2kit:datatake_start": format_utc(product.datatake_start),
+        "grid:code": f"MGRS-{product.tile}",
+        "s2:processing_baseline": product.baseline,
+        "s2:generation_time": format_utc(product.generated),
+        "proj:code": product.crs,
+    }

@@ -1,0 +1,104 @@
+"""The name of a Sentinel-2 product, which says when, where and how it was made."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+PATTERN = re.compile(
+    r"(?P<mission>S2[A-D])_MSI(?P<level>L1C|L2A)_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})"
+    r"_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])_(?P<made>\d{8}T\d{6})"
+)
+"""Compact naming convention of ESA's Sentinel-2 products, in force since December 2016."""
+
+_COMPACT = "%Y%m%dT%H%M%S"
+_LAST_ORBIT = 143
+
+
+@dataclass(frozen=True)
+class ProductName:
+    """What the name of a product says.
+
+    Parameters
+    ----------
+    mission : str
+        ``"S2A"`` to ``"S2D"``.
+    level : str
+        ``"L1C"`` or ``"L2A"``.
+    datatake_start : datetime.datetime
+        Start of the datatake, UTC, to the second.
+    baseline : str
+        Processing baseline, ``"05.09"``.
+    relative_orbit : int
+        1 to 143.
+    tile : str
+        MGRS tile, ``"31UFT"``.
+    generated : datetime.datetime
+        The discriminator: when the product was made, UTC, to the second.
+    """
+
+    mission: str
+    level: str
+    datatake_start: datetime
+    baseline: str
+    relative_orbit: int
+    tile: str
+    generated: datetime
+
+    @classmethod
+    def find(cls, text: str) -> ProductName | None:
+        """Read the first product name in a text, such as a folder's name; None if there is none."""
+        match = PATTERN.search(text)
+        return cls._from_match(match) if match else None
+
+    @classmethod
+    def _from_match(cls, match: re.Match[str]) -> ProductName | None:
+        orbit = int(match["orbit"])
+        try:
+            start, made = (_read_compact(match[key]) for key in ("start", "made"))
+        except ValueError:
+            return None
+        if not 1 <= orbit <= _LAST_ORBIT:
+            return None
+        digits = match["baseline"]
+        baseline = f"{digits[:2]}.{digits[2:]}"
+        return cls(match["mission"], match["level"], start, baseline, orbit, match["tile"], made)
+
+    def __str__(self) -> str:
+        start, made = (f"{time:{_COMPACT}}" for time in (self.datatake_start, self.generated))
+        return (
+            f"{self.mission}_MSI{self.level}_{start}_N{self.baseline.replace('.', '')}"
+            f"_R{self.relative_orbit:03d}_T{self.tile}_{made}"
+        )
+
+    @property
+    def platform(self) -> str:
+        """The satellite as STAC names it, ``"sentinel-2a"``."""
+        return f"sentinel-2{self.mission[-1].lower()}"
+
+    @property
+    def crs(self) -> str:
+        """The UTM zone of the tile's grid, ``"EPSG:32631"``; bands from N on lie in the north."""
+        zone, band = self.tile[:2], self.tile[2]
+        return f"EPSG:32{6 if band >= 'N' else 7}{zone}"
+
+    @property
+    def shifted(self) -> bool:
+        """Whether ESA's pixels carry BOA_ADD_OFFSET = -1000: since baseline 04.00."""
+        return self.baseline >= "04.00"
+
+
+def format_utc(time: datetime) -> str:
+    """Write a time as ``2021-06-01T10:50:31Z``, with a fraction only if there is one."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def read_utc(text: str) -> datetime:
+    """Read an ISO time; one without a zone is UTC."""
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _read_compact(text: str) -> datetime:
+    return datetime.strptime(text, _COMPACT).replace(tzinfo=UTC)

@@ -1,0 +1,165 @@
+"""Areas of interest: whatever a user gives becomes one geometry in degrees."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from numbers import Real
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.errors import InvalidInputError
+
+Bounds = tuple[float, float, float, float]
+Aoi = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
+
+PRESETS: dict[str, tuple[str, Bounds]] = {
+    "delft": ("EPSG:28992", (88_500.0, 445_500.0, 93_500.0, 450_500.0)),
+    "netherlands": ("EPSG:28992", (0.0, 300_000.0, 300_000.0, 643_750.0)),
+}
+"""Name to coordinate system and exact box (west, south, east, north), metres."""
+
+_ACCEPTED = (
+    "Accepted: (west, south, east, north) in degrees, a GeoJSON file or dict, a shapely polygon "
+    f"in degrees, or a preset ({', '.join(PRESETS)})."
+)
+_WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326", "EPSG/0/4326")
+_SPACING = 1000.0
+
+
+def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
+    """Read an area of interest.
+
+    Parameters
+    ----------
+    aoi : tuple, str, path, dict or shapely geometry
+        ``(west, south, east, north)`` in degrees; a path to a GeoJSON file; GeoJSON (Polygon,
+        MultiPolygon, Feature or FeatureCollection) as a dict; a shapely (multi)polygon in degrees;
+        or the name of a preset (`PRESETS`).
+
+    Returns
+    -------
+    shapely.Polygon or shapely.MultiPolygon
+        Longitude before latitude, degrees (EPSG:4326); valid and not empty.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none of these, has no area, or is not in degrees.
+    """
+    if isinstance(aoi, BaseGeometry):
+        return _checked(aoi)
+    if isinstance(aoi, dict):
+        return _from_geojson(aoi)
+    if isinstance(aoi, str) and aoi in PRESETS:
+        return _outline(*PRESETS[aoi])
+    if isinstance(aoi, str | PathLike):
+        return _from_geojson(_read_file(Path(aoi)))
+    if isinstance(aoi, Sequence | np.ndarray):
+        return _from_box(aoi)
+    raise InvalidInputError(f"aoi is a {type(aoi).__name__}. {_ACCEPTED}")
+
+
+def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
+    """Turn a box into degrees, with corners so dense that its sides stay where they are."""
+    project = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform
+    dense = shapely.segmentize(shapely.box(*bounds), _SPACING)
+    return shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
+
+
+def _from_box(box: Sequence[float] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
+    numbers = [value for value in box if isinstance(value, Real) and not isinstance(value, bool)]
+    if len(box) != 4 or len(numbers) != 4:
+        raise InvalidInputError(f"aoi={box!r} is not four numbers. {_ACCEPTED}")
+    west, south, east, north = map(float, numbers)
+    _check_degrees((west, south, east, north))
+    if south > north or west > east:
+        raise InvalidInputError(
+            f"aoi={box!r} has its west east of its east or its south north of its north. "
+            "The order is (west, south, east, north); split an area across the antimeridian."
+        )
+    return _checked(shapely.box(west, south, east, north))
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        if not path.exists():
+            message = f"aoi={str(path)!r} is neither a file nor a preset.{_nearest(path)}"
+            raise InvalidInputError(message)
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        message = f"aoi file {path} is not GeoJSON ({error}). {_ACCEPTED}"
+        raise InvalidInputError(message) from error
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
+    return content
+
+
+def _nearest(path: Path) -> str:
+    near = difflib.get_close_matches(str(path).lower(), PRESETS)
+    return f" Did you mean {near[0]!r}?" if near else f" {_ACCEPTED}"
+
+
+def _from_geojson(content: dict[str, Any]) -> shapely.Polygon | shapely.MultiPolygon:
+    _check_crs(content)
+    kind = content.get("type")
+    try:
+        if kind == "FeatureCollection":
+            parts = [shape(feature["geometry"]) for feature in content["features"]]
+            return _checked(shapely.union_all([_checked(part) for part in parts]))
+        return _checked(shape(content["geometry"] if kind == "Feature" else content))
+    except InvalidInputError:
+        raise
+    # shapely lets many kinds of error through where a member is missing or of another type
+    except Exception as error:
+        message = f"aoi is GeoJSON of type {kind!r} that cannot be read ({error!r}). {_ACCEPTED}"
+        raise InvalidInputError(message) from error
+
+
+def _check_crs(content: dict[str, Any]) -> None:
+    crs = content.get("crs")
+    if crs is None:
+        return
+    name = str(crs.get("properties", {}).get("name") if isinstance(crs, dict) else crs)
+    if not name.endswith(_WGS84):
+        raise InvalidInputError(
+            f"aoi is GeoJSON in {name}, but GeoJSON has to be in degrees (EPSG:4326). "
+            "Export it again in WGS 84, or use geopandas: .to_crs(4326)."
+        )
+
+
+def _checked(geometry: BaseGeometry) -> shapely.Polygon | shapely.MultiPolygon:
+    """Make sure of a valid polygon with an area, in degrees."""
+    if geometry.is_empty:
+        raise InvalidInputError(f"aoi is empty. {_ACCEPTED}")
+    if not np.isfinite(shapely.get_coordinates(geometry)).all():
+        raise InvalidInputError(f"aoi has coordinates that are no numbers. {_ACCEPTED}")
+    _check_degrees(geometry.bounds)
+    flat = shapely.make_valid(shapely.force_2d(geometry))
+    polygons = [part for part in shapely.get_parts(flat) if part.area > 0]
+    if not polygons:
+        kind = geometry.geom_type
+        raise InvalidInputError(f"aoi is a {kind} without area; give a polygon or buffer it.")
+    return shapely.union_all(polygons)
+
+
+def _check_degrees(bounds: Sequence[float]) -> None:
+    """Longitudes within ±180 and latitudes within ±90, else say what they look like."""
+    if not np.isfinite(bounds).all():
+        raise InvalidInputError(f"aoi has coordinates that are no numbers: {bounds}. {_ACCEPTED}")
+    x, y = max(map(abs, bounds[::2])), max(map(abs, bounds[1::2]))
+    if x <= 180 and y <= 90:
+        return
+    if y <= 180 and x <= 90:
+        advice = "Latitude and longitude are swapped: the order is (west, south, east, north)."
+    else:
+        advice = "It looks like metres: give degrees (EPSG:4326), such as (4.2, 51.9, 4.5, 52.1)."
+    raise InvalidInputError(f"aoi={tuple(bounds)} is not in degrees. {advice}")

@@ -1,0 +1,112 @@
+"""Read the XML of a `.SAFE` product: safely, and with a reason where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element, ParseError
+
+import shapely
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import parse
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.errors import SceneError
+from s2kit.scenes.product import read_utc
+
+Value = TypeVar("Value")
+
+
+def read_xml(file: Path, label: str) -> Element:
+    """Read a file without document types, so that no entity is ever expanded.
+
+    Parameters
+    ----------
+    file : pathlib.Path
+        An XML file.
+    label : str
+        The scene, for the error.
+
+    Raises
+    ------
+    SceneError
+        If it is missing, broken, or declares a document type.
+    """
+    try:
+        return parse(file, forbid_dtd=True).getroot()
+    except DefusedXmlException as error:
+        reason = f"{file.name} declares a document type or entities, which is refused ({error})"
+    except FileNotFoundError:
+        reason = f"{file.name} is missing; download the product again"
+    except (ParseError, OSError, ValueError, LookupError) as error:
+        reason = f"{file.name} cannot be read ({error}); download the product again"
+    raise SceneError(label, reason)
+
+
+def find_all(root: Element, tag: str) -> list[Element]:
+    """Find all elements of a name, in whatever namespace."""
+    return root.findall(f".//{{*}}{tag}")
+
+
+def find_text(root: Element, tag: str, label: str) -> str:
+    """Find the text of the first element of a name; SceneError if there is none."""
+    text = root.findtext(f".//{{*}}{tag}")
+    if not text or not text.strip():
+        raise SceneError(label, f"its metadata have no {tag}")
+    return text.strip()
+
+
+def find_time(root: Element, tag: str, label: str) -> datetime:
+    """Find a time, UTC."""
+    return read_value(read_utc, find_text(root, tag, label), tag, label)
+
+
+def find_number(root: Element, tag: str, label: str) -> float:
+    """Find a number above 0, such as a quantification value."""
+    number = read_value(float, find_text(root, tag, label), tag, label)
+    if not number > 0:
+        raise SceneError(label, f"{tag} is {number}, which must be above 0")
+    return number
+
+
+def read_value(reader: Callable[[Any], Value], text: str | None, tag: str, label: str) -> Value:
+    """Read what an element or attribute says; SceneError if it says something else."""
+    try:
+        return reader(text)
+    except (ValueError, TypeError) as error:
+        raise SceneError(label, f"{tag} is {text!r} in its metadata ({error})") from error
+
+
+def find_footprint(root: Element, label: str) -> BaseGeometry:
+    """Find the outline of the valid pixels, degrees, in two parts if it crosses the antimeridian.
+
+    EXT_POS_LIST gives latitude before longitude.
+    """
+    rings = [element.text or "" for element in find_all(root, "EXT_POS_LIST")]
+    polygons = [read_value(_polygon, ring, "EXT_POS_LIST", label) for ring in rings]
+    if not polygons:
+        raise SceneError(label, "its metadata have no EXT_POS_LIST (footprint)")
+    return shapely.union_all([_valid(_cut(polygon)) for polygon in polygons])
+
+
+def _polygon(text: str) -> shapely.Polygon:
+    numbers = [float(number) for number in text.split()]
+    if len(numbers) < 6:
+        raise ValueError("fewer than three corners")
+    return shapely.Polygon(zip(numbers[1::2], numbers[::2], strict=True))
+
+
+def _valid(polygon: BaseGeometry) -> BaseGeometry:
+    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+
+
+def _cut(polygon: shapely.Polygon) -> BaseGeometry:
+    west, south, east, north = polygon.bounds
+    if east - west <= 180:
+        return polygon
+    whole = shapely.transform(polygon, lambda xy: xy + [360, 0] * (xy[:, :1] < 0))
+    western = shapely.intersection(whole, shapely.box(0, south, 180, north))
+    eastern = shapely.intersection(whole, shapely.box(180, south, 360, north))
+    return shapely.union(western, shapely.transform(eastern, lambda xy: xy - [360, 0]))

@@ -1,0 +1,303 @@
+"""The made-up polder: parcels as polygons in RD, and the same painted on a 5 m grid.
+
+Everything is drawn in kilometres from the region's south-west corner. The layout is invented;
+strips of grass on peat, larger arable parcels on clay, a river with a lake, a wood, a town and
+greenhouses are what the country between Delft and Bleiswijk is made of. The dunes are licence.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from rasterio.features import rasterize
+from scipy.ndimage import gaussian_filter
+from shapely import affinity, unary_union
+from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+
+from .geometry import CANVAS, RD, REGION_RD, UTM
+
+FINE = 5
+"""Metres: the grid on which the land is painted before it is averaged to 10 and 20 m."""
+
+CROPS = ("grassland", "winter wheat", "potato", "sugar beet", "maize", "onion")
+_WEIGHTS = {"peat": (0.95, 0, 0, 0, 0.05, 0), "clay": (0.22, 0.22, 0.19, 0.14, 0.12, 0.11)}
+_AREA = box(-0.5, -0.5, 5.5, 5.5)
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """The land without weather.
+
+    Parameters
+    ----------
+    parcels : geopandas.GeoDataFrame
+        Every polygon, EPSG:28992; row n is drawn as n in ``ids``.
+    ids : numpy.ndarray = (n_y, n_x), uint16
+        Row number of the parcel at each place of the 5 m grid of `CANVAS`.
+    texture : numpy.ndarray = (n_y, n_x), float32
+        Deviation from the parcel's mean, mean 0 and spread 1.
+    """
+
+    parcels: gpd.GeoDataFrame
+    ids: np.ndarray
+    texture: np.ndarray
+
+
+@cache
+def landscape() -> Landscape:
+    """Build the landscape; always the same."""
+    rng = np.random.default_rng(20210401)
+    parcels = _parcels(rng)
+    return Landscape(parcels, _paint(parcels), _texture(rng, CANVAS.shape(FINE)))
+
+
+def fields(parcels: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Select the farmed parcels, with crop and area."""
+    farmed = parcels[parcels["surface"].isin(CROPS) & (parcels["landcover"] != "town")]
+    farmed = farmed.rename(columns={"surface": "crop"})[["crop", "geometry"]]
+    farmed = farmed.clip(REGION_RD).sort_index()
+    farmed.insert(0, "field_id", np.arange(1, len(farmed) + 1))
+    farmed.insert(2, "area_ha", (farmed.area / 1e4).round(2))
+    return farmed.reset_index(drop=True)
+
+
+def _parcels(rng: np.random.Generator) -> gpd.GeoDataFrame:
+    """All polygons in drawing order, later ones over earlier ones."""
+    rows = [("verge", "grassland", _AREA)]
+    rows += _farmland(rng)
+    rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng) + _roads() + _waters()
+    table = gpd.GeoDataFrame(
+        [row[:2] for row in rows],
+        columns=["surface", "landcover"],
+        geometry=[_to_rd(row[2]) for row in rows],
+        crs=RD,
+    )
+    return table.join(_character(rng, table))
+
+
+def _character(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
+    """Draw what makes parcels of one kind differ: timing, vigour, soil, mowing."""
+    grass = (table["surface"] == "grassland").to_numpy()
+    count = len(table)
+    return pd.DataFrame(
+        {
+            "shift": np.round(
+                np.where(grass, rng.uniform(-14, 30, count), rng.normal(0, 5, count))
+            ),
+            "vigour": np.clip(rng.normal(1, 0.045, count), 0.82, 1.05).round(3),
+            "brightness": np.clip(rng.normal(1, 0.12, count), 0.7, 1.35).round(3),
+            "mown": np.where(grass & (rng.random(count) < 0.75), rng.integers(34, 56, count), 0),
+        }
+    )
+
+
+def _to_rd(shape):
+    moved = affinity.scale(shape, 1000, 1000, origin=(0, 0))
+    return affinity.translate(moved, REGION_RD[0], REGION_RD[1])
+
+
+def _blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: float) -> Polygon:
+    """Draw a smooth closed shape around a point."""
+    angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    reach = np.full_like(angle, radius)
+    for wave in (2, 3, 4, 5, 7):
+        reach += radius * wobble / wave * rng.normal() * np.cos(wave * angle + rng.uniform(0, 6))
+    return Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
+
+
+def _curve(*points: tuple[float, float]) -> LineString:
+    """Draw a smooth line near points, by cutting corners (Chaikin)."""
+    line = np.array(points)
+    for _ in range(4):
+        near = line[:-1] * 0.75 + line[1:] * 0.25
+        far = line[:-1] * 0.25 + line[1:] * 0.75
+        line = np.vstack([line[:1], np.stack([near, far], 1).reshape(-1, 2), line[-1:]])
+    return LineString(line)
+
+
+RIVER = _curve((1.9, 5.7), (2.1, 4.6), (2.75, 4.0), (2.5, 3.2), (3.3, 2.6), (3.15, 1.7), (3.7, 1.0),
+               (3.4, 0.2), (3.6, -0.7))  # fmt: skip
+CANALS = (
+    _curve((-0.7, 1.75), (1.0, 2.1), (2.6, 3.25)),
+    _curve((3.2, 2.2), (4.3, 2.75), (5.7, 2.65)),
+    _curve((1.3, 1.95), (1.75, 0.6), (1.65, -0.7)),
+)
+ROADS = (
+    (_curve((-0.7, 2.6), (1.2, 2.85), (3.0, 3.35), (5.7, 3.55)), 0.016),
+    (_curve((4.55, 5.7), (4.35, 3.5), (4.6, 2.0), (4.3, -0.7)), 0.006),
+    (_curve((-0.7, 0.9), (1.4, 1.1), (3.3, 0.75), (5.7, 1.1)), 0.005),
+    (_curve((0.2, 5.7), (0.55, 4.2), (0.45, 2.4), (0.9, -0.7)), 0.006),
+)
+TOWN = (1.25, 3.95, 0.62)
+LAKE = (3.0, 1.45, 0.43)
+WOOD = (4.55, 0.45, 0.5)
+DUNES = (0.15, 0.05, 0.62)
+GLASS = affinity.rotate(box(3.15, 3.75, 5.15, 5.0), 14)
+
+
+@cache
+def _places() -> dict[str, Polygon]:
+    """Outlines of the larger places."""
+    rng = np.random.default_rng(7)
+    places = {
+        "lake": _blob(rng, *LAKE, 0.45),
+        "pond": _blob(rng, 4.75, 3.15, 0.12, 0.25),
+        "wood": _blob(rng, *WOOD, 0.3),
+        "dunes": _blob(rng, *DUNES, 0.35),
+        "town": _blob(rng, *TOWN, 0.22),
+        "hamlet": _blob(rng, 4.45, 1.75, 0.17, 0.3),
+    }
+    water = unary_union([RIVER.buffer(0.02), places["lake"], *(c.buffer(0.009) for c in CANALS)])
+    return places | {"glass": GLASS.difference(RIVER.buffer(0.1)), "water": water}
+
+
+def _taken() -> Polygon:
+    """Where no field can lie."""
+    roads = [line.buffer(width + 0.008) for line, width in ROADS]
+    return unary_union([*_places().values(), *roads]).buffer(0.006)
+
+
+def _farmland(rng: np.random.Generator) -> list:
+    """Lay strips of grass on the peat in the north-west, larger parcels on the clay elsewhere."""
+    west = Polygon(
+        [(-0.5, 1.95), (1.0, 2.15), (2.6, 3.3), (2.75, 4.0), (2.1, 4.6), (1.9, 5.5), (-0.5, 5.5)]
+    )
+    south = Polygon([(-0.5, -0.5), (1.68, -0.5), (1.75, 0.6), (1.3, 1.95), (-0.5, 1.75)])
+    east = _AREA.difference(west).difference(south)
+    taken, rows = _taken(), []
+    for block, soil, angle, depth, width in (
+        (west, "peat", 63, 0.62, 0.068),
+        (south, "clay", 8, 0.46, 0.17),
+        (east.intersection(box(-1, -1, 6, 2.62)), "clay", -17, 0.5, 0.19),
+        (east.intersection(box(-1, 2.62, 6, 6)), "peat", 14, 0.55, 0.085),
+    ):
+        rows += _strips(rng, block.difference(taken), soil, angle, depth, width)
+    return rows
+
+
+def _strips(rng, block, soil: str, angle: float, depth: float, width: float) -> list:
+    """Cut a block into rows of parcels with ditches between them."""
+    turned = affinity.rotate(block, -angle, origin=(2.5, 2.5))
+    west, south, east, north = turned.bounds
+    rows, y = [], south
+    while y < north:
+        high, x = depth * rng.uniform(0.75, 1.25), west
+        while x < east:
+            wide = width * rng.uniform(0.6, 1.6)
+            rows += _field(rng, turned, soil, box(x, y, x + wide, y + high), angle)
+            x += wide
+        y += high + 0.012
+    return rows
+
+
+def _field(rng, block, soil: str, rectangle, angle: float) -> list:
+    """Keep the usable parts of one parcel, each with the same crop."""
+    crop = str(rng.choice(CROPS, p=_WEIGHTS[soil]))
+    usable = rectangle.intersection(block).buffer(-0.0035, join_style="mitre")
+    parts = usable.geoms if isinstance(usable, MultiPolygon) else [usable]
+    return [
+        (crop, crop, affinity.rotate(part, angle, origin=(2.5, 2.5)).simplify(0.001))
+        for part in parts
+        if part.area > 0.004
+    ]
+
+
+def _wood(rng: np.random.Generator) -> list:
+    wood = _places()["wood"]
+    rows = [("wood", "wood", wood)]
+    for _ in range(26):
+        stand = _blob(rng, *rng.normal(WOOD[:2], 0.3), rng.uniform(0.05, 0.14), 0.4)
+        rows.append(("wood", "wood", stand.intersection(wood)))
+    paths = [LineString([(3.9, 0.2), (5.2, 0.75)]), LineString([(4.3, 1.1), (4.8, -0.3)])]
+    return rows + [("verge", "wood", path.buffer(0.005).intersection(wood)) for path in paths]
+
+
+def _dunes(rng: np.random.Generator) -> list:
+    dunes = _places()["dunes"]
+    rows = [("marram", "dunes", dunes)]
+    for _ in range(150):
+        spot = Point(rng.normal(DUNES[0], 0.4), rng.normal(DUNES[1], 0.4))
+        ridge = affinity.scale(spot.buffer(rng.uniform(0.008, 0.045)), 3, 0.7)
+        cover = str(rng.choice(["sand", "marram", "wood"], p=[0.45, 0.45, 0.1]))
+        turned = affinity.rotate(ridge, rng.normal(35, 12))
+        rows.append((cover, "dunes", turned.intersection(dunes)))
+    return rows
+
+
+def _greenhouses(rng: np.random.Generator) -> list:
+    """Blocks of glass with yards and basins between them."""
+    area, rows = _places()["glass"], [("park", "greenhouses", _places()["glass"])]
+    clear = area.difference(unary_union([line.buffer(w + 0.015) for line, w in ROADS]))
+    clear = clear.difference(_places()["water"].buffer(0.015)).difference(_places()["pond"])
+    for x in np.arange(3.17, 5.1, 0.205):
+        for y in np.arange(3.77, 4.95, 0.155):
+            wide, high = rng.uniform(0.14, 0.195), rng.uniform(0.11, 0.145)
+            house = box(x, y, x + wide, y + high)
+            kind = rng.choice(["glass", "bitumen", "lake"], p=[0.86, 0.07, 0.07])
+            if rng.random() < 0.9:
+                house = affinity.rotate(house, 14, origin=(4.15, 4.375)).intersection(clear)
+                rows.append((str(kind), "water" if kind == "lake" else "greenhouses", house))
+    return rows
+
+
+def _town(rng: np.random.Generator) -> list:
+    """Streets with rows of houses in gardens, some larger roofs, and parks."""
+    town = _places()["town"].union(_places()["hamlet"])
+    rows = [("paving", "town", town)]
+    for x in np.arange(0.2, 5.2, 0.075):
+        for y in np.arange(-0.5, 4.9, 0.118):
+            turned = affinity.rotate(box(x, y, x + 0.066, y + 0.108), 28, origin=TOWN[:2])
+            if turned.intersects(town):
+                rows += _quarter(rng, x, y, town)
+    return rows
+
+
+def _quarter(rng, x: float, y: float, town) -> list:
+    """One block between streets: mostly two rows of houses, else a park or one large roof."""
+
+    def place(shape):
+        return affinity.rotate(shape, 28, origin=TOWN[:2]).intersection(town)
+
+    east, north, kind = x + 0.066, y + 0.108, rng.random()
+    block = box(x, y, east, north)
+    if kind < 0.13:
+        return [("park", "town", place(block))]
+    if kind < 0.2:
+        return [(str(rng.choice(["gravel", "bitumen"])), "town", place(block))]
+    roofs = rng.choice(["tiles", "tiles", "bitumen"], 2)
+    houses = [box(x + 0.012, y, x + 0.024, north), box(east - 0.024, y, east - 0.012, north)]
+    rows = [("garden", "town", place(block))]
+    return rows + [(str(r), "town", place(h)) for r, h in zip(roofs, houses, strict=True)]
+
+
+def _roads() -> list:
+    return [("asphalt", "town", line.buffer(width)) for line, width in ROADS]
+
+
+def _waters() -> list:
+    places = _places()
+    shore = places["lake"].buffer(0.018).union(RIVER.buffer(0.028))
+    rows = [("reed", "grassland", shore)]
+    rows += [("canal", "water", line.buffer(0.008)) for line in CANALS]
+    rows += [("canal", "water", RIVER.buffer(0.019))]
+    return rows + [("lake", "water", places[name]) for name in ("lake", "pond")]
+
+
+def _paint(parcels: gpd.GeoDataFrame) -> np.ndarray:
+    shapes = parcels.geometry.segmentize(500).to_crs(UTM)
+    drawn = [(shape, n) for n, shape in enumerate(shapes) if not shape.is_empty]
+    return rasterize(
+        drawn, CANVAS.shape(FINE), transform=CANVAS.transform(FINE), dtype="uint16", fill=0
+    )
+
+
+def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Patches of some 150 m and spots of some 50 m, as soil and growth vary."""
+    layers = [
+        (weight, gaussian_filter(rng.standard_normal(shape, "float32"), size))
+        for weight, size in ((0.9, 16), (0.43, 5))
+    ]
+    texture = sum(weight * layer / layer.std() for weight, layer in layers)
+    return np.clip(texture, -3, 3).round(3)

@@ -1,0 +1,173 @@
+"""What is really there: land cover, fields, elevation, and the reflectance without weather."""
+
+from datetime import date
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import rasterio
+import rioxarray  # noqa: F401  (registers `.rio`)
+import xarray as xr
+from affine import Affine
+from rasterio.features import rasterize
+from scipy.ndimage import gaussian_filter
+
+from ...errors import InvalidInputError
+from ..item import BANDS
+from .geometry import CANVAS, RD, REGION_RD, UTM
+from .imaging import RESOLUTION, cloud_free, ground_spectra
+from .landscape import FINE, Landscape, fields, landscape
+
+CLASSES = {
+    "grassland": (1, "#9ccc65"),
+    "winter wheat": (2, "#e8c547"),
+    "potato": (3, "#8d6e63"),
+    "sugar beet": (4, "#c2185b"),
+    "maize": (5, "#fb8c00"),
+    "onion": (6, "#ab47bc"),
+    "water": (7, "#1e6fb8"),
+    "wood": (8, "#1b5e20"),
+    "dunes": (9, "#f5e6b3"),
+    "town": (10, "#757575"),
+    "greenhouses": (11, "#80deea"),
+}
+"""Land cover: name to code and colour."""
+
+_ELEVATION = {"water": -5.6, "dunes": 7.0, "town": -2.6, "wood": -4.2, "greenhouses": -4.0}
+_POLDER = -4.8
+_PIXEL = 10
+_GEOTIFF = {"driver": "GTiff", "count": 1, "compress": "deflate", "predictor": 2, "tiled": True}
+
+
+def write_truth(folder: Path) -> None:
+    """Write the truth: see `truth_reflectance` for the last three files.
+
+    ``landcover.tif`` (RD, 10 m, with colours; class names in the band's tags), ``fields.gpkg``
+    (RD, crop per field), ``elevation.tif`` (RD, 10 m, metres above NAP), ``parcels.tif``,
+    ``texture.tif`` and ``parcels.csv``.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    land = landscape()
+    cover = _land_cover(land.parcels)
+    _write_land_cover(folder / "landcover.tif", cover)
+    _write_region(folder / "elevation.tif", _elevation(cover), unit="m above NAP")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2021-04-01T00:00:00.000Z"})
+    fields(land.parcels).to_file(folder / "fields.gpkg", layer="fields", driver="GPKG")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
+    _write_canvas(folder / "parcels.tif", land.ids)
+    _write_canvas(folder / "texture.tif", np.rint(land.texture * 1000).astype("int16"))
+    land.parcels.drop(columns="geometry").to_csv(folder / "parcels.csv", index_label="parcel")
+
+
+def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
+    """Reflectance of the practice land without cloud, shadow, snow, haze and noise.
+
+    It follows from three files: ``truth/parcels.tif`` says which parcel lies where,
+    ``truth/parcels.csv`` what each parcel is, ``truth/texture.tif`` (in thousandths) how a place
+    differs from its parcel. Together with the calendar of the parcel's surface they give the
+    exact value that the products of any day are made from.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        What `write_practice_scenes` returned.
+    time : datetime-like
+        Any day, as pandas understands it.
+    band : str
+        ``"B02"`` … ``"B12"``.
+
+    Returns
+    -------
+    xarray.DataArray, dims (y, x), float32, reflectance 0-1
+        On the pixels of tile 31UET (EPSG:32631) at 10 or 20 m, as the band has.
+
+    Raises
+    ------
+    InvalidInputError
+        The band is unknown.
+    """
+    if band not in BANDS:
+        raise InvalidInputError(f"band {band!r} is unknown; use one of {', '.join(BANDS)}")
+    day = pd.Timestamp(time).date()
+    land = _read_landscape(Path(folder) / "truth")
+    image = cloud_free(land, ground_spectra(land, day), band)
+    return _located(image, RESOLUTION[band], day, band)
+
+
+def _located(image: np.ndarray, resolution: int, day: date, band: str) -> xr.DataArray:
+    x, y = (axis.ravel() for axis in CANVAS.centres(resolution))
+    array = xr.DataArray(image, {"y": y, "x": x}, ("y", "x"), name=band)
+    array.attrs = {"synthetic": "s2kit practice data", "day": day.isoformat()}
+    return array.rio.write_crs(UTM)
+
+
+def _read_landscape(folder: Path) -> Landscape:
+    with rasterio.open(folder / "parcels.tif") as ids, rasterio.open(folder / "texture.tif") as t:
+        texture = t.read(1).astype("float32") / np.float32(1000)
+        parcels = gpd.GeoDataFrame(pd.read_csv(folder / "parcels.csv", index_col="parcel"))
+        return Landscape(parcels, ids.read(1), texture)
+
+
+def _region_grid() -> tuple[tuple[int, int], Affine]:
+    west, south, east, north = REGION_RD
+    shape = round((north - south) / _PIXEL), round((east - west) / _PIXEL)
+    return shape, Affine(_PIXEL, 0, west, 0, -_PIXEL, north)
+
+
+def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
+    """Class codes on the region's 10 m grid in RD."""
+    shape, transform = _region_grid()
+    codes = parcels["landcover"].map(lambda name: CLASSES[name][0])
+    drawn = [(g, c) for g, c in zip(parcels.geometry, codes, strict=True) if not g.is_empty]
+    return rasterize(drawn, shape, transform=transform, dtype="uint8", fill=0)
+
+
+def _elevation(cover: np.ndarray) -> np.ndarray:
+    """Height in m above NAP: flat polders below the sea, dunes, higher ground under the town."""
+    height = np.full(cover.shape, _POLDER, "float32")
+    for name, level in _ELEVATION.items():
+        height[cover == CLASSES[name][0]] = level
+    relief = gaussian_filter(np.random.default_rng(11).standard_normal(cover.shape), 12)
+    dunes = gaussian_filter((cover == CLASSES["dunes"][0]).astype(float), 6)
+    height = gaussian_filter(height, 2.5) + 4 * relief + 45 * relief * dunes
+    return height.round(2).astype("float32")
+
+
+def _write_region(path: Path, image: np.ndarray, *, unit: str) -> None:
+    shape, transform = _region_grid()
+    profile = _GEOTIFF | {"predictor": 3 if image.dtype == "float32" else 2, "dtype": image.dtype}
+    with rasterio.open(
+        path, "w", height=shape[0], width=shape[1], crs=RD, transform=transform, **profile
+    ) as target:
+        target.write(image, 1)
+        target.set_band_unit(1, unit)
+        target.update_tags(description="s2kit practice data: synthetic, not observed")
+
+
+def _write_land_cover(path: Path, cover: np.ndarray) -> None:
+    _write_region(path, cover, unit="class")
+    colours = {code: _rgb(colour) for code, colour in CLASSES.values()}
+    with rasterio.open(path, "r+") as target:
+        target.write_colormap(1, {0: (0, 0, 0), **colours})
+        target.update_tags(1, **{f"class_{code}": name for name, (code, _) in CLASSES.items()})
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return tuple(bytes.fromhex(colour[1:]))
+
+
+def _write_canvas(path: Path, image: np.ndarray) -> None:
+    height, width = image.shape
+    with rasterio.open(
+        path,
+        "w",
+        height=height,
+        width=width,
+        dtype=image.dtype,
+        crs=UTM,
+        transform=CANVAS.transform(FINE),
+        **_GEOTIFF,
+    ) as target:
+        target.write(image, 1)

@@ -1,0 +1,89 @@
+"""The whole set: write it once, know whether it is complete, redo it where it is not."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+from . import worker
+from .overpasses import Overpass, overpasses
+from .products import products
+from .truth import write_truth
+
+VERSION = "1"
+"""Changes whenever the same run would give other bytes; older sets are then made anew."""
+
+_MARKER = "practice.json"
+
+
+def write_practice_scenes(folder: Path, *, progress: bool = True) -> Path:
+    """Write the practice scenes: synthetic Level-2A products of a made-up polder near Delft.
+
+    Two years of overpasses (April 2021 to March 2023) as real-form ``.SAFE`` products under
+    ``<folder>/scenes``, and what is really there under ``<folder>/truth`` (land cover, fields,
+    elevation, and what `truth_reflectance` reads). A complete set is left alone; an interrupted
+    or older one is made anew. The same version always writes the same bytes.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if absent. About 150 MB.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+    """
+    return _write(Path(folder), overpasses(), progress=progress)
+
+
+def _write(folder: Path, chosen: Sequence[Overpass], *, progress: bool) -> Path:
+    """Write the given overpasses only."""
+    names = sorted(product.name for overpass in chosen for product in products(overpass))
+    if _is_complete(folder, names):
+        return folder
+    _clear(folder)
+    (folder / "scenes").mkdir(parents=True)
+    write_truth(folder / "truth")
+    with tqdm(None, "practice scenes", len(chosen), disable=not progress, unit="overpass") as bar:
+        _in_processes(chosen, folder / "scenes", bar.update)
+    _mark(folder, names)
+    return folder
+
+
+def _in_processes(chosen: Sequence[Overpass], scenes: Path, done: Callable[[], object]) -> None:
+    """Share the overpasses among processes: encoding JPEG 2000 holds Python's lock."""
+    count = min(os.cpu_count() or 1, len(chosen))
+    with ThreadPoolExecutor(count) as pool:
+        shares = [chosen[n::count] for n in range(count)]
+        list(pool.map(lambda share: worker.start(share, scenes, done), shares))
+
+
+def _is_complete(folder: Path, names: list[str]) -> bool:
+    """Whether the marker of this version is there and so is every product."""
+    marker = folder / _MARKER
+    if not marker.is_file():
+        return False
+    said = json.loads(marker.read_text())
+    there = all((folder / "scenes" / name).is_dir() for name in names)
+    return there and said == {"version": VERSION, "products": names}
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an older or interrupted run left."""
+    (folder / _MARKER).unlink(missing_ok=True)
+    for part in ("scenes", "truth"):
+        shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def _mark(folder: Path, names: list[str]) -> None:
+    """Say that the set is complete, in one step."""
+    draft = folder / f"{_MARKER}.part"
+    draft.write_text(json.dumps({"version": VERSION, "products": names}, indent=1))
+    draft.rename(folder / _MARKER)

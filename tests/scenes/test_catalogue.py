@@ -1,0 +1,272 @@
+"""STAC APIs: a real one on loopback, healthy and, behind a proxy, in every kind of trouble."""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from s2kit.errors import CatalogueError
+from s2kit.scenes import REFUSED, catalogue, find_scenes
+
+WORLD = (-180, -90, 180, 90)
+Json = dict[str, Any]
+Api = Callable[[list[Json]], str]
+
+
+@pytest.fixture
+def features(real_data: Path) -> Callable[[str], list[Json]]:
+    """Read the real items of a provider, as plain JSON."""
+
+    def read(name: str) -> list[Json]:
+        return json.loads((real_data / "stac-items" / f"{name}_items.json").read_bytes())[
+            "features"
+        ]
+
+    return read
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait only briefly before and between attempts; their number stays."""
+    monkeypatch.setattr(catalogue, "TIMEOUT", (2, 0.5))
+    monkeypatch.setattr(catalogue, "RETRIES", catalogue.RETRIES.new(backoff_factor=0))
+
+
+class Proxy(ThreadingHTTPServer):
+    """Hands on requests to a real API, but first answers searches with what it was told."""
+
+    def __init__(self, upstream: str, troubles: list[int | str]):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.upstream = upstream.encode()
+        self.troubles = troubles
+        self.searches = 0
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request; a trouble is an HTTP status, `stall`, `hang up` or a body."""
+
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Answer."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/search"):
+            self.server.searches += 1
+            if self.server.troubles:
+                return self.trouble(self.server.troubles.pop(0))
+        upstream = self.server.upstream
+        headers = {"Content-Type": "application/json"} if body else {}
+        request = urllib.request.Request(upstream.decode() + self.path, body or None, headers)
+        with urllib.request.urlopen(request) as response:
+            return self.answer(200, response.read().replace(upstream, self.server.url.encode()))
+
+    def do_POST(self) -> None:
+        """Answer."""
+        self.do_GET()
+
+    def trouble(self, kind: int | str) -> None:
+        """Answer badly, or not at all."""
+        if isinstance(kind, int):
+            return self.answer(kind, b"{}")
+        if kind == "stall":
+            time.sleep(1)
+        if kind in ("stall", "hang up"):
+            self.close_connection = True
+            return None
+        return self.answer(200, kind.encode())
+
+    def answer(self, status: int, body: bytes) -> None:
+        """Send an answer."""
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def troubled(stac_api: Api, features: Callable) -> Iterator[Callable[..., Proxy]]:
+    """Put trouble before a real API with seven real items."""
+    proxies = []
+
+    def serve(*troubles: int | str) -> Proxy:
+        upstream = stac_api(features("earth-search_sentinel-2-l2a"))
+        proxies.append(Proxy(upstream, list(troubles)))
+        threading.Thread(target=proxies[-1].serve_forever, daemon=True).start()
+        return proxies[-1]
+
+    yield serve
+    for proxy in proxies:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    [
+        ("earth-search_sentinel-2-l2a", 0),
+        ("earth-search_sentinel-2-c1-l2a", -0.1),
+        ("planetarycomputer_sentinel-2-l2a", 0),
+        ("earth-search_sentinel-s2-l2a-cogs", 0),
+    ],
+)
+def test_as_from_disk(
+    stac_api: Api, features: Callable, real_data: Path, name: str, offset: float
+) -> None:
+    """A real API gives the same scenes as the same items on disk, offsets included."""
+    from_disk = find_scenes(real_data / f"stac-items/{name}_items.json", WORLD, "2015", "2030")
+    found = find_scenes(stac_api(features(name)), WORLD, "2015", "2030")
+    assert [item.id for item in found] == [item.id for item in from_disk]
+    for one, other in zip(found, from_disk, strict=True):
+        assert one.properties == other.properties
+        for layer, asset in other.assets.items():
+            assert one.assets[layer].href == asset.href
+            assert one.assets[layer].extra_fields == asset.extra_fields
+        assert one.assets["B04"].extra_fields["raster:offset"] == offset
+
+
+def test_pages(stac_api: Api, features: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages are read, none twice, and a page is never more than Copernicus allows."""
+    raw = features("planetarycomputer_sentinel-2-l2a")
+    url = stac_api(raw)
+    assert catalogue._PAGE <= 100
+    monkeypatch.setattr(catalogue, "_PAGE", 10)
+    scenes = list(catalogue.read_url(url, (), *everything()))
+    assert sorted(scene.document["id"] for scene in scenes) == sorted(item["id"] for item in raw)
+
+
+def everything() -> tuple:
+    """All places and times."""
+    from s2kit.scenes.period import read_period
+    from s2kit.scenes.region import read_aoi
+
+    return read_aoi(WORLD), read_period("2015", "2030")
+
+
+def test_region_and_time_are_those_of_the_datatake(stac_api: Api, features: Callable) -> None:
+    """The search finds a datatake by its own start, though the items know a later time."""
+    url = stac_api(features("earth-search_sentinel-2-l2a"))
+    start = "2025-07-31T13:02:49"
+    assert len(find_scenes(url, WORLD, start, start)) == 5
+    assert len(find_scenes(url, WORLD, "2025-07-31T13:02:50", "2025-07-31T13:19:08")) == 0
+    assert len(find_scenes(url, (-106, 40, -105, 40.5), "2015", "2030")) == 1
+
+
+def test_only_collections_of_level_2a(stac_api: Api, features: Callable) -> None:
+    """Of all that an API offers, the Level-2A collections are searched, Collection 1 first."""
+    names = ["sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-2-l1c"]
+    url = stac_api([item for name in names for item in features(f"earth-search_{name}")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = find_scenes(url, WORLD, "2025", "2025")
+    assert len(found) == 6 and found.extra_fields[REFUSED] == []
+    assert {item.properties["s2kit:source"] for item in found} == {"earth-search sentinel-2-c1-l2a"}
+
+
+def test_one_collection(stac_api: Api, features: Callable) -> None:
+    """The URL of a collection searches that one alone."""
+    names = ["sentinel-2-l2a", "sentinel-2-c1-l2a"]
+    url = stac_api([item for name in names for item in features(f"earth-search_{name}")])
+    found = find_scenes(f"{url}/collections/sentinel-2-l2a", WORLD, "2015", "2030")
+    assert {item.properties["s2kit:source"] for item in found} == {"earth-search sentinel-2-l2a"}
+    assert len(found) == 7
+
+
+def test_no_suitable_collection(stac_api: Api, features: Callable) -> None:
+    """An API without Level-2A is an error that lists what it offers."""
+    url = stac_api(features("earth-search_sentinel-2-l1c"))
+    with pytest.raises(CatalogueError, match=r"Sentinel-2 L2A \(found: sentinel-2-l1c\)"):
+        find_scenes(url, WORLD, "2015", "2030")
+
+
+@pytest.mark.parametrize("name", ["earth-search", "planetary-computer", "copernicus"])
+def test_known_names(
+    stac_api: Api, features: Callable, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A known name searches its own API, in its own collections (here moved to loopback)."""
+    url, collections = catalogue.APIS[name]
+    assert url.startswith("https://") and "sentinel-2-l2a" in collections
+    moved = (stac_api(features("earth-search_sentinel-2-l2a")), ("sentinel-2-l2a",))
+    monkeypatch.setitem(catalogue.APIS, name, moved)
+    assert len(find_scenes(name, WORLD, "2015", "2030")) == 7
+
+
+@pytest.mark.parametrize(
+    "troubles",
+    [(500,), (429,), (503, 502, 504), ("stall",), ("hang up",), (429, "stall", 500, "hang up")],
+)
+def test_passing_trouble(troubled: Callable, impatient: None, troubles: tuple) -> None:
+    """Errors, refusals, stalls and dropped connections are waited out."""
+    api = troubled(*troubles)
+    assert len(find_scenes(api.url, WORLD, "2015", "2030")) == 7
+    assert api.searches == len(troubles) + 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempts"),
+    [(500, 6), ("stall", 6), (404, 1), ("{garbage", 1), ("[1, 2]", 1), ('{"features": 5}', 1)],
+)
+def test_lasting_trouble(
+    troubled: Callable, impatient: None, trouble: int | str, attempts: int
+) -> None:
+    """What lasts is an error that says where and what to do, after a few attempts."""
+    api = troubled(*[trouble] * 20)
+    with pytest.raises(CatalogueError, match=f"{api.url} cannot be read.*another source"):
+        find_scenes(api.url, WORLD, "2015", "2030")
+    assert api.searches == attempts
+
+
+def test_trouble_on_a_later_page(
+    troubled: Callable, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A catalogue that fails half-way is an error, not half a result."""
+    monkeypatch.setattr(catalogue, "_PAGE", 2)
+    api = troubled()
+    scenes = catalogue.read_url(api.url, (), *everything())
+    next(scenes)
+    api.troubles.extend([500] * 20)
+    with pytest.raises(CatalogueError, match="cannot be read"):
+        list(scenes)
+
+
+def test_nobody_there(impatient: None) -> None:
+    """A refused connection is an error that names the address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(CatalogueError, match=f"{url} cannot be read"):
+        find_scenes(url, WORLD, "2015", "2030")
+
+
+def test_static_catalogue_over_http(real_data: Path) -> None:
+    """A static catalogue on a plain web server is read like one on disk."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def __init__(self, *args: object):
+            super().__init__(*args, directory=str(real_data / "stac-l2a-2023"))
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Quiet) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        found = find_scenes(f"{url}/catalog.json", WORLD, "2023", "2023")
+        assert len(found) == 10
+        href = found[0].assets["B04"].href
+        assert href == f"{url}/sentinel-2-l2a/S2B_33TWL_20230810_0_L2A/B04.tif"
+        assert urllib.request.urlopen(href).status == 200
+        server.shutdown()

@@ -1,0 +1,499 @@
+"""STAC items on disk: the real ones of every provider, and what may be wrong with items."""
+
+import copy
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pystac
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from s2kit.errors import CatalogueError, SceneError, SceneWarning
+from s2kit.scenes import REFUSED, find_scenes
+from s2kit.scenes.item import BANDS, LAYERS
+from s2kit.scenes.stac import StacScene
+
+WORLD = (-180, -90, 180, 90)
+NAN_RING = [[4, 51], [float("nan"), 51], [5, 52], [4, 51]]
+Json = dict[str, Any]
+Save = Callable[..., Path]
+
+EARTH_SEARCH_NAMES = {
+    **{"B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B8A": "nir08", "SCL": "scl"},
+    **{"B05": "rededge1", "B06": "rededge2", "B07": "rededge3", "B11": "swir16", "B12": "swir22"},
+    **{"CLD": "cloud", "SNW": "snow", "WVP": "wvp"},
+}
+
+
+@pytest.fixture
+def features(real_data: Path) -> Callable[[str], list[Json]]:
+    """Read the real items of a provider, as plain JSON."""
+
+    def read(name: str) -> list[Json]:
+        return json.loads((real_data / "stac-items" / f"{name}_items.json").read_bytes())[
+            "features"
+        ]
+
+    return read
+
+
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Save items as an item collection."""
+
+    def write(*items: object) -> Path:
+        path = tmp_path / "items.json"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+        return path
+
+    return write
+
+
+def find(source: Path, **options: object) -> pystac.ItemCollection:
+    """Find all in the world and ever, without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SceneWarning)
+        return find_scenes(source, WORLD, "2015", "2030", **options)
+
+
+def reasons(source: Path) -> list[str]:
+    """Why scenes are refused."""
+    with pytest.warns(SceneWarning):
+        found = find_scenes(source, WORLD, "2015", "2030")
+    return [refused["reason"] for refused in found.extra_fields[REFUSED]]
+
+
+def offsets(item: pystac.Item) -> set[float]:
+    """All offsets of an item's bands."""
+    return {
+        item.assets[band].extra_fields["raster:offset"] for band in BANDS if band in item.assets
+    }
+
+
+def hrefs(item: pystac.Item) -> dict[str, str]:
+    """Layer to href."""
+    return {layer: asset.href for layer, asset in item.assets.items()}
+
+
+def test_static_catalogue(real_data: Path) -> None:
+    """The real catalogue gives ten scenes, in order, already shifted, with files that exist."""
+    folder = real_data / "stac-l2a-2023"
+    raw = [json.loads(file.read_bytes()) for file in folder.glob("*/*/*.json")]
+    found = find(folder / "catalog.json")
+    names = {item["properties"]["s2:product_uri"].removesuffix(".SAFE") for item in raw}
+    assert len(found) == len(raw) == 10 and {item.id for item in found} == names
+    assert [item.properties["sat:relative_orbit"] for item in found] == [79, 79, 122, 122] * 2 + [
+        79,
+        79,
+    ]
+    assert [item.properties["grid:code"][-5:] for item in found] == ["33TWL", "33TWM"] * 5
+    for item in found:
+        assert list(item.assets) == ["B02", "B03", "B04", "B08", "SCL"]
+        assert offsets(item) == {0}
+        assert all(
+            Path(href).is_absolute() and Path(href).is_file() for href in hrefs(item).values()
+        )
+        assert item.properties["proj:code"] == "EPSG:32633"
+        assert item.properties["s2kit:source"] == "earth-search sentinel-2-l2a"
+
+
+@pytest.mark.parametrize("place", ["", "sentinel-2-l2a", "sentinel-2-l2a/collection.json"])
+def test_folder_and_collection(real_data: Path, place: str) -> None:
+    """The catalogue's folder, its collection and that one's folder hold the same."""
+    folder = real_data / "stac-l2a-2023"
+    wanted = [item.id for item in find(folder / "catalog.json")]
+    assert [item.id for item in find(folder / place)] == wanted
+
+
+def test_single_item(real_data: Path) -> None:
+    """One item's file is one scene; its links upwards are not followed."""
+    (file, *_) = sorted((real_data / "stac-l2a-2023").glob("*/*/*.json"))
+    (item,) = find(file)
+    assert item.id == json.loads(file.read_bytes())["properties"]["s2:product_uri"][:-5]
+    assert item.assets["B04"].href == str(file.parent / "B04.tif")
+
+
+def test_earth_search(features: Callable, save: Save) -> None:
+    """`sentinel-2-l2a`: COGs, not their jp2 twins; applied already although it says -0.1."""
+    raw = features("earth-search_sentinel-2-l2a")
+    found = {item.id: item for item in find(save(*raw))}
+    assert len(found) == len(raw) == 7
+    for one in raw:
+        item = found[one["properties"]["s2:product_uri"].removesuffix(".SAFE")]
+        assert one["assets"]["red"]["raster:bands"][0]["offset"] == -0.1
+        assert offsets(item) == {0}
+        for layer in set(LAYERS) - {"CLD", "SNW"}:
+            assert item.assets[layer].href == one["assets"][EARTH_SEARCH_NAMES[layer]]["href"]
+        assert item.properties["eo:cloud_cover"] == one["properties"]["eo:cloud_cover"]
+        assert item.properties["proj:code"] == f"EPSG:{one['properties']['proj:epsg']}"
+
+
+def test_earth_search_where_the_requester_pays(
+    features: Callable, save: Save, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Probabilities in a bucket where the requester pays are offered to who pays only."""
+    path = save(features("earth-search_sentinel-2-l2a")[0])
+    monkeypatch.delenv("AWS_REQUEST_PAYER", raising=False)
+    assert not {"CLD", "SNW"} & set(find(path)[0].assets)
+    monkeypatch.setenv("AWS_REQUEST_PAYER", "requester")
+    (item,) = find(path)
+    assert tuple(item.assets) == LAYERS
+    assert item.assets["CLD"].href.startswith("/vsis3/sentinel-s2-l2a/tiles/20/E/PT/2025/7/31/0/qi")
+
+
+@pytest.mark.parametrize(
+    ("flag", "baseline", "offset"),
+    [
+        (True, "N0511", 0),
+        (False, "N0511", -0.1),
+        (None, "N0511", -0.1),
+        (False, "N0400", -0.1),
+        (False, "N0301", 0),
+        (True, "N0301", 0),
+    ],
+)
+def test_earth_search_flag(
+    features: Callable, save: Save, flag: bool | None, baseline: str, offset: float
+) -> None:
+    """The offset follows `boa_offset_applied` and the baseline, not raster:bands."""
+    (item, *_) = features("earth-search_sentinel-2-l2a")
+    properties = item["properties"]
+    properties["earthsearch:boa_offset_applied"] = flag
+    properties["s2:product_uri"] = properties["s2:product_uri"].replace("N0511", baseline)
+    assert offsets(find(save(item))[0]) == {offset}
+
+
+def test_earth_search_collection_1(features: Callable, save: Save) -> None:
+    """`sentinel-2-c1-l2a`: not applied; what raster:bands says is still to be applied."""
+    raw = features("earth-search_sentinel-2-c1-l2a")
+    raw[0]["assets"]["red"]["raster:bands"][0]["offset"] = -0.123
+    found = {item.id: item for item in find(save(*raw))}
+    assert len(found) == len(raw) == 6
+    for one in raw:
+        item = found[one["properties"]["s2:product_uri"].removesuffix(".SAFE")]
+        assert tuple(item.assets) == LAYERS
+        for layer, asset in item.assets.items():
+            wanted = one["assets"][EARTH_SEARCH_NAMES[layer]]
+            assert asset.href == wanted["href"]
+            raster = wanted["raster:bands"][0]
+            assert asset.extra_fields["raster:scale"] == raster.get("scale", 1)
+            assert asset.extra_fields["raster:offset"] == raster.get("offset", 0)
+
+
+def test_earth_search_version_0(features: Callable, save: Save) -> None:
+    """The items of Earth Search v0 keep the product's name elsewhere."""
+    (raw,) = features("earth-search_sentinel-s2-l2a-cogs")
+    (item,) = find(save(raw))
+    assert item.id == raw["properties"]["sentinel:product_id"]
+    assert item.properties["s2:processing_baseline"] == "05.11"
+    assert offsets(item) == {0}
+    assert set(item.assets) == set(LAYERS) - {"CLD", "SNW"}
+
+
+def test_planetary_computer(features: Callable, save: Save) -> None:
+    """Items get their full product name, and hrefs that GDAL signs."""
+    raw = features("planetarycomputer_sentinel-2-l2a")
+    found = {item.id: item for item in find(save(*raw))}
+    assert len(found) == len(raw) == 33
+    for one in raw:
+        item = found[one["properties"]["s2:product_uri"].removesuffix(".SAFE")]
+        for layer in set(LAYERS) - {"CLD", "SNW"}:
+            head, _, url = item.assets[layer].href.partition("&url=")
+            assert head == "/vsicurl?pc_url_signing=yes&pc_collection=sentinel-2-l2a"
+            assert unquote(url) == one["assets"][layer]["href"] and "/" not in url
+        assert item.properties["sat:relative_orbit"] == one["properties"]["sat:relative_orbit"]
+        assert item.properties["grid:code"] == f"MGRS-{one['properties']['s2:mgrs_tile']}"
+        assert offsets(item) == {0}
+
+
+def test_planetary_computer_new_baseline_and_old_token(features: Callable, save: Save) -> None:
+    """Raw pixels since baseline 04.00 are to be shifted; a token that runs out is dropped."""
+    (raw, *_) = features("planetarycomputer_sentinel-2-l2a")
+    raw["properties"]["s2:product_uri"] = raw["properties"]["s2:product_uri"].replace(
+        "0212", "0400"
+    )
+    plain = raw["assets"]["B04"]["href"]
+    raw["assets"]["B04"]["href"] += "?st=2023&se=2023&sig=abc"
+    (item,) = find(save(raw))
+    assert offsets(item) == {-0.1}
+    assert unquote(item.assets["B04"].href).endswith(f"&url={plain}")
+
+
+COPERNICUS_SAFE = (
+    "s3://eodata/Sentinel-2/MSI/L2A_N0500/2022/01/28/"
+    "S2A_MSIL2A_20220128T152641_N0510_R025_T18NWL_20240507T153036.SAFE/GRANULE/"
+    "L2A_T18NWL_A034485_20220128T153044/IMG_DATA"
+)
+
+
+def copernicus_item() -> Json:
+    """Make an item in the form documented for Copernicus STAC.
+
+    No real item is at hand: ids, properties, asset names and hrefs are as quoted in
+    opendatacube/odc-stac issue 238 and in CDSE's documentation, so this proves that form only.
+    """
+    native = dict.fromkeys(["B02", "B03", "B04", "B08", "WVP"], (10, 20, 60))
+    native |= dict.fromkeys(["B05", "B06", "B07", "B8A", "B11", "B12", "SCL"], (20, 60))
+    assets = {
+        f"{layer}_{size}m": {
+            "href": f"{COPERNICUS_SAFE}/R{size}m/T18NWL_20220128T152641_{layer}_{size}m.jp2",
+            "type": "image/jp2",
+            "gsd": size,
+            "proj:code": "EPSG:32618",
+            "auth:refs": ["s3"],
+        }
+        for layer, sizes in native.items()
+        for size in sizes
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": "S2A_MSIL2A_20220128T152641_N0510_R025_T18NWL_20240507T153036",
+        "collection": "sentinel-2-l2a",
+        "geometry": {
+            "type": "Polygon",
+            "coordinates": [[[-75, 0], [-74, 0], [-74, 1], [-75, 1], [-75, 0]]],
+        },
+        "properties": {
+            "datetime": "2022-01-28T15:26:41.024Z",
+            "platform": "sentinel-2a",
+            "sat:relative_orbit": 25,
+            "grid:code": "MGRS-18NWL",
+            "processing:version": "05.10",
+            "proj:code": "EPSG:32618",
+            "eo:cloud_cover": 12.5,
+        },
+        "assets": assets,
+        "links": [{"rel": "root", "href": "https://stac.dataspace.copernicus.eu/v1/"}],
+    }
+
+
+def test_copernicus(save: Save) -> None:
+    """Each layer at its native resolution, through /vsis3, raw pixels by baseline."""
+    (item,) = find(save(copernicus_item()))
+    assert set(item.assets) == set(LAYERS) - {"CLD", "SNW"}
+    base = COPERNICUS_SAFE.replace("s3://", "/vsis3/")
+    for layer, size in {"B02": 10, "B08": 10, "B8A": 20, "B11": 20, "SCL": 20, "WVP": 20}.items():
+        wanted = f"{base}/R{size}m/T18NWL_20220128T152641_{layer}_{size}m.jp2"
+        assert item.assets[layer].href == wanted
+    assert offsets(item) == {-0.1}
+    assert item.properties["proj:code"] == "EPSG:32618"
+    assert item.properties["s2kit:source"] == "copernicus sentinel-2-l2a"
+
+
+def other_item(**asset: object) -> Json:
+    """Make an item of nobody in particular, of baseline 04.00, with one band."""
+    return {
+        "type": "Feature",
+        "id": "S2A_MSIL2A_20220601T105031_N0400_R051_T31UFT_20220601T135031",
+        "geometry": {"type": "Polygon", "coordinates": [[[4, 51], [5, 51], [5, 52], [4, 51]]]},
+        "properties": {"datetime": "2022-06-01T10:56:00Z"},
+        "assets": {"B04": {"href": "https://example.org/B04.tif", **asset}},
+    }
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"raster:offset": -0.05, "raster:scale": 2e-4, "nodata": 7},
+        {"raster:bands": [{"offset": -0.05, "scale": 2e-4, "nodata": 7}]},
+        {"bands": [{"raster:offset": -0.05, "raster:scale": 2e-4, "nodata": 7}]},
+    ],
+)
+def test_any_provider_declares(save: Save, declared: Json) -> None:
+    """Offset, scale and nodata are read wherever STAC 1.0 and 1.1 keep them."""
+    (item,) = find(save(other_item(**declared)))
+    fields = item.assets["B04"].extra_fields
+    assert (fields["raster:offset"], fields["raster:scale"], fields["nodata"]) == (-0.05, 2e-4, 7)
+    assert item.properties["proj:code"] == "EPSG:32631"
+
+
+def test_any_provider_silent(save: Save) -> None:
+    """Silence on the offset is clear before baseline 04.00, and a refusal after."""
+    item = other_item()
+    assert "no raster:offset" in reasons(save(item))[0]
+    item["id"] = item["id"].replace("N0400", "N0301")
+    assert offsets(find(save(item))[0]) == {0}
+
+
+@pytest.mark.parametrize(
+    ("href", "wanted"),
+    [
+        ("https://example.org/a%20b/B04.tif?x=1", "https://example.org/a%20b/B04.tif?x=1"),
+        ("s3://bucket/a/B04.tif", "/vsis3/bucket/a/B04.tif"),
+        ("gs://bucket/a/B04.tif", "/vsigs/bucket/a/B04.tif"),
+        ("/vsizip/a.zip/B04.tif", "/vsizip/a.zip/B04.tif"),
+        ("file:///data/B04.tif", "/data/B04.tif"),
+        ("/data/B04.tif", "/data/B04.tif"),
+        ("./a/B04.tif", "{folder}/a/B04.tif"),
+        ("../a/B04.tif", "{parent}/a/B04.tif"),
+    ],
+)
+def test_hrefs(save: Save, href: str, wanted: str) -> None:
+    """Every href becomes one that GDAL opens, relative ones from the file that holds the item."""
+    path = save(other_item(href=href, **{"raster:offset": 0}))
+    wanted = wanted.format(folder=path.parent, parent=path.parent.parent)
+    assert find(path)[0].assets["B04"].href == wanted
+
+
+def test_canonical_items_are_read_again(
+    features: Callable, save: Save, real_data: Path, tmp_path: Path
+) -> None:
+    """What find_scenes returned, saved and read again, is the same, whoever made it."""
+    names = ["earth-search_sentinel-2-l2a", "earth-search_sentinel-2-c1-l2a"]
+    raw = [item for name in names for item in features(name)[:1]]
+    raw += [features("planetarycomputer_sentinel-2-l2a")[0], copernicus_item()]
+    first = find(save(*raw))
+    first[0].properties["s2kit:synthetic"] = True
+    path = tmp_path / "found.json"
+    first.save_object(str(path))
+    again = find(path)
+    assert [item.to_dict() for item in again] == [item.to_dict() for item in first]
+
+
+def test_pystac_reads_them(real_data: Path, tmp_path: Path) -> None:
+    """A saved result is a valid item collection for pystac, with every field in place."""
+    found = find(real_data / "stac-l2a-2023" / "catalog.json")
+    found.save_object(str(tmp_path / "found.json"))
+    again = pystac.ItemCollection.from_file(str(tmp_path / "found.json"))
+    assert json.dumps(again.to_dict()) == json.dumps(found.to_dict())
+    assert again.extra_fields[REFUSED] == []
+
+
+def test_same_product_once(features: Callable, save: Save) -> None:
+    """The same product in two collections is one item: the first that was listed."""
+    one = features("earth-search_sentinel-2-c1-l2a")[0]
+    two = features("earth-search_sentinel-2-l2a")[0]
+    assert one["properties"]["s2:product_uri"] == two["properties"]["s2:product_uri"]
+    assert offsets(find(save(one, two))[0]) == {-0.1}
+    assert offsets(find(save(two, one))[0]) == {0}
+    assert len(find(save(two, one, one))) == 1
+
+
+def test_level_1c_is_refused(features: Callable, save: Save) -> None:
+    """Every L1C item is refused by name, with the reason."""
+    raw = features("earth-search_sentinel-2-l1c")
+    assert (
+        reasons(save(*raw))
+        == ["is L1C, but only L2A can be used"] * len(raw)
+        == ["is L1C, but only L2A can be used"] * 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"id": "scene 1"}, "does not say which product"),
+        ({"assets": {}}, "none of its assets is a band in reach (found: none)"),
+        ({"assets": {"SCL": {"href": "x.tif"}}}, "(found: SCL)"),
+        ({"assets": {"B04": {"title": "no href"}}}, "(found: B04)"),
+        ({"assets": None}, "no STAC item"),
+        ({"properties": []}, "no STAC item"),
+        ({"geometry": {"type": "Polygon"}}, "geometry is no GeoJSON"),
+        ({"geometry": {"type": "Polygon", "coordinates": [NAN_RING]}}, "geometry is no GeoJSON"),
+        ({"properties": {"datetime": "noon"}}, "datetime is 'noon'"),
+        ({"properties": {"s2:generation_time": 5}}, "s2:generation_time is 5"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_items_that_cannot_be_used(save: Save, change: Json, expected: str) -> None:
+    """What an item lacks is the reason for which it is refused."""
+    item = other_item(**{"raster:offset": 0}) | change
+    (found,) = reasons(save(item))
+    assert expected in found
+
+
+def test_item_without_geometry_or_time(save: Save) -> None:
+    """Where an item is silent on place, it is kept; the time is its name's."""
+    item = other_item(**{"raster:offset": 0}) | {"geometry": None, "properties": {"datetime": None}}
+    (found,) = find(save(item))
+    assert found.geometry is None
+    assert found.datetime.isoformat() == "2022-06-01T10:50:31+00:00"
+
+
+def test_self_crossing_footprint(save: Save) -> None:
+    """A footprint that crosses itself, as real ones do, is mended instead of failing."""
+    item = other_item(**{"raster:offset": 0})
+    item["geometry"]["coordinates"] = [[[4, 51], [5, 52], [5, 51], [4, 52], [4, 51]]]
+    assert len(find_scenes(save(item), (4, 51, 5, 52), "2022", "2022")) == 1
+    assert len(find_scenes(save(item), (4.4, 51, 4.6, 51.1), "2022", "2022")) == 0
+
+
+def test_broken_item_in_a_catalogue(real_data: Path, tmp_path: Path) -> None:
+    """An item that a catalogue links to and that is broken or missing is refused by name."""
+    source = real_data / "stac-l2a-2023" / "sentinel-2-l2a"
+    for file in [source / "collection.json", *source.glob("*/*.json")]:
+        target = tmp_path / file.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    broken, missing, *_ = sorted(tmp_path.glob("*/*.json"))
+    broken.write_text("{")
+    missing.unlink()
+    with pytest.warns(SceneWarning, match="2 scene") as caught:
+        found = find_scenes(tmp_path / "collection.json", WORLD, "2023", "2023")
+    assert len(found) == 8 and len(caught) == 1
+    assert {one["scene"] for one in found.extra_fields[REFUSED]} == {broken.name, missing.name}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "5", "{}", "\x00", "[" * 100_000])
+def test_file_that_is_no_stac(tmp_path: Path, content: str) -> None:
+    """A file that holds something else is an error that names it."""
+    path = tmp_path / "catalog.json"
+    path.write_text(content)
+    with pytest.raises(CatalogueError, match=r"catalog\.json.*another source"):
+        find(path)
+
+
+def test_junk_among_the_features(features: Callable, save: Save) -> None:
+    """Entries that are no items are refused; the others are found."""
+    path = save(5, features("earth-search_sentinel-2-l2a")[0], None, {})
+    with pytest.warns(SceneWarning, match="3 scene"):
+        assert len(find_scenes(path, WORLD, "2015", "2030")) == 1
+
+
+def test_circular_catalogue(tmp_path: Path) -> None:
+    """A catalogue that links back to itself comes to an end."""
+    links = [{"rel": "child", "href": "./catalog.json"}, {"rel": "child", "href": "./b.json"}]
+    for name in ("catalog.json", "b.json"):
+        (tmp_path / name).write_text(json.dumps({"type": "Catalog", "links": links}))
+    assert len(find(tmp_path / "catalog.json")) == 0
+
+
+def paths(value: object, at: tuple = ()) -> list[tuple]:
+    """Every place in a JSON value."""
+    entries = value.items() if isinstance(value, dict) else []
+    entries = enumerate(value) if isinstance(value, list) else entries
+    return [at, *(path for key, inner in entries for path in paths(inner, (*at, key)))]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_is_in_an_item(features: Callable, data: st.DataObject) -> None:
+    """Any value anywhere in a real item gives an item or a refusal, never another error."""
+    provider = data.draw(
+        st.sampled_from(["earth-search_sentinel-2-c1-l2a", "planetarycomputer_sentinel-2-l2a"])
+    )
+    item = copy.deepcopy(features(provider)[0])
+    for name in list(item["assets"])[3:]:
+        del item["assets"][name]
+    junk = st.sampled_from([None, 5, -1.5, "x", "", [], {}, [5], {"a": 1}, True])
+    for *parents, last in data.draw(st.lists(st.sampled_from(paths(item)[1:]), max_size=3)):
+        place = item
+        try:
+            for key in parents:
+                place = place[key]
+            place[last] = data.draw(junk)
+        except (KeyError, TypeError, IndexError):
+            continue  # an earlier change has removed the place
+    scene = StacScene(item, "/data/items.json")
+    try:
+        found = scene.item()
+    except SceneError as error:
+        assert error.scene and error.reason
+    else:
+        assert set(found.assets) <= set(LAYERS) and pystac.Item.from_dict(found.to_dict())
