@@ -35,7 +35,8 @@ _SCL_MEANINGS = (
     "no_data saturated_or_defective dark_area_pixels cloud_shadows vegetation bare_soils water "
     "unclassified cloud_medium_probability cloud_high_probability thin_cirrus snow"
 )
-"""Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 L2A ATBD, S2-PDGS-MPC-ATBD-L2A)."""
+"""Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 Level-2A Algorithm Theoretical
+Basis Document, S2-PDGS-MPC-ATBD-L2A)."""
 
 _WAVELENGTHS = {
     "B02": (490, 10, "blue"),
@@ -152,7 +153,7 @@ TIMELINE = {
     "products": ("|O", "products that made the step, in the order in which they fill it"),
     "failed": (
         "|O",
-        "products that could not be read; where one is named, a hole is not 'no data'",
+        "products that could not be read: a hole there is not 'no data'",
     ),
     "corrected": ("|O", "products whose stated radiometric offset the pixels contradicted"),
     "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),

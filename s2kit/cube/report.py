@@ -52,7 +52,8 @@ class BuildReport:
         Returns
         -------
         pandas.DataFrame
-            One row a layer: ``raw_mb`` (as numbers in memory), ``stored_mb``, ``ratio``, ``chunks``.
+            One row a layer: ``raw_mb`` (as integers in memory), ``stored_mb``, ``ratio`` of the
+            two, number of ``chunks`` stored.
         """
         store = Store(self.store)
         state = read_state(store)

@@ -1,4 +1,4 @@
-"""Scenes become time steps: which scenes make a step, in which order, and what a store still lacks."""
+"""Scenes become time steps: which scenes make a step, in which order, what a store still lacks."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""Where a cube lies: whole objects by name on any storage, and the lock that lets one build write."""
+"""Where a cube lies: whole objects by name on any storage, and the lock of the one who writes."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -97,10 +97,8 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
-        try:
+        with suppress(FileNotFoundError):
             self.fs.rm_file(self.path(key))
-        except FileNotFoundError:
-            pass
 
     def keys(self, prefix: str) -> list[str]:
         """List the objects below a prefix."""

@@ -1,4 +1,4 @@
-"""Look at a scene before its pixels enter the cube: is all there, and is its offset true?"""
+"""Look at a scene before its pixels enter the cube: all layers there, and its offset true."""
 
 from odc.geo.geobox import GeoBox
 
