@@ -5,12 +5,13 @@ users, ESA SP-740): thresholds on cloud probability, snow, and vegetation and wa
 *observed* reflectance, so that they err where Sen2Cor errs.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
 
 from ..item import BANDS
-from .geometry import CANVAS
+from .geometry import HalfPlane, Tile
 from .landscape import FINE, Landscape
 from .overpasses import Overpass
 from .spectra import SNOW, SURFACES, parcel_spectra
@@ -149,7 +150,7 @@ def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray])
     return stored
 
 
-def extent_masks(sides: list, tile=CANVAS) -> dict[int, np.ndarray]:
+def extent_masks(sides: Sequence[HalfPlane], tile: Tile) -> dict[int, np.ndarray]:
     """Bool masks by resolution: pixel centres of a tile on the right side of all lines."""
     masks = {}
     for resolution in (10, 20):

@@ -1,7 +1,8 @@
 """Which products an overpass gives, and how one is written as a ``.SAFE`` folder."""
 
+import os
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -46,7 +47,7 @@ class Product:
     generated: datetime
     strip_start: datetime
     sides: tuple[HalfPlane, ...] = ()
-    gain: float = field(default=1.0)
+    gain: float = 1.0
 
     @property
     def name(self) -> str:
@@ -111,7 +112,7 @@ def _split(whole: Product) -> list[Product]:
 
 
 def _reprocessed(old: Product) -> Product:
-    """Process the same acquisition again, for Collection 1: newer baseline, slightly different values."""
+    """Process the same acquisition again: newer baseline, slightly other values."""
     made = datetime.fromisoformat("2023-01-29T09:26:51+00:00")
     return Product(old.overpass, old.tile, "05.00", made, old.strip_start, old.sides, gain=1.02)
 
@@ -128,13 +129,12 @@ def write_product(product: Product, observed: Layers, folder: Path) -> Path:
     folder : pathlib.Path
         Where the ``.SAFE`` folder goes.
     """
-    target, draft = folder / product.name, folder / f"{product.name}.part"
-    for old in (target, draft):
-        shutil.rmtree(old, ignore_errors=True)
+    target, draft = folder / product.name, folder / f"{product.name}.{os.getpid()}.part"
     stored = stored_layers(product, observed)
     for layer, image in stored.items():
         _write_image(draft / product.path(layer), product.tile, image)
     metadata.write(product, stored["SCL"], draft)
+    shutil.rmtree(target, ignore_errors=True)
     return draft.rename(target)
 
 

@@ -210,7 +210,7 @@ def _course(calendar: Knots) -> PchipInterpolator:
 
 
 def _after_mowing(parcels, day: date) -> np.ndarray:
-    """Keep what mowing leaves of the green cover: cuts from May to October, two weeks to recover."""
+    """Keep what mowing leaves of the green cover: cuts from May to October, then regrowth."""
     every, offset = parcels["mown"].to_numpy(), parcels["shift"].to_numpy()
     since = np.mod(_year_day(day) - 125 - offset, np.where(every > 0, every, 1))
     mown = (every > 0) & (_year_day(day) >= 125 + offset) & (_year_day(day) <= 300)

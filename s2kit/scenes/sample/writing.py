@@ -49,7 +49,7 @@ def _write(folder: Path, chosen: Sequence[Overpass], *, progress: bool) -> Path:
     if _is_complete(folder, names):
         return folder
     _clear(folder)
-    (folder / "scenes").mkdir(parents=True)
+    (folder / "scenes").mkdir(parents=True, exist_ok=True)
     write_truth(folder / "truth")
     with tqdm(None, "practice scenes", len(chosen), disable=not progress, unit="overpass") as bar:
         _in_processes(chosen, folder / "scenes", bar.update)

@@ -1,0 +1,192 @@
+"""Time and memory of a build, beside the floor and beside what one would take instead.
+
+Run: ``python tests/benchmarks/build.py [--dates 4] [--rounds 3]``. All ways run in turn in one
+process after another, on the same scenes, 20 × 20 km at 10 m in EPSG:28992, ten bands and SCL.
+What counts is the ratio in one run.
+"""
+
+import argparse
+import json
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+CENTRE = (102_000, 447_000)
+SIDE = 20_000
+SIZE = 4096
+
+
+def grid():
+    """20 × 20 km at 10 m around a place that the scenes see whole."""
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    x, y = (c - SIDE / 2 for c in CENTRE)
+    return GeoBox((SIDE // 10,) * 2, Affine(10, 0, x, 0, -10, y + SIDE), "EPSG:28992")
+
+
+def region():
+    """The same in degrees, a hair smaller so that it snaps to the same grid."""
+    return grid().extent.buffer(-1).to_crs("EPSG:4326", resolution=500).geom
+
+
+def s2kit_build(items, store):
+    """Build as a user would."""
+    import s2kit
+
+    s2kit.build_cube(items, store, region(), progress=False)
+
+
+def bare_loop(items, store):
+    """The floor: one thread a band, GDAL's warper, one array at a time, the same chunks."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import rasterio
+    import zarr
+    from numcodecs import Blosc
+    from rasterio.enums import Resampling
+    from rasterio.vrt import WarpedVRT
+
+    target = grid()
+    group = zarr.open_group(store, mode="w", zarr_format=2)
+    items = sorted(items, key=lambda i: i.datetime)
+
+    def band(name):
+        classes = name == "SCL"
+        values = np.empty((len(items), *target.shape), "uint8" if classes else "int16")
+        for t, item in enumerate(items):
+            with (
+                rasterio.open(item.assets[name].href) as source,
+                WarpedVRT(
+                    source,
+                    crs="EPSG:28992",
+                    transform=target.affine,
+                    width=target.shape[1],
+                    height=target.shape[0],
+                    nodata=0,
+                    src_nodata=0,
+                    resampling=Resampling.nearest if classes else Resampling.bilinear,
+                ) as warped,
+            ):
+                dn = warped.read(1)
+            values[t] = dn if classes else np.where(dn == 0, -9999, dn.astype("int32") - 1000)
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            chunks=(16, 256, 256),
+            dtype=values.dtype,
+            fill_value=0 if classes else -9999,
+            compressors=Blosc("zstd", 5, Blosc.SHUFFLE),
+        )
+        array[:] = values
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(band, items[0].assets))
+
+
+def odc_stac(items, store):
+    """What one would take instead: odc-stac, lazily with dask, the offset by hand, to_zarr."""
+    import odc.stac
+    import xarray as xr
+
+    lazy = odc.stac.load(
+        items,
+        bands=list(items[0].assets),
+        geobox=grid(),
+        groupby="solar_day",
+        resampling={"SCL": "nearest", "*": "bilinear"},
+        nodata=0,
+        dtype={"SCL": "uint8", "*": "uint16"},
+        chunks={"x": 1024, "y": 1024},
+    )
+    shifted = {
+        name: band if name == "SCL"
+        else xr.where(band == 0, -9999, band.astype("int32") - 1000).astype("int16")
+        for name, band in lazy.data_vars.items()
+    }  # fmt: skip
+    result = lazy.assign(shifted)
+    for name in result.variables:
+        result[name].attrs = {}
+    result.to_zarr(store, mode="w", zarr_format=2, consolidated=True)
+
+
+WAYS = {"s2kit": s2kit_build, "bare loop": bare_loop, "odc-stac": odc_stac}
+
+
+def run_one(way, scenes, store):
+    """Run one way in this process and print its time and peak memory as JSON."""
+    import pystac
+
+    items = list(pystac.ItemCollection.from_file(scenes))
+    if way == "s2kit":
+        import s2kit  # noqa: F401  imports are not what is measured
+    if way == "odc-stac":
+        import odc.stac  # noqa: F401
+        import xarray  # noqa: F401
+    begin = time.perf_counter()
+    WAYS[way](items, store)
+    seconds = time.perf_counter() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "peak_mb": peak}))
+
+
+def main():
+    """Make the scenes, run all ways in turn, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dates", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--driver", choices=["COG", "JP2OpenJPEG"], default="COG")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels of a scene at 10 m")
+    parser.add_argument("--folder", type=Path, help="keep the scenes there")
+    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run_one(*options.one)
+        return
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="s2kit-bench-"))
+    try:
+        compare(options, folder)
+    finally:
+        if options.folder is None:
+            shutil.rmtree(folder)
+
+
+def compare(options, folder):
+    """Run the ways in turn and print medians and ratios."""
+    import pystac
+    from scenes import write_scene
+
+    items = [write_scene(folder, n, options.size, options.driver) for n in range(options.dates)]
+    scenes = folder / "items.json"
+    pystac.ItemCollection(items).save_object(str(scenes))
+    ways = options.ways.split(",")
+    results = {way: [] for way in ways}
+    for _ in range(options.rounds):
+        for way in ways:
+            store = folder / "out.zarr"
+            shutil.rmtree(store, ignore_errors=True)
+            command = [sys.executable, __file__, "--one", way, str(scenes), str(store)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            results[way].append(json.loads(done.stdout.splitlines()[-1]))
+    base = statistics.median(r["seconds"] for r in results[ways[0]])
+    print(f"{options.dates} dates, {options.driver}, median of {options.rounds} rounds")
+    print("| way | seconds | × s2kit | peak MB |\n|---|---|---|---|")
+    for way, runs in results.items():
+        seconds = statistics.median(r["seconds"] for r in runs)
+        peak = max(r["peak_mb"] for r in runs)
+        print(f"| {way} | {seconds:.2f} | {seconds / base:.2f} | {peak:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
