@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,19 @@ def real_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real data in {folder}; set S2KIT_REAL_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[[str], str]:
+    """Find a program of the system; where it is missing, skip, or fail if S2KIT_REQUIRE is set."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+        if path is None and os.environ.get("S2KIT_REQUIRE"):
+            pytest.fail(f"{name} is not installed; see .ci/run for its package")
+        return path or pytest.skip(f"{name} is not installed")
+
+    return find
 
 
 @pytest.fixture

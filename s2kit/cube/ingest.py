@@ -96,7 +96,7 @@ def _blocks(task: Task) -> list[slice]:
     chunk_rows, chunk_cols = task.profile.chunks[1:]
     width = task.profile.grid.shape[1]
     rows = -(-(task.rows.stop - task.rows.start) // chunk_rows) * chunk_rows
-    size = task.profile.chunks[0] * rows * np.dtype(LAYER[task.layer].dtype).itemsize
+    size = len(task.slots) * rows * np.dtype(LAYER[task.layer].dtype).itemsize
     wide = max(_BLOCK_BYTES // size // chunk_cols, 1) * chunk_cols
     return [slice(left, min(left + wide, width)) for left in range(0, width, wide)]
 
@@ -139,7 +139,7 @@ def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> Non
     layer, profile = LAYER[task.layer], task.profile
     height, width = task.rows.stop - task.rows.start, cols.stop - cols.start
     padded = [-(-n // c) * c for n, c in zip((height, width), profile.chunks[1:], strict=True)]
-    block = np.full((profile.chunks[0], *padded), layer.nodata, layer.dtype)
+    block = np.full((len(task.slots), *padded), layer.nodata, layer.dtype)
     _restore_kept(task, cols, block)
     for t, slot in enumerate(task.slots):
         inside = block[t, :height, :width]
@@ -148,12 +148,14 @@ def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> Non
         outcome.valid[t] += np.count_nonzero(inside != layer.nodata)
         if task.layer == "SCL":
             outcome.clear[t] += np.count_nonzero(np.isin(inside, CLEAR_CLASSES))
+    whole = np.full(profile.chunks, layer.nodata, layer.dtype)
     for index, chunk in _chunks(task, cols, block):
         key = chunk_key(task.orbit, task.layer, index, task.separator_out)
         if (chunk == layer.nodata).all():
             task.store.delete(key)
         else:
-            task.store.write(key, encode(chunk))
+            whole[: len(chunk)] = chunk
+            task.store.write(key, encode(whole))
 
 
 def _chunks(

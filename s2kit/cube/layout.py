@@ -27,7 +27,7 @@ SEPARATORS = (".", "/")
 """Zarr 2 names a chunk ``0.1.2`` or ``0/1/2``, as its metadata say. So an array has two sets of
 names, and a rewritten version can lie complete beside the one that is being read."""
 
-CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.SHUFFLE)
+CODEC = Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE)
 
 _COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
 
@@ -195,7 +195,7 @@ def chunk_key(orbit: int, layer: str, index: tuple[int, int, int], separator: st
 
 def encode(chunk: np.ndarray) -> bytes:
     """Compress a whole chunk."""
-    return CODEC.encode(np.ascontiguousarray(chunk))
+    return CODEC.encode(chunk)
 
 
 def decode(data: bytes, layer: Layer, chunks: tuple[int, int, int]) -> np.ndarray:

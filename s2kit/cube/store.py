@@ -89,11 +89,14 @@ class Store:
                 draft.replace(target)
         except OSError as error:
             draft.unlink(missing_ok=True)
-            raise CubeError(
-                f"cannot write {target}: {error.strerror or error}. The cube is as it was; "
-                "free space or mend the storage, then run the build again: it goes on from there"
-            ) from error
+            raise self._unwritable(error) from error
         draft.unlink(missing_ok=True)  # replacing a hard link by its twin leaves the draft
+
+    def _unwritable(self, error: OSError) -> CubeError:
+        return CubeError(
+            f"cannot write {self.url}: {error.strerror or error}. The cube is as it was; free "
+            "space or mend the storage, then run the build again: it goes on from there"
+        )
 
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
@@ -157,11 +160,16 @@ class Store:
                 return False
             return True
         draft = Path(self.path(f"{WORKSHOP}/lock-{uuid.uuid4().hex}"))
-        draft.parent.mkdir(parents=True, exist_ok=True)
         try:
+            draft.parent.mkdir(parents=True, exist_ok=True)
             draft.write_bytes(data)
+        except FileNotFoundError:  # the last holder has just tidied up
+            return False
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
             os.link(draft, self.path(_LOCK))
-        except (FileExistsError, FileNotFoundError):  # the latter: its holder just went
+        except (FileExistsError, FileNotFoundError):
             return False
         finally:
             draft.unlink(missing_ok=True)

@@ -7,6 +7,8 @@ What counts is the ratio in one run.
 
 import argparse
 import json
+import logging
+import os
 import resource
 import shutil
 import statistics
@@ -86,7 +88,7 @@ def bare_loop(items, store):
             chunks=(16, 256, 256),
             dtype=values.dtype,
             fill_value=0 if classes else -9999,
-            compressors=Blosc("zstd", 5, Blosc.SHUFFLE),
+            compressors=Blosc("zstd", 3, Blosc.BITSHUFFLE),
         )
         array[:] = values
 
@@ -106,7 +108,6 @@ def odc_stac(items, store):
         groupby="solar_day",
         resampling={"SCL": "nearest", "*": "bilinear"},
         nodata=0,
-        dtype={"SCL": "uint8", "*": "uint16"},
         chunks={"x": 1024, "y": 1024},
     )
     shifted = {
@@ -123,11 +124,52 @@ def odc_stac(items, store):
 WAYS = {"s2kit": s2kit_build, "bare loop": bare_loop, "odc-stac": odc_stac}
 
 
+class TileCounter(logging.Handler):
+    """Counts the JP2 tiles that OpenJPEG says it decoded."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.decoded = 0
+
+    def emit(self, record):
+        """Count a message."""
+        self.decoded += "has been decoded" in record.getMessage() and "Tile" in record.getMessage()
+
+
+def count_tiles(items, store):
+    """Build, and give how many JP2 tiles were decoded, and how many the region touches."""
+    import rasterio
+
+    from s2kit.cube.source import Raster
+
+    counter = TileCounter()
+    logger = logging.getLogger("rasterio")
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(counter)
+    os.environ["CPL_DEBUG"] = "JP2OpenJPEG"
+    s2kit_build(items, store)
+    os.environ.pop("CPL_DEBUG")
+    decoded, needed, target = counter.decoded, 0, grid()
+    for asset in (a for item in items for a in item.assets.values()):
+        with rasterio.open(asset.href) as band:
+            affine = band.transform
+            raster = Raster(band.crs, (affine.c, affine.f), (affine.a, affine.e), band.shape)
+            high, wide = band.block_shapes[0]
+        rows, cols = raster.window(target, *(slice(0, n) for n in target.shape))
+        down = (rows.stop - 1) // high - rows.start // high + 1
+        across = (cols.stop - 1) // wide - cols.start // wide + 1
+        needed += down * across
+    print(json.dumps({"decoded": decoded, "needed": needed, "ratio": decoded / needed}))
+
+
 def run_one(way, scenes, store):
     """Run one way in this process and print its time and peak memory as JSON."""
     import pystac
 
     items = list(pystac.ItemCollection.from_file(scenes))
+    if way == "tiles":
+        count_tiles(items, store)
+        return
     if way == "s2kit":
         import s2kit  # noqa: F401  imports are not what is measured
     if way == "odc-stac":
@@ -144,6 +186,7 @@ def main():
     """Make the scenes, run all ways in turn, print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--dates", type=int, default=4)
+    parser.add_argument("--files", type=int, help="scenes on disk, if fewer than dates")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--driver", choices=["COG", "JP2OpenJPEG"], default="COG")
     parser.add_argument("--size", type=int, default=SIZE, help="pixels of a scene at 10 m")
@@ -167,7 +210,8 @@ def compare(options, folder):
     import pystac
     from scenes import write_scene
 
-    items = [write_scene(folder, n, options.size, options.driver) for n in range(options.dates)]
+    kind = (options.size, options.driver, options.files or options.dates)
+    items = [write_scene(folder, n, *kind) for n in range(options.dates)]
     scenes = folder / "items.json"
     pystac.ItemCollection(items).save_object(str(scenes))
     ways = options.ways.split(",")
@@ -186,6 +230,10 @@ def compare(options, folder):
         seconds = statistics.median(r["seconds"] for r in runs)
         peak = max(r["peak_mb"] for r in runs)
         print(f"| {way} | {seconds:.2f} | {seconds / base:.2f} | {peak:.0f} |")
+    if options.driver == "JP2OpenJPEG":
+        shutil.rmtree(store, ignore_errors=True)
+        command = [sys.executable, __file__, "--one", "tiles", str(scenes), str(store)]
+        print("JP2 tiles", subprocess.run(command, capture_output=True, text=True).stdout)
 
 
 if __name__ == "__main__":

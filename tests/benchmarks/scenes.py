@@ -34,7 +34,12 @@ def texture(size: int, seed: int) -> np.ndarray:
 def _profile(size: int, pixel: int, dtype: str, driver: str) -> dict:
     options = {
         "COG": {"compress": "deflate", "predictor": 2, "blocksize": 512, "overviews": "none"},
-        "JP2OpenJPEG": {"quality": 100, "reversible": "yes", "blockxsize": 1024, "blockysize": 1024},
+        "JP2OpenJPEG": {
+            "quality": 100,
+            "reversible": "yes",
+            "blockxsize": 1024,
+            "blockysize": 1024,
+        },
     }[driver]
     return options | {
         "driver": driver,
@@ -57,14 +62,15 @@ def _write(path: Path, values: np.ndarray, pixel: int, driver: str) -> None:
         dataset.write(values, 1)
 
 
-def write_scene(folder: Path, number: int, size: int, driver: str) -> pystac.Item:
-    """Write one scene of ``size`` pixels at 10 m and give its item."""
+def write_scene(folder: Path, number: int, size: int, driver: str, files: int) -> pystac.Item:
+    """Write one scene of ``size`` pixels at 10 m and give its item; ``files`` scenes share files."""
     start = datetime(2022, 6, 1, 10, 50, 31, tzinfo=UTC) + timedelta(days=5 * number)
+    number %= files
     name = ProductName.find(
         f"S2A_MSIL2A_{start:%Y%m%dT%H%M%S}_N0400_R051_T31UFT_{start:%Y%m%d}T180000"
     )
     suffix = "tif" if driver == "COG" else "jp2"
-    home = folder / str(name)
+    home = folder / f"{driver}-{size}-{number}"
     home.mkdir(parents=True, exist_ok=True)
     assets = {}
     for i, layer in enumerate(LAYERS):
