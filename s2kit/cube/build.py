@@ -249,9 +249,9 @@ class _Build:
         return plan
 
     def _sweep(self, orbit: int) -> None:
-        """Remove what an earlier commit retired, if this build is going to write."""
-        known = self.state.orbits.get(orbit)
-        if known and known.retired and self._plan(orbit).changes:
+        """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
+        known, plan = self.state.orbits.get(orbit), self._plan(orbit)
+        if known and ((known.retired and plan.changes) or plan.rewrites):
             remove_retired(self.store, orbit, known.separator, self.state.profile.layers)
 
     def _advance(self, plan: Plan, executor: Executor) -> None:
@@ -334,8 +334,11 @@ class _Build:
         for layer in self.state.profile.layers:
             for index in np.ndindex(chunks, -(-height // high), -(-width // wide)):
                 source = chunk_key(plan.orbit, layer, index, known.separator)
+                target = chunk_key(plan.orbit, layer, index, separator)
                 if self.store.fs.exists(self.store.path(source)):
-                    self.store.copy(source, chunk_key(plan.orbit, layer, index, separator))
+                    self.store.copy(source, target)
+                else:
+                    self.store.delete(target)
 
     def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
         used = step.without(self.vetting.failed)

@@ -67,7 +67,7 @@ def read_state(store: Store) -> State | None:
     """
     data = store.read(_ROOT)
     if data is None:
-        if store.exists():
+        if store.exists() and store.read(_REDO) is None:
             raise CubeError(
                 f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
                 "choose another place, or remove it first"
@@ -105,8 +105,7 @@ def _read_orbit(store: Store, documents: dict[str, Any], orbit: int, kit: dict) 
 
 def create(store: Store, state: State) -> None:
     """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
-    for key, data in _metadata(state).items():
-        store.write(key, data)
+    _carry_out(store, {}, _metadata(state))
 
 
 def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
@@ -127,9 +126,7 @@ def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
     bridge = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
         bridge = _metadata(_cut(old, orbit, keep))
-    record = {name: _pack(part) for name, part in (("bridge", bridge), ("objects", objects))}
-    store.write(_REDO, json.dumps(record).encode())
-    _apply(store, record)
+    _carry_out(store, bridge, objects)
 
 
 def redo(store: Store) -> None:
@@ -139,10 +136,15 @@ def redo(store: Store) -> None:
         _apply(store, json.loads(data))
 
 
+def _carry_out(store: Store, bridge: dict[str, bytes], objects: dict[str, bytes]) -> None:
+    record = {"bridge": _pack(bridge), "objects": _pack(objects)}
+    store.write(_REDO, json.dumps(record).encode())
+    _apply(store, record)
+
+
 def _apply(store: Store, record: dict[str, dict[str, str]]) -> None:
     for part in ("bridge", "objects"):
-        for key, text in record[part].items():
-            store.write(key, base64.b64decode(text))
+        store.write_all({key: base64.b64decode(text) for key, text in record[part].items()})
     store.delete(_REDO)
 
 

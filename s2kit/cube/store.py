@@ -16,10 +16,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 WORKSHOP = ".s2kit"
 """Folder below the store for the lock and for objects that are being written; no reader looks."""
 
 _LOCK = f"{WORKSHOP}/lock"
+_DRAFT = "draft-"
 
 
 class Store:
@@ -59,38 +65,57 @@ class Store:
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; readers see the old one or the new one, never a part."""
+        self.write_all({key: data})
+
+    def write_all(self, objects: dict[str, bytes]) -> None:
+        """Write objects in order; where the storage is full, none of them changes."""
         if not self.local:
-            self.fs.pipe_file(self.path(key), data)
+            for key, data in objects.items():
+                self.fs.pipe_file(self.path(key), data)
             return
-        with self._placed(key) as draft:
-            draft.write_bytes(data)
+        drafts = {key: self._draft() for key in objects}
+        try:
+            for key, draft in drafts.items():
+                draft.write_bytes(objects[key])
+            for key, draft in drafts.items():
+                self._place(draft, key)
+        except OSError as error:
+            for draft in drafts.values():
+                draft.unlink(missing_ok=True)
+            raise self._unwritable(error) from error
 
     def copy(self, source: str, target: str) -> None:
         """Give an object a second name, without moving its bytes where the storage can."""
         if not self.local:
             self.fs.cp_file(self.path(source), self.path(target))
             return
-        with self._placed(target) as draft:
+        draft = self._draft()
+        try:
             try:
                 os.link(self.path(source), draft)
             except OSError:
                 shutil.copyfile(self.path(source), draft)
-
-    @contextmanager
-    def _placed(self, key: str) -> Iterator[Path]:
-        draft = Path(self.path(f"{WORKSHOP}/{uuid.uuid4().hex}"))
-        target = Path(self.path(key))
-        try:
-            yield draft
-            try:
-                draft.replace(target)
-            except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                draft.replace(target)
+            self._place(draft, target)
+            draft.unlink(missing_ok=True)  # replacing a hard link by its twin leaves the draft
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise self._unwritable(error) from error
-        draft.unlink(missing_ok=True)  # replacing a hard link by its twin leaves the draft
+
+    def _draft(self) -> Path:
+        folder = Path(self.path(WORKSHOP))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return folder / f"{_DRAFT}{uuid.uuid4().hex}"
+
+    def _place(self, draft: Path, key: str) -> None:
+        target = Path(self.path(key))
+        try:
+            draft.replace(target)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.replace(target)
 
     def _unwritable(self, error: OSError) -> CubeError:
         return CubeError(
@@ -118,7 +143,7 @@ class Store:
 
     def disturbed(self) -> bool:
         """Tell whether a build that died has left something in the workshop."""
-        return self.read(_LOCK) is not None or bool(self.keys(WORKSHOP))
+        return bool(self.keys(WORKSHOP))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -129,69 +154,65 @@ class Store:
         CubeLockedError
             If another build holds it.
         """
-        self._acquire()
+        with self._turn():
+            self._take()
         try:
-            self._clear_workshop()
             yield
         finally:
-            self.delete(_LOCK)
-            if self.local:
-                shutil.rmtree(self.path(WORKSHOP), ignore_errors=True)
+            with self._turn():
+                self._release()
 
-    def _acquire(self) -> None:
-        while not self._create_lock():
-            holder = json.loads(self.read(_LOCK) or b"null")
-            if holder is None:
-                continue
-            if not _is_dead(holder):
-                raise CubeLockedError(
-                    f"{self.url} is being written by process {holder['pid']} on "
-                    f"{holder['host']} since {holder['since']}. Wait for it to end; if you are "
-                    f"certain that it is no longer at work, remove {self.path(_LOCK)}"
-                )
-            self._remove_stale(holder)
-
-    def _create_lock(self) -> bool:
-        data = json.dumps(_whoami()).encode()
-        if not self.local:
-            try:
-                self.fs.pipe_file(self.path(_LOCK), data, mode="create")
-            except FileExistsError:
-                return False
-            return True
-        draft = Path(self.path(f"{WORKSHOP}/lock-{uuid.uuid4().hex}"))
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one process at a time decide about the lock; the system ends a dead one's turn."""
+        if not self.local or fcntl is None:
+            yield
+            return
         try:
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(data)
-        except FileNotFoundError:  # the last holder has just tidied up
-            return False
+            Path(self.root).mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.root, os.O_RDONLY)
         except OSError as error:
             raise self._unwritable(error) from error
         try:
-            os.link(draft, self.path(_LOCK))
-        except (FileExistsError, FileNotFoundError):
-            return False
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
         finally:
-            draft.unlink(missing_ok=True)
-        return True
+            os.close(handle)
 
-    def _remove_stale(self, holder: dict) -> None:
-        """Remove a dead holder's lock, and only that one, whoever else tries the same."""
-        if not self.local:
+    def _take(self) -> None:
+        data = self.read(_LOCK)
+        if data is not None:
+            self._check_dead(json.loads(data))
+        mine = json.dumps(_whoami()).encode()
+        if self.local:
+            self._clear_drafts()
+            self.write(_LOCK, mine)
+            return
+        if data is not None:
             self.delete(_LOCK)
-            return
-        grave = Path(self.path(f"{WORKSHOP}/stale-{uuid.uuid4().hex}"))
         try:
-            Path(self.path(_LOCK)).rename(grave)
-        except FileNotFoundError:
-            return
-        if json.loads(grave.read_bytes()) != holder:
-            os.link(grave, self.path(_LOCK))
-        grave.unlink()
+            self.fs.pipe_file(self.path(_LOCK), mine, mode="create")
+        except FileExistsError:
+            self._check_dead(json.loads(self.read(_LOCK) or mine))
 
-    def _clear_workshop(self) -> None:
+    def _check_dead(self, holder: dict) -> None:
+        if not _is_dead(holder):
+            raise CubeLockedError(
+                f"{self.url} is being written by process {holder['pid']} on {holder['host']} "
+                f"since {holder['since']}. Wait for it to end; if you are certain that it is no "
+                f"longer at work, remove {self.path(_LOCK)}"
+            )
+
+    def _release(self) -> None:
+        self._clear_drafts()
+        self.delete(_LOCK)
+        if self.local:
+            with suppress(OSError):  # a record that the next build needs stays
+                Path(self.path(WORKSHOP)).rmdir()
+
+    def _clear_drafts(self) -> None:
         for key in self.keys(WORKSHOP):
-            if not PurePosixPath(key).name.startswith(("lock", "stale")):
+            if PurePosixPath(key).name.startswith(_DRAFT):
                 self.delete(key)
 
 
