@@ -6,8 +6,10 @@ record is written, then the coordinates along time, then the metadata. Whoever d
 record leaves it to the next build to finish. Before it, nothing has happened.
 
 Zarr 2 has no second name for a one-dimensional array. So while a rewriting commit replaces the
-coordinates (some milliseconds), readers see the old cube up to the first step that changes:
-shorter, never mixed.
+coordinates (half a second), readers see the old cube up to the first step that changes: shorter,
+never mixed. Who opened the cube before with plain xarray keeps its old pixels and times; only
+coordinates that were not loaded yet, such as ``products``, are then the new ones, so open it anew.
+The next build that writes removes the old pixels.
 """
 
 import base64
@@ -28,6 +30,8 @@ from s2kit.errors import CubeError
 
 _REDO = f"{WORKSHOP}/redo"
 _FORMAT = 1
+_PAUSE = 0.5
+"""Seconds for readers who have just read the old metadata to read the old coordinates too."""
 _ROOT = ".zmetadata"
 
 
@@ -143,8 +147,9 @@ def _carry_out(store: Store, bridge: dict[str, bytes], objects: dict[str, bytes]
 
 
 def _apply(store: Store, record: dict[str, dict[str, str]]) -> None:
-    for part in ("bridge", "objects"):
-        store.write_all({key: base64.b64decode(text) for key, text in record[part].items()})
+    parts = [record[part] for part in ("bridge", "objects") if record[part]]
+    groups = [{key: base64.b64decode(text) for key, text in part.items()} for part in parts]
+    store.write_all(groups, pause=_PAUSE)
     store.delete(_REDO)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import socket
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -65,24 +66,40 @@ class Store:
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; readers see the old one or the new one, never a part."""
-        self.write_all({key: data})
+        self.write_all([{key: data}])
 
-    def write_all(self, objects: dict[str, bytes]) -> None:
-        """Write objects in order; where the storage is full, none of them changes."""
+    def write_all(self, groups: list[dict[str, bytes]], *, pause: float = 0) -> None:
+        """Write groups of objects in order; where the storage is full, none of them changes.
+
+        Parameters
+        ----------
+        groups : list of dict of str to bytes
+            Objects by name.
+        pause : float
+            Seconds between two groups.
+        """
         if not self.local:
-            for key, data in objects.items():
+            for key, data in self._in_order(groups, pause):
                 self.fs.pipe_file(self.path(key), data)
             return
-        drafts = {key: self._draft() for key in objects}
+        drafts = []
         try:
-            for key, draft in drafts.items():
-                draft.write_bytes(objects[key])
-            for key, draft in drafts.items():
+            for data in (data for group in groups for data in group.values()):
+                drafts.append(self._draft())
+                drafts[-1].write_bytes(data)
+            for draft, (key, _) in zip(drafts, self._in_order(groups, pause), strict=True):
                 self._place(draft, key)
         except OSError as error:
-            for draft in drafts.values():
+            for draft in drafts:
                 draft.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+
+    def _in_order(
+        self, groups: list[dict[str, bytes]], pause: float
+    ) -> Iterator[tuple[str, bytes]]:
+        for i, group in enumerate(groups):
+            time.sleep(pause if i else 0)
+            yield from group.items()
 
     def copy(self, source: str, target: str) -> None:
         """Give an object a second name, without moving its bytes where the storage can."""

@@ -1,0 +1,202 @@
+"""What every notebook of the course needs around the cube: checks, pictures, a cluster."""
+
+import ast
+import difflib
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import rasterio
+from dask.system import CPU_COUNT
+from distributed import Client
+from distributed.system import MEMORY_LIMIT
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from s2kit.errors import CubeError, InvalidInputError
+
+_INJECTED = "# Parameters\n"
+"""How papermill begins the cell that it puts behind the one tagged ``parameters``."""
+
+_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False",
+          dict: "GeoJSON as a dict"}  # fmt: skip
+
+_PARTS = {
+    "xarray": "the cube with names",
+    "zarr": "the cube's format",
+    "dask": "larger than memory",
+    "rasterio": "reads and warps imagery",
+    "rioxarray": "coordinate systems",
+    "hvplot": "pictures",
+    "panel": "viewers",
+    "scikit-learn": "classification",
+}
+
+_JPEG2000 = ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
+_MEMORY_GB = 1.2
+"""Every notebook keeps within this, so that it runs on Binder."""
+
+
+def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
+    """Refuse parameters that a notebook does not have, or that have the wrong type.
+
+    Papermill only warns of a parameter that it does not know, and a misspelt one is then ignored.
+
+    Parameters
+    ----------
+    found : mapping of str to object
+        The notebook's variables: ``globals()``.
+    **accepted : type, value, or tuple of these
+        For each parameter what it may be: ``resolution=(int, float)``,
+        ``scheduler=("threads", "processes")``, ``bands=(None, str)``. A list is accepted where
+        each of its members is.
+
+    Raises
+    ------
+    InvalidInputError
+        If a parameter was given that is not among ``accepted``, or has another type or value.
+    """
+    for name in _injected(found.get("In", [])):
+        if name not in accepted:
+            near = difflib.get_close_matches(name, accepted, 1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise InvalidInputError(
+                f"unknown parameter {name!r}. {hint}"
+                f"The parameters of this notebook are: {', '.join(accepted)}"
+            )
+    for name, choices in accepted.items():
+        choices = choices if isinstance(choices, tuple) else (choices,)
+        if not _fits(found[name], choices):
+            value = found[name]
+            raise InvalidInputError(
+                f"{name}={value!r} ({type(value).__name__}) cannot be used; "
+                f"{name} is {_described(choices)}"
+            )
+
+
+def _injected(cells: list[str]) -> list[str]:
+    """Name the variables that papermill set, in the order in which they were given."""
+    given = [cell for cell in cells if cell.startswith(_INJECTED)]
+    body = ast.parse(given[-1]).body if given else []
+    return [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
+
+
+def _fits(value: Any, choices: tuple) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(_fits(member, choices) for member in value)
+    kinds = tuple(choice for choice in choices if isinstance(choice, type))
+    if isinstance(value, bool) and bool not in kinds:
+        return False
+    return isinstance(value, kinds) or any(
+        value == choice for choice in choices if not isinstance(choice, type)
+    )
+
+
+def _described(choices: tuple) -> str:
+    words = [_WORDS.get(c, c.__name__) if isinstance(c, type) else repr(c) for c in choices]
+    words = [w for w in words if w != "a whole number" or "a number" not in words]
+    return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
+
+
+def require_cube(store: str | os.PathLike) -> None:
+    """Stop with advice where there is no cube yet.
+
+    Parameters
+    ----------
+    store : str or path
+        A path; of URLs nothing is said here, `s2kit.open_cube` does.
+
+    Raises
+    ------
+    CubeError
+        If nothing is at that path.
+    """
+    if "://" not in str(store) and not Path(store).exists():
+        raise CubeError(
+            f"there is no cube at {store} yet. Make one: run `make cube` in a terminal, in the "
+            "project's folder, or run the notebook 01_build_cube.ipynb. Then run this one again. "
+            "If you have a cube elsewhere, give its place in the parameter `store`"
+        )
+
+
+def start_pictures() -> None:
+    """Prepare hvPlot: ``data.hvplot…`` draws in notebooks and in HTML exports, offline too."""
+    import holoviews as hv  # heavy, and of no use without pictures
+
+    hv.extension("bokeh", inline=True, logo=False)  # comes first: later, it would not be inlined
+
+    import hvplot.pandas
+    import hvplot.xarray  # noqa: F401  (registers `.hvplot`)
+
+
+def start_client(scheduler: str) -> Client | None:
+    """Connect to what computes.
+
+    Parameters
+    ----------
+    scheduler : str
+        ``"threads"`` (of this process), ``"processes"`` (one for each core, on this machine), or
+        the address of a Dask scheduler, such as ``"tcp://10.0.0.5:8786"``.
+
+    Returns
+    -------
+    distributed.Client or None
+        To pass as ``client``; None for threads. Close it when you are done.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none of these, or no scheduler answers there.
+    """
+    if scheduler == "threads":
+        return None
+    if scheduler == "processes":
+        return Client(n_workers=CPU_COUNT, threads_per_worker=1, dashboard_address=None)
+    accepted = '"threads", "processes", or the address of a Dask scheduler ("tcp://host:8786")'
+    if not isinstance(scheduler, str) or ":" not in scheduler:
+        near = difflib.get_close_matches(str(scheduler), ("threads", "processes"), 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise InvalidInputError(f"scheduler={scheduler!r} is unknown. {hint}Accepted: {accepted}")
+    try:
+        return Client(scheduler, timeout=10)
+    except (OSError, ValueError, ImportError) as error:
+        raise InvalidInputError(
+            f"no Dask scheduler answers at scheduler={scheduler!r} ({error}). Accepted: {accepted}"
+        ) from error
+
+
+def check_installation() -> pd.DataFrame:
+    """Compare what is installed with what the course needs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each part: ``found``, ``needed``, ``for``, and ``ok`` (✓ or ✗).
+    """
+    needs = {r.name: r for r in map(Requirement, importlib.metadata.requires("s2kit") or [])}
+    rows = [
+        _versioned("Python", platform.python_version(), Requirement("Python>=3.11"), "everything"),
+        ("s2kit", importlib.metadata.version("s2kit"), "", "this course", True),
+    ]
+    for name, use in _PARTS.items():
+        rows.append(_versioned(name, importlib.metadata.version(name), needs[name], use))
+    with rasterio.Env() as env:
+        jpeg = [driver for driver in _JPEG2000 if driver in env.drivers()]
+    memory = MEMORY_LIMIT / 1e9
+    rows += [
+        ("JPEG 2000", jpeg[0] if jpeg else "none", "any driver", "opens .SAFE products", any(jpeg)),
+        ("memory", f"{memory:.1f} GB", f"≥ {_MEMORY_GB} GB", "all notebooks", memory >= _MEMORY_GB),
+        ("cores", str(CPU_COUNT), "≥ 1", "more is faster", True),
+    ]
+    table = pd.DataFrame(rows, columns=["part", "found", "needed", "for", "ok"])
+    table["ok"] = table["ok"].map({True: "✓", False: "✗"})
+    return table.set_index("part")
+
+
+def _versioned(name: str, found: str, needed: Requirement, use: str) -> tuple:
+    bound = str(needed.specifier).replace(">=", "≥ ")
+    return name, found, bound, use, needed.specifier.contains(Version(found), prereleases=True)
