@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import pystac
 from pystac.errors import STACError
 from pystac.utils import make_absolute_href
-from pystac_client import Client
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from shapely.geometry.base import BaseGeometry
 from urllib3 import Retry
 
@@ -23,6 +21,10 @@ from s2kit.scenes.period import Period
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.providers import Json
 from s2kit.scenes.stac import StacScene
+
+if TYPE_CHECKING:  # slow to import, and only needed for what lies on a server
+    from pystac_client import Client
+    from pystac_client.stac_api_io import StacApiIO
 
 APIS: dict[str, tuple[str, tuple[str, ...]]] = {
     "earth-search": (
@@ -57,7 +59,7 @@ _PAGE = 100  # the most that Copernicus allows
 _MARGIN = timedelta(hours=1)  # catalogues know sensing times, up to 20 min after the datatake
 _IS_L2A = re.compile(r"(?=.*s(entinel)?[-_]?s?2)(?=.*l2a)", re.IGNORECASE)
 _BROKEN = (
-    *(APIError, STACError, OSError, RecursionError),
+    *(STACError, OSError, RecursionError),
     *(ValueError, KeyError, TypeError, AttributeError),
 )
 _ADVICE = (
@@ -105,7 +107,8 @@ def read_catalogue(href: str) -> Iterator[StacScene | UnreadableScene]:
     CatalogueError
         If it, or a catalogue in it, cannot be read.
     """
-    reader, pending, seen = _reader(), [href], {href}
+    reader = _reader() if _is_remote(href) else None
+    pending, seen = [href], {href}
     while pending:
         place = pending.pop()
         document = _read_json(reader, place)
@@ -152,8 +155,11 @@ def read_url(
 def _search(
     url: str, collections: tuple[str, ...], aoi: BaseGeometry, period: Period
 ) -> Iterator[StacScene]:
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+
     try:
-        client = Client.open(url, stac_io=_reader())
+        client = Client.open(url, stac_io=_reader(), timeout=TIMEOUT)  # else it forgets it
         client.add_conforms_to("ITEM_SEARCH")
         for collection in collections or _l2a_collections(client):
             search = client.search(
@@ -164,7 +170,7 @@ def _search(
                 limit=_PAGE,
             )
             yield from (StacScene(item, url) for item in search.items_as_dicts())
-    except _BROKEN as error:
+    except (APIError, *_BROKEN) as error:
         raise CatalogueError(_unreachable(url, error)) from error
 
 
@@ -210,7 +216,7 @@ def _links(document: Json, place: str) -> Iterator[tuple[str, str]]:
             yield str(link.get("rel")), make_absolute_href(link["href"], place)
 
 
-def _linked_scene(reader: StacApiIO, place: str) -> StacScene | UnreadableScene:
+def _linked_scene(reader: StacApiIO | None, place: str) -> StacScene | UnreadableScene:
     try:
         return StacScene(_read_json(reader, place), place)
     except CatalogueError as error:
@@ -218,13 +224,30 @@ def _linked_scene(reader: StacApiIO, place: str) -> StacScene | UnreadableScene:
 
 
 def _reader() -> StacApiIO:
+    from pystac_client.stac_api_io import StacApiIO
+
     return StacApiIO(max_retries=RETRIES, timeout=TIMEOUT)
 
 
-def _read_json(reader: StacApiIO, place: str) -> Json:
+def _is_remote(place: str) -> bool:
+    return place.startswith(("http://", "https://"))
+
+
+def _read_remote(reader: StacApiIO, place: str) -> str:
+    from pystac_client.exceptions import APIError
+
     try:
-        remote = place.startswith(("http://", "https://"))
-        text = reader.read_text(place) if remote else Path(place).read_text(encoding="utf-8-sig")
+        return reader.read_text(place)
+    except APIError as error:
+        raise CatalogueError(_unreachable(place, error)) from error
+
+
+def _read_json(reader: StacApiIO | None, place: str) -> Json:
+    try:
+        if _is_remote(place):
+            text = _read_remote(reader or _reader(), place)
+        else:
+            text = Path(place).read_text(encoding="utf-8-sig")
         document = json.loads(text)
     except _BROKEN as error:
         raise CatalogueError(_unreachable(place, error)) from error
