@@ -1,4 +1,4 @@
-"""Scenes for the benchmarks: full bands of a made-up tile, as COG or as JP2 in a SAFE-like folder."""
+"""Scenes for the benchmarks: the bands of a made-up tile, as COG or as JP2."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ LAYERS = (*BANDS, "SCL")
 
 
 def texture(size: int, seed: int) -> np.ndarray:
-    """Give something with the grain of land: fields, gradients, noise; DN as from baseline 04.00."""
+    """Give DN as from baseline 04.00 with the grain of land: fields, gradients, noise."""
     rng = np.random.default_rng(seed)
     fields = np.kron(rng.normal(size=(size // 40 + 1,) * 2), np.ones((40, 40)))[:size, :size]
     smooth = zoom(gaussian_filter(rng.normal(size=(size // 20 + 2,) * 2), 2), 20, order=1)
@@ -63,7 +63,7 @@ def _write(path: Path, values: np.ndarray, pixel: int, driver: str) -> None:
 
 
 def write_scene(folder: Path, number: int, size: int, driver: str, files: int) -> pystac.Item:
-    """Write one scene of ``size`` pixels at 10 m and give its item; ``files`` scenes share files."""
+    """Write one scene of ``size`` pixels at 10 m, or take the files of an earlier one."""
     start = datetime(2022, 6, 1, 10, 50, 31, tzinfo=UTC) + timedelta(days=5 * number)
     number %= files
     name = ProductName.find(

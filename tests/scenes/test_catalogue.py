@@ -1,5 +1,6 @@
 """STAC APIs: a real one on loopback, healthy and, behind a proxy, in every kind of trouble."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -79,19 +80,20 @@ class Handler(BaseHTTPRequestHandler):
         """Answer badly, or not at all."""
         if isinstance(kind, int):
             return self.answer(kind, b"{}")
-        if kind == "stall":
-            time.sleep(1)
-        if kind in ("stall", "hang up"):
+        if kind == "hang up":
             self.close_connection = True
             return None
-        return self.answer(200, kind.encode())
+        if kind == "stall":
+            time.sleep(3)
+        return self.answer(200, b'{"features": []}' if kind == "stall" else kind.encode())
 
     def answer(self, status: int, body: bytes) -> None:
         """Send an answer."""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        with contextlib.suppress(ConnectionError):  # who asked may have lost patience
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
@@ -174,6 +176,15 @@ def test_only_collections_of_level_2a(stac_api: Api, features: Callable) -> None
         found = find_scenes(url, WORLD, "2025", "2025")
     assert len(found) == 6 and found.extra_fields[REFUSED] == []
     assert {item.properties["s2kit:source"] for item in found} == {"earth-search sentinel-2-c1-l2a"}
+
+
+def test_collections_that_state_their_offset_come_first(stac_api: Api, features: Callable) -> None:
+    """Of the same product, the copy made as Collection 1 was is used."""
+    (one, *_) = features("earth-search_sentinel-2-l2a")
+    (item,) = find_scenes(
+        stac_api([one, one | {"collection": "sentinel-2-pre-c1-l2a"}]), WORLD, "2025", "2025"
+    )
+    assert item.properties["s2kit:source"] == "earth-search sentinel-2-pre-c1-l2a"
 
 
 def test_one_collection(stac_api: Api, features: Callable) -> None:

@@ -113,6 +113,16 @@ def test_order_is_fixed(real: Path, tmp_path: Path) -> None:
     assert keys == sorted(keys)
 
 
+def test_order_goes_by_tile_before_baseline(real: Path, tmp_path: Path) -> None:
+    """Of one overpass the tiles come in order, whatever baseline their names begin with."""
+    raw = [json.loads(file.read_bytes()) for file in sorted(real.parent.glob("*/S2B*0820*/*.json"))]
+    north = raw[1]["properties"]
+    north["s2:product_uri"] = north["s2:product_uri"].replace("N0509", "N0400")
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": raw}))
+    found = find_scenes(tmp_path / "items.json", WORLD, "2023", "2023")
+    assert [item.properties["grid:code"] for item in found] == ["MGRS-33TWL", "MGRS-33TWM"]
+
+
 def test_many_refusals_one_warning(real_data: Path, tmp_path: Path) -> None:
     """However many scenes are refused, one warning sums them up and the list has them all."""
     text = (real_data / "stac-items" / "earth-search_sentinel-2-l1c_items.json").read_text()
