@@ -1,0 +1,213 @@
+"""The notebooks run headless from top to bottom, on practice and on real scenes."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+import s2kit
+
+ROOT = Path(__file__).parents[2]
+PERIOD = {"start": "2021-04-01", "end": "2021-06-30"}
+PARAMETERS = (
+    "source, aoi, start, end, store, crs, resolution, bands, resampling, relative_orbit, "
+    "max_cloud, scheduler"
+)
+
+
+@pytest.fixture(scope="session")
+def work(tmp_path_factory):
+    """Give a folder to work in, and tell the kit to keep practice scenes there or in the tree."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    made = ROOT / "data/practice"
+    place = made if (made / "practice.json").exists() else folder / "practice"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S2KIT_PRACTICE", os.environ.get("S2KIT_PRACTICE", str(place)))
+        yield folder
+
+
+def papermill(name, output, **parameters):
+    """Run a notebook as the Makefile does; give the finished process and the executed notebook."""
+    program = [sys.executable, "-m", "papermill", "-k", "python3", "--no-progress-bar"]
+    files = [ROOT / f"notebooks/{name}.ipynb", output]
+    given = ["-y", yaml.safe_dump(parameters)] if parameters else []
+    began = time.monotonic()
+    done = subprocess.run(
+        [*program, "--cwd", ROOT / "notebooks", *files, *given],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
+    print(f"{name}: {time.monotonic() - began:.0f} s; peak of all runs so far {peak:.2f} GB")
+    return done, nbformat.read(output, as_version=4)
+
+
+def run(name, output, **parameters):
+    """Run a notebook that is expected to succeed; give the executed notebook."""
+    done, notebook = papermill(name, output, **parameters)
+    assert done.returncode == 0, done.stdout
+    return notebook
+
+
+def printed(notebook):
+    """Give all that the cells printed, and how tables and pictures name themselves."""
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    texts = [o.text for o in outputs if o.output_type == "stream"]
+    return "".join([*texts, *(o.data.get("text/html", "") for o in outputs if "data" in o)])
+
+
+def complaints(notebook):
+    """Give what the cells wrote to standard error, without progress bars."""
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    return [o.text for o in outputs if o.get("name") == "stderr" and "%|" not in o.text]
+
+
+def pictures(notebook):
+    """Give the cells that drew something."""
+    drawn = "application/vnd.holoviews_exec.v0+json"
+    return {
+        cell.id: "".join(o.data.get("text/html", "") for o in cell.outputs if "data" in o)
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.id != "imports"
+        if any(drawn in o.get("data", {}) for o in cell.outputs)
+    }
+
+
+def bytes_and_times(folder):
+    """Give each file's bytes and time of change."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture(scope="session")
+def practice(work):
+    """Build a small practice cube with notebook 01; give its place and the executed notebook."""
+    store = work / "practice.zarr"
+    return store, run("01_build_cube", work / "01.ipynb", store=str(store), **PERIOD)
+
+
+def test_practice_cube_has_its_steps(practice):
+    """The cube holds the period's overpasses of both orbits, on the grid of the region."""
+    store, notebook = practice
+    cube = s2kit.open_cube(store)
+    days = sorted(str(day)[:10] for day in cube.time.values)
+    assert days[0] >= PERIOD["start"] and days[-1] <= PERIOD["end"]
+    assert set(cube.relative_orbit.values) == {8, 51}
+    assert (cube.sizes["y"], cube.sizes["x"]) == (500, 500)
+    assert f"{cube.sizes['time']} steps" in printed(notebook)
+
+
+def test_build_notebook_complains_of_nothing(practice):
+    """A run without trouble leaves no warning in the report."""
+    assert complaints(practice[1]) == []
+    assert "✓ Nothing: all is well." in printed(practice[1])
+
+
+def test_every_picture_of_practice_data_says_so(practice):
+    """Each picture's title, and the report, say that the data are synthetic."""
+    drawn = pictures(practice[1])
+    assert set(drawn) == {"map", "timeline", "look"}
+    assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
+    assert "This cube is SYNTHETIC" in printed(practice[1])
+
+
+def test_building_again_changes_nothing(practice, work):
+    """The second run says that there is nothing to do, and no byte and no time changes."""
+    store = practice[0]
+    before = bytes_and_times(store)
+    again = run("01_build_cube", work / "again.ipynb", store=str(store), **PERIOD)
+    assert "Nothing to do" in printed(again)
+    assert bytes_and_times(store) == before
+
+
+def test_first_look_runs_on_the_practice_cube(practice, work):
+    """Notebook 00 draws its pictures, finds everything installed, and warns of nothing."""
+    notebook = run("00_start_here", work / "00.ipynb", store=str(practice[0]))
+    drawn = pictures(notebook)
+    assert set(drawn) == {"day", "time-picture", "classes"}
+    assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
+    assert complaints(notebook) == []
+    assert "✗" not in printed(notebook)
+
+
+def test_report_as_html_needs_no_network_for_its_pictures(practice, work):
+    """The exported report holds the program that draws, and the pictures."""
+    nbformat.write(practice[1], work / "report.ipynb")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--embed-images"]
+    subprocess.run([*command, work / "report.ipynb"], check=True, capture_output=True, timeout=300)
+    page = (work / "report.html").read_text()
+    assert page.count("Outlines of the scenes") >= 2  # the code and the picture
+    assert len(re.findall(r"BokehJS library|Bokeh\.set_log_level|root\.Bokeh", page)) > 0
+    assert len(page) > 3e6  # BokehJS alone is 1.4 MB; a page that fetches it is far smaller
+    assert len(page) < 1e7
+
+
+def test_real_imagery_becomes_a_cube(real_data, work):
+    """Ten real scenes in a catalogue give three steps of R079 and two of R122, not synthetic."""
+    store = work / "real.zarr"
+    notebook = run(
+        "01_build_cube",
+        work / "real.ipynb",
+        source=str(real_data / "stac-l2a-2023/catalog.json"),
+        aoi=[14.9, 45.0, 16.5, 47.0],
+        store=str(store),
+        crs="EPSG:32633",
+        resolution=120,
+        resampling="nearest",
+    )
+    assert s2kit.open_cube(store, orbit=79).sizes["time"] == 3
+    assert s2kit.open_cube(store, orbit=122).sizes["time"] == 2
+    assert "SYNTHETIC" not in printed(notebook)
+    assert complaints(notebook) == []
+
+
+def test_few_bands_and_processes(real_data, work):
+    """A cube without visible light or classes is built by worker processes and still reported."""
+    store = work / "few.zarr"
+    notebook = run(
+        "01_build_cube",
+        work / "few.ipynb",
+        source=str(real_data / "stac-l2a-2023/catalog.json"),
+        aoi=[15.0, 45.5, 15.4, 45.8],
+        store=str(store),
+        crs=32633,
+        resolution=120,
+        bands=["B08"],
+        relative_orbit=79,
+        scheduler="processes",
+    )
+    assert list(s2kit.open_cube(store).data_vars) == ["B08"]
+    assert "seen (%)" in pictures(notebook)["timeline"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"resolutoin": 20}, f"Did you mean resolution? .*: {PARAMETERS}"),
+        ({"start": 2023, "end": 2021}, "ends before it starts"),
+        ({"scheduler": "proceses"}, "Did you mean 'processes'"),
+    ],
+)
+def test_wrong_parameters_end_in_advice(work, wrong, says):
+    """A wrong parameter ends the run with an error that helps, before anything is written."""
+    store = work / "never.zarr"
+    done, _ = papermill("01_build_cube", work / "wrong.ipynb", store=str(store), **wrong)
+    assert done.returncode != 0
+    assert re.search("InvalidInputError: .*" + re.escape(says).replace(r"\.\*", ".*"), done.stdout)
+    assert not store.exists()
+
+
+def test_without_a_cube_the_first_look_says_how_to_make_one(work):
+    """Notebook 00 without a cube ends in an error that names the command and the notebook."""
+    done, _ = papermill("00_start_here", work / "none.ipynb", store=str(work / "none.zarr"))
+    assert done.returncode != 0
+    assert re.search(r"CubeError: there is no cube at .*make cube.*01_build_cube", done.stdout)
