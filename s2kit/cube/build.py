@@ -13,6 +13,7 @@ import numpy as np
 import pystac
 import shapely
 from dask.system import CPU_COUNT
+from odc.geo.geobox import GeoBox
 from shapely.geometry import shape
 from tqdm.auto import tqdm
 
@@ -25,16 +26,15 @@ from s2kit.cube.commit import (
     read_state,
     redo,
     remove_retired,
-    timeline_of,
 )
 from s2kit.cube.ingest import Outcome, Slot, Task
-from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key
+from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key, timeline_types
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
-from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan
+from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
 from s2kit.cube.store import Store
 from s2kit.cube.vetting import Vetting
-from s2kit.errors import GridMismatchError, InvalidInputError, SceneWarning
+from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi
 
 
@@ -341,15 +341,14 @@ class _Build:
                     self.store.delete(target)
 
     def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
-        used = step.without(self.vetting.failed)
-        failed = [s.id for s in step.scenes if s.id in self.vetting.failed]
+        used, grid = step.without(self.vetting.failed), self.state.profile.grid
         return {
             "time": step.start,
             "platform": step.scenes[0].platform,
             "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
-            "products": " ".join(s.id for s in used),
-            "failed": " ".join(failed),
-            "corrected": " ".join(s.id for s in used if s.id in self.vetting.corrected),
+            "products": _names(used, grid),
+            "failed": _names((s for s in step.scenes if s.id in self.vetting.failed), grid),
+            "corrected": _names((s for s in used if s.id in self.vetting.corrected), grid),
             "clear_fraction": clear,
             "valid_fraction": valid,
         }
@@ -361,6 +360,17 @@ class _Build:
             return
         with ThreadPoolExecutor(CPU_COUNT) as executor:
             yield executor
+
+
+def _names(scenes: Iterable[Scene], grid: GeoBox) -> str:
+    names = " ".join(scene.id for scene in scenes)
+    room = int(timeline_types(grid)["products"].removeprefix("<U"))
+    if len(names) > room:
+        raise CubeError(
+            f"a step has so many products that their names take {len(names)} characters; this "
+            f"cube keeps {room}. Leave older reprocessings out, or build a smaller region"
+        )
+    return names
 
 
 class _Counts:

@@ -17,7 +17,6 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import odc.geo
 from affine import Affine
 from odc.geo.geobox import GeoBox
@@ -86,8 +85,9 @@ def read_state(store: Store) -> State | None:
         ) from error
     if kit["format"] > _FORMAT:
         raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
-    orbits = {orbit: _read_orbit(store, documents, orbit, kit) for orbit in kit["orbits"]}
-    return State(_read_profile(kit), kit["synthetic"], orbits)
+    profile = _read_profile(kit)
+    orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
+    return State(profile, kit["synthetic"], orbits)
 
 
 def _read_profile(kit: dict[str, Any]) -> Profile:
@@ -95,12 +95,14 @@ def _read_profile(kit: dict[str, Any]) -> Profile:
     return Profile(grid, tuple(kit["layers"]), kit["resampling"], tuple(kit["chunks"]))
 
 
-def _read_orbit(store: Store, documents: dict[str, Any], orbit: int, kit: dict) -> Orbit:
+def _read_orbit(
+    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], profile: Profile
+) -> Orbit:
     group = layout.group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
     count = -(-max(length, 1) // TIMELINE_CHUNK)
     timeline = {}
-    for name, (dtype, _) in TIMELINE.items():
+    for name, dtype in layout.timeline_types(profile.grid).items():
         parts = [store.read(f"{group}/{name}/{i}") for i in range(count)]
         timeline[name] = layout.decode_coordinate(parts, dtype, length)
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
@@ -167,7 +169,7 @@ def _objects(state: State, orbit: int) -> dict[str, bytes]:
     """Give all that a commit writes, in the order of writing: coordinates first, root last."""
     group = layout.group_of(orbit)
     static = layout.grid_objects(state.profile.grid)
-    moving = layout.timeline_objects(state.orbits[orbit].timeline)
+    moving = layout.timeline_objects(state.profile.grid, state.orbits[orbit].timeline)
     chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
     return {f"{group}/{key}": data for key, data in chunks.items()} | _metadata(state)
 
@@ -206,7 +208,7 @@ def _orbit_documents(state: State, number: int) -> dict[str, bytes]:
     documents = {".zgroup": _GROUP, ".zattrs": layout.dump(_orbit_attrs(state, number))}
     for name in state.profile.layers:
         documents |= layout.layer_documents(LAYER[name], state.profile, steps, orbit.separator)
-    documents |= layout.timeline_documents(steps)
+    documents |= layout.timeline_documents(state.profile.grid, steps)
     static = layout.grid_objects(state.profile.grid)
     return documents | {key: data for key, data in static.items() if _is_document(key)}
 
@@ -261,9 +263,3 @@ def remove_retired(store: Store, orbit: int, separator: str, layers: tuple[str, 
             tail = key.removeprefix(f"{prefix}/")
             if not tail.startswith(".z") and tail.count("/") == depth:
                 store.delete(key)
-
-
-def timeline_of(rows: list[dict[str, Any]]) -> Timeline:
-    """Make a timeline from its steps."""
-    kinds = {n: "O" if d == "|O" or d[1] == "U" else d for n, (d, _) in TIMELINE.items()}
-    return {name: np.array([row[name] for row in rows], kinds[name]) for name in TIMELINE}

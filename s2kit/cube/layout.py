@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numcodecs import Blosc, VLenUTF8, blosc
+from numcodecs import Blosc, blosc
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
@@ -20,8 +20,11 @@ blosc.use_threads = False  # the build's own threads compress side by side
 DEFAULT_CHUNKS = (16, 256, 256)
 """Chunk shape (time, y, x) of every layer; its choice is measured in tests/benchmarks/chunks.py."""
 
-TIMELINE_CHUNK = 4096
+TIMELINE_CHUNK = 128
 """Steps in one chunk of a coordinate along time."""
+
+_NAMES = "<U"
+"""Stored type of the product names of a step; its width is the grid's, see `timeline_types`."""
 
 SEPARATORS = (".", "/")
 """Zarr 2 names a chunk ``0.1.2`` or ``0/1/2``, as its metadata say. So an array has two sets of
@@ -150,12 +153,12 @@ TIMELINE = {
     "time": ("<i8", "start of the datatake, UTC"),
     "platform": ("<U16", "satellite"),
     "processing_baseline": ("<U32", "processing baselines of the products"),
-    "products": ("|O", "products that made the step, in the order in which they fill it"),
+    "products": (_NAMES, "products that made the step, in the order in which they fill it"),
     "failed": (
-        "|O",
+        _NAMES,
         "products that could not be read: a hole there is not 'no data'",
     ),
-    "corrected": ("|O", "products whose stated radiometric offset the pixels contradicted"),
+    "corrected": (_NAMES, "products whose stated radiometric offset the pixels contradicted"),
     "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),
     "valid_fraction": ("<f4", "share of the region with data in the first layer"),
 }
@@ -224,7 +227,7 @@ def array_document(
         "dimension_separator": separator,
         "dtype": dtype,
         "fill_value": fill,
-        "filters": [VLenUTF8().get_config()] if dtype == "|O" else None,
+        "filters": None,
         "order": "C",
         "shape": list(shape),
         "zarr_format": 2,
@@ -232,24 +235,22 @@ def array_document(
 
 
 def decode_coordinate(parts: list[bytes], dtype: str, length: int) -> np.ndarray:
-    """Restore a coordinate from its objects."""
-    decoded = [_COORDINATE_CODEC.decode(part) for part in parts]
-    if dtype == "|O":
-        values = np.concatenate([VLenUTF8().decode(part) for part in decoded])
-    else:
-        values = np.concatenate([np.frombuffer(part, dtype) for part in decoded])
-    return values[:length].astype("O") if values.dtype.kind in "OU" else values[:length]
+    """Restore a coordinate from its objects; text becomes Python's own."""
+    decoded = [np.frombuffer(_COORDINATE_CODEC.decode(part), dtype) for part in parts]
+    values = np.concatenate(decoded)[:length]
+    return values.astype("O") if is_text(dtype) else values
+
+
+def is_text(dtype: str) -> bool:
+    """Tell whether a stored type is text."""
+    return dtype[1] == "U"
 
 
 def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]:
     """Compress a coordinate, one object per ``chunk`` values, the last one padded."""
-    pad = "" if dtype == "|O" or dtype[1] == "U" else 0
-    padded = np.full(-(-max(len(values), 1) // chunk) * chunk, pad, object if pad == "" else dtype)
+    padded = np.zeros(-(-max(len(values), 1) // chunk) * chunk, dtype)
     padded[: len(values)] = values
-    parts = padded.reshape(-1, chunk)
-    if dtype == "|O":
-        return [_COORDINATE_CODEC.encode(VLenUTF8().encode(part)) for part in parts]
-    return [_COORDINATE_CODEC.encode(part.astype(dtype)) for part in parts]
+    return [_COORDINATE_CODEC.encode(part) for part in padded.reshape(-1, chunk)]
 
 
 def grid_objects(grid: GeoBox) -> dict[str, bytes]:
@@ -306,12 +307,25 @@ def layer_documents(layer: Layer, profile: Profile, steps: int, separator: str) 
     return {f"{layer.name}/.zarray": dump(described), f"{layer.name}/.zattrs": dump(attrs)}
 
 
-def timeline_documents(steps: int) -> dict[str, bytes]:
+def timeline_types(grid: GeoBox) -> dict[str, str]:
+    """Give the stored type of each coordinate along time.
+
+    The width of text is fixed, because it may not change while others read. GDAL before 3.9
+    takes 999 characters, which hold 16 product names: four tiles, each split and reprocessed. A
+    region of more than 100 km gets room for 67, and GDAL's complaint about it is harmless.
+    """
+    degrees = grid.crs.geographic
+    side = max(grid.shape) * abs(grid.affine.a) * (111_320 if degrees else 1)
+    width = 999 if side <= 100_000 else 4096
+    return {name: f"<U{width}" if t == _NAMES else t for name, (t, _) in TIMELINE.items()}
+
+
+def timeline_documents(grid: GeoBox, steps: int) -> dict[str, bytes]:
     """Give ``.zarray`` and ``.zattrs`` of the coordinates along time."""
     documents = {}
-    for name, (dtype, meaning) in TIMELINE.items():
-        fill = "" if dtype == "|O" or dtype[1] == "U" else None
-        attrs: dict[str, Any] = {"_ARRAY_DIMENSIONS": ["time"], "long_name": meaning}
+    for name, dtype in timeline_types(grid).items():
+        fill = "" if is_text(dtype) else None
+        attrs: dict[str, Any] = {"_ARRAY_DIMENSIONS": ["time"], "long_name": TIMELINE[name][1]}
         if name == "time":
             attrs |= {
                 "standard_name": "time",
@@ -325,10 +339,10 @@ def timeline_documents(steps: int) -> dict[str, bytes]:
     return documents
 
 
-def timeline_objects(timeline: dict[str, np.ndarray]) -> dict[str, bytes]:
+def timeline_objects(grid: GeoBox, timeline: dict[str, np.ndarray]) -> dict[str, bytes]:
     """Give the chunks of the coordinates along time."""
     objects = {}
-    for name, (dtype, _) in TIMELINE.items():
+    for name, dtype in timeline_types(grid).items():
         for i, data in enumerate(encode_coordinate(timeline[name], TIMELINE_CHUNK, dtype)):
             objects[f"{name}/{i}"] = data
     return objects

@@ -117,9 +117,17 @@ def _open_orbit(store: str | os.PathLike, orbit: int) -> xr.Dataset:
         mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
     layers = {name: _decode(stored[name]) for name in stored.data_vars}
-    along_time = {name: stored[name].load() for name in TIMELINE}
+    along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
     along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
     return stored.assign(layers).assign_coords(along_time)
+
+
+def _trim(coordinate: xr.DataArray) -> xr.DataArray:
+    """Cut text to the width that it needs."""
+    if coordinate.dtype.kind != "U":
+        return coordinate
+    width = max(int(np.strings.str_len(coordinate.values).max(initial=1)), 1)
+    return coordinate.astype(f"<U{width}")
 
 
 def _decode(layer: xr.DataArray) -> xr.DataArray:

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pystac
 
-from s2kit.cube.layout import TIMELINE
+from s2kit.cube.layout import TIMELINE, is_text
 from s2kit.errors import InvalidInputError
 
 
@@ -121,11 +122,15 @@ Timeline = dict[str, np.ndarray]
 
 def empty_timeline() -> Timeline:
     """Give the timeline of an orbit that is not in the store yet."""
-    return {name: np.array([], _in_memory(dtype)) for name, (dtype, _) in TIMELINE.items()}
+    return timeline_of([])
 
 
-def _in_memory(dtype: str) -> str:
-    return "O" if dtype == "|O" or dtype[1] == "U" else dtype
+def timeline_of(rows: list[dict[str, Any]]) -> Timeline:
+    """Make a timeline from its steps; text is kept as Python's own, without a width."""
+    return {
+        name: np.array([row[name] for row in rows], "O" if is_text(dtype) else dtype)
+        for name, (dtype, _) in TIMELINE.items()
+    }
 
 
 @dataclass(frozen=True)

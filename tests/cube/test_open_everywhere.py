@@ -1,0 +1,388 @@
+"""Everyone can open a cube: xarray, rioxarray, Debian's GDAL, from disk, zip, http and S3."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import time
+import zipfile
+from datetime import timedelta
+from pathlib import Path
+
+import boto3
+import numpy as np
+import psutil
+import pyproj
+import pytest
+import rioxarray  # noqa: F401  the accessor is what is tested
+import s3fs
+import xarray as xr
+from children import run_build, start, tree
+from moto.server import ThreadedMotoServer
+from servers import plain_server
+from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
+
+import s2kit
+from s2kit.errors import CubeLockedError
+
+REFLECTANCE = ("B02", "B04", "B08")
+CONTRACT = {
+    **dict.fromkeys(REFLECTANCE, ("<i2", -9999, 0.0001)),
+    "SCL": ("|u1", 0, None),
+    "CLD": ("|u1", 255, None),
+    "SNW": ("|u1", 255, None),
+    "WVP": ("<u2", 65535, 1e-3),
+}
+"""Layer to dtype, nodata and scale: DESIGN §4."""
+
+STEPS = {51: 3, 8: 2}
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory):
+    """Give five scenes on two orbits, with every kind of layer and with holes."""
+    folder = tmp_path_factory.mktemp("scenes")
+    made = []
+    for n, orbit in enumerate((51, 8, 51, 8, 51)):
+        layers = {name: v for name, v in ground(n).items() if name != "B03"}
+        rng = np.random.default_rng(n)
+        layers["CLD"] = rng.integers(0, 101, (64, 64)).astype("uint8")
+        layers["SNW"] = rng.integers(0, 101, (64, 64)).astype("uint8")
+        dn = digital(layers, 1000)
+        dn["WVP"] = rng.integers(500, 4000, (64, 64)).astype("uint16")
+        hole = 8 * n
+        dn["SCL"][40:, hole : hole + 16] = 0
+        dn["B04"][80:, 2 * hole : 2 * hole + 32] = 0
+        name = product_name(FIRST + timedelta(days=3 * n), baseline="04.00", orbit=orbit)
+        made.append(make_scene(folder, name, dn, offset=-0.1))
+    return made
+
+
+OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "progress": False}
+
+
+@pytest.fixture(scope="module")
+def store(items, tmp_path_factory) -> Path:
+    """Give the cube in the Dutch system."""
+    folder = tmp_path_factory.mktemp("open")
+    s2kit.build_cube(items, folder / "cube.zarr", **OPTIONS)
+    return folder / "cube.zarr"
+
+
+def stored(place, orbit: int = 51) -> xr.Dataset:
+    """Open one orbit without the kit, values as stored."""
+    return xr.open_zarr(place, group=f"S2/R{orbit:03d}", mask_and_scale=False)
+
+
+# --- the contract
+
+
+@pytest.mark.parametrize("orbit", STEPS)
+def test_layers_are_as_agreed(store, orbit):
+    """Names, dtypes, nodata, scale, dimensions and CF attributes of every layer."""
+    cube = stored(store, orbit)
+    assert list(cube.data_vars) == list(CONTRACT)
+    for name, (dtype, nodata, scale) in CONTRACT.items():
+        layer = cube[name]
+        assert layer.dims == ("time", "y", "x")
+        assert layer.dtype == np.dtype(dtype)
+        assert layer.attrs["_FillValue"] == nodata
+        assert layer.attrs.get("scale_factor") == scale
+        assert "add_offset" not in layer.attrs
+        assert layer.attrs["grid_mapping"] == "spatial_ref"
+        assert layer.attrs["_CRS"] == {"url": "http://www.opengis.net/def/crs/EPSG/0/28992"}
+    assert list(cube.SCL.attrs["flag_values"]) == list(range(12))
+    assert len(cube.SCL.attrs["flag_meanings"].split()) == 12
+    assert cube.WVP.attrs["units"] == "cm"
+
+
+@pytest.mark.parametrize("orbit", STEPS)
+def test_coordinates_are_as_agreed(store, orbit):
+    """Pixel centres, y downwards; time in whole seconds since 1970, one after the other."""
+    cube = xr.open_zarr(store, group=f"S2/R{orbit:03d}", decode_times=False, mask_and_scale=False)
+    assert cube.time.dtype == np.int64
+    assert cube.time.attrs["units"] == "seconds since 1970-01-01"
+    assert (np.diff(cube.time) > 0).all()
+    starts = [int(FIRST.timestamp()) + n * 3 * 86400 for n in range(5)]
+    assert cube.time.values.tolist() == (starts[::2] if orbit == 51 else starts[1::2])
+    assert cube.x.dtype == cube.y.dtype == np.float64
+    assert set(np.diff(cube.x)) == {10} and set(np.diff(cube.y)) == {-10}
+    assert cube.x.values[0] % 10 == cube.y.values[0] % 10 == 5
+    assert cube.spatial_ref.attrs["crs_wkt"] and cube.spatial_ref.attrs["GeoTransform"]
+    assert {"platform", "processing_baseline", "products", "failed", "corrected"} < set(cube.coords)
+    assert set(cube.platform.values) == {"sentinel-2a"}
+    assert set(cube.processing_baseline.values) == {"04.00"}
+
+
+def test_store_is_zarr_2_consolidated_twice(store):
+    """Format 2 throughout; the root's and each group's consolidated metadata say what lies there."""
+    assert not list(store.rglob("zarr.json"))
+    root = json.loads((store / ".zmetadata").read_text())["metadata"]
+    for orbit in STEPS:
+        group = json.loads((store / f"S2/R{orbit:03d}/.zmetadata").read_text())["metadata"]
+        for key, document in group.items():
+            assert root[f"S2/R{orbit:03d}/{key}"] == document
+            if key.endswith(".zarray"):
+                assert document["zarr_format"] == 2
+    for key, document in root.items():
+        assert json.loads((store / key).read_text()) == document
+
+
+def test_default_chunks_and_codec(items, tmp_path):
+    """Left to itself the kit writes (16, 256, 256), Blosc zstd."""
+    s2kit.build_cube(items[:1], tmp_path / "cube.zarr", AOI, progress=False)
+    document = json.loads((tmp_path / "cube.zarr/S2/R051/B04/.zarray").read_text())
+    assert document["chunks"] == [16, 256, 256]
+    assert document["compressor"]["id"] == "blosc" and document["compressor"]["cname"] == "zstd"
+
+
+# --- xarray, rioxarray
+
+
+@pytest.mark.parametrize("orbit", STEPS)
+def test_opening_by_the_kit(store, orbit):
+    """Reflectance, probabilities and vapour are float32 with NaN, classes stay uint8."""
+    cube, raw = s2kit.open_cube(store, orbit=orbit), stored(store, orbit)
+    for name, (_, nodata, scale) in CONTRACT.items():
+        if name == "SCL":
+            assert cube.SCL.dtype == np.uint8
+            np.testing.assert_array_equal(cube.SCL, raw.SCL)
+            continue
+        assert cube[name].dtype == np.float32
+        counts = raw[name].values.astype("f8")
+        expected = np.where(counts == nodata, np.nan, counts * (scale or 1))
+        np.testing.assert_allclose(cube[name], expected, rtol=1e-6)
+    assert np.isnan(cube.B04).any() and (cube.B08 < 0).any()
+    assert cube.relative_orbit.values.tolist() == [orbit] * STEPS[orbit]
+
+
+def test_all_orbits_in_one_time_axis(store):
+    """Without an orbit, all steps by time, each from its own orbit."""
+    cube = s2kit.open_cube(store)
+    assert cube.relative_orbit.values.tolist() == [51, 8, 51, 8, 51]
+    assert (np.diff(cube.time) > np.timedelta64(0, "s")).all()
+    for orbit in STEPS:
+        alone = s2kit.open_cube(store, orbit=orbit)
+        both = cube.isel(time=np.flatnonzero(cube.relative_orbit == orbit))
+        for name in (*CONTRACT, "products", "clear_fraction"):
+            np.testing.assert_array_equal(both[name], alone[name])
+
+
+def test_plain_xarray_decodes_the_same(store):
+    """Someone without the kit reads the same numbers."""
+    plain, cube = xr.open_zarr(store, group="S2/R051"), s2kit.open_cube(store, orbit=51)
+    np.testing.assert_array_equal(plain.time, cube.time)
+    for name in (*REFLECTANCE, "WVP", "CLD"):
+        np.testing.assert_allclose(plain[name], cube[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("opened", [stored, s2kit.open_cube])
+def test_rioxarray_sees_where_it_lies(store, opened):
+    """Coordinate system and transform, of the dataset and of a layer."""
+    cube = opened(store)
+    for part in (cube, cube.B04, cube.SCL):
+        assert part.rio.crs.to_epsg() == 28992
+        transform = part.rio.transform()
+        assert (transform.a, transform.b, transform.d, transform.e) == (10, 0, 0, -10)
+        assert (transform.c, transform.f) == (cube.x.values[0] - 5, cube.y.values[0] + 5)
+
+
+def test_zip(store, tmp_path):
+    """A zip of the folder's contents."""
+    with zipfile.ZipFile(tmp_path / "cube.zip", "w") as archive:
+        for name, data in tree(store).items():
+            archive.writestr(name, data)
+    xr.testing.assert_identical(
+        s2kit.open_cube(tmp_path / "cube.zip").load(), s2kit.open_cube(store).load()
+    )
+
+
+def test_http(store):
+    """Plain http, by the kit and by xarray alone."""
+    with plain_server(store.parent) as url:
+        there = s2kit.open_cube(f"{url}/cube.zarr").load()
+        plain = xr.open_zarr(f"{url}/cube.zarr", group="S2/R051", mask_and_scale=False).load()
+    xr.testing.assert_identical(there, s2kit.open_cube(store).load())
+    xr.testing.assert_identical(plain, stored(store).load())
+
+
+def test_relative_path_and_slash(store, monkeypatch):
+    """As one types it."""
+    monkeypatch.chdir(store.parent)
+    for place in ("cube.zarr", "cube.zarr/", "./cube.zarr", Path("cube.zarr")):
+        assert s2kit.open_cube(place).sizes["time"] == 5
+
+
+# --- GDAL
+
+
+@pytest.fixture(params=["disk", "http"])
+def gdal_path(request, store):
+    """Name the store for GDAL, on disk and over plain http."""
+    if request.param == "disk":
+        yield str(store)
+        return
+    with plain_server(store.parent) as url:
+        yield f"/vsicurl/{url}/cube.zarr"
+
+
+def run(program: str, *arguments: str, feed: str = "") -> str:
+    """Run a program of GDAL; its Zarr driver must not take pyproj's or rasterio's data."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")}
+    done = subprocess.run(
+        [program, *arguments], input=feed, capture_output=True, text=True, env=clean, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+SAMPLES = [("B04", 51, 0), ("B08", 51, 2), ("SCL", 51, 1), ("CLD", 8, 1), ("WVP", 8, 0)]
+
+
+def test_gdal_reads_the_same_values(store, gdal_path, require_program):
+    """75 random pixels of five layers, by their coordinates, nodata among them."""
+    program = require_program("gdallocationinfo")
+    rng = np.random.default_rng(5)
+    for layer, orbit, step in SAMPLES:
+        image = stored(store, orbit)[layer][step]
+        rows, cols = (rng.integers(0, image.sizes[d], 15) for d in ("y", "x"))
+        # anywhere in the pixel, not only in its middle
+        x = image.x.values[cols] + rng.uniform(-4.9, 4.9, 15)
+        y = image.y.values[rows] + rng.uniform(-4.9, 4.9, 15)
+        name = f'ZARR:"{gdal_path}":/S2/R{orbit:03d}/{layer}:{step}'
+        points = "".join(f"{a:.3f} {b:.3f}\n" for a, b in zip(x, y, strict=True))
+        found = run(program, "-valonly", "-geoloc", name, feed=points)
+        assert [int(v) for v in found.split()] == image.values[rows, cols].tolist()
+
+
+def test_gdal_knows_where_it_lies(store, gdal_path, require_program):
+    """Size, geotransform, EPSG code, type, nodata and scale of each layer, in Debian's GDAL 3.6."""
+    program = require_program("gdalinfo")
+    cube = stored(store)
+    for layer, (dtype, nodata, scale) in CONTRACT.items():
+        name = f'ZARR:"{gdal_path}":/S2/R051/{layer}:0'
+        said = json.loads(run(program, "-json", name))
+        assert said["size"] == [cube.sizes["x"], cube.sizes["y"]]
+        corner = [cube.x.values[0] - 5, 10, 0, cube.y.values[0] + 5, 0, -10]
+        assert said["geoTransform"] == pytest.approx(corner)
+        assert pyproj.CRS(said["coordinateSystem"]["wkt"]).to_epsg() == 28992
+        (band,) = said["bands"]
+        kinds = {"<i2": "Int16", "|u1": "Byte", "<u2": "UInt16"}
+        assert band["type"] == kinds[dtype]
+        assert band["noDataValue"] == nodata
+        assert band.get("scale") == pytest.approx(scale) if scale else True
+
+
+# --- S3
+
+
+@pytest.fixture(scope="module")
+def s3():
+    """Run an S3 server on loopback and give its settings."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3, monkeypatch, request):
+    """Give a new bucket that keeps every version of every object."""
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = request.node.name.replace("_", "-").lower()
+    boto3.client("s3").create_bucket(Bucket=name)
+    boto3.client("s3").put_bucket_versioning(
+        Bucket=name, VersioningConfiguration={"Status": "Enabled"}
+    )
+    yield name
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def objects(bucket: str) -> dict[str, bytes]:
+    """Every object of the cube in a bucket."""
+    client = boto3.client("s3")
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+    return {
+        key.removeprefix("cube.zarr/"): client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        for key in keys
+    }
+
+
+def versions(bucket: str) -> list[str]:
+    """Every version and every deletion there ever was."""
+    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
+    kinds = ("Versions", "DeleteMarkers")
+    return [entry["VersionId"] for page in pages for kind in kinds for entry in page.get(kind, ())]
+
+
+def test_s3_gives_the_same_bytes_and_a_rerun_none(items, store, bucket):
+    """A cube on S3 is the one on disk, reads the same, and a rerun writes no object."""
+    place = f"s3://{bucket}/cube.zarr"
+    s2kit.build_cube(items, place, **OPTIONS)
+    assert objects(bucket) == tree(store)
+    xr.testing.assert_identical(s2kit.open_cube(place).load(), s2kit.open_cube(store).load())
+    before = versions(bucket)
+    report = s2kit.build_cube(items, place, progress=False)
+    assert versions(bucket) == before
+    assert not sum(report.added.values())
+
+
+def test_s3_late_scene(items, bucket, tmp_path):
+    """A step in the middle, on S3 as on disk."""
+    for place in (f"s3://{bucket}/cube.zarr", tmp_path / "cube.zarr"):
+        s2kit.build_cube(items[:2] + items[3:], place, **OPTIONS)
+        s2kit.build_cube(items, place, progress=False)
+    assert objects(bucket) == tree(tmp_path / "cube.zarr")
+
+
+def test_s3_lock(items, bucket):
+    """A living holder of the lock is named; a dead one's lock is taken over and then gone."""
+    client, key = boto3.client("s3"), "cube.zarr/.s2kit/lock"
+    process = psutil.Process()
+    holder = {"host": socket.gethostname(), "pid": process.pid, "since": "2026-11-22T16:00:00"}
+    for started in (process.create_time(), process.create_time() - 100):
+        lock = json.dumps(holder | {"started": started}).encode()
+        client.put_object(Bucket=bucket, Key=key, Body=lock)
+        if started == process.create_time():
+            with pytest.raises(CubeLockedError, match=f"process {process.pid} on"):
+                s2kit.build_cube(items, f"s3://{bucket}/cube.zarr", **OPTIONS)
+            assert list(objects(bucket)) == [".s2kit/lock"]
+        else:
+            s2kit.build_cube(items, f"s3://{bucket}/cube.zarr", **OPTIONS)
+    assert ".s2kit/lock" not in objects(bucket)
+    assert s2kit.open_cube(f"s3://{bucket}/cube.zarr").sizes["time"] == 5
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_s3_killed(items, store, bucket, s3, moment):
+    """After SIGKILL and a rerun the objects are those of an undisturbed build."""
+    place = f"s3://{bucket}/cube.zarr"
+    child = start(build_on_s3, s3, items, place)
+    time.sleep(0.4 + random.Random(moment).random() * 1.5)
+    child.kill()
+    child.join()
+    s2kit.build_cube(items, place, **OPTIONS)
+    assert objects(bucket) == tree(store)
+
+
+def build_on_s3(settings: dict[str, str], items: list, place: str) -> None:
+    """Build in a child with the settings of the server."""
+    os.environ.update(settings)
+    run_build(items, place, {k: v for k, v in OPTIONS.items() if k != "progress"})
+
+
+def test_s3_without_the_bucket(items, bucket):
+    """A bucket that is not there ends in an error of the kit with the address."""
+    for call in (s2kit.open_cube, lambda place: s2kit.build_cube(items, place, **OPTIONS)):
+        with pytest.raises(s2kit.errors.CubeError, match="s3://no-such-bucket/cube.zarr"):
+            call("s3://no-such-bucket/cube.zarr")

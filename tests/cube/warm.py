@@ -1,0 +1,12 @@
+"""Imported by the server that children are forked from: does once what every build does first."""
+
+import tempfile
+from pathlib import Path
+
+import small_scenes
+
+import s2kit
+
+with tempfile.TemporaryDirectory() as folder:
+    scenes = small_scenes.series(Path(folder), 1, layers=("B04", "SCL"))
+    s2kit.build_cube(scenes, f"{folder}/cube.zarr", small_scenes.AOI, progress=False)
