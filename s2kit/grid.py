@@ -1,6 +1,7 @@
 """Region of interest, coordinate system and resolution become one grid (odc-geo's GeoBox)."""
 
 import math
+from numbers import Real
 from typing import Any
 
 import odc.geo
@@ -93,7 +94,7 @@ def read_resolution(resolution: Any, crs: CRS) -> float:
     InvalidInputError
         If it is not a positive number, or far too coarse for degrees.
     """
-    if isinstance(resolution, bool) or not isinstance(resolution, int | float):
+    if isinstance(resolution, bool) or not isinstance(resolution, Real):
         raise InvalidInputError(f"resolution={resolution!r} is not a number; give 10 for 10 m")
     if not math.isfinite(resolution) or resolution <= 0:
         raise InvalidInputError(f"resolution={resolution!r} must be a positive number, such as 10")

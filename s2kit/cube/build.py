@@ -96,7 +96,15 @@ def build_cube(
     CubeError
         If the store is something else, or cannot be written.
     """
+    if client is not None and not hasattr(client, "get_executor"):
+        raise InvalidInputError(
+            f"client={client!r} is not a Dask client; give distributed.Client(address), or None"
+        )
     target = Store(store)
+    if target.url.startswith(("http://", "https://")):
+        raise InvalidInputError(
+            f"store={target.url!r} can only be read; build into a path or an s3:// URL"
+        )
     found = _read_items(items)
     state = read_state(target)
     asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
@@ -136,10 +144,10 @@ def _read_items(items: Any) -> list[pystac.Item]:
         found = list(items)
     except TypeError:
         found = [items]
-    wrong = next((item for item in found if not isinstance(item, pystac.Item)), None)
-    if wrong is not None:
+    wrong = [item for item in found if not isinstance(item, pystac.Item)]
+    if wrong:
         raise InvalidInputError(
-            f"items holds {wrong!r:.80} ({type(wrong).__name__}); "
+            f"items holds {wrong[0]!r:.80} ({type(wrong[0]).__name__}); "
             "pass what s2kit.find_scenes returns"
         )
     if not found:

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from s2kit.cube.layout import LAYER, Layer, Profile, chunk_key, decode, encode
 from s2kit.cube.offset import shift_of
-from s2kit.cube.source import Pixels, fetch, gdal
+from s2kit.cube.source import Pixels, fetch_masked, gdal
 from s2kit.cube.steps import Scene
 from s2kit.cube.store import Store
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
@@ -121,18 +121,12 @@ class _Bands:
         return found
 
     def _fetch(self, scene: Scene) -> list[Pixels]:
-        masked = self.task.layer in ("CLD", "SNW") and "SCL" in scene.assets
-        names = (self.task.layer, "SCL") if masked else (self.task.layer,)
         grid, rows = self.task.profile.grid, self.task.rows
         try:
-            found = [fetch(scene, n, grid, rows, scratch=self.scratch) for n in names]
+            return fetch_masked(scene, self.task.layer, grid, rows, scratch=self.scratch)
         except SceneError as error:
             self.failed[scene.id] = error.reason
             return []
-        if masked and None not in found and found[0].raster != found[1].raster:
-            self.failed[scene.id] = f"{names[0]} and SCL are not on the same grid"
-            return []
-        return [] if None in found else found
 
 
 def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> None:

@@ -5,6 +5,7 @@ import os
 import zipfile
 from typing import Any
 
+import aiohttp
 import numpy as np
 import xarray as xr
 import zarr.storage
@@ -15,6 +16,7 @@ from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
 _TRIES = 5
+_TROUBLE = (OSError, ValueError, ImportError, KeyError, aiohttp.ClientError)
 
 
 def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Dataset:
@@ -57,7 +59,7 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
 def _read_metadata(store: str | os.PathLike) -> bytes:
     try:
         data = _read_object(str(store))
-    except (OSError, ValueError, ImportError, KeyError, zipfile.BadZipFile) as error:
+    except (*_TROUBLE, zipfile.BadZipFile) as error:
         raise CubeError(
             f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
             "that s2kit.build_cube made"

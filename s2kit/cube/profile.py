@@ -1,8 +1,10 @@
 """What a new cube is to be like, and whether what is asked fits a cube that exists."""
 
 import difflib
+import math
 from collections import Counter
 from collections.abc import Iterable
+from numbers import Integral
 from typing import Any
 
 from odc.geo.geobox import GeoBox
@@ -12,6 +14,9 @@ from s2kit.cube.steps import Scene
 from s2kit.errors import GridMismatchError, InvalidInputError
 from s2kit.grid import DEFAULT_CRS, DEFAULT_RESOLUTION, make_grid, read_crs, read_resolution
 from s2kit.scenes.region import Aoi
+
+_LARGEST_CHUNK = 2**26
+"""Pixels: a chunk is held whole in memory, several at a time."""
 
 RESAMPLING = ("bilinear", "nearest")
 
@@ -106,11 +111,13 @@ def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
     InvalidInputError
         If it is empty, or one is unknown.
     """
+    if not isinstance(bands, Iterable):
+        raise InvalidInputError(f"bands={bands!r} is not a list; choose among {', '.join(LAYER)}")
     asked = [bands] if isinstance(bands, str) else list(bands)
     if not asked:
         raise InvalidInputError(f"bands is empty; choose among {', '.join(LAYER)}")
     for name in asked:
-        if name not in LAYER:
+        if not isinstance(name, str) or name not in LAYER:
             near = difflib.get_close_matches(str(name).upper(), LAYER, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise InvalidInputError(f"unknown band {name!r}; choose among {', '.join(LAYER)}{hint}")
@@ -144,8 +151,14 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
         shape = tuple(chunks)
     except TypeError:
         shape = ()
-    if len(shape) != 3 or not all(type(n) is int and n > 0 for n in shape):
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in shape)
+    if len(shape) != 3 or not whole:
         raise InvalidInputError(
             f"chunks={chunks!r} is not a chunk shape; give (time, y, x), such as {DEFAULT_CHUNKS}"
         )
-    return shape
+    if math.prod(shape) > _LARGEST_CHUNK:
+        raise InvalidInputError(
+            f"chunks={chunks!r} makes chunks of {math.prod(shape) * 2 / 1e6:.0f} MB, which is too "
+            f"large (at most {_LARGEST_CHUNK * 2 / 1e6:.0f} MB); give for example {DEFAULT_CHUNKS}"
+        )
+    return tuple(int(n) for n in shape)

@@ -29,6 +29,7 @@ _GDAL = {
     "GDAL_HTTP_MULTIRANGE": "YES",
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
     "VSI_CACHE": "TRUE",
+    "CPL_VSIL_CURL_NON_CACHED": "/vsicurl/:/vsis3/",  # else a failure is remembered, and no retry
     "GDAL_CACHEMAX": 128 * 2**20,
 }
 """GDAL's options for reading remote imagery; what the user has set in the environment wins."""
@@ -187,6 +188,31 @@ def fetch(
         dtype = np.dtype(dataset.dtypes[0])
         read = _read if scratch is None else _spool
         return Pixels(raster, *window, read(dataset, *window, scratch), dtype)
+
+
+def fetch_masked(
+    scene: Scene, layer: str, grid: GeoBox, rows: slice, *, scratch: str | None = None
+) -> list[Pixels]:
+    """Read a band, and for a probability also the classification, whose no data is its own too.
+
+    Returns
+    -------
+    list of Pixels
+        The band, or the band and SCL on the same grid; empty where it does not reach the strip.
+
+    Raises
+    ------
+    SceneError
+        If a band cannot be read, or SCL is on another grid.
+    """
+    masked = layer in ("CLD", "SNW") and "SCL" in scene.assets
+    names = (layer, "SCL") if masked else (layer,)
+    found = [fetch(scene, name, grid, rows, scratch=scratch) for name in names]
+    if None in found:
+        return []
+    if masked and found[0].raster != found[1].raster:
+        raise SceneError(scene.id, f"{layer} and SCL are not on the same grid")
+    return found
 
 
 def _read(dataset: DatasetReader, rows: slice, cols: slice, scratch: None) -> np.ndarray:

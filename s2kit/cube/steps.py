@@ -1,5 +1,7 @@
 """Scenes become time steps: which scenes make a step, in which order, what a store still lacks."""
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -53,32 +55,46 @@ class Scene:
     @classmethod
     def from_item(cls, item: pystac.Item) -> "Scene":
         """Read a canonical item (`s2kit.scenes.item`)."""
-        properties = item.properties
         try:
-            start = datetime.fromisoformat(properties["s2kit:datatake_start"])
-            assets = {
-                name: Asset(
-                    asset.href,
-                    float(asset.extra_fields.get("raster:scale", 1.0)),
-                    float(asset.extra_fields.get("raster:offset", 0.0)),
-                )
-                for name, asset in item.assets.items()
-            }
-            return cls(
-                id=item.id,
-                orbit=int(properties["sat:relative_orbit"]),
-                start=int(start.timestamp()),
-                platform=properties["platform"],
-                tile=properties["grid:code"].removeprefix("MGRS-"),
-                baseline=properties["s2:processing_baseline"],
-                generation=properties.get("s2:generation_time", ""),
-                synthetic=bool(properties.get("s2kit:synthetic", False)),
-                assets=assets,
-            )
-        except KeyError as error:
+            return cls(**_read_properties(item), assets=_read_assets(item))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidInputError(
-                f"item {item.id} lacks {error}; pass the items that s2kit.find_scenes returns"
+                f"item {item.id} lacks what s2kit.find_scenes gives ({type(error).__name__}: "
+                f"{error}); pass the items that it returns"
             ) from error
+
+
+def _read_properties(item: pystac.Item) -> dict[str, Any]:
+    properties = item.properties
+    baseline, orbit = properties["s2:processing_baseline"], properties["sat:relative_orbit"]
+    if not re.fullmatch(r"\d\d\.\d\d", baseline):
+        raise ValueError(f"processing baseline {baseline!r} is not like '05.09'")
+    if isinstance(orbit, bool) or not 1 <= int(orbit) <= 143:
+        raise ValueError(f"relative orbit {orbit!r} is not 1 to 143")
+    start = datetime.fromisoformat(properties["s2kit:datatake_start"])
+    return {
+        "id": item.id,
+        "orbit": int(orbit),
+        "start": int(start.timestamp()),
+        "platform": properties["platform"].lower(),
+        "tile": properties["grid:code"].removeprefix("MGRS-"),
+        "baseline": baseline,
+        "generation": str(properties.get("s2:generation_time", "")),
+        "synthetic": bool(properties.get("s2kit:synthetic", False)),
+    }
+
+
+def _read_assets(item: pystac.Item) -> dict[str, Asset]:
+    assets = {}
+    for name, asset in item.assets.items():
+        scale, offset = (asset.extra_fields.get(f"raster:{n}", d) for n, d in _NO_CHANGE)
+        if not (math.isfinite(scale) and math.isfinite(offset)):
+            raise ValueError(f"{name} has scale {scale} and offset {offset}")
+        assets[name] = Asset(asset.href, float(scale), float(offset))
+    return assets
+
+
+_NO_CHANGE = (("scale", 1.0), ("offset", 0.0))
 
 
 @dataclass(frozen=True)

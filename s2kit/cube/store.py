@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+import aiohttp
 import fsspec
 import psutil
 from fsspec.implementations.local import LocalFileSystem
@@ -47,7 +48,13 @@ class Store:
         if not str(url).strip():
             raise InvalidInputError("store is empty; give a path such as 'data/cube.zarr'")
         self.url = str(url).rstrip("/")
-        self.fs, self.root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        try:
+            self.fs, self.root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+        except (ValueError, ImportError) as error:
+            raise InvalidInputError(
+                f"store={self.url!r} is on a kind of storage that is unknown here ({error}); give "
+                "a path, or a URL such as 's3://bucket/cube.zarr'"
+            ) from error
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def __reduce__(self):
@@ -79,8 +86,11 @@ class Store:
             Seconds between two groups.
         """
         if not self.local:
-            for key, data in self._in_order(groups, pause):
-                self.fs.pipe_file(self.path(key), data)
+            try:
+                for key, data in self._in_order(groups, pause):
+                    self.fs.pipe_file(self.path(key), data)
+            except (OSError, NotImplementedError, aiohttp.ClientError) as error:
+                raise self._unwritable(error) from error
             return
         drafts = []
         try:
@@ -134,9 +144,10 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             draft.replace(target)
 
-    def _unwritable(self, error: OSError) -> CubeError:
+    def _unwritable(self, error: Exception) -> CubeError:
+        cause = getattr(error, "strerror", None) or error or type(error).__name__
         return CubeError(
-            f"cannot write {self.url}: {error.strerror or error}. The cube is as it was; free "
+            f"cannot write {self.url}: {cause}. The cube is as it was; free "
             "space or mend the storage, then run the build again: it goes on from there"
         )
 

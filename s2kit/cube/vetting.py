@@ -4,7 +4,7 @@ from odc.geo.geobox import GeoBox
 
 from s2kit.cube.layout import LAYER, Profile
 from s2kit.cube.offset import STORED_SCALE, corrected, stated_offset, true_offset
-from s2kit.cube.source import fetch, gdal
+from s2kit.cube.source import fetch_masked, gdal
 from s2kit.cube.steps import Scene
 from s2kit.errors import SceneError
 from s2kit.scenes.item import BANDS
@@ -85,4 +85,4 @@ def _read_all(scene: Scene, profile: Profile) -> None:
     grid: GeoBox = profile.grid
     with gdal():
         for layer in profile.layers:
-            fetch(scene, layer, grid, slice(0, grid.shape[0]))
+            fetch_masked(scene, layer, grid, slice(0, grid.shape[0]))

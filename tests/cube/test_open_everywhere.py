@@ -1,30 +1,22 @@
-"""Everyone can open a cube: xarray, rioxarray, Debian's GDAL, from disk, zip, http and S3."""
+"""Everyone can open a cube: xarray, rioxarray, Debian's GDAL, from disk, zip and http."""
 
 import json
 import os
-import random
-import socket
 import subprocess
-import time
 import zipfile
 from datetime import timedelta
 from pathlib import Path
 
-import boto3
 import numpy as np
-import psutil
 import pyproj
 import pytest
 import rioxarray  # noqa: F401  the accessor is what is tested
-import s3fs
 import xarray as xr
-from children import run_build, start, tree
-from moto.server import ThreadedMotoServer
+from children import tree
 from servers import plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
 import s2kit
-from s2kit.errors import CubeLockedError
 
 REFLECTANCE = ("B02", "B04", "B08")
 CONTRACT = {
@@ -116,7 +108,7 @@ def test_coordinates_are_as_agreed(store, orbit):
 
 
 def test_store_is_zarr_2_consolidated_twice(store):
-    """Format 2 throughout; the root's and each group's consolidated metadata say what lies there."""
+    """Format 2; the consolidated metadata of root and groups say what lies there."""
     assert not list(store.rglob("zarr.json"))
     root = json.loads((store / ".zmetadata").read_text())["metadata"]
     for orbit in STEPS:
@@ -272,117 +264,3 @@ def test_gdal_knows_where_it_lies(store, gdal_path, require_program):
         assert band["type"] == kinds[dtype]
         assert band["noDataValue"] == nodata
         assert band.get("scale") == pytest.approx(scale) if scale else True
-
-
-# --- S3
-
-
-@pytest.fixture(scope="module")
-def s3():
-    """Run an S3 server on loopback and give its settings."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3, monkeypatch, request):
-    """Give a new bucket that keeps every version of every object."""
-    for name, value in s3.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = request.node.name.replace("_", "-").lower()
-    boto3.client("s3").create_bucket(Bucket=name)
-    boto3.client("s3").put_bucket_versioning(
-        Bucket=name, VersioningConfiguration={"Status": "Enabled"}
-    )
-    yield name
-    s3fs.S3FileSystem.clear_instance_cache()
-
-
-def objects(bucket: str) -> dict[str, bytes]:
-    """Every object of the cube in a bucket."""
-    client = boto3.client("s3")
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", ())]
-    return {
-        key.removeprefix("cube.zarr/"): client.get_object(Bucket=bucket, Key=key)["Body"].read()
-        for key in keys
-    }
-
-
-def versions(bucket: str) -> list[str]:
-    """Every version and every deletion there ever was."""
-    pages = boto3.client("s3").get_paginator("list_object_versions").paginate(Bucket=bucket)
-    kinds = ("Versions", "DeleteMarkers")
-    return [entry["VersionId"] for page in pages for kind in kinds for entry in page.get(kind, ())]
-
-
-def test_s3_gives_the_same_bytes_and_a_rerun_none(items, store, bucket):
-    """A cube on S3 is the one on disk, reads the same, and a rerun writes no object."""
-    place = f"s3://{bucket}/cube.zarr"
-    s2kit.build_cube(items, place, **OPTIONS)
-    assert objects(bucket) == tree(store)
-    xr.testing.assert_identical(s2kit.open_cube(place).load(), s2kit.open_cube(store).load())
-    before = versions(bucket)
-    report = s2kit.build_cube(items, place, progress=False)
-    assert versions(bucket) == before
-    assert not sum(report.added.values())
-
-
-def test_s3_late_scene(items, bucket, tmp_path):
-    """A step in the middle, on S3 as on disk."""
-    for place in (f"s3://{bucket}/cube.zarr", tmp_path / "cube.zarr"):
-        s2kit.build_cube(items[:2] + items[3:], place, **OPTIONS)
-        s2kit.build_cube(items, place, progress=False)
-    assert objects(bucket) == tree(tmp_path / "cube.zarr")
-
-
-def test_s3_lock(items, bucket):
-    """A living holder of the lock is named; a dead one's lock is taken over and then gone."""
-    client, key = boto3.client("s3"), "cube.zarr/.s2kit/lock"
-    process = psutil.Process()
-    holder = {"host": socket.gethostname(), "pid": process.pid, "since": "2026-11-22T16:00:00"}
-    for started in (process.create_time(), process.create_time() - 100):
-        lock = json.dumps(holder | {"started": started}).encode()
-        client.put_object(Bucket=bucket, Key=key, Body=lock)
-        if started == process.create_time():
-            with pytest.raises(CubeLockedError, match=f"process {process.pid} on"):
-                s2kit.build_cube(items, f"s3://{bucket}/cube.zarr", **OPTIONS)
-            assert list(objects(bucket)) == [".s2kit/lock"]
-        else:
-            s2kit.build_cube(items, f"s3://{bucket}/cube.zarr", **OPTIONS)
-    assert ".s2kit/lock" not in objects(bucket)
-    assert s2kit.open_cube(f"s3://{bucket}/cube.zarr").sizes["time"] == 5
-
-
-@pytest.mark.parametrize("moment", range(4))
-def test_s3_killed(items, store, bucket, s3, moment):
-    """After SIGKILL and a rerun the objects are those of an undisturbed build."""
-    place = f"s3://{bucket}/cube.zarr"
-    child = start(build_on_s3, s3, items, place)
-    time.sleep(0.4 + random.Random(moment).random() * 1.5)
-    child.kill()
-    child.join()
-    s2kit.build_cube(items, place, **OPTIONS)
-    assert objects(bucket) == tree(store)
-
-
-def build_on_s3(settings: dict[str, str], items: list, place: str) -> None:
-    """Build in a child with the settings of the server."""
-    os.environ.update(settings)
-    run_build(items, place, {k: v for k, v in OPTIONS.items() if k != "progress"})
-
-
-def test_s3_without_the_bucket(items, bucket):
-    """A bucket that is not there ends in an error of the kit with the address."""
-    for call in (s2kit.open_cube, lambda place: s2kit.build_cube(items, place, **OPTIONS)):
-        with pytest.raises(s2kit.errors.CubeError, match="s3://no-such-bucket/cube.zarr"):
-            call("s3://no-such-bucket/cube.zarr")
