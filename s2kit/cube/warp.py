@@ -184,18 +184,34 @@ def fill_bilinear(
     """
     height, width = source.shape
     ry, rx = reach
+    simple = ry == 1.0 and rx == 1.0  # four neighbours, all valid: the same sum without loops
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             if out[i, j] != nodata_out:
                 continue
             col = (x[i, j] - origin[0]) / pixel[0]
             row = (y[i, j] - origin[1]) / pixel[1]
-            c = int(np.floor(col + _NUDGE)) - corner[1]
-            r = int(np.floor(row + _NUDGE)) - corner[0]
-            if r < 0 or c < 0 or r >= height or c >= width or source[r, c] == nodata_in:
-                continue
+            nearest_r = int(np.floor(row + _NUDGE)) - corner[0]
+            nearest_c = int(np.floor(col + _NUDGE)) - corner[1]
             col -= 0.5 + corner[1]
             row -= 0.5 + corner[0]
+            r = int(np.floor(row))
+            c = int(np.floor(col))
+            if simple and r >= 0 and c >= 0 and r + 1 < height and c + 1 < width:
+                v00, v01 = source[r, c], source[r, c + 1]
+                v10, v11 = source[r + 1, c], source[r + 1, c + 1]
+                if v00 != nodata_in and v01 != nodata_in and v10 != nodata_in and v11 != nodata_in:
+                    y0, y1 = 1.0 - (row - r), 1.0 - (r + 1 - row)
+                    x0, x1 = 1.0 - (col - c), 1.0 - (c + 1 - col)
+                    total = y0 * x0 * v00 + y0 * x1 * v01 + y1 * x0 * v10 + y1 * x1 * v11
+                    weights = y0 * x0 + y0 * x1 + y1 * x0 + y1 * x1
+                    value = np.int64(np.floor(total / weights + 0.5))
+                    out[i, j] = min(value + shift, high)
+                    continue
+            if not (0 <= nearest_r < height and 0 <= nearest_c < width):
+                continue
+            if source[nearest_r, nearest_c] == nodata_in:
+                continue
             r0 = max(int(np.ceil(row - ry)), 0)
             r1 = min(int(np.floor(row + ry)), height - 1)
             c0 = max(int(np.ceil(col - rx)), 0)
