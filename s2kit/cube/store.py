@@ -158,7 +158,10 @@ class Store:
 
     def keys(self, prefix: str) -> list[str]:
         """List the objects below a prefix."""
-        found = self.fs.find(self.path(prefix))
+        try:
+            found = self.fs.find(self.path(prefix))
+        except FileNotFoundError:  # not even the bucket
+            return []
         return sorted(str(PurePosixPath(name).relative_to(self.root)) for name in found)
 
     def exists(self) -> bool:
@@ -222,6 +225,8 @@ class Store:
             self.fs.pipe_file(self.path(_LOCK), mine, mode="create")
         except FileExistsError:
             self._check_dead(json.loads(self.read(_LOCK) or mine))
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def _check_dead(self, holder: dict) -> None:
         if not _is_dead(holder):

@@ -25,5 +25,4 @@ def scenario(request, days, tmp_path_factory) -> Scenario:
         shutil.copytree(before, after)
     items = [days[n] for n in added]
     changes = count_changes(items, after, SMALL)
-    stride = 4 if request.param == "first" else 1
-    return Scenario(before if old else None, items, after, changes, stride)
+    return Scenario(before if old else None, items, after, changes)

@@ -14,29 +14,29 @@ SCENARIOS = {
     "new": ((), (0, 1)),
     "append": ((0, 1, 2), (3,)),
     "late": ((0, 1, 3, 4), (2,)),
-    "first": ((1, 2), (0,)),
 }
 """Days that a store has, and days that are then added."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A store without and with some scenes, and how often their build changes it.
-
-    ``stride`` tells how many of the changes are tried, since each takes a third of a second.
-    """
+    """A store without and with some scenes, and how often their build changes it."""
 
     old: Path | None
     items: list
     new: Path
     changes: int
-    stride: int = 1
 
     def begin(self, store: Path) -> Path:
         """Start from the old store, or from nothing."""
         if self.old is not None:
             shutil.copytree(self.old, store)
         return store
+
+    def moments(self) -> list[int]:
+        """Choose changes to disturb: every one of the commit, and some of what comes before."""
+        commit = max(self.changes - 45, 1)
+        return [*range(1, commit, 6), *range(commit, self.changes + 1)]
 
     def allowed(self, opener: str) -> list[Steps | None]:
         """Give what readers may see: old, old up to the first change, new."""

@@ -1,7 +1,7 @@
 """Bad input ends in an error that says what was found and what to do; nothing is written."""
 
+import itertools
 import json
-import os
 import re
 import subprocess
 import warnings
@@ -136,8 +136,14 @@ PROPERTIES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["absent", None, "nonsense", [1], -1])
-@pytest.mark.parametrize("name", PROPERTIES)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        case
+        for case in itertools.product(PROPERTIES, ("absent", None, "nonsense", [1], -1))
+        if case not in (("platform", "nonsense"), ("grid:code", "nonsense"))  # a text is a text
+    ],
+)
 def test_item_that_is_not_canonical(days, tmp_path, name, value):
     """An item of another making is named, with what it lacks; a value that may be is accepted."""
     item = days[0].clone()
@@ -145,8 +151,6 @@ def test_item_that_is_not_canonical(days, tmp_path, name, value):
         del item.properties[name]
     else:
         item.properties[name] = value
-    if value == "nonsense" and name in ("platform", "grid:code"):
-        pytest.skip("a text like any other")
     store = tmp_path / "cube.zarr"
     refuse(tmp_path, item.id, s2kit.build_cube, [item], store, progress=False, **SMALL)
 
@@ -279,15 +283,6 @@ def test_unwritable_place(days, read_only):
     assert isinstance(error, CubeError) and str(place) in str(error)
 
 
-def test_unwritable_place_without_rights(days, tmp_path):
-    """A folder of somebody else."""
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    (tmp_path / "mine").mkdir(mode=0o555)
-    place = tmp_path / "mine/cube.zarr"
-    refuse(tmp_path, str(place), s2kit.build_cube, days, place, **SMALL)
-
-
 def test_http_cannot_be_written_to(days, tmp_path):
     """A cube that is published cannot be extended through its address."""
     with plain_server(tmp_path) as url:
@@ -382,14 +377,12 @@ def test_find_scenes(tmp_path, monkeypatch, changes, says):
 
 
 def test_source_without_scenes(tmp_path):
-    """A folder without products, a file that is no STAC, an address where nobody listens."""
+    """A folder without products, and files that are no STAC."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.json").write_text("{}")
     (tmp_path / "broken.json").write_text("{")
     for source in ("empty", "notes.json", "broken.json"):
         refuse(tmp_path, source, s2kit.find_scenes, tmp_path / source, AOI, "2021", "2022")
-    address = refused_address()
-    refuse(tmp_path, address, s2kit.find_scenes, address, AOI, "2021", "2022")
 
 
 # --- the grid alone

@@ -1,5 +1,6 @@
 """Scenes that cannot be read: each is named and set aside, the rest is built, a rerun mends it."""
 
+import itertools
 import shutil
 import warnings
 from collections.abc import Callable
@@ -108,12 +109,17 @@ def band_of(item: pystac.Item, layer: str = BAND) -> Path:
 # --- files
 
 
-@pytest.mark.parametrize("length", [0, 1, 60, 200, 0.3, 0.7, -5000, -100, -2, -1])
-def test_truncated(items, form, tmp_path, length):
-    """A band that ends too early, be it by its last byte, gives no pixel at all."""
+@pytest.mark.parametrize(
+    ("form", "length"),
+    [
+        *itertools.product(["tif", "jp2"], [0, 1, 60, 200, 0.3, 0.7, -5000, -100]),
+        *itertools.product(["jp2"], [-2, -1]),
+    ],
+    indirect=["form"],
+)
+def test_truncated(items, tmp_path, length):
+    """A band that ends too early, a JP2 even by its last byte, gives no pixel at all."""
     path, whole_file = band_of(items[1]), band_of(items[1]).read_bytes()
-    if form == "tif" and -100 < length < 0:
-        pytest.skip("a COG's last bytes may be padding")
     cut = round(length * len(whole_file)) if isinstance(length, float) else length
     path.write_bytes(whole_file[:cut])
     reason = check_set_aside(items, items[1], tmp_path)
@@ -122,17 +128,21 @@ def test_truncated(items, form, tmp_path, length):
     check_mended(items, tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["garbage", "empty in the middle"])
-def test_damaged(items, form, tmp_path, kind):
-    """A file of the right length whose inside is damaged."""
+def test_sign_in_page(items, tmp_path):
+    """A file of the right name that is something else."""
+    path, whole_file = band_of(items[1]), band_of(items[1]).read_bytes()
+    path.write_bytes(b"<html>Sign in</html>" * 400)
+    assert BAND in check_set_aside(items, items[1], tmp_path)
+    path.write_bytes(whole_file)
+    check_mended(items, tmp_path)
+
+
+@pytest.mark.parametrize("form", ["tif"], indirect=True)
+def test_damaged(items, tmp_path):
+    """A COG of the right length whose inside is damaged (in a JPEG 2000 nothing would tell)."""
     path, whole_file = band_of(items[1]), band_of(items[1]).read_bytes()
     half = len(whole_file) // 2
-    if kind == "garbage":
-        path.write_bytes(b"<html>Sign in</html>" * 40)
-    else:
-        path.write_bytes(whole_file[:half] + bytes(2000) + whole_file[half + 2000 :])
-        if form == "jp2":
-            pytest.skip("JPEG 2000 has no checksum: OpenJPEG decodes zeros to some pixels")
+    path.write_bytes(whole_file[:half] + bytes(2000) + whole_file[half + 2000 :])
     assert BAND in check_set_aside(items, items[1], tmp_path)
     path.write_bytes(whole_file)
     check_mended(items, tmp_path)

@@ -16,7 +16,7 @@ from s2kit.cube.layout import TIMELINE
 from s2kit.cube.steps import Scene, Step, empty_timeline, group_scenes, make_plan
 
 BUILDS = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -155,14 +155,14 @@ RD_GRIDS = st.builds(
 
 
 @given(source=SOURCES, grid=RD_GRIDS)
-@EXAMPLES
+@FEW
 def test_other_system_nearest_equals_gdal(source, grid):
     """From UTM to RD every pixel is the one that GDAL takes."""
     np.testing.assert_array_equal(warp(source, grid, "nearest"), gdal(source, grid, "nearest"))
 
 
 @given(source=SOURCES, grid=RD_GRIDS)
-@EXAMPLES
+@FEW
 def test_other_system_bilinear_equals_gdal(source, grid):
     """From UTM to RD every value is GDAL's, but for a rounding at one half once in 1000."""
     found = warp(source, grid, "bilinear")
