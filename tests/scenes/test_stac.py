@@ -493,7 +493,7 @@ def test_whatever_is_in_an_item(features: Callable, data: st.DataObject) -> None
         try:
             for key in parents:
                 place = place[key]
-            place[last] = data.draw(junk)
+            place[last] = copy.deepcopy(data.draw(junk))  # drawn twice, it would be one list
         except (KeyError, TypeError, IndexError):
             continue  # an earlier change has removed the place
     scene = StacScene(item, "/data/items.json")
