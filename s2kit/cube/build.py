@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,7 +75,7 @@ def build_cube(
         For reflectance and water vapour; bilinear for a new store if not given. Classes and
         probabilities always take the nearest neighbour.
     chunks : tuple of int, optional
-        Chunk shape (time, y, x); (16, 256, 256) for a new store if not given.
+        Chunk shape (time, y, x); (32, 128, 128) for a new store if not given.
     client : dask.distributed.Client, optional
         A cluster to compute on; by default the threads of this process.
     progress : bool, default True
@@ -223,19 +223,18 @@ class _Build:
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Say what was done."""
-        failed = self.vetting.failed | self.refused
-        if failed or self.vetting.corrected:
-            names = [*failed, *self.vetting.corrected]
+        failed = dict(sorted((self.vetting.failed | self.refused).items()))
+        corrected = dict(sorted(self.vetting.corrected.items()))
+        if failed or corrected:
+            names = [*failed, *corrected]
             warnings.warn(
-                f"{len(failed)} scenes set aside, {len(self.vetting.corrected)} offsets corrected "
+                f"{len(failed)} scenes set aside, {len(corrected)} offsets corrected "
                 f"({', '.join(names[:3])}{' …' if len(names) > 3 else ''}); see the report",
                 SceneWarning,
                 stacklevel=3,
             )
         steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
-        return BuildReport(
-            self.store.url, dict(self.added), steps, failed, self.vetting.corrected, outside
-        )
+        return BuildReport(self.store.url, dict(self.added), steps, failed, corrected, outside)
 
     def _retry(self) -> None:
         """Try the scenes again that failed before."""
@@ -245,9 +244,8 @@ class _Build:
             for names in orbit.timeline["failed"]
             for name in names.split()
         }
-        for steps in self.asked.values():
-            for scene in (s for step in steps for s in step.scenes if s.id in missed):
-                self.vetting.probe(scene)
+        scenes = (s for steps in self.asked.values() for step in steps for s in step.scenes)
+        self._each(self.vetting.probe, [s for s in scenes if s.id in missed])
 
     def _plan(self, orbit: int) -> Plan:
         known = self.state.orbits.get(orbit)
@@ -270,7 +268,8 @@ class _Build:
         last = -(-len(plan.entries) // depth) if plan.rewrites else first + 1
         span = range(first * depth, min(last * depth, len(plan.entries)))
         known_bad = len(self.vetting.failed)
-        self._vet([s for i in span if plan.entries[i].step for s in plan.entries[i].step.scenes])
+        steps = (entry.step for entry in plan.entries[span.start : span.stop] if entry.step)
+        self._each(self.vetting.check, [scene for step in steps for scene in step.scenes])
         if len(self.vetting.failed) > known_bad:
             return
         tasks = list(self._tasks(plan, known, range(first, last)))
@@ -281,9 +280,10 @@ class _Build:
             return
         self._commit(plan, known, span, outcomes)
 
-    def _vet(self, scenes: list[Scene]) -> None:
-        for scene in self._bar(scenes, "checking scenes"):
-            self.vetting.check(scene)
+    def _each(self, verdict: Callable[[Scene], None], scenes: list[Scene]) -> None:
+        """Look at scenes side by side: mostly that is waiting for a disk or a server."""
+        with ThreadPoolExecutor(CPU_COUNT) as pool:
+            list(self._bar(pool.map(verdict, scenes), "checking scenes", len(scenes)))
 
     def _bar(self, things: Iterable, what: str, total: int | None = None) -> Iterable:
         return tqdm(things, what, total=total, disable=not self.progress, leave=False)

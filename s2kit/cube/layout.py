@@ -17,7 +17,7 @@ from s2kit.scenes.item import BANDS
 
 blosc.use_threads = False  # the build's own threads compress side by side
 
-DEFAULT_CHUNKS = (16, 256, 256)
+DEFAULT_CHUNKS = (32, 128, 128)
 """Chunk shape (time, y, x) of every layer: a balance of the three ways a cube is read.
 
 96 dates × 1024 × 1024 on local disk, ms, one run of tests/benchmarks/chunks.py:

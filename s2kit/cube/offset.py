@@ -63,7 +63,7 @@ def true_offset(scene: Scene, grid: GeoBox) -> float | None:
         if not where.any():
             continue
         for band in bands:
-            found = _under(_values(scene, band, window, raster), where)
+            found = _values(scene, band, window, raster, where.shape)[where]
             dark[band].append(found[found > 0])
         if min(sum(map(len, parts)) for parts in dark.values()) >= _ENOUGH:
             return _judge([float(np.median(np.concatenate(parts))) for parts in dark.values()])
@@ -119,17 +119,19 @@ def _cut(span: slice, size: int) -> list[slice]:
     return sorted(parts, key=lambda part: abs((part.start + part.stop) / 2 - middle))
 
 
-def _values(scene: Scene, layer: str, window: _Window, of: Raster) -> np.ndarray:
-    """Read the ground of another band's window."""
+def _values(
+    scene: Scene,
+    layer: str,
+    window: _Window,
+    of: Raster,
+    shape: tuple[int, int] | None = None,
+) -> np.ndarray:
+    """Read the ground of another band's window, in as many pixels as asked.
+
+    Fewer pixels than there are come from a band's overviews, which take a fraction of the time.
+    """
     with opened(scene, layer) as (dataset, raster):
         factors = (of.pixel[1] / raster.pixel[1], of.pixel[0] / raster.pixel[0])
         same = [slice(int(s.start * f), math.ceil(s.stop * f))
                 for s, f in zip(window, factors, strict=True)]  # fmt: skip
-        return dataset.read(1, window=Window.from_slices(*same))
-
-
-def _under(values: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Take the values under a mask of coarser or equal pixels."""
-    rows = np.arange(values.shape[0]) * where.shape[0] // values.shape[0]
-    cols = np.arange(values.shape[1]) * where.shape[1] // values.shape[1]
-    return values[where[np.ix_(rows, cols)]]
+        return dataset.read(1, window=Window.from_slices(*same), out_shape=shape)

@@ -108,7 +108,8 @@ class Store:
         self, groups: list[dict[str, bytes]], pause: float
     ) -> Iterator[tuple[str, bytes]]:
         for i, group in enumerate(groups):
-            time.sleep(pause if i else 0)
+            if i:
+                time.sleep(pause)
             yield from group.items()
 
     def copy(self, source: str, target: str) -> None:

@@ -9,7 +9,7 @@ import argparse
 import json
 import logging
 import os
-import resource
+import re
 import shutil
 import statistics
 import subprocess
@@ -26,6 +26,7 @@ sys.path.insert(0, str(HERE))
 CENTRE = (102_000, 447_000)
 SIDE = 20_000
 SIZE = 4096
+CHUNKS = (32, 128, 128)
 
 
 def grid():
@@ -85,7 +86,7 @@ def bare_loop(items, store):
         array = group.create_array(
             name,
             shape=values.shape,
-            chunks=(16, 256, 256),
+            chunks=CHUNKS,
             dtype=values.dtype,
             fill_value=0 if classes else -9999,
             compressors=Blosc("zstd", 3, Blosc.BITSHUFFLE),
@@ -178,7 +179,8 @@ def run_one(way, scenes, store):
     begin = time.perf_counter()
     WAYS[way](items, store)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()  # ru_maxrss would be the parent's too
+    peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024
     print(json.dumps({"seconds": seconds, "peak_mb": peak}))
 
 

@@ -39,7 +39,7 @@ CODECS = {
     "zstd-5 byte": Blosc("zstd", 5, Blosc.SHUFFLE),
     "lz4-5 bit": Blosc("lz4", 5, Blosc.BITSHUFFLE),
 }
-CHOSEN = (16, 256, 256), "zstd-3 bit"
+CHOSEN = (32, 128, 128), "zstd-3 bit"
 
 
 def sample(cube):
