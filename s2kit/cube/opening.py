@@ -9,6 +9,8 @@ import aiohttp
 import numpy as np
 import xarray as xr
 import zarr.storage
+from xarray.backends import BackendArray
+from xarray.core import indexing
 
 from s2kit.cube.layout import TIMELINE, group_of
 from s2kit.cube.store import Store
@@ -101,27 +103,84 @@ def _open(store: str | os.PathLike, orbits: list[int], orbit: int | None) -> xr.
             f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
     parts = [_open_orbit(store, number) for number in (orbits if orbit is None else [orbit])]
-    if len(parts) == 1:
-        return parts[0]
-    joined = xr.concat(
-        parts, "time", data_vars="all", coords="different", compat="equals", join="exact",
-        combine_attrs="drop_conflicts",
-    )  # fmt: skip
-    return joined.sortby("time")
+    return _join(parts) if len(parts) > 1 else _blocks(parts[0], parts[0])
 
 
 def _open_orbit(store: str | os.PathLike, orbit: int) -> xr.Dataset:
     place: Any = str(store)
     if _is_zip(place):
         place = zarr.storage.ZipStore(place, mode="r")
-    stored = xr.open_zarr(
-        place, group=group_of(orbit), consolidated=True, zarr_format=2, chunks={},
+    stored = xr.open_dataset(
+        place, engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2, cache=False,
         mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
     layers = {name: _decode(stored[name]) for name in stored.data_vars}
     along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
     along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
     return stored.assign(layers).assign_coords(along_time)
+
+
+def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
+    """Put the overpasses of all orbits in one order of time."""
+    layers = list(orbits[0].data_vars)
+    joined = xr.concat(
+        [orbit.drop_vars(layers) for orbit in orbits], "time", coords="different",
+        compat="equals", join="exact", combine_attrs="drop_conflicts",
+    )  # fmt: skip
+    order = joined.time.values.argsort(kind="stable")
+    joined = joined.isel(time=order)
+    for name in layers:
+        parts = [orbit[name].variable for orbit in orbits]
+        data = indexing.LazilyIndexedArray(_Overpasses(parts, order))
+        joined[name] = parts[0].dims, data, parts[0].attrs, parts[0].encoding
+    return _blocks(joined, max(orbits, key=lambda orbit: orbit.sizes["time"]))
+
+
+def _blocks(cube: xr.Dataset, orbit: xr.Dataset) -> xr.Dataset:
+    """Hand the layers to Dask, in the blocks that lie in the store along one of the orbits.
+
+    What is picked from a block is cut out before it is decoded: a pixel stays a pixel.
+    """
+    layers = cube.data_vars
+    depth, height, width = next(iter(layers.values())).encoding["chunks"]
+    starts = np.searchsorted(cube.time, orbit.time[::depth])
+    edges = [0, *starts[1:], cube.sizes["time"]]
+    chunks = {"time": tuple(np.diff(edges).tolist()), "y": height, "x": width}
+    return cube.assign({name: layer.chunk(chunks) for name, layer in layers.items()})
+
+
+class _Overpasses(BackendArray):
+    """A layer of several orbits in order of time, of which only what is asked for is read."""
+
+    def __init__(self, layers: list[xr.Variable], order: np.ndarray):
+        self.layers, self.order = layers, order
+        self.shape = (len(order), *layers[0].shape[1:])
+        self.dtype = layers[0].dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        outer = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+
+    def _read(self, key: tuple) -> np.ndarray:
+        time, *place = key
+        wanted = np.atleast_1d(self.order[time])
+        parts, found, first = [], [], 0
+        for layer in self.layers:
+            here = np.flatnonzero((wanted >= first) & (wanted < first + len(layer)))
+            steps = wanted[here] - first
+            first += len(layer)
+            if len(here) or not len(wanted):
+                parts.append(layer[(_as_slice(steps), *place)].values)
+                found.append(here)
+        values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
+        return values if np.ndim(self.order[time]) else values[0]
+
+
+def _as_slice(steps: np.ndarray) -> slice | np.ndarray:
+    """Steps that follow one another are read faster as a slice."""
+    first = int(steps[0]) if len(steps) else 0
+    straight = np.array_equal(steps, np.arange(first, first + len(steps)))
+    return slice(first, first + len(steps)) if straight else steps
 
 
 def _trim(coordinate: xr.DataArray) -> xr.DataArray:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import zipfile
 from datetime import timedelta
@@ -13,6 +14,8 @@ import pytest
 import rioxarray  # noqa: F401  the accessor is what is tested
 import xarray as xr
 from children import tree
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from servers import plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
@@ -159,6 +162,33 @@ def test_all_orbits_in_one_time_axis(store):
         both = cube.isel(time=np.flatnonzero(cube.relative_orbit == orbit))
         for name in (*CONTRACT, "products", "clear_fraction"):
             np.testing.assert_array_equal(both[name], alone[name])
+
+
+def picks(size: int) -> st.SearchStrategy:
+    """Anything one may select along a dimension: one place, a slice, or a list in any order."""
+    place = st.integers(-size, size - 1)
+    bound = st.none() | place
+    cut = st.builds(slice, bound, bound, st.sampled_from([None, 2, -1, -3]))
+    return place | cut | st.lists(place, max_size=4)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_selection_of_all_orbits(store, data):
+    """What is picked from the joined orbits is what numpy picks from the stored arrays."""
+    parts = [stored(store, orbit) for orbit in STEPS]
+    order = np.concatenate([part.time for part in parts]).argsort()
+    counts = np.concatenate([part.B04 for part in parts])[order]
+    expected = np.where(counts == -9999, np.nan, counts * 1e-4)
+    cube = pickle.loads(pickle.dumps(s2kit.open_cube(store)))  # as it goes to Dask's workers
+    selection = {}
+    for axis, dim in enumerate(("time", "y", "x")):
+        selection[dim] = data.draw(picks(expected.shape[axis]), label=dim)
+    found = cube.B04.isel(selection)
+    for axis, pick in reversed(list(enumerate(selection.values()))):
+        pick = np.array(pick, int) if isinstance(pick, list) else pick
+        expected = expected[(slice(None),) * axis + (pick,)]
+    np.testing.assert_allclose(found.values, expected, rtol=1e-6)
 
 
 def test_plain_xarray_decodes_the_same(store):
