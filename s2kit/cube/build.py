@@ -323,13 +323,13 @@ class _Build:
         separator = self._separators(plan, known)[1]
         if plan.rewrites:
             self._link_unchanged(plan, known, separator, span.start // self.state.profile.chunks[0])
-        counts = _Counts(outcomes, self.state.profile)
+        seen = ingest.shares(outcomes, self.state.profile)
         rows = []
         for i, entry in enumerate(plan.entries[: span.stop]):
             if entry.step is None:
                 rows.append({name: known.timeline[name][entry.kept] for name in TIMELINE})
             else:
-                rows.append(self._row(entry.step, *counts.of(i)))
+                rows.append(self._row(entry.step, *seen[i]))
         orbit = Orbit(timeline_of(rows), separator, plan.rewrites)
         self.state = replace(self.state, orbits=self.state.orbits | {plan.orbit: orbit})
         commit(self.store, self.state, plan.orbit, keep=plan.first)
@@ -379,25 +379,3 @@ def _names(scenes: Iterable[Scene], grid: GeoBox) -> str:
             f"cube keeps {room}. Leave older reprocessings out, or build a smaller region"
         )
     return names
-
-
-class _Counts:
-    """Shares of valid and clear pixels per step, gathered from the tasks."""
-
-    def __init__(self, outcomes: list[Outcome], profile: Profile):
-        self.pixels = profile.grid.shape[0] * profile.grid.shape[1]
-        self.valid: Counter[int] = Counter()
-        self.clear: Counter[int] = Counter()
-        self.classified = "SCL" in profile.layers
-        for outcome in outcomes:
-            start = outcome.task.chunk * profile.chunks[0]
-            for t in range(len(outcome.task.slots)):
-                if outcome.task.layer == profile.layers[0]:
-                    self.valid[start + t] += int(outcome.valid[t])
-                if outcome.task.layer == "SCL":
-                    self.clear[start + t] += int(outcome.clear[t])
-
-    def of(self, step: int) -> tuple[float, float]:
-        """Give the valid and the clear share of a step; NaN where there is no classification."""
-        clear = self.clear[step] / self.pixels if self.classified else np.nan
-        return self.valid[step] / self.pixels, clear

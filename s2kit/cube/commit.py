@@ -241,13 +241,13 @@ def _root_attrs(state: State) -> dict[str, Any]:
         "orbits": sorted(state.orbits),
         "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
     }
-    return {"title": "Sentinel-2 data cube", **_shared_attrs(state), "s2kit": kit}
+    return {"title": layout.TITLE, **_shared_attrs(state), "s2kit": kit}
 
 
 def _orbit_attrs(state: State, orbit: int) -> dict[str, Any]:
     coordinates = ["spatial_ref", *(name for name in TIMELINE if name != "time")]
     return {
-        "title": f"Sentinel-2 data cube, relative orbit {orbit}",
+        "title": f"{layout.TITLE}, relative orbit {orbit}",
         **_shared_attrs(state),
         "relative_orbit": orbit,
         "coordinates": " ".join(coordinates),

@@ -5,6 +5,7 @@ memory is bounded by its block: neither the region nor the number of scenes ente
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -90,6 +91,24 @@ def run(task: Task) -> Outcome:
         for cols in blocks:
             _make_block(task, cols, bands, outcome)
     return outcome
+
+
+def shares(outcomes: list[Outcome], profile: Profile) -> dict[int, tuple[float, float]]:
+    """Give for each step the valid and the clear share of the region.
+
+    Valid is a pixel of the first layer that is not nodata; the clear share is NaN without SCL.
+    """
+    pixels = profile.grid.shape[0] * profile.grid.shape[1]
+    valid: Counter[int] = Counter()
+    clear: Counter[int] = Counter()
+    for outcome in outcomes:
+        task = outcome.task
+        for step in range(len(task.slots)):
+            at = task.chunk * profile.chunks[0] + step
+            valid[at] += int(outcome.valid[step]) * (task.layer == profile.layers[0])
+            clear[at] += int(outcome.clear[step])
+    known = "SCL" in profile.layers
+    return {at: (valid[at] / pixels, clear[at] / pixels if known else np.nan) for at in valid}
 
 
 def _blocks(task: Task) -> list[slice]:

@@ -37,6 +37,8 @@ A pixel's series is what a cube is for, and over http it is a matter of bytes: (
 for a quarter of what (16, 256, 256) does. Still smaller chunks cost a map more than they save.
 """
 
+TITLE = "Sentinel-2 data cube"
+
 TIMELINE_CHUNK = 128
 """Steps in one chunk of a coordinate along time."""
 
@@ -58,6 +60,12 @@ _SCL_MEANINGS = (
 )
 """Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 Level-2A Algorithm Theoretical
 Basis Document, S2-PDGS-MPC-ATBD-L2A)."""
+
+_SCL_COLOURS = (
+    "#000000 #ff0000 #2f2f2f #643200 #00a000 #ffe65a "
+    "#0000ff #808080 #c0c0c0 #ffffff #64c8ff #ff96ff"
+)
+"""The colours of ESA's own legend (SentiWiki, S2 Processing, scene classification)."""
 
 _WAVELENGTHS = {
     "B02": (490, 10, "blue"),
@@ -131,6 +139,7 @@ LAYER = {name: _reflectance(name) for name in BANDS} | {
             "long_name": "scene classification (Sen2Cor)",
             "flag_values": list(range(12)),
             "flag_meanings": _SCL_MEANINGS,
+            "flag_colors": _SCL_COLOURS,
             "native_resolution_m": 20,
         },
     ),

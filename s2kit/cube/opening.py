@@ -12,7 +12,7 @@ import zarr.storage
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from s2kit.cube.layout import TIMELINE, group_of
+from s2kit.cube.layout import TIMELINE, TITLE, group_of
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -128,7 +128,7 @@ def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
         compat="equals", join="exact", combine_attrs="drop_conflicts",
     )  # fmt: skip
     order = joined.time.values.argsort(kind="stable")
-    joined = joined.isel(time=order)
+    joined = joined.isel(time=order).assign_attrs(title=TITLE)
     for name in layers:
         parts = [orbit[name].variable for orbit in orbits]
         data = indexing.LazilyIndexedArray(_Overpasses(parts, order))

@@ -89,6 +89,7 @@ def test_layers_are_as_agreed(store, orbit):
         assert layer.attrs["_CRS"] == {"url": "http://www.opengis.net/def/crs/EPSG/0/28992"}
     assert list(cube.SCL.attrs["flag_values"]) == list(range(12))
     assert len(cube.SCL.attrs["flag_meanings"].split()) == 12
+    assert len(cube.SCL.attrs["flag_colors"].split()) == 12
     assert cube.WVP.attrs["units"] == "cm"
 
 
