@@ -28,7 +28,7 @@ from s2kit.cube.commit import (
     remove_retired,
 )
 from s2kit.cube.ingest import Outcome, Slot, Task
-from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key, timeline_types
+from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key, group_of, timeline_types
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
@@ -96,9 +96,10 @@ def build_cube(
     CubeError
         If the store is something else, or cannot be written.
     """
-    if client is not None and not hasattr(client, "get_executor"):
+    if client is not None and getattr(client, "status", None) != "running":
         raise InvalidInputError(
-            f"client={client!r} is not a Dask client; give distributed.Client(address), or None"
+            f"client={client!r} is not a Dask client at work; give distributed.Client(address), or "
+            "None"
         )
     target = Store(store)
     if target.url.startswith(("http://", "https://")):
@@ -118,7 +119,7 @@ def build_cube(
     _check_origin(state, inside)
     build = _Build(target, state, group_scenes(inside), client, progress)
     if not build.finished():
-        with target.lock():
+        with target.lock() as build.word:
             redo(target)
             build.state = _claim(target, state)
             build.run()
@@ -204,6 +205,7 @@ class _Build:
         self.vetting = Vetting(state.profile)
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
+        self.word = ""
 
     def finished(self) -> bool:
         """Tell whether there is nothing to write; looks, but touches nothing."""
@@ -302,7 +304,7 @@ class _Build:
             for layer in profile.layers:
                 for rows in ingest.strips(profile, layer):
                     yield Task(self.store, profile, plan.orbit, layer, chunk, rows, slots,
-                               *separators)  # fmt: skip
+                               *separators, self.word)  # fmt: skip
 
     def _slot(self, entry) -> Slot:
         if entry.step is None:
@@ -314,10 +316,24 @@ class _Build:
         futures = [executor.submit(ingest.run, task) for task in tasks]
         try:
             done = self._bar(as_completed(futures), f"orbit {plan.orbit}", len(futures))
-            return [future.result() for future in done]
+            outcomes = [future.result() for future in done]
         finally:
             for future in futures:
                 future.cancel()
+        if self.client is not None:
+            self._check_arrived(plan.orbit, outcomes)
+        return outcomes
+
+    def _check_arrived(self, orbit: int, outcomes: list[Outcome]) -> None:
+        """See that what the workers wrote lies where this process looks."""
+        there = set(self.store.keys(group_of(orbit)))
+        lost = [key for outcome in outcomes for key in outcome.written if key not in there]
+        if lost:
+            raise CubeError(
+                f"{len(lost)} chunks that the workers wrote are not in {self.store.url}, such as "
+                f"{lost[0]}; the cube is as it was. Give a store that this process and all workers "
+                "see: a shared folder by its full path, or an s3:// URL"
+            )
 
     def _commit(self, plan: Plan, known: Orbit, span: range, outcomes: list[Outcome]) -> None:
         separator = self._separators(plan, known)[1]
@@ -332,6 +348,7 @@ class _Build:
                 rows.append(self._row(entry.step, *seen[i]))
         orbit = Orbit(timeline_of(rows), separator, plan.rewrites)
         self.state = replace(self.state, orbits=self.state.orbits | {plan.orbit: orbit})
+        self.store.check_held(self.word)
         commit(self.store, self.state, plan.orbit, keep=plan.first)
         self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
 

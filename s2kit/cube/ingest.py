@@ -18,7 +18,7 @@ from s2kit.cube.source import Pixels, fetch_masked, gdal
 from s2kit.cube.steps import Scene
 from s2kit.cube.store import Store
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
-from s2kit.errors import SceneError
+from s2kit.errors import CubeError, SceneError
 
 _BLOCK_BYTES = 2**27
 """One block of one layer, all steps of a time chunk."""
@@ -44,7 +44,8 @@ class Task:
     """One layer, one strip, one time chunk.
 
     ``separator_in`` names the chunks that kept steps are read from, ``separator_out`` the ones
-    that are written.
+    that are written. ``word`` is that of the build's lock: a task that outlives its build, on a
+    cluster, writes nothing any more.
     """
 
     store: Store
@@ -56,14 +57,16 @@ class Task:
     slots: tuple[Slot, ...]
     separator_in: str
     separator_out: str
+    word: str
 
 
 @dataclass
 class Outcome:
-    """What a task found: scenes it could not read, and per step how many pixels are valid/clear."""
+    """What a task did: chunks it wrote, scenes it could not read, valid and clear pixels a step."""
 
     task: Task
     failed: dict[str, str] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
     valid: np.ndarray | None = None
     clear: np.ndarray | None = None
 
@@ -84,7 +87,9 @@ def run(task: Task) -> Outcome:
     Scenes that cannot be read are named in the outcome and leave no pixels behind only if the
     task is run again without them.
     """
-    outcome = Outcome(task, {}, np.zeros(len(task.slots), int), np.zeros(len(task.slots), int))
+    outcome = Outcome(
+        task, valid=np.zeros(len(task.slots), int), clear=np.zeros(len(task.slots), int)
+    )
     blocks = _blocks(task)
     with gdal(), tempfile.TemporaryDirectory(prefix="s2kit-") as folder:
         bands = _Bands(task, folder if len(blocks) > 1 else None, outcome.failed)
@@ -164,11 +169,15 @@ def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> Non
     whole = np.full(profile.chunks, layer.nodata, layer.dtype)
     for index, chunk in _chunks(task, cols, block):
         key = chunk_key(task.orbit, task.layer, index, task.separator_out)
-        if (chunk == layer.nodata).all():
+        empty = (chunk == layer.nodata).all()
+        whole[: len(chunk)] = chunk
+        data = None if empty else encode(whole)
+        task.store.check_held(task.word)
+        if data is None:
             task.store.delete(key)
         else:
-            whole[: len(chunk)] = chunk
-            task.store.write(key, encode(whole))
+            task.store.write(key, data)
+            outcome.written.append(key)
 
 
 def _chunks(
@@ -193,10 +202,21 @@ def _restore_kept(task: Task, cols: slice, block: np.ndarray) -> None:
             )
             if data is None:
                 continue
-            chunk = decode(data, LAYER[task.layer], task.profile.chunks)
+            chunk = _decode(data, task, (old, i, j))
             for t, k in kept.items():
                 if k // depth == old:
                     target[t] = chunk[k % depth]
+
+
+def _decode(data: bytes, task: Task, index: tuple[int, int, int]) -> np.ndarray:
+    try:
+        return decode(data, LAYER[task.layer], task.profile.chunks)
+    except (RuntimeError, ValueError) as error:
+        key = chunk_key(task.orbit, task.layer, index, task.separator_in)
+        raise CubeError(
+            f"{task.store.path(key)} is damaged ({error}); the cube is as it was. Build it anew, "
+            "or bring that file back from a copy"
+        ) from error
 
 
 def _fill(

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import aiohttp
 import fsspec
 import psutil
+from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
@@ -23,11 +24,16 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+_TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCoreError)
+"""What storages raise: NotImplementedError where one can only be read, ValueError for odd names."""
+
 WORKSHOP = ".s2kit"
 """Folder below the store for the lock and for objects that are being written; no reader looks."""
 
 _LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
+_SETTLE = 2
+"""Seconds in which two builders that take over one dead lock on an object store find out."""
 
 
 class Store:
@@ -58,7 +64,7 @@ class Store:
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def __reduce__(self):
-        return Store, (self.url,)
+        return Store, (self.root if self.local else self.url,)  # a worker has another folder
 
     def path(self, key: str) -> str:
         """Give the full name of an object."""
@@ -70,6 +76,11 @@ class Store:
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except _TROUBLE as error:
+            raise CubeError(
+                f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
+                "storage or its access, or choose another store"
+            ) from error
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; readers see the old one or the new one, never a part."""
@@ -89,7 +100,7 @@ class Store:
             try:
                 for key, data in self._in_order(groups, pause):
                     self.fs.pipe_file(self.path(key), data)
-            except (OSError, NotImplementedError, aiohttp.ClientError) as error:
+            except _TROUBLE as error:
                 raise self._unwritable(error) from error
             return
         drafts = []
@@ -178,66 +189,126 @@ class Store:
         return bool(self.keys(WORKSHOP))
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Iterator[str]:
         """Hold the right to write; a dead process's lock is taken over.
+
+        Yields
+        ------
+        str
+            The word by which `check_held` knows the holder, in any process.
 
         Raises
         ------
         CubeLockedError
             If another build holds it.
         """
-        with self._turn():
-            self._take()
+        word = uuid.uuid4().hex
+        mine = json.dumps(_whoami() | {"word": word}).encode()
+        handle = self._take_file(mine) if self.local and fcntl else self._take_object(word, mine)
         try:
-            yield
+            yield word
         finally:
-            with self._turn():
-                self._release()
+            self._release(word)
+            if handle is not None:
+                os.close(handle)
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Let one process at a time decide about the lock; the system ends a dead one's turn."""
-        if not self.local or fcntl is None:
-            yield
-            return
-        try:
-            Path(self.root).mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.root, os.O_RDONLY)
-        except OSError as error:
-            raise self._unwritable(error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+    def check_held(self, word: str) -> None:
+        """See that the lock is still held by ``word``: a worker may outlive its build.
 
-    def _take(self) -> None:
-        data = self.read(_LOCK)
-        if data is not None:
-            self._check_dead(json.loads(data))
-        mine = json.dumps(_whoami()).encode()
-        if self.local:
-            self._clear_drafts()
-            self.write(_LOCK, mine)
-            return
-        if data is not None:
-            self.delete(_LOCK)
-        try:
-            self.fs.pipe_file(self.path(_LOCK), mine, mode="create")
-        except FileExistsError:
-            self._check_dead(json.loads(self.read(_LOCK) or mine))
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _check_dead(self, holder: dict) -> None:
-        if not _is_dead(holder):
+        Raises
+        ------
+        CubeLockedError
+            If it is not.
+        """
+        if self._holder().get("word") != word:
             raise CubeLockedError(
-                f"{self.url} is being written by process {holder['pid']} on {holder['host']} "
-                f"since {holder['since']}. Wait for it to end; if you are certain that it is no "
-                f"longer at work, remove {self.path(_LOCK)}"
+                f"this build no longer holds {self.url}: it was ended, or its lock was removed. "
+                "Nothing more is written; run the build again"
             )
 
-    def _release(self) -> None:
+    def _holder(self) -> dict:
+        """Give who holds the lock; empty if nobody does, or somebody is just writing it."""
+        try:
+            return dict(json.loads(self.read(_LOCK) or b"{}"))
+        except (ValueError, TypeError):
+            return {}
+
+    def _take_file(self, mine: bytes) -> int:
+        """Lock by the system's own file lock, which ends with the process, however it ends."""
+        path = Path(self.path(_LOCK))
+        try:
+            handle = self._open_locked(path)
+            try:
+                self._check_host()
+                self._clear_drafts()
+                os.truncate(handle, 0)
+                os.write(handle, mine)
+            except BaseException:
+                os.close(handle)
+                raise
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return handle
+
+    def _open_locked(self, path: Path) -> int:
+        while True:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            except (FileNotFoundError, FileExistsError):
+                if path.parent.is_file():
+                    raise
+                continue  # who held the lock has just cleared up
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(handle).st_ino == path.stat().st_ino:
+                    return handle
+            except BlockingIOError:
+                os.close(handle)
+                raise self._held(self._holder()) from None
+            except FileNotFoundError:
+                pass
+            except OSError:
+                os.close(handle)
+                raise
+            os.close(handle)
+
+    def _check_host(self) -> None:
+        """A lock of another host may be alive, though this one's system does not know it."""
+        holder = self._holder()
+        if holder.get("host", socket.gethostname()) != socket.gethostname():
+            raise self._held(holder)
+
+    def _take_object(self, word: str, mine: bytes) -> None:
+        holder = self._holder()
+        if holder and not _is_dead(holder):
+            raise self._held(holder)
+        try:
+            if holder:
+                self.delete(_LOCK)
+            self.fs.pipe_file(self.path(_LOCK), mine, mode="create")
+        except FileExistsError:
+            pass
+        except _TROUBLE as error:
+            raise self._unwritable(error) from error
+        if holder:
+            time.sleep(_SETTLE)  # who else saw the dead one's lock may replace ours
+        now = self._holder()
+        if now.get("word") != word:
+            raise self._held(now)
+
+    def _held(self, holder: dict) -> CubeLockedError:
+        who = "another process"
+        if {"pid", "host", "since"} <= set(holder):
+            who = f"process {holder['pid']} on {holder['host']} since {holder['since']}"
+        return CubeLockedError(
+            f"{self.url} is being written by {who}. Wait for it to end; if you are certain that "
+            f"it is no longer at work, remove {self.path(_LOCK)}"
+        )
+
+    def _release(self, word: str) -> None:
+        if self._holder().get("word") != word:
+            return
         self._clear_drafts()
         self.delete(_LOCK)
         if self.local:
@@ -261,7 +332,7 @@ def _whoami() -> dict:
 
 
 def _is_dead(holder: dict) -> bool:
-    if holder["host"] != socket.gethostname():
+    if holder.get("host") != socket.gethostname():
         return False
     try:
         return abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) > 1
