@@ -5,9 +5,11 @@ PYTHON ?= python3
 UV     := uv==0.13.9
 PY     := .venv/bin/python
 
+BUILD  := build
+
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
-PAGES     := $(patsubst notebooks/%.ipynb,build/%.html,$(sort $(wildcard notebooks/*.ipynb)))
-CUBE      := build/01_build_cube.html
+PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
+CUBE      := $(BUILD)/01_build_cube.html
 
 # Ids stay, so that a cell is recognised from version to version. The author's own Python does not.
 STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.version
@@ -67,11 +69,14 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 	@touch $@
 
 # A notebook always runs: its inputs are data too, and the cube's notebook is safe to repeat.
-# Options for papermill go in ARGS: make cube ARGS="-p start 2021-04-01 -p end 2021-09-30"
-build/%.html: notebooks/%.ipynb FORCE | setup
+# Options for papermill go in ARGS, another folder for the results in BUILD:
+# make cube BUILD=build/spring ARGS="-p start 2021-04-01 -p end 2021-06-30 -p store ../data/spring.zarr"
+$(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
-	$(PY) -m papermill -k python3 --cwd notebooks $< build/$*.ipynb $(ARGS)
-	$(PY) -m nbconvert --log-level WARN --to html --embed-images build/$*.ipynb
+	@rm -f $@
+	$(PY) -m papermill -k python3 --cwd notebooks $< $(BUILD)/$*.ipynb $(ARGS)
+	@$(PY) -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
+	@echo 'Ready: $@'
 
 # All other notebooks read the cube.
 $(filter-out $(CUBE),$(PAGES)): | $(CUBE)

@@ -49,6 +49,8 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
     system = read_crs(crs)
     size = read_resolution(resolution, system)
     left, bottom, right, top = _bounds(aoi, system)
+    if not max(map(abs, (left, bottom, right, top))) / size < 2**53:
+        raise InvalidInputError(f"resolution={resolution!r} is too small for {system.name}")
     first_col, last_col = _outwards(left / size, right / size)
     first_row, last_row = _outwards(bottom / size, top / size)
     shape = (last_row - first_row, last_col - first_col)
@@ -58,9 +60,22 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
             f"{system.name} ({system.axis_info[0].unit_name})"
         )
     affine = Affine(size, 0, first_col * size, 0, -size, last_row * size)
-    return GeoBox(
+    grid = GeoBox(
         shape, affine, odc.geo.CRS(system.to_wkt() if not _code(system) else _code(system))
     )
+    _check_on_one_side(grid)
+    return grid
+
+
+def _check_on_one_side(grid: GeoBox) -> None:
+    """A region around a pole or across the antimeridian has no outline in degrees."""
+    west, _, east, _ = grid.extent.to_crs("EPSG:4326").boundingbox
+    if not east - west < 180:
+        raise InvalidInputError(
+            "the region lies across the antimeridian (180° east) or around a pole, or in a system "
+            f"that does not fit it ({grid.crs}); choose a system for that part of the world, and "
+            "make one cube on each side"
+        )
 
 
 def read_crs(crs: Any) -> CRS:
@@ -82,6 +97,12 @@ def read_crs(crs: Any) -> CRS:
         raise InvalidInputError(
             f"crs={crs!r} ({system.name}) is not a horizontal coordinate system; give a projected "
             "one such as 'EPSG:28992', without heights"
+        )
+    if {axis["axis"] for axis in system.cs_to_cf()} != {"X", "Y"}:
+        raise InvalidInputError(
+            f"crs={crs!r} ({system.name}) has axes to {system.axis_info[0].direction} and "
+            f"{system.axis_info[1].direction}; GIS programs read it in different ways. Give one "
+            "with axes to east and north (for Krovak EPSG:5514, not 5513)"
         )
     return system
 

@@ -13,7 +13,6 @@ import numpy as np
 import pystac
 import shapely
 from dask.system import CPU_COUNT
-from odc.geo.geobox import GeoBox
 from shapely.geometry import shape
 from tqdm.auto import tqdm
 
@@ -200,12 +199,15 @@ class _Build:
         client: Any,
         progress: bool,
     ):
-        self.store, self.state, self.asked = store, state, asked
+        self.store, self.state = store, state
         self.client, self.progress = client, progress
         self.vetting = Vetting(state.profile)
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
         self.word = ""
+        self.asked = {
+            orbit: [s for s in steps if self._has_room(s)] for orbit, steps in asked.items()
+        }
 
     def finished(self) -> bool:
         """Tell whether there is nothing to write; looks, but touches nothing."""
@@ -237,6 +239,18 @@ class _Build:
             )
         steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
         return BuildReport(self.store.url, dict(self.added), steps, failed, corrected, outside)
+
+    def _has_room(self, step: Step) -> bool:
+        """Tell whether the cube can keep the names of a step's products; refuse them if not."""
+        room = int(timeline_types(self.state.profile.grid)["products"].removeprefix("<U"))
+        if len(_names(step.scenes)) <= room:
+            return True
+        reason = (
+            f"belongs to a step of {len(step.scenes)} products, whose names take more than the "
+            f"{room} characters that this cube keeps; leave older reprocessings out"
+        )
+        self.refused |= {scene.id: reason for scene in step.scenes}
+        return False
 
     def _retry(self) -> None:
         """Try the scenes again that failed before."""
@@ -366,14 +380,14 @@ class _Build:
                     self.store.delete(target)
 
     def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
-        used, grid = step.without(self.vetting.failed), self.state.profile.grid
+        used = step.without(self.vetting.failed)
         return {
             "time": step.start,
             "platform": step.scenes[0].platform,
             "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
-            "products": _names(used, grid),
-            "failed": _names((s for s in step.scenes if s.id in self.vetting.failed), grid),
-            "corrected": _names((s for s in used if s.id in self.vetting.corrected), grid),
+            "products": _names(used),
+            "failed": _names(s for s in step.scenes if s.id in self.vetting.failed),
+            "corrected": _names(s for s in used if s.id in self.vetting.corrected),
             "clear_fraction": clear,
             "valid_fraction": valid,
         }
@@ -387,12 +401,5 @@ class _Build:
             yield executor
 
 
-def _names(scenes: Iterable[Scene], grid: GeoBox) -> str:
-    names = " ".join(scene.id for scene in scenes)
-    room = int(timeline_types(grid)["products"].removeprefix("<U"))
-    if len(names) > room:
-        raise CubeError(
-            f"a step has so many products that their names take {len(names)} characters; this "
-            f"cube keeps {room}. Leave older reprocessings out, or build a smaller region"
-        )
-    return names
+def _names(scenes: Iterable[Scene]) -> str:
+    return " ".join(scene.id for scene in scenes)

@@ -20,6 +20,7 @@ from typing import Any
 import odc.geo
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import CRSError
 
 from s2kit.cube import layout
 from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE, TIMELINE_CHUNK, Profile
@@ -83,11 +84,17 @@ def read_state(store: Store) -> State | None:
         raise CubeError(
             f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
         ) from error
-    if kit["format"] > _FORMAT:
-        raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
-    profile = _read_profile(kit)
-    orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
-    return State(profile, kit["synthetic"], orbits)
+    try:
+        if kit["format"] > _FORMAT:
+            raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
+        profile = _read_profile(kit)
+        orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
+        return State(profile, kit["synthetic"], orbits)
+    except (LookupError, TypeError, ValueError, RuntimeError, CRSError) as error:
+        raise CubeError(
+            f"{store.url} is damaged ({type(error).__name__}: {error}); bring it back from a copy, "
+            "or build it anew elsewhere"
+        ) from error
 
 
 def _read_profile(kit: dict[str, Any]) -> Profile:
@@ -138,8 +145,16 @@ def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
 def redo(store: Store) -> None:
     """Finish the commit of a build that died in it."""
     data = store.read(_REDO)
-    if data is not None:
-        _apply(store, json.loads(data))
+    if data is None:
+        return
+    try:
+        record = json.loads(data)
+    except ValueError as error:
+        raise CubeError(
+            f"{store.path(_REDO)} is damaged ({error}), so the last commit cannot be finished; "
+            "bring the cube back from a copy, or build it anew elsewhere"
+        ) from error
+    _apply(store, record)
 
 
 def _carry_out(store: Store, bridge: dict[str, bytes], objects: dict[str, bytes]) -> None:
@@ -256,10 +271,9 @@ def _orbit_attrs(state: State, orbit: int) -> dict[str, Any]:
 
 def remove_retired(store: Store, orbit: int, separator: str, layers: tuple[str, ...]) -> None:
     """Remove the chunks under the set of names that is not in use."""
-    depth = {".": 0, "/": 2}[SEPARATORS[1 - SEPARATORS.index(separator)]]
+    retired = SEPARATORS[1 - SEPARATORS.index(separator)]
     for layer in layers:
         prefix = f"{layout.group_of(orbit)}/{layer}"
         for key in store.keys(prefix):
-            tail = key.removeprefix(f"{prefix}/")
-            if not tail.startswith(".z") and tail.count("/") == depth:
+            if layout.is_chunk(key.removeprefix(f"{prefix}/"), retired):
                 store.delete(key)

@@ -223,6 +223,12 @@ def chunk_key(orbit: int, layer: str, index: tuple[int, int, int], separator: st
     return f"{group_of(orbit)}/{layer}/{separator.join(map(str, index))}"
 
 
+def is_chunk(name: str, separator: str) -> bool:
+    """Tell whether a name below a layer is that of a chunk, in one of the two sets of names."""
+    parts = name.split(separator)
+    return len(parts) == 3 and all(part.isdigit() for part in parts)
+
+
 def encode(chunk: np.ndarray) -> bytes:
     """Compress a whole chunk."""
     return CODEC.encode(chunk)
@@ -261,8 +267,10 @@ def array_document(
     }
 
 
-def decode_coordinate(parts: list[bytes], dtype: str, length: int) -> np.ndarray:
+def decode_coordinate(parts: list[bytes | None], dtype: str, length: int) -> np.ndarray:
     """Restore a coordinate from its objects; text becomes Python's own."""
+    if None in parts:
+        raise ValueError("a part of the time axis is missing")
     decoded = [np.frombuffer(_COORDINATE_CODEC.decode(part), dtype) for part in parts]
     values = np.concatenate(decoded)[:length]
     return values.astype("O") if is_text(dtype) else values

@@ -1,10 +1,11 @@
 """Is a scene's radiometric offset what its metadata say? The pixels are the last word.
 
 Since processing baseline 04.00 (25 January 2022) DN = reflectance × 10 000 + 1000. Some providers
-have taken the 1000 away again, some have not, and some say one thing and do the other. Over
-vegetation and water the atmosphere-corrected surface is dark in blue and red: reflectance stays
-below 0.1, so DN lies below 1000 where the offset was taken away and above where it was not.
-Where a scene shows neither (cloud, snow, desert), its metadata are believed.
+have taken the 1000 away again, some have not, and some say one thing and do the other. Vegetation
+is dark in blue and red, water in the shortwave infrared: reflectance stays below 0.1, so DN lies
+below 1000 where the offset was taken away and above where it was not. Haze, glint and an
+overdone atmospheric correction blur that, so metadata are contradicted only if the darkest pixels
+of all bands agree. Where a scene shows neither (cloud, snow, desert), its metadata are believed.
 """
 
 import math
@@ -27,12 +28,16 @@ STORED_SCALE = 1e-4
 """Reflectance of one stored count in the cube, and of one DN in every Level-2A product."""
 
 _FIRST_BASELINE = "04.00"
-_DARK_CLASSES = (4, 6)  # vegetation, water
-_DARK_BANDS = ("B02", "B04")
+_DARK = {4: ("B02", "B04"), 6: ("B11", "B12")}
+"""Bands in which a class is dark: vegetation in blue and red, water in the shortwave infrared."""
 _TAKEN_AWAY_BELOW = 900
 _STILL_THERE_ABOVE = 1000
+_DARKEST = 700
+"""With the offset still there, the darkest 1 % of no band lies below: a reflectance of −0.03."""
 _ENOUGH = 200
 _SAMPLES = 4
+_SMALLEST = 256
+"""Rows and columns of a sample at least; some rasters are stored line by line."""
 
 
 def true_offset(scene: Scene, grid: GeoBox) -> float | None:
@@ -54,19 +59,30 @@ def true_offset(scene: Scene, grid: GeoBox) -> float | None:
     SceneError
         If the bands cannot be read.
     """
-    bands = [band for band in _DARK_BANDS if band in scene.assets]
-    if scene.baseline < _FIRST_BASELINE or not bands or "SCL" not in scene.assets:
+    stated = stated_offset(scene)
+    if "SCL" not in scene.assets or (scene.baseline < _FIRST_BASELINE and not stated):
         return None
-    dark: dict[str, list[np.ndarray]] = {band: [] for band in bands}
+    for kind, bands in _DARK.items():
+        there = [band for band in bands if band in scene.assets]
+        medians = _medians(scene, there, grid, kind) if there else None
+        if medians:
+            found = _judge(medians)
+            return found if found == stated or _confirmed(scene, grid, found) else None
+    return None
+
+
+def _medians(scene: Scene, bands: list[str], grid: GeoBox, kind: int) -> list[float] | None:
+    """Give the median DN of each band over a class, or None where there is too little of it."""
+    found: dict[str, list[np.ndarray]] = {band: [] for band in bands}
     for window, raster in _samples(scene, bands[0], grid):
-        where = np.isin(_values(scene, "SCL", window, raster), _DARK_CLASSES)
+        where = _values(scene, "SCL", window, raster) == kind
         if not where.any():
             continue
         for band in bands:
-            found = _values(scene, band, window, raster, where.shape)[where]
-            dark[band].append(found[found > 0])
-        if min(sum(map(len, parts)) for parts in dark.values()) >= _ENOUGH:
-            return _judge([float(np.median(np.concatenate(parts))) for parts in dark.values()])
+            values = _values(scene, band, window, raster, where.shape)[where]
+            found[band].append(values[values > 0])
+        if min(sum(map(len, parts)) for parts in found.values()) >= _ENOUGH:
+            return [float(np.median(np.concatenate(parts))) for parts in found.values()]
     return None
 
 
@@ -74,6 +90,17 @@ def _judge(medians: list[float]) -> float | None:
     if min(medians) < _TAKEN_AWAY_BELOW:
         return 0.0
     return OFFSET if min(medians) > _STILL_THERE_ABOVE else None
+
+
+def _confirmed(scene: Scene, grid: GeoBox, offset: float | None) -> bool:
+    """Ask the darkest pixels of all bands before the metadata are contradicted."""
+    darkest = math.inf
+    for band in (band for band in BANDS if band in scene.assets):
+        for window, raster in _samples(scene, band, grid):
+            values = _values(scene, band, window, raster)
+            if (values > 0).sum() >= _ENOUGH:
+                darkest = min(darkest, float(np.percentile(values[values > 0], 1)))
+    return offset == (OFFSET if darkest > _DARKEST else 0.0)
 
 
 def corrected(scene: Scene, offset: float) -> Scene:
@@ -107,8 +134,10 @@ def _samples(scene: Scene, band: str, grid: GeoBox) -> list[tuple[_Window, Raste
         if region is None:
             return []
         high, wide = dataset.block_shapes[0]
-        rows, cols = (_cut(span, size) for span, size in zip(region, (high, wide), strict=True))
-        return [((r, c), raster) for r, c in product(rows, cols)][:_SAMPLES]
+        sizes = (max(high, _SMALLEST), max(wide, _SMALLEST))
+        rows, cols = (_cut(span, size) for span, size in zip(region, sizes, strict=True))
+        near = sorted(product(enumerate(rows), enumerate(cols)), key=lambda p: p[0][0] + p[1][0])
+        return [((r, c), raster) for (_, r), (_, c) in near[:_SAMPLES]]
 
 
 def _cut(span: slice, size: int) -> list[slice]:

@@ -1,6 +1,8 @@
 """Open a cube: all overpasses in one time axis, lazily, from a path, a zip, S3 or plain http."""
 
+import itertools
 import json
+import operator
 import os
 import zipfile
 from typing import Any
@@ -18,6 +20,8 @@ from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
 _TRIES = 5
+_ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
+"""What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
 _TROUBLE = (OSError, ValueError, ImportError, KeyError, aiohttp.ClientError)
 
 
@@ -41,9 +45,15 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
     Raises
     ------
     CubeError
-        If there is no cube at that place, or it has no steps yet.
+        If there is no cube at that place, it has no steps yet, or it is damaged.
     InvalidInputError
         If the store is not a path or URL, or the cube does not have the orbit.
+
+    Notes
+    -----
+    A cube that somebody extends is to be opened anew to see what is new. That is necessary after
+    scenes were added before its last step: the time axis of an old handle is then no longer that
+    of the pixels.
     """
     if not isinstance(store, str | os.PathLike) or not str(store).strip():
         raise InvalidInputError(
@@ -52,10 +62,29 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
         )
     for _ in range(_TRIES):
         before = _read_metadata(store)
-        cube = _open(store, _orbits(store, before), orbit)
-        if _read_metadata(store) == before:
-            return cube
+        cube, damage = None, None
+        try:
+            cube = _open(store, _orbits(store, before), _read_orbit(orbit))
+        except InvalidInputError:
+            raise
+        except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
+            damage = error
+        if _read_metadata(store) != before:
+            continue
+        if cube is None:
+            raise CubeError(
+                f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
+                "copy, or build it anew"
+            ) from damage
+        return cube
     raise CubeError(f"{store} is changing all the time; open it again in a moment")
+
+
+def _read_orbit(orbit: int | None) -> int | None:
+    try:
+        return None if orbit is None else operator.index(None if orbit is True else orbit)
+    except TypeError as error:
+        raise InvalidInputError(f"orbit={orbit!r} is not a whole number, such as 51") from error
 
 
 def _read_metadata(store: str | os.PathLike) -> bytes:
@@ -64,7 +93,7 @@ def _read_metadata(store: str | os.PathLike) -> bytes:
     except (*_TROUBLE, zipfile.BadZipFile) as error:
         raise CubeError(
             f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
-            "that s2kit.build_cube made"
+            "that s2kit.build_cube made; a zip holds what is in its folder, not the folder itself"
         ) from error
     if data is None:
         raise CubeError(
@@ -103,21 +132,28 @@ def _open(store: str | os.PathLike, orbits: list[int], orbit: int | None) -> xr.
             f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
     parts = [_open_orbit(store, number) for number in (orbits if orbit is None else [orbit])]
-    return _join(parts) if len(parts) > 1 else _blocks(parts[0], parts[0])
+    return _join(parts) if len(parts) > 1 else _blocks(parts[0], parts)
 
 
 def _open_orbit(store: str | os.PathLike, orbit: int) -> xr.Dataset:
-    place: Any = str(store)
-    if _is_zip(place):
-        place = zarr.storage.ZipStore(place, mode="r")
     stored = xr.open_dataset(
-        place, engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2, cache=False,
-        mask_and_scale=False, decode_coords="all",
+        _place(str(store)), engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2,
+        cache=False, mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
+    if (np.diff(stored.time.values.astype("i8")) <= 0).any():
+        raise ValueError(f"the times of orbit {orbit} are not in order")
     layers = {name: _decode(stored[name]) for name in stored.data_vars}
     along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
     along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
     return stored.assign(layers).assign_coords(along_time)
+
+
+def _place(store: str) -> Any:
+    """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
+    if _is_zip(store):
+        return zarr.storage.ZipStore(store, mode="r")
+    found = Store(store)
+    return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
 
 
 def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
@@ -133,20 +169,26 @@ def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
         parts = [orbit[name].variable for orbit in orbits]
         data = indexing.LazilyIndexedArray(_Overpasses(parts, order))
         joined[name] = parts[0].dims, data, parts[0].attrs, parts[0].encoding
-    return _blocks(joined, max(orbits, key=lambda orbit: orbit.sizes["time"]))
+    return _blocks(joined, orbits)
 
 
-def _blocks(cube: xr.Dataset, orbit: xr.Dataset) -> xr.Dataset:
-    """Hand the layers to Dask, in the blocks that lie in the store along one of the orbits.
+def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> xr.Dataset:
+    """Hand the layers to Dask, in the blocks that lie in the store along the busiest orbit.
 
     What is picked from a block is cut out before it is decoded: a pixel stays a pixel.
     """
-    layers = cube.data_vars
-    depth, height, width = next(iter(layers.values())).encoding["chunks"]
-    starts = np.searchsorted(cube.time, orbit.time[::depth])
-    edges = [0, *starts[1:], cube.sizes["time"]]
-    chunks = {"time": tuple(np.diff(edges).tolist()), "y": height, "x": width}
-    return cube.assign({name: layer.chunk(chunks) for name, layer in layers.items()})
+    depth, height, width = next(iter(cube.data_vars.values())).encoding["chunks"]
+    busiest = max(orbits, key=lambda orbit: orbit.sizes["time"])
+    starts = np.searchsorted(cube.time, busiest.time[::depth])
+    steps = []
+    for first, last in itertools.pairwise([0, *starts[1:], cube.sizes["time"]]):
+        parts = -(-(last - first) // (depth * len(orbits)))  # where the busiest one pauses
+        steps += [len(part) for part in np.array_split(np.arange(first, last), parts)]
+    chunks = {"time": tuple(steps), "y": height, "x": width}
+    blocked = cube.assign({name: layer.chunk(chunks) for name, layer in cube.data_vars.items()})
+    for variable in blocked.variables.values():
+        variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
+    return blocked
 
 
 class _Overpasses(BackendArray):
@@ -184,7 +226,8 @@ def _as_slice(steps: np.ndarray) -> slice | np.ndarray:
 
 
 def _trim(coordinate: xr.DataArray) -> xr.DataArray:
-    """Cut text to the width that it needs."""
+    """Cut text to the width that it needs; a coordinate has no gaps to mark."""
+    coordinate.attrs.pop("_FillValue", None)
     if coordinate.dtype.kind != "U":
         return coordinate
     width = max(int(np.strings.str_len(coordinate.values).max(initial=1)), 1)

@@ -61,7 +61,8 @@ class BuildReport:
         steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
         rows = []
         for name in state.profile.layers:
-            sizes = [size for orbit in state.orbits for size in _sizes(store, orbit, name)]
+            sizes = [size for n, orbit in state.orbits.items()
+                     for size in _sizes(store, n, name, orbit.separator)]  # fmt: skip
             raw = pixels * steps * int(layout.LAYER[name].dtype[-1])
             stored = sum(sizes)
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
@@ -69,7 +70,8 @@ class BuildReport:
         return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
-def _sizes(store: Store, orbit: int, layer: str) -> list[int]:
-    prefix = f"{layout.group_of(orbit)}/{layer}"
-    found = store.fs.find(store.path(prefix), detail=True)
-    return [f["size"] for name, f in found.items() if not name.rsplit("/", 1)[-1].startswith(".z")]
+def _sizes(store: Store, orbit: int, layer: str, separator: str) -> list[int]:
+    prefix = store.path(f"{layout.group_of(orbit)}/{layer}")
+    found = store.fs.find(prefix, detail=True)
+    names = {name.removeprefix(f"{prefix}/"): entry["size"] for name, entry in found.items()}
+    return [size for name, size in names.items() if layout.is_chunk(name, separator)]

@@ -16,7 +16,7 @@ from rasterio.windows import Window
 
 from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates
-from s2kit.errors import SceneError
+from s2kit.errors import CubeError, SceneError
 
 _GDAL = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
@@ -225,5 +225,13 @@ def _spool(dataset: DatasetReader, rows: slice, cols: slice, scratch: str) -> Pa
     handle, name = tempfile.mkstemp(dir=scratch)
     with os.fdopen(handle, "wb") as file:
         for top, bottom in zip(edges, [*edges[1:], rows.stop], strict=True):
-            file.write(_read(dataset, slice(top, bottom), cols, None).data)
+            values = _read(dataset, slice(top, bottom), cols, None)
+            try:
+                file.write(values.data)
+                file.flush()
+            except OSError as error:
+                raise CubeError(
+                    f"the folder for temporary files is full or broken: {error} ({scratch}). Free "
+                    "space there, or name another folder in the environment variable TMPDIR"
+                ) from error
     return Path(name)

@@ -5,7 +5,6 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import pystac
 
 from s2kit.cube.layout import TIMELINE, is_text
 from s2kit.errors import InvalidInputError
+from s2kit.scenes.product import ProductName, read_utc
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,13 @@ def _read_properties(item: pystac.Item) -> dict[str, Any]:
     baseline, orbit = properties["s2:processing_baseline"], properties["sat:relative_orbit"]
     if not re.fullmatch(r"\d\d\.\d\d", baseline):
         raise ValueError(f"processing baseline {baseline!r} is not like '05.09'")
-    if isinstance(orbit, bool) or not 1 <= int(orbit) <= 143:
+    if isinstance(orbit, bool) or int(orbit) != orbit or not 1 <= orbit <= 143:
         raise ValueError(f"relative orbit {orbit!r} is not 1 to 143")
-    start = datetime.fromisoformat(properties["s2kit:datatake_start"])
+    if not re.fullmatch(r"[^\s\0]+", item.id):
+        raise ValueError(f"id {item.id!r} is not one word")
+    start = read_utc(properties["s2kit:datatake_start"])
+    if not 2015 <= start.year < 2100:
+        raise ValueError(f"datatake start {start} is not of Sentinel-2's time")
     return {
         "id": item.id,
         "orbit": int(orbit),
@@ -88,8 +92,12 @@ def _read_assets(item: pystac.Item) -> dict[str, Asset]:
     assets = {}
     for name, asset in item.assets.items():
         scale, offset = (asset.extra_fields.get(f"raster:{n}", d) for n, d in _NO_CHANGE)
-        if not (math.isfinite(scale) and math.isfinite(offset)):
+        if not (math.isfinite(scale) and math.isfinite(offset) and abs(offset) <= 1):
             raise ValueError(f"{name} has scale {scale} and offset {offset}")
+        if asset.extra_fields.get("nodata", 0) != 0:
+            raise ValueError(f"{name} marks no data by {asset.extra_fields['nodata']}, not by 0")
+        if not isinstance(asset.href, str):
+            raise ValueError(f"{name} lies at {asset.href!r}")
         assets[name] = Asset(asset.href, float(scale), float(offset))
     return assets
 
@@ -227,11 +235,31 @@ def _compare(
     mended = (given & missed) - set(failed)
     if not fresh and not mended:
         return {}, False
-    if not used <= given:
-        absent = " ".join(sorted(used - given))
+    lost = used & set(failed)
+    if lost:
         reason = (
-            f"belongs to a step that was made from other scenes too ({absent}); "
+            f"belongs to a step whose other scenes cannot be read now ({' '.join(sorted(lost))}); "
+            "the step stays as it is until they can"
+        )
+        return dict.fromkeys(sorted(fresh | mended), reason), False
+    absent = _not_replaced(used - given, [s for s in step.scenes if s.id in fresh])
+    if absent:
+        reason = (
+            f"belongs to a step that was made from other scenes too ({' '.join(absent)}); "
             "give these as well, so that the step can be made anew"
         )
         return dict.fromkeys(sorted(fresh | mended), reason), False
     return {}, True
+
+
+def _not_replaced(absent: set[str], fresh: list[Scene]) -> list[str]:
+    """Give the products that no reprocessing stands in for: the same tile, a newer baseline."""
+    left, spare = [], list(fresh)
+    for name in sorted(absent):
+        old = ProductName.find(name)
+        new = [s for s in spare if old and s.tile == old.tile and s.baseline > old.baseline]
+        if new:
+            spare.remove(new[0])
+        else:
+            left.append(name)
+    return left

@@ -1,5 +1,6 @@
 """Where a cube lies: whole objects by name on any storage, and the lock of the one who writes."""
 
+import itertools
 import json
 import os
 import shutil
@@ -32,6 +33,7 @@ WORKSHOP = ".s2kit"
 
 _LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
+_ATTEMPTS = 1000
 _SETTLE = 2
 """Seconds in which two builders that take over one dead lock on an object store find out."""
 
@@ -251,12 +253,12 @@ class Store:
         return handle
 
     def _open_locked(self, path: Path) -> int:
-        while True:
+        for attempt in itertools.count():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             except (FileNotFoundError, FileExistsError):
-                if path.parent.is_file():
+                if attempt == _ATTEMPTS:
                     raise
                 continue  # who held the lock has just cleared up
             try:

@@ -2,6 +2,7 @@
 
 from odc.geo.geobox import GeoBox
 
+from s2kit.cube.ingest import strips
 from s2kit.cube.layout import LAYER, Profile
 from s2kit.cube.offset import STORED_SCALE, corrected, stated_offset, true_offset
 from s2kit.cube.source import fetch_masked, gdal
@@ -26,6 +27,7 @@ class Vetting:
         self.failed: dict[str, str] = {}
         self.corrected: dict[str, str] = {}
         self._passed: dict[str, Scene] = {}
+        self._probed: set[str] = set()
 
     def scene(self, scene: Scene) -> Scene:
         """Give a checked scene as it is to be used."""
@@ -44,16 +46,16 @@ class Vetting:
         """Check a scene that failed before by reading all that the cube needs of it."""
         self.check(scene)
         try:
-            if scene.id not in self.failed:
+            if scene.id not in self.failed and scene.id not in self._probed:
                 _read_all(scene, self.profile)
+                self._probed.add(scene.id)
         except SceneError as error:
             self.failed[scene.id] = error.reason
 
     def _checked(self, scene: Scene) -> Scene:
         _check_layers(scene, self.profile.layers)
         stated = stated_offset(scene)
-        with gdal():
-            true = true_offset(scene, self.profile.grid)
+        true = self._true_offset(scene)
         if true is None or stated is None or true == stated:
             return scene
         self.corrected[scene.id] = (
@@ -61,6 +63,15 @@ class Vetting:
             f"show {true:g} (reflectance); {true:g} was applied"
         )
         return corrected(scene, true)
+
+    def _true_offset(self, scene: Scene) -> float | None:
+        try:
+            with gdal():
+                return true_offset(scene, self.profile.grid)
+        except SceneError:
+            if set(BANDS) & set(scene.assets) <= set(self.profile.layers):
+                raise
+            return None  # what the cube does not need may be unreadable
 
 
 def _check_layers(scene: Scene, layers: tuple[str, ...]) -> None:
@@ -85,4 +96,5 @@ def _read_all(scene: Scene, profile: Profile) -> None:
     grid: GeoBox = profile.grid
     with gdal():
         for layer in profile.layers:
-            fetch_masked(scene, layer, grid, slice(0, grid.shape[0]))
+            for rows in strips(profile, layer):
+                fetch_masked(scene, layer, grid, rows)

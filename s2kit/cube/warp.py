@@ -17,9 +17,14 @@ from pyproj.transformer import Transformer, TransformerGroup
 from rasterio.crs import CRS
 from scipy.interpolate import RectBivariateSpline
 
+from s2kit.errors import InvalidInputError
+
 _LATTICE = 64
 """Spacing in pixels of the exactly transformed points. Between them a cubic spline is off by
 h⁴/384 times the fourth derivative: below 1e-6 m for any national grid (checked in the tests)."""
+
+_LATTICE_METRES = 20_000
+"""The same for coarse pixels, so that the lattice does not leave the systems' areas."""
 
 _NUDGE = 1e-10
 """Added before rounding down, as GDAL does, so that a pixel edge belongs to the pixel after it."""
@@ -102,13 +107,25 @@ def _stops(first: int, end: int) -> np.ndarray:
 
 
 def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBivariateSpline]:
+    step = _spacing(grid)
     height, width = grid.shape
-    row = np.arange(-2.0 * _LATTICE, height + 3 * _LATTICE, _LATTICE)
-    col = np.arange(-2.0 * _LATTICE, width + 3 * _LATTICE, _LATTICE)
+    row = np.arange(-2.0 * step, height + 3 * step, step)
+    col = np.arange(-2.0 * step, width + 3 * step, step)
     affine = grid.affine
     x, y = np.meshgrid(affine.c + affine.a * col, affine.f + affine.e * row)
     xs, ys = _operation(grid, source).transform(x, y)
+    if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+        raise InvalidInputError(
+            f"the grid in {grid.crs} reaches beyond what {source.to_string()} can describe; choose "
+            "a smaller region or another coordinate system"
+        )
     return RectBivariateSpline(row, col, xs), RectBivariateSpline(row, col, ys)
+
+
+def _spacing(grid: GeoBox) -> int:
+    """Pixels between two points of the lattice, never more than `_LATTICE_METRES`."""
+    metres = abs(grid.affine.a) * (111_320 if grid.crs.geographic else 1)
+    return int(np.clip(_LATTICE_METRES // metres, 1, _LATTICE))
 
 
 def _operation(grid: GeoBox, source: CRS) -> Transformer:
