@@ -144,6 +144,8 @@ def _open_orbit(store: str | os.PathLike, orbit: int) -> xr.Dataset:
         raise ValueError(f"the times of orbit {orbit} are not in order")
     layers = {name: _decode(stored[name]) for name in stored.data_vars}
     along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
+    if not ((along_time["products"] != "") | (along_time["failed"] != "")).all():
+        raise ValueError(f"the product names of orbit {orbit} are missing")
     along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
     return stored.assign(layers).assign_coords(along_time)
 

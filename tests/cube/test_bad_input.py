@@ -394,6 +394,36 @@ def test_region_where_the_system_does_not_reach():
         make_grid((170, -45, 171, -44), "+proj=ortho +lat_0=52 +lon_0=5 +type=crs", 10)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:5513", "EPSG:2053"])
+def test_axes_to_south_and_west(crs):
+    """GIS programs disagree on what is x there."""
+    with pytest.raises(InvalidInputError, match=r"axes to (south|west)"):
+        make_grid((17, 49, 17.1, 49.1), crs, 10)
+
+
+@pytest.mark.parametrize(
+    ("aoi", "crs", "resolution"),
+    [
+        ((-180, 83, 180, 90), "EPSG:3413", 10_000),
+        (shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
+         "EPSG:32760", 10),
+        (shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
+         "EPSG:4326", 0.01),
+    ],
+)  # fmt: skip
+def test_region_around_the_date_line_or_a_pole(aoi, crs, resolution):
+    """Such a region has no outline in degrees, by which scenes could be found."""
+    with pytest.raises(InvalidInputError, match="antimeridian"):
+        make_grid(aoi, crs, resolution)
+
+
+@pytest.mark.parametrize("resolution", [5e-324, 1e300])
+def test_resolution_beyond_numbers(resolution):
+    """Far too small or too large."""
+    with pytest.raises(InvalidInputError, match=r"resolution|reaches|choose"):
+        make_grid(AOI, CRS, resolution)
+
+
 def test_numpy_numbers_are_numbers():
     """What numpy or a config file gives is as good as a Python number."""
     box = degrees(600_105, 5_768_905, 601_095, 5_769_895)

@@ -29,11 +29,21 @@ from small_scenes import (
 )
 
 import s2kit
-from s2kit.errors import SceneWarning
+from s2kit.cube import ingest, source
+from s2kit.errors import CubeError, SceneWarning
 from s2kit.scenes import REFUSED
 
 OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"]}
 BAND = "B04"
+
+
+def test_temporary_folder_that_is_full(days, tmp_path, monkeypatch):
+    """That is not the scenes' fault: the build ends, and names the folder."""
+    monkeypatch.setattr(ingest, "_BLOCK_BYTES", 1)  # several blocks, so that bands are spooled
+    monkeypatch.setattr(source.os, "fdopen", lambda *_: Path("/dev/full").open("wb"))  # noqa: SIM115
+    options = {"aoi": AOI, "chunks": (1, 32, 32), "bands": ["B04"], "progress": False}
+    with pytest.raises(CubeError, match=r"No space left.*TMPDIR"):
+        s2kit.build_cube(days[:1], tmp_path / "cube.zarr", **options)
 
 
 @pytest.fixture(params=["tif", "jp2"])

@@ -2,6 +2,7 @@
 
 import warnings
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,6 +152,61 @@ def test_true_metadata_are_not_warned_of(tmp_path):
         report = build(items, tmp_path / "cube.zarr")
     assert not report.corrected
     assert stored(tmp_path / "cube.zarr").corrected.values.tolist() == [""] * 3
+
+
+def over(layers: dict, **values: int) -> dict[str, np.ndarray]:
+    """Make ground of one class with a fixed stored value in each band, and a little noise."""
+    noise = np.random.default_rng(0).integers(-20, 20, (128, 128))
+    return {name: value + noise for name, value in values.items()} | layers
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (6, {"B02": 1080, "B04": 1500, "B08": 900, "B11": 150, "B12": 120}),  # turbid water
+        (6, {"B02": 1300, "B04": 1300, "B08": 1300, "B11": 1100, "B12": 1050}),  # glint...
+        (4, {"B02": 1150, "B04": 1100, "B08": 3000, "B11": 1500, "B12": 1200}),  # haze...
+    ],
+)
+def test_bright_ground_that_is_dark_somewhere(tmp_path, kind, values):
+    """An offset that was taken away, and says so, stays: bright pixels alone prove nothing."""
+    layers = over({"SCL": np.full((64, 64), kind, "uint8")}, **values)
+    for name in values:
+        layers[name][60:70, 20:100] = 300  # ... and a shadow in it
+    item = make_scene(tmp_path, name_of(0, "05.09"), digital(layers, 0), offset=0.0)
+    report = build([item], tmp_path / "cube.zarr")
+    assert not report.corrected
+    np.testing.assert_array_equal(
+        stored(tmp_path / "cube.zarr").B04[0], layers["B04"][INNER, INNER]
+    )
+
+
+def test_water_below_zero(tmp_path):
+    """An overdone atmospheric correction: the offset is still there, though DN are below 1000."""
+    values = {"B02": 50, "B04": -120, "B08": -150, "B11": -130, "B12": -125}
+    layers = over({"SCL": np.full((64, 64), 6, "uint8")}, **values)
+    item = make_scene(tmp_path, name_of(0, "05.09"), digital(layers, 1000), offset=-0.1)
+    report = build([item], tmp_path / "cube.zarr")
+    assert not report.corrected
+    np.testing.assert_array_equal(
+        stored(tmp_path / "cube.zarr").B04[0], layers["B04"][INNER, INNER]
+    )
+
+
+def test_old_baseline_that_claims_an_offset(tmp_path):
+    """Before 04.00 there was none; a scene that states one is held against its pixels too."""
+    item = make_scene(tmp_path, name_of(0, "03.01"), digital(positive(0), 0), offset=-0.1)
+    check_same_ground([item], tmp_path / "cube.zarr", {item.id})
+
+
+def test_evidence_that_cannot_be_read(tmp_path):
+    """A cube of B08 alone does not need B02 to be whole."""
+    item = make_scene(tmp_path, name_of(0), digital(positive(0), 1000), offset=-0.1)
+    Path(item.assets["B02"].href).write_bytes(b"")
+    report = s2kit.build_cube(
+        [item], tmp_path / "cube.zarr", AOI, CRS, bands=["B08"], progress=False
+    )
+    assert not report.failed
 
 
 def dark_pixels(classes: np.ndarray, count: int) -> np.ndarray:

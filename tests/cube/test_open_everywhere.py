@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import zipfile
 from datetime import timedelta
@@ -20,6 +21,7 @@ from servers import plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
 import s2kit
+from s2kit.errors import CubeError
 
 REFLECTANCE = ("B02", "B04", "B08")
 CONTRACT = {
@@ -219,6 +221,45 @@ def test_zip(store, tmp_path):
     xr.testing.assert_identical(
         s2kit.open_cube(tmp_path / "cube.zip").load(), s2kit.open_cube(store).load()
     )
+
+
+def test_zip_with_the_folder_around_it(store, tmp_path):
+    """The message says how to zip."""
+    with zipfile.ZipFile(tmp_path / "cube.zip", "w") as archive:
+        archive.write(store / ".zmetadata", "cube.zarr/.zmetadata")
+    with pytest.raises(CubeError, match="holds what is in its folder"):
+        s2kit.open_cube(tmp_path / "cube.zip")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("orbit", [51, None])
+def test_a_part_is_saved_and_read_by_plain_xarray(store, orbit, zarr_format, tmp_path):
+    """Nothing of the store's own chunks and codecs stands in the way."""
+    part = s2kit.open_cube(store, orbit=orbit).isel(x=slice(3, 50), y=slice(5, 70))
+    part.to_zarr(tmp_path / "part.zarr", zarr_format=zarr_format, consolidated=False)
+    copy = xr.open_zarr(tmp_path / "part.zarr", consolidated=False, decode_coords="all")
+    assert set(copy.coords) == set(part.coords) and copy.rio.crs == part.rio.crs
+    np.testing.assert_array_equal(copy.time, part.time)
+    for name in (*REFLECTANCE, "SCL", "CLD", "WVP"):
+        np.testing.assert_allclose(copy[name], part[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a#b.zarr", "what?.zarr", "50 %.zarr"])
+def test_names_that_mean_something_in_a_url(items, tmp_path, name):
+    """A path is a path."""
+    s2kit.build_cube(items[:1], tmp_path / name, **OPTIONS)
+    assert s2kit.open_cube(tmp_path / name).sizes["time"] == 1
+
+
+@pytest.mark.parametrize("key", ["time/0", "products/0", "x/0"])
+@pytest.mark.parametrize("harm", ["gone", "cut"])
+def test_damaged_coordinates_are_named(store, tmp_path, key, harm):
+    """A cube that lost a part of its axes is not opened as if all were well."""
+    shutil.copytree(store, tmp_path / "cube.zarr")
+    file = tmp_path / "cube.zarr/S2/R051" / key
+    file.unlink() if harm == "gone" else file.write_bytes(file.read_bytes()[:9])
+    with pytest.raises(CubeError, match="damaged"):
+        s2kit.open_cube(tmp_path / "cube.zarr").load()
 
 
 def test_http(store):

@@ -2,6 +2,7 @@
 
 import warnings
 from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -101,6 +102,54 @@ def test_reprocessed_scene_that_comes_later(tmp_path):
     np.testing.assert_array_equal(red(tmp_path / "cube.zarr")[0], values(2)[INNER, INNER])
     build([old, new, later], tmp_path / "at-once.zarr")
     assert whole(tmp_path / "cube.zarr") == whole(tmp_path / "at-once.zarr")
+
+
+def test_reprocessing_stands_in_for_what_the_catalogue_dropped(tmp_path):
+    """A newer baseline of the same tile is taken without the old scene, an equal one is not."""
+    old, new = scene(tmp_path, 1), scene(tmp_path, 2, baseline="03.02", made=9)
+    again = scene(tmp_path, 3, baseline="03.02", made=12)
+    build([old], tmp_path / "cube.zarr")
+    report = build([new], tmp_path / "cube.zarr")
+    assert report.added == {51: 1} and not report.failed
+    np.testing.assert_array_equal(red(tmp_path / "cube.zarr")[0], values(2)[INNER, INNER])
+    with pytest.warns(SceneWarning):
+        assert "give these as well" in build([again], tmp_path / "cube.zarr").failed[again.id]
+
+
+def test_step_stays_while_one_of_its_scenes_cannot_be_read(tmp_path):
+    """What the cube has is not given up because a file is gone when a second half arrives."""
+    north = scene(tmp_path, 1, rows=slice(0, 62), made=3)
+    south = scene(tmp_path, 2, rows=slice(62, None), made=4)
+    build([north], tmp_path / "cube.zarr")
+    before, band = whole(tmp_path / "cube.zarr"), Path(north.assets["B04"].href)
+    band.rename(band.with_suffix(".away"))
+    with pytest.warns(SceneWarning):
+        report = build([north, south], tmp_path / "cube.zarr")
+    assert set(report.failed) == {north.id, south.id}
+    assert "stays as it is" in report.failed[south.id]
+    assert whole(tmp_path / "cube.zarr") == before
+    band.with_suffix(".away").rename(band)
+    build([north, south], tmp_path / "cube.zarr")
+    build([north, south], tmp_path / "at-once.zarr")
+    assert whole(tmp_path / "cube.zarr") == whole(tmp_path / "at-once.zarr")
+
+
+def test_more_products_than_a_step_can_name(tmp_path):
+    """They are refused before their pixels are computed; other steps are built."""
+    many = [scene(tmp_path, 1, made=n) for n in range(1, 19)]
+    later = scene(tmp_path, 4, day=5)
+    with pytest.warns(SceneWarning):
+        report = build([*many, later], tmp_path / "cube.zarr")
+    assert report.steps == {51: 1} and set(report.failed) == {item.id for item in many}
+    assert "18 products" in report.failed[many[0].id]
+
+
+def test_storage_counts_what_readers_see(tmp_path):
+    """Chunks that a late scene retired do not count."""
+    items = [scene(tmp_path, n, day=5 * n) for n in range(5)]
+    build(items[:1] + items[2:], tmp_path / "late.zarr")
+    late = build(items, tmp_path / "late.zarr").storage()
+    assert late.equals(build(items, tmp_path / "at-once.zarr").storage())
 
 
 def test_both_halves_of_a_split_tile_are_used(tmp_path):

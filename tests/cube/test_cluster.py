@@ -1,0 +1,147 @@
+"""A build on a Dask cluster: the same bytes; workers that outlive it write nothing."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from children import start, tree
+from distributed import Client, LocalCluster
+from scenarios import SMALL
+
+import s2kit
+from s2kit.cube import build as build_module
+from s2kit.cube.store import Store
+from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Run one worker process in a folder of its own."""
+    home, folder = Path.cwd(), tmp_path_factory.mktemp("worker")
+    os.chdir(folder)
+    try:
+        with LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
+        ) as running:
+            os.chdir(home)
+            yield running
+    finally:
+        os.chdir(home)
+
+
+@pytest.fixture
+def client(cluster):
+    """Connect to the cluster."""
+    with Client(cluster) as connected:
+        yield connected
+
+
+@pytest.fixture(scope="module")
+def reference(days, tmp_path_factory):
+    """Give the cube of two days, built by threads."""
+    store = tmp_path_factory.mktemp("threads") / "cube.zarr"
+    s2kit.build_cube(days[:2], store, progress=False, **SMALL)
+    return store
+
+
+def test_cluster_gives_the_same_bytes_from_another_folder(
+    days, reference, client, tmp_path, monkeypatch
+):
+    """The store's path is relative to this process, not to the workers."""
+    monkeypatch.chdir(tmp_path)
+    s2kit.build_cube(days[:2], "cube.zarr", client=client, progress=False, **SMALL)
+    assert tree(tmp_path / "cube.zarr") == tree(reference)
+
+
+def slow_write(seconds: float) -> None:
+    """Let a worker wait before each object that it writes."""
+    plain = Store.write
+
+    def write(self, key, data):
+        time.sleep(seconds)
+        plain(self, key, data)
+
+    Store.write = write
+
+
+def build_on(address: str, items: list, store) -> None:
+    """Build on a cluster."""
+    with Client(address) as client:
+        s2kit.build_cube(items, store, client=client, progress=False, **SMALL)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+def test_tasks_that_outlive_their_build_write_nothing(days, reference, tmp_path, end):
+    """A builder dies while its worker is about to write; the next one's chunks stay."""
+    store = tmp_path / "cube.zarr"
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(slow_write, 6)
+        child = start(build_on, cluster.scheduler_address, days[:1], store)
+        lock = store / ".s2kit/lock"
+        until = time.time() + 60
+        while time.time() < until and not (lock.exists() and any(client.processing().values())):
+            time.sleep(0.05)
+        os.kill(child.pid, end)
+        child.join(30)
+        s2kit.build_cube(days[:2], store, progress=False, **SMALL)
+        assert tree(store) == tree(reference)
+        time.sleep(8)
+        assert tree(store) == tree(reference)
+
+
+def test_chunks_that_do_not_arrive_are_missed(days, client, tmp_path, monkeypatch):
+    """Workers that write to another place do not make a cube of nothing."""
+    store = tmp_path / "cube.zarr"
+    monkeypatch.setattr(build_module, "commit", never)
+    client.run(elsewhere)
+    try:
+        with pytest.raises(CubeError, match="workers wrote are not in"):
+            s2kit.build_cube(days[:1], store, client=client, progress=False, **SMALL)
+    finally:
+        client.restart()
+    with pytest.raises(CubeError, match="no steps yet"):
+        s2kit.open_cube(store)
+
+
+def never(*_, **__) -> None:
+    """Stand where nobody may come."""
+    raise AssertionError("committed")
+
+
+def elsewhere() -> None:
+    """Let a worker's writes get lost."""
+    Store.write = lambda self, key, data: None
+
+
+def test_client_that_is_closed(days, cluster, tmp_path):
+    """It is refused before anything is written."""
+    with Client(cluster) as client:
+        pass
+    with pytest.raises(InvalidInputError, match="not a Dask client at work"):
+        s2kit.build_cube(days[:1], tmp_path / "cube.zarr", client=client, **SMALL)
+    assert not (tmp_path / "cube.zarr").exists()
+
+
+def test_who_lost_the_lock_is_told(tmp_path):
+    """A word is worth something as long as the lock holds it."""
+    store = Store(tmp_path / "cube.zarr")
+    with store.lock() as word:
+        store.check_held(word)
+        with pytest.raises(CubeLockedError, match="no longer holds"):
+            store.check_held("another")
+    with pytest.raises(CubeLockedError, match="run the build again"):
+        store.check_held(word)
+
+
+def test_values_of_the_reference(reference):
+    """What the other tests compare with holds data."""
+    cube = s2kit.open_cube(reference)
+    assert np.isfinite(cube.B04).mean(["y", "x"]).min() > 0.8
