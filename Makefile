@@ -75,7 +75,7 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
 	$(PY) -m papermill -k python3 --cwd notebooks $< $(BUILD)/$*.ipynb $(ARGS)
-	@$(PY) -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
+	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
 	@echo 'Ready: $@'
 
 # All other notebooks read the cube.

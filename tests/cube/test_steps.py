@@ -213,15 +213,3 @@ def test_any_history_ends_in_the_same_cube(days, tmp_path_factory, builds):
     s2kit.build_cube([days[n] for n in asked], folder / "b.zarr", progress=False, **SMALL)
     for opener in ("s2kit", "xarray"):
         assert whole(folder / "a.zarr", opener) == whole(folder / "b.zarr", opener)
-
-
-def test_a_cluster_writes_the_same_bytes(items, tmp_path):
-    """Dask's workers make what the threads of one process make."""
-    distributed = pytest.importorskip("distributed")
-    s2kit.build_cube(items, tmp_path / "threads.zarr", progress=False, **SMALL)
-    cluster = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
-    )
-    with cluster, distributed.Client(cluster) as client:
-        s2kit.build_cube(items, tmp_path / "dask.zarr", progress=False, client=client, **SMALL)
-    assert tree(tmp_path / "dask.zarr") == tree(tmp_path / "threads.zarr")
