@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from odc.geo.geobox import GeoBox
 
 from s2kit.cube.layout import LAYER, Layer, Profile, chunk_key, decode, encode
 from s2kit.cube.offset import shift_of
@@ -240,7 +239,8 @@ def _fill(
         nodata = layer.nodata
         if len(found) > 1:
             values = np.where(found[1].read(*window) == 0, np.uint8(nodata), values)
-    x, y = _coordinates(profile.grid, raster, rows, cols)
+    block = rows.start, rows.stop, cols.start, cols.stop
+    x, y = block_coordinates(profile.grid, raster.crs, *block)
     corner = (window[0].start, window[1].start)
     pixel = (raster.origin, raster.pixel, corner, nodata, layer.nodata)
     shift = shift_of(scene, layer.name)
@@ -248,7 +248,3 @@ def _fill(
         fill_nearest(out, x, y, values, *pixel, shift, layer.high)
     else:
         fill_bilinear(out, x, y, values, *pixel, shift, layer.high, raster.reach(profile.grid))
-
-
-def _coordinates(grid: GeoBox, raster, rows: slice, cols: slice) -> tuple[np.ndarray, np.ndarray]:
-    return block_coordinates(grid, raster.crs, rows.start, rows.stop, cols.start, cols.stop)

@@ -50,7 +50,7 @@ SEPARATORS = (".", "/")
 names, and a rewritten version can lie complete beside the one that is being read."""
 
 CODEC = Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE)
-"""Level 5 saves 2 to 3 % and takes twice as long to write (same benchmark)."""
+"""Level 5 saves 2 to 3 % and takes half as long again to write (same benchmark)."""
 
 _COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
 

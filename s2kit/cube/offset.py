@@ -67,7 +67,8 @@ def true_offset(scene: Scene, grid: GeoBox) -> float | None:
         medians = _medians(scene, there, grid, kind) if there else None
         if medians:
             found = _judge(medians)
-            return found if found == stated or _confirmed(scene, grid, found) else None
+            doubtful = found not in (None, stated)
+            return None if doubtful and not _confirmed(scene, grid, found) else found
     return None
 
 
@@ -92,7 +93,7 @@ def _judge(medians: list[float]) -> float | None:
     return OFFSET if min(medians) > _STILL_THERE_ABOVE else None
 
 
-def _confirmed(scene: Scene, grid: GeoBox, offset: float | None) -> bool:
+def _confirmed(scene: Scene, grid: GeoBox, offset: float) -> bool:
     """Ask the darkest pixels of all bands before the metadata are contradicted."""
     darkest = math.inf
     for band in (band for band in BANDS if band in scene.assets):

@@ -5,9 +5,9 @@ import json
 import operator
 import os
 import zipfile
+from contextlib import suppress
 from typing import Any
 
-import aiohttp
 import numpy as np
 import xarray as xr
 import zarr.storage
@@ -15,14 +15,14 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from s2kit.cube.layout import TIMELINE, TITLE, group_of
-from s2kit.cube.store import Store
+from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
 _TRIES = 5
 _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
-_TROUBLE = (OSError, ValueError, ImportError, KeyError, aiohttp.ClientError)
+_TROUBLE = (*TROUBLE, ImportError, KeyError)
 
 
 def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Dataset:
@@ -81,10 +81,12 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
 
 
 def _read_orbit(orbit: int | None) -> int | None:
-    try:
-        return None if orbit is None else operator.index(None if orbit is True else orbit)
-    except TypeError as error:
-        raise InvalidInputError(f"orbit={orbit!r} is not a whole number, such as 51") from error
+    if orbit is None:
+        return None
+    if not isinstance(orbit, bool):
+        with suppress(TypeError):
+            return operator.index(orbit)
+    raise InvalidInputError(f"orbit={orbit!r} is not a whole number, such as 51")
 
 
 def _read_metadata(store: str | os.PathLike) -> bytes:

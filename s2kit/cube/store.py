@@ -25,7 +25,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCoreError)
+TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCoreError)
 """What storages raise: NotImplementedError where one can only be read, ValueError for odd names."""
 
 WORKSHOP = ".s2kit"
@@ -78,7 +78,7 @@ class Store:
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except _TROUBLE as error:
+        except TROUBLE as error:
             raise CubeError(
                 f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
                 "storage or its access, or choose another store"
@@ -102,7 +102,7 @@ class Store:
             try:
                 for key, data in self._in_order(groups, pause):
                     self.fs.pipe_file(self.path(key), data)
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 raise self._unwritable(error) from error
             return
         drafts = []
@@ -291,7 +291,7 @@ class Store:
             self.fs.pipe_file(self.path(_LOCK), mine, mode="create")
         except FileExistsError:
             pass
-        except _TROUBLE as error:
+        except TROUBLE as error:
             raise self._unwritable(error) from error
         if holder:
             time.sleep(_SETTLE)  # who else saw the dead one's lock may replace ours

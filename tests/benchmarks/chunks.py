@@ -73,7 +73,7 @@ def measure(values, chunks, codec):
         pixel = timed(lambda i: array[:, spots[i][0], spots[i][1]], 20)
         date = timed(lambda i: array[i * 4], 12)
         window = timed(lambda i: array[:, 128 * i : 128 * i + 256, 256:512], 5)
-    touched = [-(-96 // chunks[0]), -((-1024 // chunks[1]) ** 2)]
+    touched = [-(-96 // chunks[0]), (-(-1024 // chunks[1])) ** 2]
     return values.nbytes / size, write, pixel, touched[0], date, touched[1], window
 
 

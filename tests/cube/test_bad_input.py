@@ -3,7 +3,6 @@
 import itertools
 import json
 import re
-import subprocess
 import warnings
 import zipfile
 from pathlib import Path
@@ -263,21 +262,9 @@ def test_place_that_cannot_be(days, tmp_path):
         assert isinstance(error, CubeError)
 
 
-@pytest.fixture
-def read_only(tmp_path):
-    """Give a folder on a file system that is mounted read-only."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", folder]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"no right to mount a file system: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_unwritable_place(days, read_only):
+def test_unwritable_place(days, mount):
     """A network drive without the right to write: CubeError with the reason."""
+    read_only = mount("ro,size=1m")
     place = read_only / "cube.zarr"
     error = refuse(read_only, "[Rr]ead-only", s2kit.build_cube, days, place, **SMALL)
     assert isinstance(error, CubeError) and str(place) in str(error)
