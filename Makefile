@@ -25,7 +25,8 @@ setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when 
 
 cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
 
-notebooks: $(PAGES)  ## Run all notebooks; the results go to build/ as notebooks and as HTML
+notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
+	@$(PY) s2kit/running.py $(BUILD)
 
 # One file is tested by one process, so that what its tests share is made once.
 test: setup  ## Run the tests; a part of them: make test ARGS="tests/project -k lock"
@@ -74,7 +75,7 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
-	$(PY) -m papermill -k python3 --cwd notebooks $< $(BUILD)/$*.ipynb $(ARGS)
+	$(PY) s2kit/running.py $< $(BUILD)/$*.ipynb $(ARGS)
 	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
 	@echo 'Ready: $@'
 

@@ -1,5 +1,6 @@
 """What tests of several parts share: the real data, and a real STAC API on loopback."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -9,10 +10,15 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
+
+import s2kit
+from s2kit.scenes.sample import write_practice_scenes
 
 ROOT = Path(__file__).parents[1]
 
@@ -24,6 +30,56 @@ def real_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real data in {folder}; set S2KIT_REAL_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """Give a folder that all test processes of a run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def practice_scenes(shared_folder) -> Path:
+    """Give the folder of the practice scenes: that of the tree, or made once for a run."""
+    made = ROOT / "data/practice"
+    folder = made if (made / "practice.json").exists() else shared_folder / "practice"
+    with once(shared_folder / "practice.lock"):
+        write_practice_scenes(folder, progress=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def practice_cube(practice_scenes, shared_folder) -> xr.Dataset:
+    """Give the whole practice cube: 88 steps of 500 × 500 pixels, built once for a run."""
+    store = shared_folder / "practice.zarr"
+    with once(shared_folder / "cube.lock"):
+        items = s2kit.find_scenes(str(practice_scenes / "scenes"), "delft", "2021", "2023")
+        s2kit.build_cube(items, store, "delft", progress=False)
+    return s2kit.open_cube(store)
+
+
+@pytest.fixture(scope="session")
+def real_cube(real_data, shared_folder) -> xr.Dataset:
+    """Give a cube of the real scenes: two orbits, five days, four bands and classes, 120 m."""
+    store = shared_folder / "real.zarr"
+    catalogue = str(real_data / "stac-l2a-2023/catalog.json")
+    region = (14.9, 45.0, 16.5, 47.0)
+    with once(shared_folder / "real.lock"):
+        items = s2kit.find_scenes(catalogue, region, "2023", "2023")
+        s2kit.build_cube(items, store, region, "EPSG:32633", 120, resampling="nearest",
+                         progress=False)  # fmt: skip
+    return s2kit.open_cube(store)
+
+
+@contextmanager
+def once(lock: Path) -> Iterator[None]:
+    """Let one test process after the other do what follows; it must be safe to repeat."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,7 @@ def build_cube(
         For reflectance and water vapour; bilinear for a new store if not given. Classes and
         probabilities always take the nearest neighbour.
     chunks : tuple of int, optional
-        Chunk shape (time, y, x); (32, 128, 128) for a new store if not given.
+        Chunk shape (time, y, x); (48, 64, 64) for a new store if not given.
     client : dask.distributed.Client, optional
         A cluster to compute on; by default the threads of this process.
     progress : bool, default True

@@ -15,6 +15,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from s2kit.cube.layout import TIMELINE, TITLE, group_of
+from s2kit.cube.reading import Archive, StoredLayer
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -22,10 +23,15 @@ _METADATA = ".zmetadata"
 _TRIES = 5
 _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
+_BLOCK = (96, 128, 128)
+"""Pixels (time, y, x) in a block of Dask, about: 6 MB a layer, ten layers fit any laptop."""
+
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
 
 
-def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Dataset:
+def open_cube(
+    store: str | os.PathLike, *, orbit: int | None = None, dask: bool = True
+) -> xr.Dataset:
     """Open a cube.
 
     Parameters
@@ -34,6 +40,9 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
         A folder, a zip of one, or an ``s3://`` or ``http(s)://`` URL.
     orbit : int, optional
         One relative orbit; all by default, ordered by time.
+    dask : bool, default True
+        Give the layers as Dask arrays, for computing on any amount of data. Without, xarray reads
+        what you select as soon as its values are used: quicker for a pixel, or one date.
 
     Returns
     -------
@@ -64,7 +73,7 @@ def open_cube(store: str | os.PathLike, *, orbit: int | None = None) -> xr.Datas
         before = _read_metadata(store)
         cube, damage = None, None
         try:
-            cube = _open(store, _orbits(store, before), _read_orbit(orbit))
+            cube = _open(store, _documents(store, before), _read_orbit(orbit), dask)
         except InvalidInputError:
             raise
         except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
@@ -116,35 +125,52 @@ def _is_zip(store: str) -> bool:
     return store.endswith(".zip") and "://" not in store
 
 
-def _orbits(store: str | os.PathLike, metadata: bytes) -> list[int]:
+def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     try:
-        orbits = json.loads(metadata)["metadata"][".zattrs"]["s2kit"]["orbits"]
+        documents = json.loads(metadata)["metadata"]
+        orbits = documents[".zattrs"]["s2kit"]["orbits"]
     except (ValueError, KeyError, TypeError) as error:
         raise CubeError(
             f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
         ) from error
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
-    return orbits
+    return documents
 
 
-def _open(store: str | os.PathLike, orbits: list[int], orbit: int | None) -> xr.Dataset:
+def _open(
+    store: str | os.PathLike, documents: dict[str, Any], orbit: int | None, dask: bool
+) -> xr.Dataset:
+    orbits = documents[".zattrs"]["s2kit"]["orbits"]
     if orbit is not None and orbit not in orbits:
         raise InvalidInputError(
             f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
-    parts = [_open_orbit(store, number) for number in (orbits if orbit is None else [orbit])]
-    return _join(parts) if len(parts) > 1 else _blocks(parts[0], parts)
+    wanted = orbits if orbit is None else [orbit]
+    parts = [_open_orbit(store, documents, number, not dask) for number in wanted]
+    cube = _join(parts) if len(parts) > 1 else parts[0]
+    blocks = _blocks(cube, parts)
+    opened = cube.assign({n: v.chunk(blocks) for n, v in cube.data_vars.items()}) if dask else cube
+    for variable in opened.variables.values():
+        variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
+    return opened
 
 
-def _open_orbit(store: str | os.PathLike, orbit: int) -> xr.Dataset:
+def _open_orbit(
+    store: str | os.PathLike, documents: dict[str, Any], orbit: int, threads: bool
+) -> xr.Dataset:
     stored = xr.open_dataset(
         _place(str(store)), engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2,
         cache=False, mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
     if (np.diff(stored.time.values.astype("i8")) <= 0).any():
         raise ValueError(f"the times of orbit {orbit} are not in order")
-    layers = {name: _decode(stored[name]) for name in stored.data_vars}
+    objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
+    layers = {}
+    for name in stored.data_vars:
+        prefix = f"{group_of(orbit)}/{name}"
+        document = documents[f"{prefix}/.zarray"]
+        layers[name] = _layer(stored[name], objects, prefix, document, threads)
     along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
     if not ((along_time["products"] != "") | (along_time["failed"] != "")).all():
         raise ValueError(f"the product names of orbit {orbit} are missing")
@@ -173,26 +199,28 @@ def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
         parts = [orbit[name].variable for orbit in orbits]
         data = indexing.LazilyIndexedArray(_Overpasses(parts, order))
         joined[name] = parts[0].dims, data, parts[0].attrs, parts[0].encoding
-    return _blocks(joined, orbits)
+    return joined
 
 
-def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> xr.Dataset:
-    """Hand the layers to Dask, in the blocks that lie in the store along the busiest orbit.
+def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
+    """Choose Dask's blocks: whole stored chunks along the busiest orbit.
 
-    What is picked from a block is cut out before it is decoded: a pixel stays a pixel.
+    What is picked from a block is cut out before it is read: a pixel stays a pixel.
     """
     depth, height, width = next(iter(cube.data_vars.values())).encoding["chunks"]
     busiest = max(orbits, key=lambda orbit: orbit.sizes["time"])
+    depth *= _repeats(_BLOCK[0], depth * len(orbits))
     starts = np.searchsorted(cube.time, busiest.time[::depth])
     steps = []
     for first, last in itertools.pairwise([0, *starts[1:], cube.sizes["time"]]):
         parts = -(-(last - first) // (depth * len(orbits)))  # where the busiest one pauses
         steps += [len(part) for part in np.array_split(np.arange(first, last), parts)]
-    chunks = {"time": tuple(steps), "y": height, "x": width}
-    blocked = cube.assign({name: layer.chunk(chunks) for name, layer in cube.data_vars.items()})
-    for variable in blocked.variables.values():
-        variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
-    return blocked
+    height, width = height * _repeats(_BLOCK[1], height), width * _repeats(_BLOCK[2], width)
+    return {"time": tuple(steps), "y": height, "x": width}
+
+
+def _repeats(most: int, size: int) -> int:
+    return max(1, most // size)
 
 
 class _Overpasses(BackendArray):
@@ -238,16 +266,25 @@ def _trim(coordinate: xr.DataArray) -> xr.DataArray:
     return coordinate.astype(f"<U{width}")
 
 
-def _decode(layer: xr.DataArray) -> xr.DataArray:
-    """Turn stored counts into physical values, as CF says, but in float32 and classes as they are.
+def _layer(
+    stored: xr.DataArray,
+    objects: Store | Archive,
+    prefix: str,
+    document: dict[str, Any],
+    threads: bool,
+) -> xr.Variable:
+    """Give a layer in physical values, as CF says, but in float32, and classes as they are.
 
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """
-    attrs = {name: value for name, value in layer.attrs.items() if name != "_CRS"}
-    if "flag_values" in attrs:
-        return layer.drop_attrs().assign_attrs(
-            {n: v for n, v in attrs.items() if n != "_FillValue"}
-        )
-    attrs["scale_factor"] = np.float32(attrs.get("scale_factor", 1))
-    described = layer.drop_attrs().assign_attrs(attrs)
-    return xr.decode_cf(described.to_dataset(name="layer"), decode_coords=False)["layer"]
+    classes = "flag_values" in stored.attrs
+    ours = ("_CRS", "_FillValue", "scale_factor")
+    attrs = {name: value for name, value in stored.attrs.items() if name not in ours}
+    encoding = {"chunks": tuple(document["chunks"]), "grid_mapping": "spatial_ref"}
+    scale = None
+    if not classes:
+        scale = float(stored.attrs.get("scale_factor", 1))
+        encoding |= {"dtype": np.dtype(document["dtype"]), "scale_factor": np.float32(scale)}
+        encoding |= {"_FillValue": np.dtype(document["dtype"]).type(document["fill_value"])}
+    data = indexing.LazilyIndexedArray(StoredLayer(objects, prefix, document, scale, threads))
+    return xr.Variable(stored.dims, data, attrs, encoding)

@@ -75,6 +75,9 @@ class Store:
     def read(self, key: str) -> bytes | None:
         """Give an object's bytes, or None where there is none."""
         try:
+            if self.local:
+                with open(self.path(key), "rb", buffering=0) as file:  # noqa: PTH123 (10 µs less)
+                    return file.read()
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -83,6 +86,16 @@ class Store:
                 f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
                 "storage or its access, or choose another store"
             ) from error
+
+    def read_all(self, keys: list[str]) -> list[bytes | None]:
+        """Give the bytes of several objects, fetched together where the storage is far."""
+        if self.local or len(keys) == 1:
+            return [self.read(key) for key in keys]
+        paths = [self.path(key) for key in keys]
+        found = self.fs.cat(paths, on_error="return")
+        data = [found[path] for path in paths]
+        return [self.read(k) if isinstance(d, Exception) else d
+                for k, d in zip(keys, data, strict=True)]  # fmt: skip
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object; readers see the old one or the new one, never a part."""

@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE))
 CENTRE = (102_000, 447_000)
 SIDE = 20_000
 SIZE = 4096
-CHUNKS = (32, 128, 128)
+CHUNKS = (48, 64, 64)
 
 
 def grid():
@@ -56,9 +56,10 @@ def bare_loop(items, store):
 
     import rasterio
     import zarr
-    from numcodecs import Blosc
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
+
+    from s2kit.cube.layout import CODEC
 
     target = grid()
     group = zarr.open_group(store, mode="w", zarr_format=2)
@@ -89,7 +90,7 @@ def bare_loop(items, store):
             chunks=CHUNKS,
             dtype=values.dtype,
             fill_value=0 if classes else -9999,
-            compressors=Blosc("zstd", 3, Blosc.BITSHUFFLE),
+            compressors=CODEC,
         )
         array[:] = values
 
@@ -101,7 +102,8 @@ def odc_stac(items, store):
     """What one would take instead: odc-stac, lazily with dask, the offset by hand, to_zarr."""
     import odc.stac
     import xarray as xr
-    from numcodecs import Blosc
+
+    from s2kit.cube.layout import CODEC
 
     lazy = odc.stac.load(
         items,
@@ -120,7 +122,7 @@ def odc_stac(items, store):
     result = lazy.assign(shifted)
     for name in result.variables:
         result[name].attrs = {}
-    codec = {"compressors": (Blosc("zstd", 3, Blosc.BITSHUFFLE),)}
+    codec = {"compressors": (CODEC,)}
     result.to_zarr(
         store,
         mode="w",

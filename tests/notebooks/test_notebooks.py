@@ -170,6 +170,26 @@ def test_real_imagery_becomes_a_cube(real_data, work):
     assert complaints(notebook) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("02_query_in_time", {}),
+        ("03_ndvi_statistics", {}),
+        ("04_cloud_free", {"period": None}),
+        ("06_local_data", {"fields": None, "raster": None}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_course_runs_on_real_imagery(real_cube, shared_folder, work, name, parameters):
+    """Notebooks adapt to four bands and five dates, draw, and complain of nothing."""
+    store = str(shared_folder / "real.zarr")
+    notebook = run(name, work / f"{name}-real.ipynb", store=store, **parameters)
+    assert complaints(notebook) == []
+    assert len(pictures(notebook)) >= 3
+    assert "synthetic practice data" not in "".join(pictures(notebook).values())
+    assert real_cube.sizes["time"] == 5
+
+
 def test_few_bands_and_processes(real_data, work):
     """A cube without visible light or classes is built by worker processes and still reported."""
     store = work / "few.zarr"

@@ -272,7 +272,7 @@ def test_setup_says_what_is_missing(tree, disguise, says):
 def test_all_notebooks_run_after_the_cube(tree):
     """`make notebooks` builds the cube first, and then runs the others."""
     plan = run("make", "-n", "notebooks", cwd=tree).stdout
-    ran = re.findall(r"papermill -k python3 --cwd notebooks notebooks/(\w+)\.ipynb", plan)
+    ran = re.findall(r"running\.py notebooks/(\w+)\.ipynb", plan)
     assert ran == ["01_build_cube", "00_start_here"]
 
 

@@ -1,0 +1,1 @@
+"""From the cube to results: masks, indices, statistics, composites, classes, local data."""

@@ -1,0 +1,263 @@
+"""Features: a few numbers that describe each pixel's series, from which a classifier learns."""
+
+import json
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import dask.array as da
+import numba
+import numpy as np
+import rioxarray  # noqa: F401  (registers `.rio`)
+import xarray as xr
+
+from s2kit.analysis.indices import read_formula
+from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.periods import Groups
+from s2kit.analysis.statistics import rank, read_clear, read_series, time_statistics
+from s2kit.errors import InvalidInputError
+from s2kit.scenes.item import BANDS
+from s2kit.scenes.period import read_period
+
+KINDS = ("seasons", "statistics", "series")
+
+_Planes = tuple[list[str], list[da.Array]]
+"""Names, and arrays (feature, y, x) which together hold as many features."""
+
+_SEASONS = ("DJF", "MAM", "JJA", "SON")
+_STATISTICS = ("mean", "std", "min", "max", "p10", "p50", "p90")
+
+
+def make_features(
+    cube: xr.Dataset,
+    kind: str = "seasons",
+    *,
+    clear: xr.DataArray | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    index: str = "NDVI",
+    step: int = 30,
+) -> xr.DataArray:
+    """Describe each pixel's clear observations by a few numbers.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` gives it, or a part of it.
+    kind : {"seasons", "statistics", "series"}
+        ``"seasons"``: the median of each reflectance band in each meteorological season (DJF is
+        December to February), all years together; seasons without any step are left out.
+        ``"statistics"``: mean, standard deviation, smallest, largest value and the 10, 50 and 90 %
+        percentiles of the index. ``"series"``: the index every ``step`` days, interpolated
+        linearly between clear observations; before the first and after the last it stays the same.
+    clear : xarray.DataArray, dims (time, y, x), bool, optional
+        Which observations count; by default `s2kit.clear_mask` of the cube.
+    start, end : str or date, optional
+        First and last day, both included; ``"2021"`` means the whole year.
+    index : str, default "NDVI"
+        An index as in `s2kit.index`, or a layer of the cube; not used by ``"seasons"``.
+    step : int, default 30
+        Days from one value of ``"series"`` to the next.
+
+    Returns
+    -------
+    xarray.DataArray, dims (feature, y, x), float32
+        Lazy; reflectance 0-1 or the unit of the index; NaN where no observation was clear.
+        ``feature`` holds names such as ``"B04 JJA"``, ``"NDVI std"`` or ``"NDVI 2021-06-15"``. The
+        attributes ``recipe`` and ``source`` (JSON) say how they were made, and from which cube.
+
+    Raises
+    ------
+    InvalidInputError
+        If an option is unknown, a layer is missing, the mask does not fit, or the cube has no step
+        in the time asked.
+    """
+    if kind not in KINDS:
+        raise InvalidInputError(f"kind={kind!r} is unknown; accepted: {', '.join(KINDS)}")
+    part = _part(cube, start, end)
+    recipe = {"kind": kind, "start": _day(start), "end": _day(end), "own_mask": clear is not None}
+    if kind == "seasons":
+        recipe |= {"bands": _bands(part), "seasons": _seasons(part)}
+    else:
+        recipe["index"] = index if index in part.data_vars else read_formula(part, index).name
+    if kind == "series":
+        days = _grid(part, start, end, step)
+        recipe |= {"start": days[0], "end": _last_day(part, end), "days": days}
+    return apply_recipe(cube, recipe, clear)
+
+
+def apply_recipe(
+    cube: xr.Dataset, recipe: Mapping[str, Any], clear: xr.DataArray | None = None
+) -> xr.DataArray:
+    """Make the features that a recipe describes; see `make_features`.
+
+    Raises
+    ------
+    InvalidInputError
+        As `make_features`, or if the recipe needs a season that the cube does not have.
+    """
+    part = _part(cube, recipe["start"], recipe["end"])
+    names, planes = _MAKERS[recipe["kind"]](part, clear, recipe)
+    # one block holds all features of its pixels, which is what a classifier needs
+    data = da.concatenate(planes).rechunk({0: -1})
+    flat = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
+    features = xr.DataArray(
+        data, flat | {"feature": names}, ("feature", "y", "x"), "features",
+        {"recipe": json.dumps(dict(recipe)), "source": json.dumps(_describe(part))},
+    )  # fmt: skip
+    features.encoding = {"grid_mapping": "spatial_ref"} if "spatial_ref" in flat else {}
+    return features
+
+
+def _part(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
+    require_cube(cube)
+    if not {"y", "x"} <= set(cube.dims):
+        raise InvalidInputError(
+            f"the cube has the dimensions {', '.join(map(str, cube.dims)) or 'none'}; features are "
+            "a map: select with lists, cube.isel(y=[5]), to keep the dimensions"
+        )
+    part = select_period(cube, start, end).sortby("time")
+    return part.transpose("time", "y", "x", ...)
+
+
+def _season_medians(
+    part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]
+) -> _Planes:
+    wanted, bands = recipe["seasons"], recipe["bands"]
+    require_cube(part, *bands)
+    season = part.time.dt.season.values
+    lacking = [name for name in wanted if name not in season]
+    if lacking:
+        raise InvalidInputError(
+            f"the cube has no step in {', '.join(lacking)}, which the features need; choose "
+            "another period, or features of the seasons that the cube has"
+        )
+    inside = np.isin(season, wanted)
+    ids = np.array([wanted.index(name) for name in season[inside]], "i8")
+    groups = Groups(ids, np.empty(0, "M8[ns]"), list(wanted))
+    steps = part.isel(time=inside)
+    medians = [rank(read_series(steps, band, clear), groups, [50])[:, 0] for band in bands]
+    return [f"{band} {name}" for band in bands for name in wanted], medians
+
+
+def _statistics(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]) -> _Planes:
+    found = time_statistics(part, recipe["index"], clear=clear, percentiles=(10, 50, 90))
+    names = [f"{recipe['index']} {name}" for name in _STATISTICS]
+    return names, [found[name].data[np.newaxis] for name in _STATISTICS]
+
+
+def _series(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]) -> _Planes:
+    name, days = recipe["index"], np.array(recipe["days"], "M8[D]")
+    series = read_series(part, name, read_clear(part, clear))
+    layers = [layer.rechunk({0: -1}, method="tasks") for layer in series.layers]
+    planes = da.map_blocks(
+        _interpolate_block, *layers, evaluate=series.evaluate,
+        times=part.time.values.astype("M8[D]").astype("i8"), days=days.astype("i8"),
+        dtype="float32", meta=np.empty((0, 0, 0), "f4"),
+        chunks=((len(days),), *layers[0].chunks[1:]),
+    )  # fmt: skip
+    return [f"{name} {day}" for day in recipe["days"]], [planes]
+
+
+_MAKERS = {"seasons": _season_medians, "statistics": _statistics, "series": _series}
+
+
+def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
+    values = np.ascontiguousarray(evaluate(*layers[:-1]), "float32").reshape(len(times), -1)
+    clear = np.ascontiguousarray(layers[-1]).reshape(len(times), -1)
+    return _interpolate(values, clear, times, days).reshape(len(days), *layers[0].shape[1:])
+
+
+@numba.njit(nogil=True, cache=True)
+def _interpolate(values, clear, times, days):
+    """Give each pixel's value on other days, linearly between its clear observations.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (time, pixel), float32
+    clear : numpy.ndarray, shape (time, pixel), bool
+    times : numpy.ndarray, shape (time,), int64
+        Day of each observation, ascending; of those on one day the mean counts.
+    days : numpy.ndarray, shape (day,), int64
+        Ascending.
+
+    Returns
+    -------
+    numpy.ndarray, shape (day, pixel), float32
+    """
+    steps, pixels = values.shape
+    out = np.full((len(days), pixels), np.nan, np.float32)
+    when, height = np.empty(steps, np.int64), np.empty(steps)
+    for p in range(pixels):
+        number = _gather(values[:, p], clear[:, p], times, when, height)
+        a = 0
+        for d in range(len(days) if number else 0):
+            while a + 1 < number and when[a + 1] <= days[d]:
+                a += 1
+            b = min(a + 1, number - 1)
+            share = (days[d] - when[a]) / max(when[b] - when[a], 1)
+            out[d, p] = height[a] + (height[b] - height[a]) * min(max(share, 0.0), 1.0)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(values, clear, times, when, height):
+    """Write the days with clear observations, and their means; give how many there are."""
+    number, same = 0, 0
+    for t in range(len(times)):
+        if not (clear[t] and np.isfinite(values[t])):
+            continue
+        if number and when[number - 1] == times[t]:
+            same += 1
+            height[number - 1] += (values[t] - height[number - 1]) / same
+        else:
+            when[number], height[number], same = times[t], values[t], 1
+            number += 1
+    return number
+
+
+def _bands(part: xr.Dataset) -> list[str]:
+    bands = [band for band in BANDS if band in part.data_vars]
+    if not bands:
+        raise InvalidInputError(
+            f"the cube has none of {', '.join(BANDS)}, which kind='seasons' needs; it has "
+            f"{', '.join(map(str, part.data_vars)) or 'no layers'}"
+        )
+    return bands
+
+
+def _seasons(part: xr.Dataset) -> list[str]:
+    found = set(part.time.dt.season.values)
+    return [name for name in _SEASONS if name in found]
+
+
+def _grid(part: xr.Dataset, start: Moment | None, end: Moment | None, step: int) -> list[str]:
+    if isinstance(step, bool) or not isinstance(step, Integral) or step < 1:
+        raise InvalidInputError(f"step={step!r} is not a number of days; give 1, 2, 3…")
+    first = f"{part.time.values.min():.10}" if start is None else start
+    begin = read_period(first, first).first.date()
+    stop = np.datetime64(_last_day(part, end)) + np.timedelta64(1, "D")
+    return np.arange(begin, stop, int(step), "M8[D]").astype(str).tolist()
+
+
+def _last_day(part: xr.Dataset, end: Moment | None) -> str:
+    last = f"{part.time.values.max():.10}" if end is None else end
+    return read_period(last, last).last.date().isoformat()
+
+
+def _day(moment: Moment | None) -> str | None:
+    return moment if moment is None or isinstance(moment, str) else moment.isoformat()
+
+
+def _describe(part: xr.Dataset) -> dict[str, Any]:
+    """Say which cube it is, for a model's card."""
+    x, y, times = (part[name].values for name in ("x", "y", "time"))
+    return {
+        "title": part.attrs.get("title"),
+        "synthetic": bool(part.attrs["synthetic"]) if "synthetic" in part.attrs else None,
+        "crs": part.rio.crs.to_string() if part.rio.crs else None,
+        "centres": [float(v) for v in (x.min(), y.min(), x.max(), y.max())],
+        "first": f"{times.min():.10}",
+        "last": f"{times.max():.10}",
+        "steps": len(times),
+    }

@@ -1,0 +1,149 @@
+"""Spectral indices by name, from the list Awesome Spectral Indices (library spyndex)."""
+
+import difflib
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cache, partial
+from types import CodeType
+
+import numpy as np
+import spyndex
+import xarray as xr
+
+from s2kit.analysis.inputs import require_cube
+from s2kit.cube.layout import WAVELENGTHS
+from s2kit.errors import InvalidInputError
+
+_SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
+            "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
+"""What the list calls the bands of Sentinel-2."""
+
+
+def index(cube: xr.Dataset, name: str) -> xr.DataArray:
+    """Compute a spectral index.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        As `s2kit.open_cube` gives it, or a part of it; reflectance 0-1.
+    name : str
+        Any name in the list Awesome Spectral Indices: ``"NDVI"``, ``"NDWI"``, ``"EVI"``…
+
+    Returns
+    -------
+    xarray.DataArray
+        Lazy, float32, in the dims of the bands, NaN where a band has no data or the index is not
+        defined (0/0).
+
+    Raises
+    ------
+    InvalidInputError
+        If the name is unknown, or the cube lacks a band that the index needs.
+
+    References
+    ----------
+    Montero, D. et al. (2023). A standardized catalogue of spectral indices to advance the use of
+    remote sensing in Earth system research. Scientific Data 10, 197.
+    https://doi.org/10.1038/s41597-023-02096-0
+    """
+    formula = read_formula(cube, name)
+    values = xr.apply_ufunc(
+        partial(_finite, formula), *(cube[band] for band in formula.bands), dask="parallelized",
+        output_dtypes=["float32"],
+    )  # fmt: skip
+    found = spyndex.indices[formula.name]
+    attrs = {"long_name": found.long_name, "units": "1", "formula": found.formula,
+             "references": found.reference}  # fmt: skip
+    return values.rename(formula.name).drop_attrs(deep=False).assign_attrs(attrs)
+
+
+def _finite(formula: "Formula", *values: np.ndarray) -> np.ndarray:
+    found = formula(*values)
+    return np.where(np.isfinite(found), found, np.float32(np.nan))
+
+
+@dataclass(frozen=True)
+class Formula:
+    """An index as a function of arrays of reflectance.
+
+    Attributes
+    ----------
+    name : str
+        As in the list: ``"NDVI"``.
+    bands : tuple of str
+        Layers of the cube that it takes, in order.
+    symbols : tuple of str
+        What the list calls these.
+    constants : dict of str to float
+        The other symbols of the formula.
+    """
+
+    name: str
+    bands: tuple[str, ...]
+    symbols: tuple[str, ...]
+    constants: dict[str, float] = field(hash=False)
+
+    def __call__(self, *values: np.ndarray) -> np.ndarray:
+        """Evaluate for reflectances 0-1; gives float32, not finite where it is not defined."""
+        known = self.constants | dict(zip(self.symbols, values, strict=True))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return np.asarray(eval(_compiled(self.name), {"__builtins__": {}}, known), "float32")
+
+
+def read_formula(cube: xr.Dataset, name: str) -> Formula:
+    """Find an index by name, and the layers of a cube that it takes.
+
+    Raises
+    ------
+    InvalidInputError
+        As `index`.
+    """
+    require_cube(cube)
+    found = spyndex.indices[_known(name)]
+    bands, constants, missing = {}, {}, []
+    for symbol in found.bands:
+        band = _SYMBOLS.get(symbol.removeprefix("lambda"))
+        known = spyndex.constants[symbol].default if symbol in spyndex.constants else None
+        if known is not None:
+            constants[symbol] = float(known)
+        elif band not in cube.data_vars:
+            missing.append(band or f"{symbol} (no layer of a cube)")
+        elif symbol.startswith("lambda"):
+            constants[symbol] = float(WAVELENGTHS[band][0])
+        else:
+            bands[symbol] = band
+    if missing:
+        raise InvalidInputError(
+            f"{found.short_name} = {found.formula} needs {', '.join(missing)}; the cube has "
+            f"{', '.join(map(str, cube.data_vars)) or 'no layers'}. Choose another index, or build "
+            "the cube with these bands"
+        )
+    return Formula(found.short_name, tuple(bands.values()), tuple(bands), constants)
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """Give the names by their spelling without case; BAI and BaI are two."""
+    names = defaultdict(list)
+    for name in spyndex.indices:
+        names[name.casefold()].append(name)
+    return names
+
+
+def _known(name: str) -> str:
+    if isinstance(name, str):
+        alike = _names().get(name.casefold(), [])
+        if name in alike or len(alike) == 1:
+            return name if name in alike else alike[0]
+    near = difflib.get_close_matches(str(name).casefold(), _names(), 3, 0.5)
+    hint = f"Did you mean {' or '.join(_names()[n][0] for n in near)}? " if near else ""
+    raise InvalidInputError(
+        f"index {name!r} is unknown. {hint}Accepted is each of the {len(spyndex.indices)} names at "
+        "https://github.com/awesome-spectral-indices/awesome-spectral-indices, such as NDVI"
+    )
+
+
+@cache
+def _compiled(name: str) -> CodeType:
+    """Compile a formula of the list: arithmetic, without functions."""
+    return compile(spyndex.indices[name].formula, f"<{name}>", "eval")

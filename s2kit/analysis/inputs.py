@@ -1,0 +1,102 @@
+"""What the analyses take: cubes, periods and masks are checked here, before anything is read."""
+
+from datetime import date, datetime
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from s2kit.errors import InvalidInputError
+from s2kit.scenes.period import read_period
+
+Moment = str | date | datetime
+
+_EARLIEST, _LATEST = "1970-01-01", "2200-12-31"
+
+
+def require_cube(cube: Any, *layers: str) -> None:
+    """Refuse what is not a cube, or lacks layers.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if not isinstance(cube, xr.Dataset):
+        raise InvalidInputError(
+            f"cube is a {type(cube).__name__}; give the xarray.Dataset that s2kit.open_cube "
+            "returns, or a part of it"
+        )
+    missing = [name for name in layers if name not in cube.data_vars]
+    if missing:
+        raise InvalidInputError(
+            f"the cube has no {', '.join(missing)}; it has "
+            f"{', '.join(map(str, cube.data_vars)) or 'no layers'}"
+        )
+
+
+def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
+    """Cut a cube to a period; None leaves that side open.
+
+    Raises
+    ------
+    InvalidInputError
+        If the cube has no time, or nothing in the period.
+    """
+    if "time" not in cube.dims:
+        raise InvalidInputError(
+            "the cube has no dimension time; select a part with more than one step: "
+            "cube.isel(time=[3]) keeps the dimension, cube.isel(time=3) does not"
+        )
+    times = cube.time.values
+    if not len(times):
+        raise InvalidInputError("the cube has no steps left; take a longer period")
+    first, last = f"{times.min():.10}", f"{times.max():.10}"
+    period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
+    begin, stop = (np.datetime64(moment.replace(tzinfo=None)) for moment in
+                   (period.first, period.last))  # fmt: skip
+    inside = (times >= begin) & (times <= stop)
+    if not inside.any():
+        raise InvalidInputError(
+            f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
+            f"from {first} to {last}"
+        )
+    return cube if inside.all() else cube.isel(time=inside)
+
+
+def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
+    """Check that a mask fits a cube, and cut it to the cube's steps.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not boolean, or lies on other pixels or lacks steps.
+    """
+    if not isinstance(mask, xr.DataArray) or mask.dtype != bool:
+        kind = getattr(mask, "dtype", type(mask).__name__)
+        raise InvalidInputError(
+            f"clear is {kind}; give a boolean xarray.DataArray, such as s2kit.clear_mask(cube)"
+        )
+    wanted = {name: cube.sizes[name] for name in ("time", "y", "x") if name in cube.dims}
+    if set(mask.dims) != set(wanted):
+        raise InvalidInputError(
+            f"clear has the dimensions {dict(mask.sizes)}, the cube {wanted}; make the mask from "
+            "the same part of the cube"
+        )
+    for name, size in wanted.items():
+        own, theirs = _coordinate(mask, name), _coordinate(cube, name)
+        if own is None or theirs is None:
+            fits = mask.sizes[name] == size
+        else:
+            fits = np.isin(theirs.values, own.values).all()
+        if not fits:
+            raise InvalidInputError(
+                f"clear is {mask.sizes[name]} along {name}, the cube {size}, or its coordinates "
+                "are others; make the mask from the same part of the cube"
+            )
+        if own is not None and theirs is not None and not np.array_equal(own, theirs):
+            mask = mask.sel({name: theirs.values})
+    return mask.transpose(*wanted)
+
+
+def _coordinate(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray | None:
+    return data.coords[name] if name in data.coords else None  # noqa: SIM401 (get invents one)

@@ -1,0 +1,259 @@
+"""Local rasters, such as elevation or soil, on the cube's grid."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
+import rasterio
+import rioxarray  # noqa: F401  (gives xarray its .rio)
+import shapely
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from pyproj import CRS
+from rasterio.enums import MaskFlags
+from rasterio.errors import RasterioError
+from rasterio.transform import array_bounds
+from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
+
+from s2kit.analysis.fields import (
+    check_convertible,
+    is_even,
+    move_bounds,
+    name_place,
+    read_grid,
+)
+from s2kit.errors import InvalidInputError
+
+_METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
+_KEEPING = ("nearest", "mode")
+"""Methods that choose one of the values instead of blending them."""
+
+_FINER = 1.1
+"""Pixels of a raster along one of the cube's from which on it counts as finer; two grids that are
+turned against each other by a degree or two differ by some hundredths."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A raster before it is warped."""
+
+    label: str
+    name: str
+    pixels: rasterio.Band | np.ndarray
+    dtype: np.dtype
+    crs: CRS
+    transform: Affine
+    shape: tuple[int, int]
+    nodata: float | None
+    scale: float
+    offset: float
+    attrs: dict[str, Any]
+
+    @property
+    def counts(self) -> bool:
+        """Whether its values are whole numbers: classes, or measurements that were rounded."""
+        return self.dtype.kind in "iu" and (self.scale, self.offset) == (1, 0)
+
+
+def align_raster(
+    raster: str | os.PathLike | xr.DataArray,
+    cube: xr.Dataset | xr.DataArray,
+    *,
+    resampling: str | None = None,
+) -> xr.DataArray:
+    """Bring a raster, such as elevation or soil, onto the cube's grid.
+
+    Parameters
+    ----------
+    raster : str, path or xarray.DataArray, dims (y, x)
+        A file with one band that rasterio reads, in any coordinate system and at any resolution,
+        or an array with coordinates and ``rio.crs``.
+    cube : xarray.Dataset or xarray.DataArray, dims (y, x) among others
+        As `s2kit.open_cube` gives it, or a part of it. Only what lies under it is read of a file.
+    resampling : str, optional
+        Any method of rasterio, such as ``"bilinear"``, ``"average"``, ``"nearest"`` or ``"mode"``
+        (the most frequent class). By default measurements are averaged where the raster is finer
+        than the grid, so that no detail is left to chance (aliasing), and interpolated
+        (``"bilinear"``) where it is not. A raster of whole numbers may hold classes, which must
+        not be blended: say how.
+
+    Returns
+    -------
+    xarray.DataArray, dims (y, x)
+        In memory, with exactly the cube's coordinates. Measurements are float32, or float64 if the
+        raster needs it, with NaN for no data; scale and offset are applied. Whole numbers that
+        were chosen by ``"nearest"`` or ``"mode"`` keep their type; the attribute ``_FillValue``
+        is then their no data.
+
+    Raises
+    ------
+    InvalidInputError
+        If the raster cannot be read, has no coordinate system or not one band, lies elsewhere, or
+        the method is unknown or not given for whole numbers.
+
+    Notes
+    -----
+    GDAL's warper does the work, with each pixel's place computed exactly. At the edge of the
+    raster, and around its no data, the valid pixels that contribute are used.
+    """
+    grid = read_grid(cube)
+    with _open(raster) as source:
+        _check_place(source, grid)
+        method = _read_method(resampling, source, grid)
+        values = _warp(source, grid, method)
+    attrs = dict(source.attrs)
+    if source.counts and method in _KEEPING:
+        values, nodata = _restore(values, source)
+        attrs |= {} if nodata is None else {"_FillValue": nodata}
+    elif (source.scale, source.offset) != (1, 0):
+        values = values * values.dtype.type(source.scale) + values.dtype.type(source.offset)
+    places = {name: cube[name] for name in ("y", "x")}
+    aligned = xr.DataArray(values, places, ("y", "x"), source.name, attrs)
+    return aligned.rio.write_crs(grid.crs.to_wkt())
+
+
+@contextmanager
+def _open(raster: Any) -> Iterator[_Source]:
+    if isinstance(raster, xr.DataArray):
+        yield _describe_array(raster)
+        return
+    if not isinstance(raster, str | os.PathLike):
+        raise InvalidInputError(
+            f"raster is a {type(raster).__name__}; give the path of a file, or a DataArray; of a "
+            "Dataset select one layer: dataset['elevation']"
+        )
+    try:
+        dataset = rasterio.open(raster)
+    except (RasterioError, OSError) as error:
+        raise InvalidInputError(
+            f"raster={os.fspath(raster)!r} cannot be read: {error}. Give a file that GDAL reads, "
+            "such as a GeoTIFF"
+        ) from error
+    with dataset:
+        yield _describe_file(dataset, Path(raster))
+
+
+def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Source:
+    if dataset.count != 1:
+        parts = f" Its parts are {', '.join(dataset.subdatasets)}." if dataset.subdatasets else ""
+        raise InvalidInputError(
+            f"{path} has {dataset.count} bands; choose one: "
+            f"rioxarray.open_rasterio({str(path)!r}).sel(band=1).{parts}"
+        )
+    if dataset.crs is None:
+        raise InvalidInputError(
+            f"{path} has no coordinate system. State it, if it is the Dutch RD for example: "
+            f'raster = rioxarray.open_rasterio({str(path)!r}).squeeze().rio.write_crs("EPSG:28992")'
+        )
+    attrs = {"units": dataset.units[0]} if dataset.units[0] else {}
+    unmarked = MaskFlags.all_valid in dataset.mask_flag_enums[0]
+    nodata = np.nan if unmarked and dataset.dtypes[0].startswith("float") else dataset.nodata
+    return _checked(_Source(
+        str(path), path.stem, rasterio.band(dataset, 1), np.dtype(dataset.dtypes[0]),
+        CRS(dataset.crs.to_wkt()), dataset.transform, dataset.shape, nodata,
+        dataset.scales[0], dataset.offsets[0], attrs,
+    ))  # fmt: skip
+
+
+def _describe_array(raster: xr.DataArray) -> _Source:
+    label = f"raster {raster.name!r}" if raster.name else "raster"
+    flat = raster.squeeze(
+        [dim for dim, size in raster.sizes.items() if size == 1 and dim == "band"]
+    )
+    grid = flat.odc.geobox if flat.ndim == 2 else None
+    dims = flat.odc.spatial_dims
+    if grid is None or not all(is_even(flat[dim].values) for dim in dims):
+        raise InvalidInputError(
+            f"the {label} with the dimensions {dict(raster.sizes)} is not a map on a regular grid; "
+            "it needs two dimensions with evenly spaced coordinates: raster.isel(time=0) selects"
+        )
+    if grid.crs is None:
+        raise InvalidInputError(
+            f"the {label} has no coordinate system; state it, if it is the Dutch RD for example: "
+            'raster.rio.write_crs("EPSG:28992")'
+        )
+    attrs = dict(flat.attrs)
+    nodata = attrs.pop("_FillValue", None)
+    scale, offset = attrs.pop("scale_factor", 1), attrs.pop("add_offset", 0)
+    pixels = flat.transpose(*dims).values
+    if pixels.dtype.kind == "f":
+        pixels = pixels if nodata is None else np.where(pixels == nodata, np.nan, pixels)
+        nodata = np.nan
+    return _checked(_Source(
+        label, raster.name, pixels, pixels.dtype, grid.crs.proj, grid.affine, pixels.shape,
+        nodata, scale, offset, attrs,
+    ))  # fmt: skip
+
+
+def _checked(source: _Source) -> _Source:
+    if source.dtype.kind not in "fiu":
+        raise InvalidInputError(
+            f"{source.label} holds {source.dtype}; give real numbers: raster.astype('uint8')"
+        )
+    return source
+
+
+def _check_place(source: _Source, grid: GeoBox) -> None:
+    check_convertible(f"the pixels of {source.label}", source.crs, grid)
+    here = grid.extent.geom.bounds
+    there = array_bounds(*source.shape, source.transform)
+    wanted = shapely.box(*move_bounds(here, grid.crs.proj, source.crs))
+    if not shapely.relate_pattern(wanted, shapely.box(*there), "T********"):
+        raise InvalidInputError(
+            f"{source.label} does not overlap the cube: it lies at "
+            f"{name_place(there, source.crs)}, the cube at {name_place(here, grid.crs.proj)}; "
+            f"is its coordinate system ({source.crs.name}) right?"
+        )
+
+
+def _read_method(resampling: str | None, source: _Source, grid: GeoBox) -> str:
+    if resampling in _METHODS:
+        return resampling
+    if resampling is not None:
+        raise InvalidInputError(
+            f"resampling={resampling!r} is unknown; accepted: {', '.join(_METHODS)}"
+        )
+    if source.counts:
+        raise InvalidInputError(
+            f"{source.label} holds whole numbers ({source.dtype}), which may be classes or "
+            "measurements. Classes: resampling='mode' where the raster is finer than the grid, "
+            "'nearest' where it is not; measurements: 'average' or 'bilinear'"
+        )
+    left, bottom, right, top = move_bounds(grid.extent.geom.bounds, grid.crs.proj, source.crs)
+    pixels = (right - left) * (top - bottom) / abs(source.transform.determinant)
+    return "average" if pixels > _FINER**2 * grid.shape.y * grid.shape.x else "bilinear"
+
+
+def _warp(source: _Source, grid: GeoBox, method: str) -> np.ndarray:
+    target = np.full(grid.shape, np.nan, np.result_type(source.dtype, "float32"))
+    array = isinstance(source.pixels, np.ndarray)
+    georeference = {"src_transform": source.transform, "src_crs": source.crs.to_wkt()}
+    reproject(
+        source.pixels, target, **(georeference if array else {}), src_nodata=source.nodata,
+        dst_transform=grid.affine, dst_crs=grid.crs.to_wkt(), dst_nodata=np.nan,
+        resampling=Resampling[method],
+        tolerance=0,  # by default an eighth of the raster's own pixels, which may be large ones
+    )  # fmt: skip
+    return target
+
+
+def _restore(values: np.ndarray, source: _Source) -> tuple[np.ndarray, int | None]:
+    """Turn whole numbers back into their own type, and give what stands for no data in it."""
+    empty = np.isnan(values)
+    nodata = None if source.nodata is None else int(source.nodata)
+    if nodata is None and empty.any():
+        limits = np.iinfo(source.dtype)
+        free = [n for n in (limits.max, limits.min, 0) if not (values == n).any()]
+        nodata = free[0] if free else None
+    if nodata is None and empty.any():
+        raise InvalidInputError(
+            f"{source.label} does not cover the cube and has no value for no data; state one that "
+            "is free: raster.rio.write_nodata(99)"
+        )
+    return np.where(empty, nodata or 0, values).astype(source.dtype), nodata

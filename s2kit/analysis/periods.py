@@ -1,0 +1,70 @@
+"""Years, seasons and months of a time axis: which step belongs to which."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from s2kit.errors import InvalidInputError
+
+_FREQUENCIES = {"year": "YS", "season": "QS-DEC", "month": "MS"}
+PERIODS = (None, *_FREQUENCIES)
+
+_SEASONS = {12: "DJF", 3: "MAM", 6: "JJA", 9: "SON"}
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The periods that have steps, in order.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray, shape (time,), int64
+        Period of each step, 0 … number - 1.
+    starts : numpy.ndarray, shape (period,), datetime64[ns]
+        First day of each period.
+    labels : list of str
+        ``"2021"``, ``"2021-06"``, or ``"2021-JJA"``; a winter is named after its December.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    labels: list[str]
+
+    @property
+    def number(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+
+def group_steps(time: xr.DataArray, period: str | None) -> Groups:
+    """Sort steps by the year, season (December to February…) or month in which they lie.
+
+    Raises
+    ------
+    InvalidInputError
+        If the period is none of `PERIODS`.
+    """
+    if period not in PERIODS:
+        raise InvalidInputError(
+            f"period={period!r} is unknown; accepted: {', '.join(map(repr, PERIODS))} "
+            "(None takes the whole series as one)"
+        )
+    moments = pd.DatetimeIndex(time.values)
+    if period is None:
+        first, last = f"{moments.min():%Y-%m-%d}", f"{moments.max():%Y-%m-%d}"
+        start = np.array([moments.min()], "datetime64[ns]").astype("datetime64[D]")
+        return Groups(np.zeros(len(moments), "i8"), start.astype("datetime64[ns]"),
+                      [f"{first} to {last}"])  # fmt: skip
+    begins = moments.to_period(_FREQUENCIES[period][0] if period != "season" else "Q-NOV")
+    found, ids = np.unique(begins.asi8, return_inverse=True)
+    starts = pd.PeriodIndex.from_ordinals(found, freq=begins.freq).start_time
+    return Groups(ids.astype("i8"), starts.values.astype("datetime64[ns]"),
+                  [_label(start, period) for start in starts])  # fmt: skip
+
+
+def _label(start: pd.Timestamp, period: str) -> str:
+    if period == "season":
+        return f"{start.year}-{_SEASONS[start.month]}"
+    return f"{start:%Y}" if period == "year" else f"{start:%Y-%m}"

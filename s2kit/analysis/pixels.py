@@ -1,0 +1,141 @@
+"""What becomes of all the spectra of a pixel: median, geometric median, medoid; compiled.
+
+All take ``spectra`` (band, time, pixel), float32, ``clear`` (time, pixel), bool, and the ``steps``
+that count, and give (band + 2, pixel), float32: the bands, the number of observations, and the
+step that was chosen, NaN where none was.
+"""
+
+import numba
+import numpy as np
+
+from s2kit.analysis.kernels import percentiles
+
+TOGETHER = 1024
+"""Pixels that are worked on at a time."""
+
+_ROUNDS = 1000
+_SMALL = 1e-5
+"""Reflectance; a round of `geomedian` that moves less ends it. Cubes are stored to 1e-4."""
+
+_HALF = np.array([50.0])
+
+
+def median(spectra: np.ndarray, clear: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Take the median of each band by itself."""
+    bands, _, pixels = spectra.shape
+    out = np.full((bands + 2, pixels), np.nan, np.float32)
+    ids = np.zeros(len(steps), np.int64)
+    seen = np.ascontiguousarray(clear[steps])
+    any_band = np.zeros_like(seen)
+    for i in range(bands):
+        values = np.ascontiguousarray(spectra[i, steps])
+        out[i] = percentiles(values, seen, ids, 1, _HALF)[0, 0]
+        any_band |= ~np.isnan(values)
+    out[bands] = (seen & any_band).sum(0)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def geomedian(spectra, clear, steps):
+    """Find the spectrum with the least sum of distances, by Weiszfeld's iteration.
+
+    Where it meets an observation, that one gets no weight (Vardi and Zhang 2000, PNAS 97, 1423).
+    """
+    bands, _, pixels = spectra.shape
+    out = np.full((bands + 2, pixels), np.nan, np.float32)
+    sample = np.empty((len(steps), bands))
+    for p in range(pixels):
+        n, _ = _gather(spectra, clear, steps, p, sample)
+        out[bands, p] = n
+        if n:
+            centre = _weiszfeld(sample[:n])
+            for i in range(bands):
+                out[i, p] = centre[i]
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _gather(spectra, clear, steps, p, sample):
+    """Collect the complete clear spectra of a pixel; give their number and their steps."""
+    bands = spectra.shape[0]
+    taken = np.empty(len(steps), np.int64)
+    n = 0
+    for t in steps:
+        whole = clear[t, p]
+        for i in range(bands):
+            sample[n, i] = spectra[i, t, p]
+            whole &= sample[n, i] == sample[n, i]
+        taken[n] = t
+        n += whole
+    return n, taken
+
+
+@numba.njit(nogil=True, cache=True)
+def _weiszfeld(sample):
+    n, bands = sample.shape
+    centre = np.zeros(bands)
+    for i in range(bands):
+        centre[i] = np.median(sample[:, i])
+    step = np.empty(bands)
+    pull = np.empty(bands)
+    for _ in range(_ROUNDS):
+        weights, here = 0.0, 0
+        step[:] = 0
+        pull[:] = 0
+        for t in range(n):
+            away = 0.0
+            for i in range(bands):
+                away += (sample[t, i] - centre[i]) ** 2
+            away = np.sqrt(away)
+            if away == 0:
+                here += 1
+                continue
+            weights += 1 / away
+            for i in range(bands):
+                step[i] += sample[t, i] / away
+                pull[i] += (sample[t, i] - centre[i]) / away
+        if weights == 0:
+            break
+        strength = np.sqrt((pull**2).sum())
+        keep = min(1.0, here / strength) if strength > 0 else 1.0
+        moved = 0.0
+        for i in range(bands):
+            new = (1 - keep) * step[i] / weights + keep * centre[i]
+            moved += (new - centre[i]) ** 2
+            centre[i] = new
+        if np.sqrt(moved) < _SMALL:
+            break
+    return centre
+
+
+@numba.njit(nogil=True, cache=True)
+def medoid(spectra, clear, steps):
+    """Choose the observed spectrum with the least sum of distances to all others."""
+    bands, _, pixels = spectra.shape
+    out = np.full((bands + 2, pixels), np.nan, np.float32)
+    sample = np.empty((len(steps), bands))
+    total = np.empty(len(steps))
+    for p in range(pixels):
+        n, taken = _gather(spectra, clear, steps, p, sample)
+        out[bands, p] = n
+        if n:
+            best = _least_sum(sample[:n], total[:n])
+            out[bands + 1, p] = taken[best]
+            for i in range(bands):
+                out[i, p] = spectra[i, taken[best], p]
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _least_sum(sample, total):
+    n, bands = sample.shape
+    total[:] = 0
+    for a in range(n):
+        for b in range(a):
+            away = 0.0
+            for i in range(bands):
+                away += (sample[a, i] - sample[b, i]) ** 2
+            away = np.sqrt(away)
+            total[a] += away
+            total[b] += away
+    return np.argmin(total)

@@ -1,0 +1,268 @@
+"""What the cube says about fields: clear-sky series, and statistics of maps."""
+
+import itertools
+import uuid
+from collections.abc import Callable
+from functools import partial
+
+import dask.array as da
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import xarray as xr
+from dask.highlevelgraph import HighLevelGraph
+from tqdm.dask import TqdmCallback
+
+from s2kit.analysis.coverage import (
+    Coverage,
+    add_pixels,
+    cover,
+    cut_around,
+    describe,
+    empty_moments,
+    merge,
+)
+from s2kit.analysis.fields import Fields, read_fields, read_grid
+from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.statistics import Series, read_clear, read_series
+from s2kit.errors import InvalidInputError
+
+Evaluate = Callable[..., np.ndarray]
+"""Gives values from the arrays of the layers that they are made of."""
+
+_EMPTY_CLASSES = ("no_data", "nodata")
+
+
+def field_series(
+    cube: xr.Dataset,
+    fields: Fields,
+    variable: str = "NDVI",
+    *,
+    clear: xr.DataArray | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+) -> pd.DataFrame:
+    """Describe the clear pixels of each field at each date.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` gives it, or a part of it.
+    fields : str, path or geopandas.GeoDataFrame
+        Polygons or points, as `read_fields` takes them; those beside the cube are left out.
+    variable : str, default "NDVI"
+        A layer of the cube, such as ``"B08"``, or an index as in `s2kit.index`.
+    clear : xarray.DataArray, dims (time, y, x), bool, optional
+        Which observations count; by default `s2kit.clear_mask` of the cube.
+    start, end : str or date, optional
+        First and last day, both included; ``"2021"`` means the whole year.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per field and date, ordered by field and then by date:
+
+        - ``field``: its id, that is its index in the GeoDataFrame; ``time``
+        - ``mean``, ``std`` (of the population), ``min``, ``max`` in the unit of the variable,
+          weighted with the fraction of each pixel that lies in the field; NaN if nothing is clear
+        - ``count``: clear pixels, parts of pixels counted as parts
+        - ``share``: of the field's area that is clear, 0-1. Keep what is well seen with
+          ``series[series.share > 0.8]``
+
+        A point takes the value of the pixel that holds it; its share is 0 or 1.
+
+    Raises
+    ------
+    InvalidInputError
+        As `read_fields`; or if the variable is unknown or not a measurement along time, a band is
+        missing, the mask does not fit, or the cube has no step in the period.
+
+    Notes
+    -----
+    Only blocks of the cube that hold fields are read, and each becomes a few numbers per field and
+    date at once: memory grows with the table, not with the cube. The share is of the whole field,
+    also of one that lies partly beyond the cube. For curves per field, see `s2kit.regular_series`:
+    ``series.set_index(["time", "field"])["mean"].to_xarray()``.
+    """
+    require_cube(cube)
+    grid = read_grid(cube)
+    found = read_fields(fields, cube)
+    part, covered = cut_around(select_period(cube, start, end), cover(found, grid))
+    series = read_series(part.transpose("time", "y", "x", ...), variable, read_clear(part, clear))
+    kept = empty_moments(len(found), part.sizes["time"])
+    places, moments = _by_block(series, covered)
+    with TqdmCallback(desc="fields", leave=False, delay=2):
+        parts = moments.compute()
+    for (steps, own), block in zip(places, parts, strict=True):
+        kept[:, own, steps] = merge(kept[:, own, steps], block)
+    times = part.time.values
+    table = {"field": found.index.repeat(len(times)), "time": np.tile(times, len(found))}
+    whole = np.repeat(covered.whole, len(times))
+    return pd.DataFrame(table | describe(kept.reshape(5, -1), whole))
+
+
+def _by_block(series: Series, covered: Coverage) -> tuple[list[tuple[slice, np.ndarray]], da.Array]:
+    """Describe the pixels of fields in each block that holds any.
+
+    Returns
+    -------
+    places : list of (slice, numpy.ndarray)
+        Steps and fields of each of these blocks.
+    moments : dask.array.Array, shape (block,)
+        As `_describe_block` gives them; a graph of its own, since of a large cube most blocks are
+        not to be touched at all.
+    """
+    layers = series.layers
+    steps, rows, cols = (np.cumsum([0, *sizes]) for sizes in layers[0].chunks)
+    row, col = (
+        np.searchsorted(borders, places, "right") - 1
+        for borders, places in ((rows, covered.row), (cols, covered.col))
+    )
+    order = np.lexsort((col, row))
+    new = (np.diff(row[order]) != 0) | (np.diff(col[order]) != 0)
+    name = f"fields-{uuid.uuid4().hex}"
+    places, tasks = [], {}
+    for pixels in np.split(order, np.flatnonzero(new) + 1):
+        y, x = int(row[pixels[0]]), int(col[pixels[0]])
+        width = cols[x + 1] - cols[x]
+        own, field = np.unique(covered.field[pixels], return_inverse=True)
+        task = partial(
+            _describe_block, evaluate=series.evaluate, field=field,
+            inside=(covered.row[pixels] - rows[y]) * width + covered.col[pixels] - cols[x],
+            weight=covered.weight[pixels],
+        )  # fmt: skip
+        for t, ends in enumerate(itertools.pairwise(steps)):
+            tasks[name, len(places)] = task, *((a.name, t, y, x) for a in layers)
+            places.append((slice(*ends), own))
+    graph = HighLevelGraph.from_collections(name, tasks, layers)
+    return places, da.Array(graph, name, ((1,) * len(places),), object)
+
+
+def _describe_block(
+    *layers: np.ndarray,
+    evaluate: Evaluate,
+    inside: np.ndarray,
+    field: np.ndarray,
+    weight: np.ndarray,
+) -> np.ndarray:
+    """Give the moments, shape (5, field, time), of the pixels of fields in a block, as one item."""
+    *bands, seen = (layer.reshape(len(layer), -1).take(inside, 1) for layer in layers)
+    kept = empty_moments(int(field.max()) + 1, len(seen))
+    values = np.ascontiguousarray(evaluate(*bands), "float64")
+    add_pixels(values, seen, field, weight, kept)
+    item = np.empty(1, object)
+    item[0] = kept
+    return item
+
+
+def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.GeoDataFrame:
+    """Describe maps per field: a composite, statistics along time, elevation, classes.
+
+    Parameters
+    ----------
+    data : xarray.DataArray or xarray.Dataset, dims (y, x)
+        One map or several on the cube's grid. What is under the fields is read into memory.
+    fields : str, path or geopandas.GeoDataFrame
+        Polygons or points, as `read_fields` takes them; those beside the map are left out.
+
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        The fields and their columns, in the cube's coordinate system, and for each map:
+
+        - ``mean``, ``std`` (of the population), ``min``, ``max``, weighted with the fraction of
+          each pixel that lies in the field, in the unit of the map; NaN if there is no data
+        - ``median``: the smallest value up to which at least half of the weight lies
+        - for maps of classes (whole numbers with ``flag_values``), instead of these, ``majority``
+          (the name of the largest class) and ``fraction_<name>`` of each, 0-1
+        - ``count`` of pixels with data and ``share`` of the field's area that has data, 0-1
+
+        For a Dataset, each name has that of the map before it: ``NDVI_mean``.
+
+    Raises
+    ------
+    InvalidInputError
+        As `read_fields`; or if the data are no maps, or the fields have columns of these names.
+    """
+    maps = _read_maps(data)
+    found = read_fields(fields, data)
+    near, covered = cut_around(maps, cover(found, read_grid(data)))
+    with TqdmCallback(desc="maps", leave=False, delay=2):
+        near = near.compute()
+    columns = {}
+    for name, layer in near.data_vars.items():
+        prefix = f"{name}_" if isinstance(data, xr.Dataset) else ""
+        values = layer.transpose("y", "x").values[covered.row, covered.col]
+        tell = _describe_classes if "flag_values" in layer.attrs else _describe_values
+        described = tell(values, _has_data(layer, values), covered, layer.attrs)
+        columns |= {prefix + key: column for key, column in described.items()}
+    if taken := sorted(set(columns) & set(found.columns)):
+        raise InvalidInputError(
+            f"the fields already have the columns {', '.join(taken)}; leave them out with "
+            f"fields.drop(columns={taken}), or rename them"
+        )
+    return found.assign(**columns)
+
+
+def _read_maps(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
+    read_grid(data)
+    maps = data if isinstance(data, xr.Dataset) else xr.Dataset({"map": data})
+    for name, layer in maps.data_vars.items():
+        if set(layer.dims) != {"y", "x"} or layer.dtype.kind not in "fiub":
+            raise InvalidInputError(
+                f"{name} is {layer.dtype} with the dimensions {layer.dims}; give maps of numbers "
+                "with the dimensions y and x: select one of several with data.isel(time=0), or "
+                "use field_series for a series"
+            )
+    return maps
+
+
+def _has_data(layer: xr.DataArray, values: np.ndarray) -> np.ndarray:
+    valid = np.isfinite(values)
+    places = [layer.attrs] if layer.dtype.kind == "f" else [layer.attrs, layer.encoding]
+    for nodata in (place.get("_FillValue") for place in places):
+        valid &= values != nodata if nodata is not None else True
+    return valid
+
+
+def _describe_values(
+    values: np.ndarray, valid: np.ndarray, covered: Coverage, attrs: dict
+) -> dict[str, np.ndarray]:
+    """Describe measurements, given for each pixel of `covered`."""
+    kept = empty_moments(len(covered.whole), 1)
+    flat = values.astype("float64")
+    add_pixels(flat[None], valid[None], covered.field, covered.weight, kept)
+    columns = describe(kept[:, :, 0], covered.whole)
+    last = {name: columns.pop(name) for name in ("count", "share")}
+    return columns | {"median": _medians(flat, np.where(valid, covered.weight, 0), covered)} | last
+
+
+def _medians(values: np.ndarray, weight: np.ndarray, covered: Coverage) -> np.ndarray:
+    """Give weighted medians: order all pixels by field and value, and look where half is passed."""
+    order = np.lexsort((values, covered.field))
+    order = order[weight[order] > 0]
+    total = np.bincount(covered.field, weight, len(covered.whole))
+    half = np.cumsum(total) - total / 2
+    place = np.searchsorted(np.cumsum(weight[order]), half)
+    found = values[order][np.minimum(place, len(order) - 1)] if len(order) else np.nan
+    return np.where(total > 0, found, np.nan)
+
+
+def _describe_classes(
+    values: np.ndarray, valid: np.ndarray, covered: Coverage, attrs: dict
+) -> dict[str, np.ndarray]:
+    """Describe classes, given for each pixel of `covered`."""
+    codes = np.atleast_1d(attrs["flag_values"])
+    names = attrs.get("flag_meanings", " ".join(map(str, codes))).split()
+    weights = {
+        name: np.bincount(covered.field, covered.weight * (valid & (values == code)),
+                          len(covered.whole))
+        for name, code in zip(names, codes, strict=True) if name not in _EMPTY_CLASSES
+    }  # fmt: skip
+    parts = np.stack(list(weights.values()))
+    count = parts.sum(0)
+    largest = np.array(list(weights), object)[parts.argmax(0)]
+    columns = {"majority": np.where(count > 0, largest, None)}
+    with np.errstate(invalid="ignore"):
+        columns |= {f"fraction_{name}": weight / count for name, weight in weights.items()}
+    return columns | {"count": count, "share": np.minimum(count / covered.whole, 1)}

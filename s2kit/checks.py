@@ -1,0 +1,330 @@
+"""Friendly checks for the exercises: right, or a hint that fits the mistake.
+
+An answer is compared with the right one, and then with what common mistakes would give. Nothing
+here tells the solution.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+_TOLERANCE = 1e-4
+
+
+def judge(answer: Any, right: Any, mistakes: dict[str, Any], praise: str) -> bool:
+    """Print what is to be said about an answer.
+
+    Parameters
+    ----------
+    answer : number, text, date, list, array or xarray.DataArray
+        None means that there is none yet.
+    right : same kind
+        The right answer.
+    mistakes : dict of str to object
+        What a mistake would give, by the hint to print then.
+    praise : str
+        What to print when it is right.
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    if answer is None or answer is Ellipsis:
+        print("Put your answer in place of None and run the cell again.")
+        return False
+    found = _plain(answer)
+    if _same(found, _plain(right)):
+        print(f"✓ {praise}")
+        return True
+    print(_hint(found, right, mistakes))
+    return False
+
+
+def _hint(found: Any, right: Any, mistakes: dict[str, Any]) -> str:
+    if isinstance(found, xr.Dataset):
+        return f"Not yet. That is a whole Dataset; choose one of {', '.join(map(str, found))}."
+    for hint, value in mistakes.items():
+        if _same(found, _plain(value)):
+            return f"Not yet. {hint}"
+    wanted = _plain(right)
+    if np.shape(found) != np.shape(wanted):
+        return (
+            f"Not yet. Your answer has the shape {np.shape(found)}, the right one "
+            f"{np.shape(wanted)}."
+        )
+    if isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu":
+        return "Not yet. The shape is right, the numbers are not: look at the formula again."
+    return "Not yet. Read the question once more; the text above the exercise has what you need."
+
+
+def _plain(value: Any) -> Any:
+    """Give what can be compared: arrays of float, or what it is."""
+    if isinstance(value, xr.DataArray | xr.Variable):
+        value = value.values
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return value
+    if array.dtype.kind in "biuf":
+        return array.astype("f8")
+    return array if array.dtype.kind in "MmUS" else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        if one.shape != other.shape or (one.dtype.kind != other.dtype.kind):
+            return False
+        if one.dtype.kind == "f":
+            return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
+        return bool((one == other).all())
+    return type(one) is type(other) and bool(one == other)
+
+
+def _first(answer: Any, mistakes: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Give the first mistake that the answer shows, as `judge` takes it."""
+    found = _plain(answer)
+    return next(({hint: value} for hint, value in mistakes if _same(found, _plain(value))), {})
+
+
+def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: float) -> bool:
+    """Check a selection of overpasses by orbit, year and clear fraction (notebook 02).
+
+    Parameters
+    ----------
+    answer : xarray.Dataset or xarray.DataArray, dims (time, …)
+        Only its times count.
+    cube : xarray.Dataset, dims (time, y, x)
+        What was selected from.
+    orbit, year : int
+    limit : float
+        Least ``clear_fraction``, 0-1, itself included.
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    times, share = cube["time"].values, cube["clear_fraction"].values
+    of_orbit, of_year = cube["relative_orbit"].values == orbit, cube.time.dt.year.values == year
+    right = of_orbit & of_year & (share >= limit)
+    praise = f"Right: {right.sum()} of {len(times)} overpasses fit."
+    if not isinstance(answer, xr.Dataset | xr.DataArray) or "time" not in answer.coords:
+        count = "That is how many there are; give the overpasses themselves: cube.sel(time=…)."
+        return judge(answer, times[right], {count: right.sum()}, praise)
+    found = np.sort(np.atleast_1d(answer["time"].values))
+    if isinstance(answer, xr.DataArray) and answer.dtype == bool:
+        hint = "That is true or false for each overpass; give it to cube.sel(time=…)."
+        return judge(found, None, {hint: found}, praise)
+    taken = np.isin(times, found)
+    hint = _query_hint(taken, taken & ~of_orbit, taken & ~of_year, share, limit, right)
+    return judge(found, times[right], {hint: found}, praise)
+
+
+def _query_hint(taken, other_orbit, other_year, share, limit, right) -> str:
+    """Say what is wrong with the overpasses that were taken, all shape (time,)."""
+    if not taken.any():
+        return "Nothing fits all of your conditions: compare each with the name that is given."
+    if other_orbit.any():
+        return "Other orbits are among them: compare cube.relative_orbit with orbit."
+    if other_year.any():
+        mixed = "Other years are among them" if (taken & ~other_year).any() else "The year is wrong"
+        return f"{mixed}: compare cube.time.dt.year with year."
+    if (taken & ~(share >= limit)).any():
+        return "Some are cloudier than the limit: compare cube.clear_fraction with limit."
+    if (share[right & ~taken] == limit).all():
+        return "'At least' includes the limit itself: use >=, not >."
+    return "Some that fit are missing: one of your conditions is too strict."
+
+
+def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
+    """Check the mean NDVI of one place over its clear observations (notebook 03).
+
+    Parameters
+    ----------
+    answer : number
+    pixel : xarray.Dataset, dims (time,)
+        With B04 and B08, reflectance 0-1.
+    clear : xarray.DataArray, dims (time,), bool
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    missing = [band for band in ("B04", "B08") if band not in pixel]
+    if missing:
+        print(f"This exercise needs B04 and B08; the cube has no {' and no '.join(missing)}.")
+        return False
+    red, nir = pixel["B04"], pixel["B08"]
+    difference, total = nir - red, nir + red
+    ndvi = difference / total
+    seen = ndvi.where(clear)
+    wrong = [
+        ("You divided by NIR − red; NDVI divides by the sum.", difference / difference),
+        ("You divided by NIR − red; NDVI divides by the sum.", total / difference),
+        ("The bands are swapped: near infrared (B08) comes first.", -ndvi),
+        ("Brackets are missing: division is done before + and −.", nir - red / total),
+        ("Brackets are missing: division is done before + and −.", nir - red / nir + red),
+        ("Brackets are missing: division is done before + and −.", difference / nir + red),
+        ("That is the ratio of the bands; NDVI is the difference by the sum.", nir / red),
+        ("That is only the difference; divide it by the sum.", difference),
+    ]
+    one_number = "That is one number for each overpass; take the mean over time."
+    means = difference.where(clear).mean() / total.where(clear).mean()
+    mistakes = [(hint, values.where(clear).mean()) for hint, values in wrong]
+    mistakes += [(hint, values.mean()) for hint, values in wrong]
+    mistakes += [
+        ("Cloudy observations are in it too: keep the clear ones with .where(clear).", ndvi.mean()),
+        ("You kept what is not clear: .where(…) keeps what is true.", ndvi.where(~clear).mean()),
+        ("First the NDVI of each overpass, then the mean; you took the mean of bands.", means),
+        ("That is the median; the mean is asked.", seen.median()),
+        ("That is the standard deviation; the mean is asked.", seen.std()),
+        ("Overpasses that are not clear count as 0: use .where(clear).", (ndvi * clear).mean()),
+        ("An overpass without data made it NaN; .mean() of xarray leaves it out.", np.nan),
+        (one_number, ndvi),
+        (one_number, seen),
+    ]
+    return judge(answer, seen.mean(), _first(answer, mistakes), "Right: a sum, with brackets, of "
+                 "clear observations.")  # fmt: skip
+
+
+def median_image(answer: Any, band: xr.DataArray, clear: xr.DataArray) -> bool:
+    """Check a cloud-free image of one band, the median of clear observations (notebook 04).
+
+    Parameters
+    ----------
+    answer : xarray.DataArray, dims (y, x)
+    band : xarray.DataArray, dims (time, y, x)
+        Reflectance 0-1.
+    clear : xarray.DataArray, dims (time, y, x), bool
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    seen = band.where(clear)
+    right = seen.median("time")
+    mistakes = [
+        ("The mask is missing, so clouds take part: use .where(clear).", band.median("time")),
+        ("That is the mean; one missed cloud moves it. Take the median.", seen.mean("time")),
+        ("That is the mean, and the mask is missing.", band.mean("time")),
+        ("You kept what is not clear: .where(…) keeps what is true.",
+         band.where(~clear).median("time")),
+        ("Zeros take part: .where(clear) makes gaps, multiplying makes zeros.",
+         (band * clear).median("time")),
+        ("That is the darkest observation; shadows win.", seen.min("time")),
+        ("That is the brightest observation; missed clouds win.", seen.max("time")),
+        ("That is one number for the whole map: name the axis, median(\"time\").", seen.median()),
+        ("That is one number for each overpass: take the median along time.",
+         seen.median(["y", "x"])),
+        ("Nothing is taken together yet: take the median along time.", seen),
+    ]  # fmt: skip
+    return judge(answer, right, _first(answer, mistakes), "Right: no cloud that the mask knows of "
+                 "is in this image.")  # fmt: skip
+
+
+def balanced_accuracy(answer: Any, confusion: pd.DataFrame) -> bool:
+    """Check the balanced accuracy of a classifier (notebook 05).
+
+    Parameters
+    ----------
+    answer : number
+    confusion : pandas.DataFrame
+        Pixels by true class (rows) and answer (columns).
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    counts = confusion.to_numpy("f8")
+    right, truth, answers = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        recall, precision = right / truth, right / answers
+        scores = 2 * right / (truth + answers)
+    columns = "You divided by the sums of the columns; the truth is in the rows: sum(axis=1)."
+    each = "That is one number for each class; take their mean."
+    mistakes = [
+        ("That is the overall accuracy, where large classes count more: first the share of each "
+         "class, then the mean.", right.sum() / counts.sum()),
+        (columns, precision.mean()),
+        (columns, precision[np.isfinite(precision)].mean()),
+        (columns, precision),
+        (each, recall),
+        ("These are pixels; divide them by the pixels of each true class.", right),
+        ("These are pixels; divide them by the pixels of each true class.", right.mean()),
+        ("That is the share of mistakes; the share that is right is asked.", 1 - recall.mean()),
+        ("That is in per cent; give it between 0 and 1.", 100 * recall.mean()),
+        ("That is the sum over the classes; take the mean.", recall.sum()),
+        ("That is the median; the mean is asked.", np.median(recall)),
+        ("That is the mean F1 of the classes; the mean of their recalls is asked.", scores.mean()),
+        ("You took the mean of the whole table of shares; only its diagonal is right.",
+         (counts / truth[:, np.newaxis]).mean()),
+        ("Each row is divided by the sum of another one: np.diag(…) / ….sum(axis=1).",
+         np.nanmean(counts / truth)),
+    ]  # fmt: skip
+    return judge(answer, recall.mean(), _first(answer, mistakes), "Right: each class counts the "
+                 "same, however small.")  # fmt: skip
+
+
+def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> bool:
+    """Check the mean NDVI of a crop on one day, over its well seen fields (notebook 06).
+
+    Parameters
+    ----------
+    answer : number
+    table : pandas.DataFrame
+        One row for each field, with ``crop``, ``mean``, ``std``, ``min``, ``max``, ``count`` and
+        ``share``.
+    crop : str
+    least : float
+        A field counts if at least so much of it is clear, 0-1.
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    seen = table["share"] >= least
+    own = table["crop"] == crop
+    part, rough = table[own & seen], table[own]
+    right = part["mean"].mean()
+    unfiltered = "Fields that are hardly seen are in it too: keep those with table.share >= least."
+    others = "All crops are in it: keep the rows with table.crop == crop."
+    number = "That is one number for each field; take their mean."
+    mistakes = [
+        (unfiltered, rough["mean"].mean()),
+        ("You kept the fields that are hardly seen: >= keeps what is well seen.",
+         table.loc[own & ~seen, "mean"].mean()),
+        ("Large fields count more here; each field counts the same: a plain mean.",
+         _weighted(part)),
+        (f"{unfiltered} And large fields count more; take a plain mean.", _weighted(rough)),
+        ("That is the mean spread within the fields; take the column mean.", part["std"].mean()),
+        ("That is the spread between the fields; take .mean(), not .std().", part["mean"].std()),
+        ("That is the spread between the fields; take .mean(), not .std().",
+         part["mean"].std(ddof=0)),
+        ("That is the median; the mean is asked.", part["mean"].median()),
+        ("That is the share, not the NDVI; take the column mean.", part["share"].mean()),
+        ("That is the number of fields; take the mean of their means.", len(part)),
+        (number, part["mean"]),
+        (number, rough["mean"]),
+        (others, table.loc[seen, "mean"].mean()),
+        (f"{others} {unfiltered}", table["mean"].mean()),
+        (others, table.loc[seen].groupby("crop")["mean"].mean()),
+    ]  # fmt: skip
+    for name in table["crop"].unique():
+        wrong = f"That is another crop: {name}."
+        mistakes += [(wrong, table.loc[(table["crop"] == name) & kept, "mean"].mean())
+                     for kept in (seen, table["share"] >= 0)]  # fmt: skip
+    return judge(answer, right, _first(answer, mistakes), f"Right: {len(part)} fields of {crop} "
+                 f"were well seen, of {len(rough)}.")  # fmt: skip
+
+
+def _weighted(part: pd.DataFrame) -> float:
+    """Give the mean over pixels, which large fields decide."""
+    known = part.dropna(subset="mean")
+    return (known["mean"] * known["count"]).sum() / known["count"].sum()

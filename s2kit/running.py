@@ -1,0 +1,49 @@
+"""Run notebooks headless, and tell what each took: ``running.py IN.ipynb OUT.ipynb [OPTIONS]``.
+
+With a folder alone, it prints the table of all that were run into it. The Makefile runs it as a
+file, so that nothing of the kit is loaded.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_TOOK = ".took.json"
+
+
+def run(notebook: Path, output: Path, *options: str) -> int:
+    """Run a notebook by papermill, in its own folder; note time and peak memory beside the result.
+
+    Returns
+    -------
+    int
+        Papermill's exit status, 0 if all is well.
+    """
+    took = output.with_suffix(_TOOK)
+    took.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "papermill", "-k", "python3", "--cwd", notebook.parent]
+    began = time.monotonic()
+    done = subprocess.run([*command, notebook, output, *options], check=False)
+    if done.returncode == 0:
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
+        note = {"notebook": notebook.stem, "seconds": time.monotonic() - began, "peak_mb": peak}
+        took.write_text(json.dumps(note))
+    return done.returncode
+
+
+def table(folder: Path) -> str:
+    """Describe what the notebooks in a folder took; peak memory is that of the largest process."""
+    notes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*{_TOOK}"))]
+    lines = [f"{n['notebook']:24}{n['seconds']:9.0f} s{n['peak_mb']:9.0f} MB" for n in notes]
+    return "\n".join([f"{'notebook':24}{'time':>11}{'peak memory':>12}", *lines])
+
+
+if __name__ == "__main__":
+    first, *rest = sys.argv[1:]
+    if not rest:
+        print(table(Path(first)))
+        sys.exit()
+    sys.exit(run(Path(first), Path(rest[0]), *rest[1:]))

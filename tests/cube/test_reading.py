@@ -1,0 +1,112 @@
+"""What is read of a cube is what plain zarr reads, however it is picked; damage is named."""
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from cubes import every, make_cube, plain, random_layers, write_cube
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import s2kit
+from s2kit.errors import CubeError
+
+SHAPE = (9, 23, 17)
+LAYERS = ("B04", "WVP", "SCL")
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """Write one cube of two orbits; give its place and its layers by plain zarr, in time order."""
+    place = tmp_path_factory.mktemp("reading") / "c.zarr"
+    for orbit, seed in ((8, 1), (51, 2)):
+        layers = random_layers(seed, SHAPE, ("B04",))
+        layers["WVP"] = np.random.default_rng(seed).integers(0, 65536, SHAPE).astype("u2")
+        write_cube(place, layers, every(5, 9) + orbit, orbit=orbit, chunks=(4, 8, 5))
+    for gone in ("S2/R008/B04/0.1.1", "S2/R051/SCL/2.0.0"):
+        (place / gone).unlink()
+    both = [plain(place, orbit) for orbit in (8, 51)]
+    joined = {n: np.stack([part[n] for part in both], 1).reshape(-1, *SHAPE[1:]) for n in LAYERS}
+    joined["SCL"] = np.nan_to_num(joined["SCL"]).astype("u1")
+    return place, joined
+
+
+def picks(size):
+    """Draw a number, a slice in any direction, or a list of places along an axis.
+
+    xarray itself fails on a lazy array where a slice backwards is empty.
+    """
+    place = st.integers(-size, size - 1)
+    slices = st.slices(size).filter(lambda s: (s.step or 1) > 0 or len(range(size)[s]))
+    return place | slices | st.lists(place, max_size=6).map(lambda v: np.array(v, int))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.tuples(picks(18), picks(23), picks(17)), st.sampled_from(LAYERS), st.booleans())
+def test_any_pick_equals_zarr(stores, key, layer, dask):
+    """Numbers, slices and lists along each axis, with Dask and without."""
+    place, expected = stores
+    cube = s2kit.open_cube(place, dask=dask)
+    values = expected[layer]
+    for axis, part in reversed(list(enumerate(key))):
+        values = values[(slice(None),) * axis + (part,)]
+    found = cube[layer].isel(dict(zip(("time", "y", "x"), key, strict=True)))
+    assert found.shape == values.shape
+    np.testing.assert_allclose(found.values, values, rtol=1e-6)
+    assert found.dtype == (np.uint8 if layer == "SCL" else np.float32)
+
+
+@pytest.mark.parametrize("dask", [True, False])
+def test_a_zip_is_read_as_its_folder(stores, tmp_path, dask):
+    """The same values from a zip of what the folder holds."""
+    place, expected = stores
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
+        for file in place.rglob("*"):
+            if file.is_file():
+                archive.write(file, file.relative_to(place))
+    cube = s2kit.open_cube(tmp_path / "c.zip", dask=dask)
+    np.testing.assert_allclose(cube.B04, expected["B04"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dask", [True, False])
+def test_a_cube_travels_to_other_processes(stores, dask):
+    """A pickled cube reads the same."""
+    place, expected = stores
+    cube = pickle.loads(pickle.dumps(s2kit.open_cube(place, dask=dask)))
+    np.testing.assert_allclose(cube.B04, expected["B04"], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:-7], lambda data: data[:9], lambda data: b"x" * 200,
+     lambda data: data[:16] + bytes(len(data) - 16), lambda data: data + b"more"],
+    ids=["empty", "cut", "stub", "noise", "zeros", "longer"],
+)  # fmt: skip
+def test_damaged_chunks_are_named(tmp_path, damage):
+    """A chunk that is not what it should be ends in an error that names it, never in numbers."""
+    cube = make_cube(tmp_path / "c.zarr", random_layers(1, SHAPE), every(5, 9), chunks=(4, 8, 5))
+    chunk = tmp_path / "c.zarr/S2/R051/B04/1.2.0"
+    chunk.write_bytes(damage(chunk.read_bytes()))
+    with pytest.raises(CubeError, match=r"B04/1\.2\.0 is damaged"):
+        cube.B04.load()
+
+
+def test_a_chunk_of_another_size_is_damage(tmp_path):
+    """A whole chunk of another array is not taken for this one."""
+    layers = random_layers(1, SHAPE)
+    cube = make_cube(tmp_path / "c.zarr", layers, every(5, 9), chunks=(4, 8, 5))
+    make_cube(tmp_path / "d.zarr", layers, every(5, 9), chunks=(2, 8, 5))
+    other = (tmp_path / "d.zarr/S2/R051/B04/0.0.0").read_bytes()
+    (tmp_path / "c.zarr/S2/R051/B04/0.0.0").write_bytes(other)
+    with pytest.raises(CubeError, match=r"B04/0\.0\.0 is damaged"):
+        cube.B04.load()
+
+
+@pytest.mark.parametrize("dask", [True, False])
+def test_what_lies_along_time_is_in_memory(stores, dask):
+    """Steps can be chosen by any coordinate; only layers are lazy."""
+    cube = s2kit.open_cube(stores[0], dask=dask)
+    assert cube.isel(time=cube.relative_orbit == 51).sizes["time"] == 9
+    assert all(cube[name].chunks is None for name in cube.coords)
+    assert (cube.B04.chunks is not None) == dask

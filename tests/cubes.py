@@ -1,0 +1,141 @@
+"""Cubes of a test's own numbers: real stores, written chunk by chunk without any scenes."""
+
+from pathlib import Path
+
+import numpy as np
+import rioxarray  # noqa: F401  (registers `.rio`)
+import xarray as xr
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+import s2kit
+from s2kit.cube import commit, layout
+from s2kit.cube.store import Store
+
+WEST, NORTH, PIXEL = 80_000, 450_000, 10
+CRS = "EPSG:28992"
+
+
+def days(*dates: str) -> np.ndarray:
+    """Give days as a cube stores them: seconds since 1970, at about the time of an overpass."""
+    return np.array(dates, "datetime64[s]").astype("i8") + 38_431
+
+
+def every(step: int, count: int, first: str = "2021-01-03") -> np.ndarray:
+    """Give ``count`` days, ``step`` days apart."""
+    return days(first)[0] + np.arange(count) * step * 86_400
+
+
+def write_cube(
+    store: Path,
+    layers: dict[str, np.ndarray],
+    times: np.ndarray,
+    *,
+    orbit: int = 51,
+    chunks: tuple[int, int, int] = layout.DEFAULT_CHUNKS,
+    grid: GeoBox | None = None,
+    synthetic: bool = True,
+) -> Path:
+    """Write a cube.
+
+    Parameters
+    ----------
+    store : pathlib.Path
+        A new place, or a cube with the same layers, chunks and grid to which an orbit is added.
+    layers : dict of str to numpy.ndarray, shape (time, y, x)
+        As stored: reflectance × 10 000 with -9999 for no data, classes 0-11.
+    times : numpy.ndarray, shape (time,)
+        See `days`.
+    """
+    shape = next(iter(layers.values())).shape
+    grid = grid or GeoBox(shape[1:], Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH), CRS)
+    names = tuple(name for name in layout.LAYER if name in layers)
+    profile = layout.Profile(grid, names, "bilinear", chunks)
+    place = Store(store)
+    state = commit.read_state(place)
+    if state is None:
+        state = commit.State(profile, synthetic, {})
+        commit.create(place, state)
+    for name in names:
+        for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
+            data = _chunk(layers[name], layout.LAYER[name], index, chunks)
+            place.write(layout.chunk_key(orbit, name, index, "."), layout.encode(data))
+    orbits = state.orbits | {orbit: commit.Orbit(_timeline(times, orbit))}
+    commit.commit(place, commit.State(profile, synthetic, orbits), orbit, keep=0)
+    return store
+
+
+def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:
+    """Write a cube and open it."""
+    return s2kit.open_cube(write_cube(store, layers, times, **kind))
+
+
+def _chunk(values, layer, index, shape):
+    whole = np.full(shape, layer.nodata, layer.dtype)
+    part = values[tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, shape, strict=True))]
+    whole[tuple(slice(n) for n in part.shape)] = part
+    return whole
+
+
+def _timeline(times, orbit):
+    """Give the coordinates along time."""
+    n = len(times)
+    text = {
+        "platform": "Sentinel-2A",
+        "processing_baseline": "05.00",
+        "failed": "",
+        "corrected": "",
+    }
+    timeline = {name: np.full(n, value, "O") for name, value in text.items()}
+    names = [f"R{orbit:03d}-{i}" for i in range(n)]
+    return timeline | {
+        "time": np.asarray(times, "i8"),
+        "products": np.array(names, "O"),
+        "clear_fraction": np.ones(n, "f4"),
+        "valid_fraction": np.ones(n, "f4"),
+    }
+
+
+def random_layers(
+    seed: int, shape: tuple[int, int, int], bands: tuple[str, ...] = ("B04", "B08")
+) -> dict[str, np.ndarray]:
+    """Make up layers with gaps: 1 of 10 values without data, 4 of 10 classes not clear."""
+    rng = np.random.default_rng(seed)
+    layers = {}
+    for band in bands:
+        values = rng.integers(50, 5000, shape).astype("i2")
+        values[rng.random(shape) < 0.1] = -9999
+        layers[band] = values
+    share = {0: 0.1, 3: 0.1, 4: 0.3, 5: 0.1, 6: 0.1, 7: 0.1, 8: 0.05, 9: 0.05, 10: 0.05, 11: 0.05}
+    classes = rng.choice(list(share), shape, p=list(share.values()))
+    return layers | {"SCL": classes.astype("u1")}
+
+
+def plain(store: Path, orbit: int = 51) -> dict[str, np.ndarray]:
+    """Read a cube's layers without the kit: float64 with NaN for no data, classes as they are."""
+    stored = xr.open_zarr(store, group=f"S2/R{orbit:03d}")
+    return {name: layer.values for name, layer in stored.data_vars.items()}
+
+
+def decoded(stored: np.ndarray) -> np.ndarray:
+    """Give reflectance, float32, NaN where stored as -9999; classes as they are."""
+    if stored.dtype == np.uint8:
+        return stored
+    values = stored.astype("f4") * np.float32(1e-4)
+    return np.where(stored == -9999, np.float32(np.nan), values)
+
+
+def in_memory(
+    layers: dict[str, np.ndarray], times: np.ndarray, chunks: tuple[int, int, int] | None = None
+) -> xr.Dataset:
+    """Give a cube as `s2kit.open_cube` would, without a store; in Dask's blocks, or in numpy."""
+    _, height, width = next(iter(layers.values())).shape
+    coords = {
+        "time": np.asarray(times).astype("datetime64[s]").astype("datetime64[ns]"),
+        "y": NORTH - PIXEL * (np.arange(height) + 0.5),
+        "x": WEST + PIXEL * (np.arange(width) + 0.5),
+    }
+    dims = ("time", "y", "x")
+    cube = xr.Dataset({name: (dims, decoded(v)) for name, v in layers.items()}, coords)
+    cube = cube.rio.write_crs(CRS)
+    return cube.chunk(dict(zip(dims, chunks, strict=True))) if chunks else cube

@@ -1,0 +1,334 @@
+"""The checks of the exercises: right answers pass, each common mistake gets its own hint."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from s2kit import checks
+
+TIMES = np.array(
+    ["2021-05-01", "2021-05-03", "2021-06-01", "2021-07-01",
+     "2022-05-01", "2022-05-03", "2022-06-01", "2022-07-01"], "datetime64[ns]",
+)  # fmt: skip
+ORBITS = [51, 8, 51, 51, 51, 8, 51, 51]
+SHARES = np.array([0.9, 0.9, 0.2, 0.7, 0.8, 0.9, 0.5, 0.3], "float32")
+QUERY = {"orbit": 51, "year": 2022, "limit": float(SHARES[6])}
+
+RED = np.array([0.05, 0.10, 0.04, 0.08, 0.60, 0.03, np.nan])
+NIR = np.array([0.40, 0.20, 0.45, 0.30, 0.65, 0.31, 0.20])
+CLEAR = np.array([True, True, True, True, False, True, True])
+
+
+def told(capsys):
+    """Give what was printed."""
+    return capsys.readouterr().out
+
+
+@pytest.fixture
+def cube():
+    """Give eight overpasses of two orbits in two years."""
+    along = {
+        "time": TIMES,
+        "relative_orbit": ("time", ORBITS),
+        "clear_fraction": ("time", SHARES),
+    }
+    return xr.Dataset({"B04": (("time", "y", "x"), np.ones((8, 2, 2), "float32"))}, along)
+
+
+@pytest.fixture
+def pixel():
+    """Give a series of two bands, without one of its numbers."""
+    return xr.Dataset({"B04": ("time", RED), "B08": ("time", NIR)})
+
+
+@pytest.fixture
+def clear():
+    """Give what is clear in that series."""
+    return xr.DataArray(CLEAR, dims="time")
+
+
+@pytest.fixture
+def band():
+    """Give five maps of one band; the last is cloudy, and the first has a gap."""
+    rng = np.random.default_rng(3)
+    values = rng.uniform(0.02, 0.2, (5, 3, 4)).astype("float32")
+    values[4] += 0.6
+    values[0, 1, 1] = np.nan
+    return xr.DataArray(values, dims=("time", "y", "x"))
+
+
+@pytest.fixture
+def mask(band):
+    """Give a mask that blanks the cloudy map, and one pixel altogether."""
+    seen = np.ones(band.shape, bool)
+    seen[4] = False
+    seen[:, 0, 0] = False
+    return xr.DataArray(seen, dims=("time", "y", "x"))
+
+
+def test_no_answer_is_asked_for(cube, pixel, clear, band, mask, capsys):
+    """None, as the notebooks have it, and an ellipsis are no mistakes but no answers yet."""
+    for answer in (None, ...):
+        assert not checks.judge(answer, 1, {}, "Yes")
+        assert not checks.time_query(answer, cube, **QUERY)
+        assert not checks.mean_ndvi(answer, pixel, clear)
+        assert not checks.median_image(answer, band, mask)
+        assert (
+            told(capsys).splitlines()
+            == ["Put your answer in place of None and run the cell again."] * 4
+        )
+
+
+@pytest.mark.parametrize("answer", [3, 3.0, np.float32(3), np.array(3), xr.DataArray(3)])
+def test_numbers_are_compared_by_value(answer, capsys):
+    """A number is right in whatever type it comes."""
+    assert checks.judge(answer, 3, {}, "Yes")
+    assert told(capsys) == "✓ Yes\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (4, r"One too many\."),
+        ([3, 3], r"the shape \(2,\), the right one \(\)"),
+        (7, "the numbers are not"),
+        ("three", "Not yet"),
+        ({"a": 1}, "Not yet"),
+        (len, "Not yet"),
+        (xr.Dataset({"B04": 3, "B08": 3}), "a whole Dataset; choose one of B04, B08"),
+    ],
+)
+def test_what_is_wrong_gets_a_hint(answer, says, capsys):
+    """Whatever is given, there is a hint and never an error."""
+    assert not checks.judge(answer, 3, {"One too many.": 4}, "Yes")
+    assert pd.Series(told(capsys)).str.contains(says).all()
+
+
+def test_texts_and_dates_are_compared(capsys):
+    """Names and dates are right or wrong as they are."""
+    assert checks.judge("wheat", "wheat", {}, "Yes")
+    assert not checks.judge("maize", "wheat", {"Look at July.": "maize"}, "Yes")
+    assert checks.judge(TIMES[:2], TIMES[:2].astype("datetime64[s]"), {}, "Yes")
+    assert "Look at July" in told(capsys)
+
+
+def test_right_query_passes(cube, capsys):
+    """A part of the cube, of a layer or of the times is right, in any order, as its times are."""
+    right = ["2022-05-01", "2022-06-01"]
+    for answer in (
+        cube.sel(time=right),
+        cube.B04.sel(time=right),
+        cube.time.sel(time=right),
+        cube.sel(time=right[::-1]),
+    ):
+        assert checks.time_query(answer, cube, **QUERY)
+    assert "2 of 8 overpasses" in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("steps", "says"),
+    [
+        ([4], "use >=, not >"),
+        ([4, 5, 6], "Other orbits"),
+        ([0, 3, 4, 6], "Other years are among them"),
+        ([0, 3], "The year is wrong"),
+        ([4, 6, 7], "cloudier than the limit"),
+        ([7], "cloudier than the limit"),
+        ([6], "too strict"),
+        ([], "Nothing fits"),
+        (list(range(8)), "Other orbits"),
+    ],
+)
+def test_wrong_query_gets_its_hint(cube, steps, says, capsys):
+    """Each condition that was forgotten or turned round is named."""
+    assert not checks.time_query(cube.isel(time=steps), cube, **QUERY)
+    assert says in told(capsys)
+
+
+def test_what_is_no_selection_gets_a_hint(cube, capsys):
+    """A condition, a count and a single overpass are told from a selection."""
+    condition = (cube.relative_orbit == 51) & (cube.time.dt.year == 2022)
+    for answer, says in (
+        (condition, "true or false for each overpass"),
+        (2, "how many there are"),
+        (xr.DataArray(2), "how many there are"),
+        (cube.isel(time=6), "too strict"),
+        (np.zeros((3, 3)), "shape (3, 3)"),
+        ("2022", "Not yet"),
+    ):
+        assert not checks.time_query(answer, cube, **QUERY)
+        assert says in told(capsys)
+
+
+def ndvi_of(red, nir):
+    """Return the NDVI in plain numpy."""
+    return (nir - red) / (nir + red)
+
+
+def test_right_mean_passes(pixel, clear, capsys):
+    """The mean of the five clear observations that have both bands, however it was computed."""
+    values = [(n - r) / (n + r) for r, n, c in zip(RED, NIR, CLEAR, strict=True) if c and r == r]
+    assert len(values) == 5
+    assert checks.mean_ndvi(sum(values) / 5, pixel, clear)
+    assert checks.mean_ndvi(np.float32(sum(values) / 5), pixel, clear)
+    by_hand = (pixel.B08 - pixel.B04) / (pixel.B08 + pixel.B04)
+    assert checks.mean_ndvi(by_hand.where(clear).mean(), pixel, clear)
+    assert told(capsys).count("✓") == 3
+
+
+SEEN = CLEAR & np.isfinite(RED)
+R, N = RED[SEEN], NIR[SEEN]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (1.0, "divides by the sum"),
+        (np.mean((N + R) / (N - R)), "divides by the sum"),
+        (np.mean(ndvi_of(N, R)), "swapped"),
+        (np.mean(N - R / (N + R)), "Brackets"),
+        (np.mean(N - R / N + R), "Brackets"),
+        (np.mean((N - R) / N + R), "Brackets"),
+        (np.mean(N / R), "ratio"),
+        (np.mean(N - R), "only the difference"),
+        (np.nanmean(ndvi_of(RED, NIR)), "Cloudy observations"),
+        (np.nanmean(ndvi_of(NIR, RED)), "swapped"),
+        (ndvi_of(RED, NIR)[4], "You kept what is not clear"),
+        (ndvi_of(R.mean(), N.mean()), "mean of bands"),
+        (np.median(ndvi_of(R, N)), "median"),
+        (np.std(ndvi_of(R, N)), "standard deviation"),
+        (np.nanmean(ndvi_of(RED, NIR) * CLEAR), "count as 0"),
+        (np.nan, "NaN"),
+        (ndvi_of(RED, NIR), "one number for each overpass"),
+        (np.where(CLEAR, ndvi_of(RED, NIR), np.nan), "one number for each overpass"),
+        (0.123, "look at the formula"),
+        ([0.1, 0.2], "shape (2,)"),
+    ],
+)
+def test_wrong_mean_gets_its_hint(pixel, clear, answer, says, capsys):
+    """Each slip of the formula, of the mask and of the mean has its own hint."""
+    assert not checks.mean_ndvi(answer, pixel, clear)
+    assert says in told(capsys)
+
+
+def test_mean_needs_two_bands(pixel, clear, capsys):
+    """In a cube without red there is nothing to compute, and no error."""
+    assert not checks.mean_ndvi(None, pixel[["B08"]], clear)
+    assert "has no B04" in told(capsys)
+
+
+def test_right_image_passes(band, mask, capsys):
+    """The median of what is clear, pixel by pixel, is right; a gap stays a gap."""
+    expected = np.full((3, 4), np.nan)
+    for y, x in np.ndindex(3, 4):
+        values = [v for v, m in zip(band.values[:, y, x], mask.values[:, y, x], strict=True) if m]
+        values = [v for v in values if v == v]
+        if values:
+            expected[y, x] = np.median(values)
+    assert np.isnan(expected[0, 0])
+    assert checks.median_image(expected, band, mask)
+    assert checks.median_image(band.where(mask).median("time"), band, mask)
+    assert told(capsys).count("✓") == 2
+
+
+@pytest.mark.parametrize(
+    ("slip", "says"),
+    [
+        (lambda b, m: b.median("time"), "The mask is missing, so clouds"),
+        (lambda b, m: b.where(m).mean("time"), "Take the median"),
+        (lambda b, m: b.mean("time"), "That is the mean, and the mask is missing"),
+        (lambda b, m: b.where(~m).median("time"), "You kept what is not clear"),
+        (lambda b, m: (b * m).median("time"), "Zeros take part"),
+        (lambda b, m: b.where(m).min("time"), "darkest"),
+        (lambda b, m: b.where(m).max("time"), "brightest"),
+        (lambda b, m: b.where(m).median(), "one number for the whole map"),
+        (lambda b, m: b.where(m).median(["y", "x"]), "one number for each overpass"),
+        (lambda b, m: b.where(m), "Nothing is taken together"),
+        (lambda b, m: b.where(m).median("time")[:2], "the shape (2, 4), the right one (3, 4)"),
+        (lambda b, m: b.where(m).median("time") + 0.1, "the numbers are not"),
+        (lambda b, m: xr.Dataset({"B04": b}).median("time"), "choose one of B04"),
+    ],
+)
+def test_wrong_image_gets_its_hint(band, mask, slip, says, capsys):
+    """Each slip with the mask, the statistic and the axis has its own hint."""
+    assert not checks.median_image(slip(band, mask), band, mask)
+    assert says in told(capsys)
+
+
+CONFUSION = pd.DataFrame([[80, 10, 10], [5, 5, 0], [0, 6, 24]], list("abc"), list("abc"))
+RECALL = np.array([0.8, 0.5, 0.8])
+
+
+def test_right_accuracy_passes(capsys):
+    """The mean of the shares of each true class is right."""
+    assert checks.balanced_accuracy(0.7, CONFUSION)
+    by_hand = (np.diag(CONFUSION) / CONFUSION.sum(axis=1)).mean()
+    assert checks.balanced_accuracy(by_hand, CONFUSION)
+    assert told(capsys).count("✓") == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (109 / 140, "overall accuracy"),
+        (np.mean([80 / 85, 5 / 21, 24 / 34]), "the truth is in the rows"),
+        ([80 / 85, 5 / 21, 24 / 34], "the truth is in the rows"),
+        (RECALL, "one number for each class"),
+        (pd.Series(RECALL), "one number for each class"),
+        ([80, 5, 24], "These are pixels"),
+        (109 / 3, "These are pixels"),
+        (0.3, "share of mistakes"),
+        (70, "per cent"),
+        (2.1, "sum over the classes"),
+        (0.8, "median"),
+        (1 / 3, "whole table"),
+        (0.123, "look at the formula"),
+        (None, "in place of None"),
+    ],
+)
+def test_wrong_accuracy_gets_its_hint(answer, says, capsys):
+    """Rows and columns, shares and pixels, and the kind of mean are told apart."""
+    assert not checks.balanced_accuracy(answer, CONFUSION)
+    assert says in told(capsys)
+
+
+FIELDS = pd.DataFrame(
+    {
+        "crop": ["wheat", "wheat", "wheat", "maize", "maize"],
+        "mean": [0.2, 0.4, 0.9, 0.7, 0.5],
+        "std": [0.01, 0.02, 0.30, 0.04, 0.05],
+        "count": [10, 30, 5, 20, 20],
+        "share": [1.0, 0.8, 0.1, 0.9, 0.85],
+    }
+)
+WHEAT = {"crop": "wheat", "least": 0.8}
+
+
+def test_right_crop_passes(capsys):
+    """The mean of the two well seen fields is right; one of them is seen just well enough."""
+    assert checks.crop_mean(0.3, FIELDS, **WHEAT)
+    assert "2 fields of wheat" in told(capsys)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (0.5, "hardly seen are in it too"),
+        (0.9, "You kept the fields that are hardly seen"),
+        ((10 * 0.2 + 30 * 0.4) / 40, "Large fields count more"),
+        (0.015, "spread within the fields"),
+        (np.std([0.2, 0.4], ddof=1), "spread between the fields"),
+        (np.std([0.2, 0.4]), "spread between the fields"),
+        (2, "number of fields"),
+        ([0.2, 0.4], "one number for each field"),
+        (0.45, "All crops are in it"),
+        (0.6, "another crop: maize"),
+        (0.123, "look at the formula"),
+        (None, "in place of None"),
+    ],
+)
+def test_wrong_crop_gets_its_hint(answer, says, capsys):
+    """The crop, the clear share and the kind of mean are each named."""
+    assert not checks.crop_mean(answer, FIELDS, **WHEAT)
+    assert says in told(capsys)
