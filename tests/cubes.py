@@ -6,6 +6,7 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 from affine import Affine
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 import s2kit
@@ -139,3 +140,22 @@ def in_memory(
     cube = xr.Dataset({name: (dims, decoded(v)) for name, v in layers.items()}, coords)
     cube = cube.rio.write_crs(CRS)
     return cube.chunk(dict(zip(dims, chunks, strict=True))) if chunks else cube
+
+
+def random_cubes(bands=("B04", "B08"), most=9):
+    """Draw (layers, cube): with gaps, pixels never clear, constant series, any blocks."""
+
+    @st.composite
+    def draw_cube(draw):
+        times, rows, cols = (draw(st.integers(1, n)) for n in (most, 5, 7))
+        layers = random_layers(draw(st.integers(0, 10_000)), (times, rows, cols), bands)
+        layers["SCL"][:, 0, 0] = 9  # never clear
+        layers["SCL"][:, -1, -1] = 4
+        layers["SCL"][1:, -1, 0] = 3  # at most one observation
+        for band in bands:
+            layers[band][:, -1, -1] = draw(st.sampled_from([0, 1, 3333, -120, -9999]))
+        blocks = draw(st.none() | st.tuples(*(st.integers(1, n) for n in (times, rows, cols))))
+        step = draw(st.sampled_from([1, 5, 40, 100]))
+        return layers, in_memory(layers, every(step, times), blocks)
+
+    return draw_cube()

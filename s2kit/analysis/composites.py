@@ -15,7 +15,8 @@ from s2kit.analysis.indices import Formula, read_formula
 from s2kit.analysis.inputs import Moment, require_cube, select_period
 from s2kit.analysis.masks import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
-from s2kit.analysis.statistics import on_map, read_clear
+from s2kit.analysis.series import read_clear
+from s2kit.analysis.statistics import on_map
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 

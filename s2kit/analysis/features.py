@@ -14,7 +14,8 @@ import xarray as xr
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.inputs import Moment, require_cube, select_period
 from s2kit.analysis.periods import Groups
-from s2kit.analysis.statistics import rank, read_clear, read_series, time_statistics
+from s2kit.analysis.series import read_clear, read_series
+from s2kit.analysis.statistics import rank, time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 from s2kit.scenes.period import read_period

@@ -1,6 +1,7 @@
 """Spectral indices by name, from the list Awesome Spectral Indices (library spyndex)."""
 
 import difflib
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -17,6 +18,8 @@ from s2kit.errors import InvalidInputError
 _SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
             "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
 """What the list calls the bands of Sentinel-2."""
+
+_RATIO = re.compile(r"\((\w+)-(\w+)\)/\(\1\+\2\)")
 
 
 def index(cube: xr.Dataset, name: str) -> xr.DataArray:
@@ -82,6 +85,12 @@ class Formula:
     bands: tuple[str, ...]
     symbols: tuple[str, ...]
     constants: dict[str, float] = field(hash=False)
+
+    @property
+    def ratio(self) -> tuple[int, int] | None:
+        """Which two bands a and b it takes, if it is (a - b) / (a + b)."""
+        found = _RATIO.fullmatch(spyndex.indices[self.name].formula)
+        return tuple(map(self.symbols.index, found.groups())) if found else None
 
     def __call__(self, *values: np.ndarray) -> np.ndarray:
         """Evaluate for reflectances 0-1; gives float32, not finite where it is not defined."""

@@ -40,6 +40,18 @@ def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) ->
     Raises
     ------
     InvalidInputError
+        As `steps_in_period`.
+    """
+    inside = steps_in_period(cube, start, end)
+    return cube if inside.all() else cube.isel(time=inside)
+
+
+def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> np.ndarray:
+    """Tell which steps of a cube lie in a period, shape (time,), bool.
+
+    Raises
+    ------
+    InvalidInputError
         If the cube has no time, or nothing in the period.
     """
     if "time" not in cube.dims:
@@ -60,7 +72,7 @@ def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) ->
             f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
             f"from {first} to {last}"
         )
-    return cube if inside.all() else cube.isel(time=inside)
+    return inside
 
 
 def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:

@@ -56,6 +56,28 @@ def add_moments(values, classes, wanted, ids, first, n, s, ss, low, high):
 
 
 @numba.njit(nogil=True, cache=True)
+def add_differences(a, b, scaling, classes, wanted, ids, first, n, s, ss, low, high):
+    """Do as `add_moments`, with (a - b) / (a + b) of two layers as they are stored.
+
+    Parameters
+    ----------
+    a, b : numpy.ndarray, shape (time, pixel), int
+    scaling : tuple
+        Nodata and scale of a, then of b.
+    """
+    pixels = a.shape[1]
+    masked = np.empty(_TILE, np.float32)
+    for corner in range(0, pixels, _TILE):
+        tile = slice(corner, min(corner + _TILE, pixels))
+        for t in range(len(ids)):
+            g = ids[t]
+            _mask_difference(a[t, tile], b[t, tile], scaling, classes[t, tile], wanted, masked)
+            _keep_first(masked, first[g, tile])
+            _add(masked, first[g, tile], n[g, tile], s[g, tile], ss[g, tile])
+            _widen(masked, low[g, tile], high[g, tile])
+
+
+@numba.njit(nogil=True, cache=True)
 def finish_moments(first, n, s, ss, low, high):
     """Give number, mean, sum of squared deviations, minimum and maximum.
 
@@ -84,6 +106,19 @@ def _mask(values, classes, wanted, out):
         use = (k < 32) & (((wanted >> (k & np.uint32(31))) & np.uint32(1)) != 0)
         use = use & (values[i] - values[i] == 0)  # neither NaN nor infinite
         out[i] = values[i] if use else np.float32(np.nan)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def _mask_difference(a, b, scaling, classes, wanted, out):
+    nodata_a, scale_a, nodata_b, scale_b = scaling
+    for i in range(len(a)):
+        k = np.uint32(classes[i])
+        use = (k < 32) & (((wanted >> (k & np.uint32(31))) & np.uint32(1)) != 0)
+        use = use & (a[i] != nodata_a) & (b[i] != nodata_b)
+        one, two = np.float32(a[i]) * scale_a, np.float32(b[i]) * scale_b
+        value = (one - two) / (one + two)
+        use = use & (value - value == 0)  # neither NaN nor infinite
+        out[i] = value if use else np.float32(np.nan)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -1,8 +1,6 @@
 """Statistics along time of an index or a layer: one pass over the cube, however long it is."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from numbers import Real
 
 import dask.array as da
@@ -10,14 +8,11 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis import kernels
-from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import Moment, read_mask, require_cube, select_period
-from s2kit.analysis.masks import CLEAR, clear_mask
+from s2kit.analysis.inputs import Moment, require_cube, steps_in_period
+from s2kit.analysis.moments import moments
 from s2kit.analysis.periods import Groups, group_steps
+from s2kit.analysis.series import Series, as_rows, read_series
 from s2kit.errors import InvalidInputError
-
-_SLAB = 2**16
-"""Values of each layer that are worked on at a time: they stay in the processor's cache."""
 
 _WORDS = {"mean": "mean", "std": "standard deviation", "min": "smallest value",
           "max": "largest value"}  # fmt: skip
@@ -66,10 +61,11 @@ def time_statistics(
     """
     wanted = _read_percentiles(percentiles)
     require_cube(cube)
-    part = select_period(cube, start, end)
+    steps = steps_in_period(cube, start, end)
+    part = cube if steps.all() else cube.isel(time=steps)
     groups = group_steps(part.time, period)
     series = read_series(part, variable, clear)
-    found = _moments(series, groups)
+    found = moments(cube, steps, series, groups)
     results = {name: (_plane(found, name), series.attrs(word)) for name, word in _WORDS.items()}
     if wanted:
         ranked = rank(series, groups, wanted)
@@ -77,79 +73,6 @@ def time_statistics(
             results[f"p{q:g}"] = ranked[:, n], series.attrs(f"{q:g} % percentile")
     results["count"] = _plane(found, "count"), {"long_name": "clear observations", "units": "1"}
     return on_map(results, part, series.space, groups, period)
-
-
-@dataclass(frozen=True)
-class Series:
-    """What is asked of a cube along time, as blocks, and how values follow from them.
-
-    Attributes
-    ----------
-    layers : list of dask.array.Array
-        All in the same blocks, time first; the last one tells what is clear.
-    evaluate : callable
-        Gives values, float32, from all layers but the last.
-    wanted : numpy.uint32
-        Which values of the last layer, classes or bool, are clear: bit k for the value k.
-    space : tuple of str
-        Dimensions of the layers after time.
-    name, unit : str
-        Of the values.
-    """
-
-    layers: list[da.Array]
-    evaluate: Callable[..., np.ndarray]
-    wanted: np.uint32
-    space: tuple[str, ...]
-    name: str
-    unit: str
-
-    def attrs(self, word: str) -> dict[str, str]:
-        """Describe a statistic."""
-        return {"long_name": f"{word} of {self.name}", "units": self.unit}
-
-
-def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> Series:
-    """Find what a variable is made of; with no mask, the classes tell what is clear.
-
-    Values follow from layers block by block, slab by slab: written as one array after the other,
-    they would go through memory five times.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    if variable in cube.data_vars:
-        names, evaluate = [variable], np.asarray
-        about = cube[variable].attrs.get("long_name", variable), cube[variable].attrs.get("units")
-    else:
-        formula = read_formula(cube, variable)
-        names, evaluate, about = formula.bands, formula, (formula.name, "1")
-    layers = [cube[name] for name in names]
-    mask, kept = cube.get("SCL"), CLEAR
-    if clear is not None or mask is None:
-        mask, kept = read_clear(cube, clear), (True,)
-    for layer in layers:
-        if layer.dtype.kind != "f" or set(layer.dims) != set(mask.dims):
-            raise InvalidInputError(
-                f"{layer.name} is {layer.dtype} with the dimensions {layer.dims}; give a layer of "
-                "numbers along time, such as 'B08', or an index"
-            )
-    space = tuple(name for name in layers[0].dims if name != "time")
-    blocks = _aligned([one.transpose("time", *space) for one in (*layers, mask)])
-    wanted = np.uint32(sum(1 << int(k) for k in kept))
-    return Series(blocks, evaluate, wanted, space, about[0], about[1] or "1")
-
-
-def read_clear(cube: xr.Dataset, clear: xr.DataArray | None) -> xr.DataArray:
-    """Give the mask that was given, checked, or the default one."""
-    return clear_mask(cube) if clear is None else read_mask(clear, cube)
-
-
-def _aligned(layers: list[xr.DataArray]) -> list[da.Array]:
-    """Give arrays in the blocks of the first one."""
-    arrays = [one.data if one.chunks is not None else one.chunk().data for one in layers]
-    return [arrays[0], *(array.rechunk(arrays[0].chunks) for array in arrays[1:])]
 
 
 def on_map(
@@ -197,62 +120,13 @@ def _read_percentiles(percentiles: Sequence[float]) -> list[float]:
     )
 
 
-def _moments(series: Series, groups: Groups) -> da.Array:
-    """Give `kernels.moments` of each period, with the standard deviation in place of its sum.
-
-    Each block of steps is reduced by itself, to the periods that it touches, and these are then
-    merged: however long the cube, only one block of it is held at a time.
-    """
-    times, *space = series.layers[0].chunks
-    bounds = np.cumsum([0, *times])
-    touched = [np.unique(groups.ids[a:b]) for a, b in pairwise(bounds)]
-    ids = da.from_array(groups.ids.reshape(-1, *[1] * len(space)), (times, *[1] * len(space)))
-    parts = da.map_blocks(
-        _block_moments, ids, *series.layers, evaluate=series.evaluate, keep=series.wanted,
-        dtype="float64", new_axis=1, chunks=(tuple(map(len, touched)), 5, *space),
-        meta=np.empty((0,) * (len(space) + 2)),
-    )  # fmt: skip
-    return parts.rechunk({0: -1}).map_blocks(
-        _merge_block, np.concatenate(touched), groups.number, dtype="float64",
-        chunks=(groups.number, 5, *space), meta=np.empty((0,) * (len(space) + 2)),
-    )  # fmt: skip
-
-
-def _block_moments(ids, *layers, evaluate, keep) -> np.ndarray:
-    touched, local = np.unique(ids.ravel(), return_inverse=True)
-    sums = kernels.start_moments(len(touched), layers[0][0].size)
-    for slab, steps in _slabs(layers):
-        values, classes = _rows(evaluate(*slab[:-1]), "float32"), _rows(slab[-1], "uint8")
-        kernels.add_moments(values, classes, keep, local[steps], *sums)
-    return kernels.finish_moments(*sums).reshape(len(touched), 5, *layers[0].shape[1:])
-
-
-def _slabs(layers: Sequence[np.ndarray]):
-    """Cut blocks into slabs of a few steps."""
-    depth = max(1, _SLAB // max(1, layers[0][0].size))
-    for first in range(0, len(layers[0]), depth):
-        steps = slice(first, first + depth)
-        yield [layer[steps] for layer in layers], steps
-
-
-def _merge_block(parts: np.ndarray, owners: np.ndarray, number: int) -> np.ndarray:
-    flat = np.ascontiguousarray(parts).reshape(len(owners), 5, -1)
-    whole = flat.copy() if len(owners) == number else kernels.merge_moments(flat, owners, number)
-    count = whole[:, kernels.COUNT]
-    whole[:, kernels.M2] = np.sqrt(whole[:, kernels.M2] / np.where(count, count, np.nan))
-    return whole.reshape(number, 5, *parts.shape[2:])
-
-
 _PLANES = {"count": kernels.COUNT, "mean": kernels.MEAN, "std": kernels.M2, "min": kernels.LOW,
            "max": kernels.HIGH}  # fmt: skip
 
 
 def _plane(found: da.Array, name: str) -> da.Array:
-    dtype = "int32" if name == "count" else "float32"
-    return found.map_blocks(
-        lambda block: block[:, _PLANES[name]].astype(dtype), drop_axis=1, dtype=dtype,
-        meta=np.empty((0,) * (found.ndim - 1), dtype),
-    )  # fmt: skip
+    plane = found[:, _PLANES[name]]
+    return plane.astype("int32") if name == "count" else plane
 
 
 def rank(series: Series, groups: Groups, wanted: Sequence[float]) -> da.Array:
@@ -267,13 +141,8 @@ def rank(series: Series, groups: Groups, wanted: Sequence[float]) -> da.Array:
 
 
 def _block_rank(*layers, evaluate, keep, ids, number, wanted) -> np.ndarray:
-    values = _rows(evaluate(*layers[:-1]), "float32")
-    seen = ((keep >> np.minimum(_rows(layers[-1], "uint8"), 31)) & 1).astype(bool)
+    values = as_rows(evaluate(*layers[:-1]), "float32")
+    seen = ((keep >> np.minimum(as_rows(layers[-1], "uint8"), 31)) & 1).astype(bool)
     seen &= np.isfinite(values)
     found = kernels.percentiles(values, seen, ids, number, wanted)
     return found.reshape(number, len(wanted), *layers[0].shape[1:])
-
-
-def _rows(block: np.ndarray, dtype: type | str) -> np.ndarray:
-    """Lay a block out as (time, pixel)."""
-    return np.ascontiguousarray(block, dtype).reshape(len(block), -1)

@@ -24,7 +24,7 @@ from s2kit.analysis.coverage import (
 )
 from s2kit.analysis.fields import Fields, read_fields, read_grid
 from s2kit.analysis.inputs import Moment, require_cube, select_period
-from s2kit.analysis.statistics import Series, read_clear, read_series
+from s2kit.analysis.series import Series, read_clear, read_series
 from s2kit.errors import InvalidInputError
 
 Evaluate = Callable[..., np.ndarray]

@@ -71,12 +71,14 @@ def read_state(store: Store) -> State | None:
     """
     data = store.read(_ROOT)
     if data is None:
-        if store.exists() and store.read(_REDO) is None:
-            raise CubeError(
-                f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
-                "choose another place, or remove it first"
-            )
-        return None
+        if not store.exists() or store.read(_REDO) is not None:
+            return None
+        data = store.read(_ROOT)  # another build may have claimed the place meanwhile
+    if data is None:
+        raise CubeError(
+            f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
+            "choose another place, or remove it first"
+        )
     try:
         documents = json.loads(data)["metadata"]
         kit = documents[".zattrs"]["s2kit"]

@@ -4,18 +4,20 @@ import itertools
 import json
 import operator
 import os
+import weakref
 import zipfile
 from contextlib import suppress
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr.storage
-from xarray.backends import BackendArray
+from dask.tokenize import tokenize
 from xarray.core import indexing
 
 from s2kit.cube.layout import TIMELINE, TITLE, group_of
-from s2kit.cube.reading import Archive, StoredLayer
+from s2kit.cube.reading import Archive, Overpasses, StoredLayer
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -27,6 +29,10 @@ _BLOCK = (96, 128, 128)
 """Pixels (time, y, x) in a block of Dask, about: 6 MB a layer, ten layers fit any laptop."""
 
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
+
+_sources: weakref.WeakValueDictionary[str, StoredLayer | Overpasses]
+_sources = weakref.WeakValueDictionary()
+"""What the layers of opened cubes are read from, by the names of their Dask arrays."""
 
 
 def open_cube(
@@ -147,35 +153,48 @@ def _open(
             f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
     wanted = orbits if orbit is None else [orbit]
-    parts = [_open_orbit(store, documents, number, not dask) for number in wanted]
-    cube = _join(parts) if len(parts) > 1 else parts[0]
-    blocks = _blocks(cube, parts)
-    opened = cube.assign({n: v.chunk(blocks) for n, v in cube.data_vars.items()}) if dask else cube
-    for variable in opened.variables.values():
+    objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
+    orbits = [_open_orbit(store, documents, number) for number in wanted]
+    order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
+    cube = _join(orbits, order) if len(orbits) > 1 else orbits[0]
+    blocks = _blocks(cube, orbits)
+    layers = {}
+    for name in orbits[0].data_vars:
+        parts = [
+            _stored_layer(one[name], objects, documents, f"{group_of(number)}/{name}", not dask)
+            for number, one in zip(wanted, orbits, strict=True)
+        ]
+        source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
+        key = f"{name}-{tokenize(source, blocks)}"
+        layers[name] = _variable(orbits[0][name], _sources.setdefault(key, source))
+        if dask:
+            layers[name] = layers[name].chunk(blocks, name=key)
+    cube = cube.assign(layers)
+    for variable in cube.variables.values():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
-    return opened
+    return cube
 
 
-def _open_orbit(
-    store: str | os.PathLike, documents: dict[str, Any], orbit: int, threads: bool
-) -> xr.Dataset:
+def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
+    """Give what a layer is read from, if it is one of an opened cube, whole and unchanged.
+
+    Dask names an array after what it is made of, so that a changed one has another name.
+    """
+    return _sources.get(layer.data.name) if isinstance(layer.data, da.Array) else None
+
+
+def _open_orbit(store: str | os.PathLike, documents: dict[str, Any], orbit: int) -> xr.Dataset:
     stored = xr.open_dataset(
         _place(str(store)), engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2,
         cache=False, mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
     if (np.diff(stored.time.values.astype("i8")) <= 0).any():
         raise ValueError(f"the times of orbit {orbit} are not in order")
-    objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
-    layers = {}
-    for name in stored.data_vars:
-        prefix = f"{group_of(orbit)}/{name}"
-        document = documents[f"{prefix}/.zarray"]
-        layers[name] = _layer(stored[name], objects, prefix, document, threads)
     along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
     if not ((along_time["products"] != "") | (along_time["failed"] != "")).all():
         raise ValueError(f"the product names of orbit {orbit} are missing")
     along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
-    return stored.assign(layers).assign_coords(along_time)
+    return stored.assign_coords(along_time)
 
 
 def _place(store: str) -> Any:
@@ -186,20 +205,14 @@ def _place(store: str) -> Any:
     return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
 
 
-def _join(orbits: list[xr.Dataset]) -> xr.Dataset:
+def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
     """Put the overpasses of all orbits in one order of time."""
     layers = list(orbits[0].data_vars)
     joined = xr.concat(
         [orbit.drop_vars(layers) for orbit in orbits], "time", coords="different",
         compat="equals", join="exact", combine_attrs="drop_conflicts",
     )  # fmt: skip
-    order = joined.time.values.argsort(kind="stable")
-    joined = joined.isel(time=order).assign_attrs(title=TITLE)
-    for name in layers:
-        parts = [orbit[name].variable for orbit in orbits]
-        data = indexing.LazilyIndexedArray(_Overpasses(parts, order))
-        joined[name] = parts[0].dims, data, parts[0].attrs, parts[0].encoding
-    return joined
+    return joined.isel(time=order).assign_attrs(title=TITLE)
 
 
 def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
@@ -207,7 +220,7 @@ def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
 
     What is picked from a block is cut out before it is read: a pixel stays a pixel.
     """
-    depth, height, width = next(iter(cube.data_vars.values())).encoding["chunks"]
+    depth, height, width = next(iter(orbits[0].data_vars.values())).encoding["chunks"]
     busiest = max(orbits, key=lambda orbit: orbit.sizes["time"])
     depth *= _repeats(_BLOCK[0], depth * len(orbits))
     starts = np.searchsorted(cube.time, busiest.time[::depth])
@@ -223,40 +236,6 @@ def _repeats(most: int, size: int) -> int:
     return max(1, most // size)
 
 
-class _Overpasses(BackendArray):
-    """A layer of several orbits in order of time, of which only what is asked for is read."""
-
-    def __init__(self, layers: list[xr.Variable], order: np.ndarray):
-        self.layers, self.order = layers, order
-        self.shape = (len(order), *layers[0].shape[1:])
-        self.dtype = layers[0].dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
-        outer = indexing.IndexingSupport.OUTER
-        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
-
-    def _read(self, key: tuple) -> np.ndarray:
-        time, *place = key
-        wanted = np.atleast_1d(self.order[time])
-        parts, found, first = [], [], 0
-        for layer in self.layers:
-            here = np.flatnonzero((wanted >= first) & (wanted < first + len(layer)))
-            steps = wanted[here] - first
-            first += len(layer)
-            if len(here) or not len(wanted):
-                parts.append(layer[(_as_slice(steps), *place)].values)
-                found.append(here)
-        values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
-        return values if np.ndim(self.order[time]) else values[0]
-
-
-def _as_slice(steps: np.ndarray) -> slice | np.ndarray:
-    """Steps that follow one another are read faster as a slice."""
-    first = int(steps[0]) if len(steps) else 0
-    straight = np.array_equal(steps, np.arange(first, first + len(steps)))
-    return slice(first, first + len(steps)) if straight else steps
-
-
 def _trim(coordinate: xr.DataArray) -> xr.DataArray:
     """Cut text to the width that it needs; a coordinate has no gaps to mark."""
     coordinate.attrs.pop("_FillValue", None)
@@ -266,25 +245,28 @@ def _trim(coordinate: xr.DataArray) -> xr.DataArray:
     return coordinate.astype(f"<U{width}")
 
 
-def _layer(
+def _stored_layer(
     stored: xr.DataArray,
     objects: Store | Archive,
+    documents: dict[str, Any],
     prefix: str,
-    document: dict[str, Any],
     threads: bool,
-) -> xr.Variable:
-    """Give a layer in physical values, as CF says, but in float32, and classes as they are.
+) -> StoredLayer:
+    """Classes stay whole numbers; all else is scaled, to float32.
 
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """
-    classes = "flag_values" in stored.attrs
+    scale = None if "flag_values" in stored.attrs else float(stored.attrs.get("scale_factor", 1))
+    return StoredLayer(objects, prefix, documents[f"{prefix}/.zarray"], scale, threads)
+
+
+def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:
+    """Give a layer in physical values, described as CF says."""
     ours = ("_CRS", "_FillValue", "scale_factor")
     attrs = {name: value for name, value in stored.attrs.items() if name not in ours}
-    encoding = {"chunks": tuple(document["chunks"]), "grid_mapping": "spatial_ref"}
-    scale = None
-    if not classes:
-        scale = float(stored.attrs.get("scale_factor", 1))
-        encoding |= {"dtype": np.dtype(document["dtype"]), "scale_factor": np.float32(scale)}
-        encoding |= {"_FillValue": np.dtype(document["dtype"]).type(document["fill_value"])}
-    data = indexing.LazilyIndexedArray(StoredLayer(objects, prefix, document, scale, threads))
-    return xr.Variable(stored.dims, data, attrs, encoding)
+    encoding = {"grid_mapping": "spatial_ref"}
+    layer, _ = source.parts[0]
+    if layer.scale is not None:
+        encoding |= {"dtype": layer.stored, "scale_factor": np.float32(layer.scale)}
+        encoding |= {"_FillValue": layer.stored.type(layer.document["fill_value"])}
+    return xr.Variable(stored.dims, indexing.LazilyIndexedArray(source), attrs, encoding)

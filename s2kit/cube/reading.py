@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
+from dask.base import normalize_token
 from dask.system import CPU_COUNT
 from numcodecs import get_codec
 from xarray.backends import BackendArray
@@ -25,10 +27,18 @@ from xarray.core import indexing
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
-_AT_ONCE = 64
+AT_ONCE = 64
 """Objects that are fetched together from a remote store."""
 
-_buffers = threading.local()
+
+class _Buffers(threading.local):
+    """One thread's buffers, each of which holds one chunk at a time."""
+
+    def __init__(self):
+        self.slots = {}
+
+
+_buffers = _Buffers()
 
 
 class Archive:
@@ -40,6 +50,9 @@ class Archive:
 
     def __reduce__(self):
         return Archive, (self.url,)
+
+    def __dask_tokenize__(self):
+        return self.url, Path(self.url).stat().st_mtime_ns
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Give objects by name; None where there is none."""
@@ -95,32 +108,43 @@ class StoredLayer(BackendArray):
         self.codec = get_codec(document["compressor"])
         self.dtype = self.stored if scale is None else np.dtype("float32")
 
+    def __dask_tokenize__(self):
+        return normalize_token((self.objects, self.prefix, self.document, self.scale, self.threads))
+
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         outer = indexing.IndexingSupport.OUTER
-        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, self.read)
 
-    def _read(self, key: tuple) -> np.ndarray:
+    def read(self, key: tuple) -> np.ndarray:
+        """Give what is asked along each axis by a number, a slice or an array of numbers."""
         wanted = [np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)]
         out = np.empty([np.size(w) for w in wanted], self.dtype)
-        axes = [list(_picks(np.atleast_1d(w), c)) for w, c in zip(wanted, self.chunks, strict=True)]
+        axes = [list(picks(np.atleast_1d(w), c)) for w, c in zip(wanted, self.chunks, strict=True)]
         pieces = [(t, y, x) for t in axes[0] for y in axes[1] for x in axes[2]]
-        for first in range(0, len(pieces), _AT_ONCE):
-            some = pieces[first : first + _AT_ONCE]
-            names = [self._key(*(pick.chunk for pick in piece)) for piece in some]
+        for first in range(0, len(pieces), AT_ONCE):
+            some = pieces[first : first + AT_ONCE]
+            names = [self.key(*(pick.chunk for pick in piece)) for piece in some]
             put = partial(self._put, out)
             each = _pool().map if self.threads else map
             deque(each(put, some, names, self.objects.read_all(names)), 0)
         return out.reshape([n for w in wanted for n in np.shape(w)])
 
     def _put(self, out: np.ndarray, piece: tuple[Pick, ...], name: str, data: bytes | None) -> None:
-        self._fill(out, piece, None if data is None else self._decompress(name, data))
+        self._fill(out, piece, None if data is None else self.decompress(name, data))
 
-    def _key(self, *index: int) -> str:
+    @property
+    def parts(self) -> list[tuple["StoredLayer", np.ndarray]]:
+        """The layer of each orbit, and where its steps lie in the whole: here all, in order."""
+        return [(self, np.arange(self.shape[0]))]
+
+    def key(self, *index: int) -> str:
+        """Give the name of a chunk."""
         separator = self.document.get("dimension_separator", ".")
         return f"{self.prefix}/{separator.join(map(str, index))}"
 
-    def _decompress(self, name: str, data: bytes) -> np.ndarray:
-        buffer = _buffer(math.prod(self.chunks) * self.stored.itemsize)
+    def decompress(self, name: str, data: bytes, slot: int = 0) -> np.ndarray:
+        """Give a chunk as stored, in a buffer of this thread: valid until the slot's next one."""
+        buffer = _buffer(math.prod(self.chunks) * self.stored.itemsize, slot)
         try:
             if _blosc_sizes(data) != (buffer.size, len(data)):
                 raise ValueError(f"{len(data)} bytes do not hold a chunk of {self.chunks}")
@@ -133,10 +157,9 @@ class StoredLayer(BackendArray):
         return buffer.view(self.stored).reshape(self.chunks)
 
     def _fill(self, out: np.ndarray, piece: tuple[Pick, ...], chunk: np.ndarray | None) -> None:
-        nodata = self.document["fill_value"]
         target = tuple(pick.target for pick in piece)
         if chunk is None:
-            out[_outer(target)] = nodata if self.scale is None else np.nan
+            out[_outer(target)] = self.nodata if self.scale is None else np.nan
             return
         inside = tuple(pick.inside for pick in piece)
         if self.scale is None:
@@ -144,14 +167,66 @@ class StoredLayer(BackendArray):
         elif all(isinstance(part, slice) for part in (*inside, *target)):
             begin = (*(part.start for part in inside), *(part.start for part in target))
             sizes = tuple(pick.size for pick in piece)
-            _decode(chunk, out, *begin, *sizes, chunk.dtype.type(nodata), np.float32(self.scale))
+            _decode(chunk, out, *begin, *sizes, self.nodata, np.float32(self.scale))
         else:
-            picked = np.ascontiguousarray(chunk[_outer(inside)])
-            values = np.empty(picked.shape, "float32")
-            sizes = picked.shape
-            _decode(picked, values, *([0] * 6), *sizes, picked.dtype.type(nodata),
-                    np.float32(self.scale))  # fmt: skip
-            out[_outer(target)] = values
+            out[_outer(target)] = self.decode(chunk[_outer(inside)])
+
+    @property
+    def nodata(self) -> np.generic:
+        """The stored value that means no data."""
+        return self.stored.type(self.document["fill_value"])
+
+    def decode(self, counts: np.ndarray) -> np.ndarray:
+        """Give physical values for what is stored, shape (time, y, x)."""
+        if self.scale is None:
+            return counts
+        values = np.empty(counts.shape, "float32")
+        _decode(counts, values, *([0] * 6), *counts.shape, self.nodata, np.float32(self.scale))
+        return values
+
+
+class Overpasses(BackendArray):
+    """A layer of several orbits in order of time, of which only what is asked for is read.
+
+    Parameters
+    ----------
+    layers : list of StoredLayer
+        The layer in each orbit.
+    order : numpy.ndarray, shape (time,), int64
+        Where the steps come from: a number in all orbits' steps, one orbit after the other.
+    """
+
+    def __init__(self, layers: list[StoredLayer], order: np.ndarray):
+        self.layers, self.order = layers, order
+        self.shape = (len(order), *layers[0].shape[1:])
+        self.dtype = layers[0].dtype
+
+    @property
+    def parts(self) -> list[tuple[StoredLayer, np.ndarray]]:
+        """The layer of each orbit, and where its steps lie in the whole."""
+        ends = np.cumsum([layer.shape[0] for layer in self.layers])
+        return list(zip(self.layers, np.split(np.argsort(self.order), ends[:-1]), strict=True))
+
+    def __dask_tokenize__(self):
+        return normalize_token((self.layers, self.order))
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
+        outer = indexing.IndexingSupport.OUTER
+        return indexing.explicit_indexing_adapter(key, self.shape, outer, self._read)
+
+    def _read(self, key: tuple) -> np.ndarray:
+        time, *place = key
+        wanted = np.atleast_1d(self.order[time])
+        parts, found, first = [], [], 0
+        for layer in self.layers:
+            last = first + layer.shape[0]
+            here = np.flatnonzero((wanted >= first) & (wanted < last))
+            if len(here) or not len(wanted):
+                parts.append(layer.read((wanted[here] - first, *place)))
+                found.append(here)
+            first = last
+        values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
+        return values if np.ndim(self.order[time]) else values[0]
 
 
 @cache
@@ -164,14 +239,14 @@ def _blosc_sizes(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
 
 
-def _buffer(size: int) -> np.ndarray:
-    """Give this thread's buffer, which holds one chunk at a time."""
-    if getattr(_buffers, "bytes", np.empty(0)).size < size:
-        _buffers.bytes = np.empty(size, "u1")
-    return _buffers.bytes[:size]
+def _buffer(size: int, slot: int) -> np.ndarray:
+    held = _buffers.slots.get(slot)
+    if held is None or held.size < size:
+        held = _buffers.slots[slot] = np.empty(size, "u1")
+    return held[:size]
 
 
-def _picks(wanted: np.ndarray, size: int) -> Iterator[Pick]:
+def picks(wanted: np.ndarray, size: int) -> Iterator[Pick]:
     """Sort positions along an axis by the chunk that holds them."""
     holders = wanted // size
     for chunk in np.unique(holders):

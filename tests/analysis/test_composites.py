@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import rasterio
 import xarray as xr
-from conftest import random_cubes
-from cubes import decoded, every, in_memory, make_cube, random_layers
+from cubes import decoded, every, in_memory, make_cube, random_cubes, random_layers
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage

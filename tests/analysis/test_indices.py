@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import spyndex
 import xarray as xr
-from conftest import random_cubes
-from cubes import decoded, every, in_memory, random_layers
+from cubes import decoded, every, in_memory, random_cubes, random_layers
 from hypothesis import given, settings
 
 import s2kit

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import random_cubes
-from cubes import every, in_memory, make_cube, random_layers
+from cubes import every, in_memory, make_cube, random_cubes, random_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from conftest import random_cubes
-from cubes import decoded, every, in_memory, make_cube, random_layers
+from cubes import decoded, every, in_memory, make_cube, random_cubes, random_layers, write_cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
-from s2kit.errors import InvalidInputError
+from s2kit.errors import CubeError, InvalidInputError
 
 CLEAR = [4, 5, 6, 7]
 
@@ -111,6 +110,76 @@ def test_all_of_a_store_in_many_blocks(tmp_path):
     both = np.concatenate([plain_ndvi(one), plain_ndvi(two)])
     order = np.argsort(np.concatenate([every(5, 70), every(5, 70) + 86_400]), kind="stable")
     assert_same(found, plain_statistics(both[order][inside.values]))
+
+
+def plain_values(layers, variable):
+    """Write a variable of clear observations out in plain numpy, float32; NaN elsewhere."""
+    if variable == "NDVI":
+        return plain_ndvi(layers)
+    red, nir = decoded(layers["B04"]), decoded(layers["B08"])
+    values = nir - red if variable == "DVI" else nir
+    return np.where(np.isin(layers["SCL"], CLEAR), values, np.nan)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_any_store_equals_numpy(tmp_path_factory, data):
+    """Whatever the chunks, the orbits, the steps asked for, and whichever chunks are not there."""
+    draw = data.draw
+    rows, cols = draw(st.integers(1, 9)), draw(st.integers(1, 11))
+    chunks = draw(st.tuples(st.integers(1, 4), st.integers(2, 6), st.integers(2, 6)))
+    store = tmp_path_factory.mktemp("any") / "c.zarr"
+    parts, days = [], []
+    for number, orbit in enumerate(draw(st.sampled_from([[51], [51, 8], [8, 51, 137]]))):
+        count = draw(st.integers(1, 9))
+        layers = random_layers(draw(st.integers(0, 999)), (count, rows, cols))
+        days.append(every(draw(st.sampled_from([5, 40])), count) + number * 86_400)
+        write_cube(store, layers, days[-1], orbit=orbit, chunks=chunks)
+        files = sorted((store / f"S2/R{orbit:03d}").glob("[BS]*/[0-9]*"))
+        for file in files[:: draw(st.integers(2, 9))]:
+            file.unlink()
+            place = [int(n) for n in file.name.split(".")]
+            part = tuple(slice(n * c, (n + 1) * c) for n, c in zip(place, chunks, strict=True))
+            layers[file.parent.name][part] = 0 if file.parent.name == "SCL" else -9999
+        parts.append(layers)
+    order = np.argsort(np.concatenate(days), kind="stable")
+    whole = {name: np.concatenate([part[name] for part in parts])[order] for name in parts[0]}
+    cube = s2kit.open_cube(store)
+    first, last = sorted(draw(st.tuples(*[st.integers(0, len(order) - 1)] * 2)))
+    asked = slice(first, last + 1)
+    start, end = (str(cube.time.values[n])[:10] for n in (first, last))
+    variable = draw(st.sampled_from(["NDVI", "DVI", "B08"]))
+    period = draw(st.sampled_from([None, "year"]))
+    found = s2kit.time_statistics(cube, variable, start=start, end=end, period=period).compute()
+    values = plain_values({name: layer[asked] for name, layer in whole.items()}, variable)
+    years = pd.DatetimeIndex(cube.time.values[asked]).year * (period is not None)
+    expected = [plain_statistics(values[years == year]) for year in np.unique(years)]
+    joined = {name: np.stack([e[name] for e in expected]) for name in expected[0]}
+    assert_same(found, joined if period else {name: v[0] for name, v in joined.items()})
+
+
+def test_stored_and_computed_layers_agree_to_the_bit(tmp_path):
+    """What is read as it is stored is what Dask's blocks give; a changed layer is not mixed up."""
+    layers = random_layers(3, (60, 90, 70))
+    cube = make_cube(tmp_path / "c.zarr", layers, every(5, 60))
+    stored = s2kit.time_statistics(cube, "NDVI", period="month").compute()
+    for same in (cube.assign(B04=cube.B04 * 1), cube.isel(x=slice(None, None, -1)), cube.load()):
+        found = s2kit.time_statistics(same, "NDVI", period="month").compute()
+        for name in ("count", "min", "max"):
+            np.testing.assert_array_equal(found[name], stored[name].sel(x=found.x))
+        for name in ("mean", "std"):
+            np.testing.assert_allclose(found[name], stored[name].sel(x=found.x), rtol=0, atol=2e-7)
+    other = s2kit.time_statistics(s2kit.open_cube(tmp_path / "c.zarr").assign(B04=cube.B08), "NDVI")
+    assert float(other["max"].max()) == 0
+
+
+def test_a_damaged_chunk_is_named(tmp_path):
+    """Half a chunk is an error, not a number."""
+    cube = make_cube(tmp_path / "c.zarr", random_layers(3, (60, 90, 70)), every(5, 60))
+    chunk = tmp_path / "c.zarr/S2/R051/B08/0.1.0"
+    chunk.write_bytes(chunk.read_bytes()[:-9])
+    with pytest.raises(CubeError, match=r"B08/0\.1\.0 is damaged"):
+        s2kit.time_statistics(cube, "NDVI").compute()
 
 
 def test_a_mask_of_ones_own_is_used():

@@ -129,7 +129,7 @@ def test_left_over_chunks_stay_dead(days, tmp_path):
     options = OPTIONS | {"bands": ["B04"]}
     assert build([items[1], items[2], items[4]], store, options) == 0
     written = len(tree(store))
-    for before in range(5, 14, 2):  # dies before its commit, some chunks are written
+    for before in (5, 6, 7, 8):  # dies before its commit, some of 8 chunks are written
         assert build(items[:1], store, options, before=before) == -9
     assert len(tree(store)) > written
     assert build([items[3]], store, options) == 0

@@ -1,0 +1,70 @@
+"""Go through layers as they are stored: one column of chunks through time after the other.
+
+What is worked on at a time is what one chunk of each layer holds. It stays in the processor's cache
+from when it is decompressed, where Dask's blocks of physical values would go through memory.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, picks
+
+Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
+
+
+def columns(
+    layers: Sequence[StoredLayer | Overpasses], steps: np.ndarray, rows: slice, cols: slice
+) -> Iterator[tuple[slice, slice, Iterator[Piece]]]:
+    """Cut a window into columns of chunks.
+
+    Parameters
+    ----------
+    layers : sequence of StoredLayer or Overpasses
+        Of one cube, so that their chunks lie alike.
+    steps : numpy.ndarray, shape (time,), bool
+        Which steps are wanted.
+    rows, cols : slice
+        The window.
+
+    Yields
+    ------
+    rows, cols : slice
+        Where the column lies in the window.
+    pieces : iterator
+        The column through time, one orbit after the other, in pieces of ``(steps, stored)``: which
+        steps, and of each layer itself and what it holds, shape (step, y, x), valid until the
+        next piece. Where a layer has no chunk there is nothing, and no piece.
+    """
+    orbits = []
+    for parts in zip(*(layer.parts for layer in layers), strict=True):
+        stored, places = [layer for layer, _ in parts], parts[0][1]
+        wanted = np.flatnonzero(steps[places])
+        times = [(t, places[wanted[t.target]]) for t in picks(wanted, stored[0].chunks[0])]
+        orbits.append((stored, times))
+    _, height, width = stored[0].chunks
+    across = list(picks(np.arange(cols.start, cols.stop), width))
+    for y in picks(np.arange(rows.start, rows.stop), height):
+        for x in across:
+            yield y.target, x.target, _pieces(orbits, y, x)
+
+
+def _pieces(orbits: list, y: Pick, x: Pick) -> Iterator[Piece]:
+    for layers, times in orbits:
+        together = max(1, AT_ONCE // len(layers))
+        for first in range(0, len(times), together):
+            some = times[first : first + together]
+            names = [layer.key(t.chunk, y.chunk, x.chunk) for t, _ in some for layer in layers]
+            objects = zip(names, layers[0].objects.read_all(names), strict=True)
+            for t, steps in some:
+                found = list(itertools.islice(objects, len(layers)))
+                if all(data is not None for _, data in found):
+                    part = (t.inside, y.inside, x.inside)
+                    yield (
+                        steps,
+                        [
+                            (layer, layer.decompress(*one, slot)[part])
+                            for slot, (layer, one) in enumerate(zip(layers, found, strict=True))
+                        ],
+                    )
