@@ -161,12 +161,13 @@ def start_client(scheduler: str) -> Client | None:
         near = difflib.get_close_matches(str(scheduler), ("threads", "processes"), 1)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise InvalidInputError(f"scheduler={scheduler!r} is unknown. {hint}Accepted: {accepted}")
-    try:
-        return Client(scheduler, timeout=10)
+    try:  # one that fails would stay Dask's default, and nothing could be computed any more
+        Client(scheduler, timeout=10, set_as_default=False).close()
     except (OSError, ValueError, ImportError) as error:
         raise InvalidInputError(
             f"no Dask scheduler answers at scheduler={scheduler!r} ({error}). Accepted: {accepted}"
         ) from error
+    return Client(scheduler, timeout=10)
 
 
 def check_installation() -> pd.DataFrame:

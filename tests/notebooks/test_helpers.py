@@ -1,5 +1,7 @@
 """What the notebooks need around the cube: checks of parameters, cube, cluster, installation."""
 
+import dask
+import dask.array as da
 import pandas as pd
 import pytest
 from distributed import LocalCluster
@@ -94,11 +96,15 @@ def test_scheduler_address_is_used():
         assert client.scheduler.address == cluster.scheduler_address
 
 
-@pytest.mark.parametrize("scheduler", ["thread", "", None, 4, "nonsense://x:1", "127.0.0.1:x"])
+@pytest.mark.parametrize(
+    "scheduler", ["thread", "", None, 4, "nonsense://x:1", "127.0.0.1:x", "127.0.0.1:9"]
+)
 def test_bad_scheduler_is_refused(scheduler):
-    """What is no scheduler is refused with what is accepted."""
+    """What is no scheduler is refused with what is accepted, and Dask computes as before."""
     with pytest.raises(InvalidInputError, match='Accepted: "threads", "processes"'):
         notebooks.start_client(scheduler)
+    assert dask.config.get("scheduler", None) is None
+    assert da.ones(3).sum().compute() == 3
 
 
 def test_installation_is_complete():
