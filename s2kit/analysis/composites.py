@@ -12,11 +12,12 @@ import xarray as xr
 
 from s2kit.analysis import pixels
 from s2kit.analysis.indices import Formula, read_formula
-from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
 from s2kit.analysis.masks import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import read_clear
 from s2kit.analysis.statistics import on_map
+from s2kit.cube.opening import in_series
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 
@@ -101,7 +102,8 @@ def composite(
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
     if target is not None and method != "best_pixel":
         raise InvalidInputError(f"target is for method='best_pixel', not for {method!r}")
-    part = select_period(cube, start, end)
+    steps = steps_in_period(cube, start, end)
+    part = take_steps(cube, steps)
     names = [name for name in BANDS if name in part.data_vars]
     if not {"y", "x"} <= set(part.dims):
         raise InvalidInputError(
@@ -116,7 +118,7 @@ def composite(
     groups = group_steps(part.time, period)
     seen = read_clear(part, clear).transpose("time", "y", "x")
     extra, choose = _method(method, part, names, seen, groups, target)
-    bands = [part[name].transpose("time", "y", "x") for name in names]
+    bands = [take_steps(in_series(cube[name]), steps).transpose("time", "y", "x") for name in names]
     found = _over_blocks(choose, [*bands, seen, *extra], len(names), groups)
     results = {name: (found[:, i], part[name].attrs) for i, name in enumerate(names)}
     number = found[:, -2].astype("int32")
@@ -161,7 +163,7 @@ def _over_blocks(
     """Run a method over blocks of whole series; gives (period, bands + 2, y, x), float32."""
     given = [one.data if one.chunks is not None else one.chunk().data for one in arrays]
     space = given[0].chunks[1:]
-    whole = [array.rechunk((-1, *space)) for array in given]
+    whole = [array.rechunk((-1, *space), method="tasks") for array in given]
     return da.map_blocks(
         function, *whole, groups=groups, bands=bands, dtype="float32", new_axis=1,
         chunks=(groups.number, bands + 2, *space),

@@ -100,7 +100,7 @@ def apply_recipe(
     part = _part(cube, recipe["start"], recipe["end"])
     names, planes = _MAKERS[recipe["kind"]](part, clear, recipe)
     # one block holds all features of its pixels, which is what a classifier needs
-    data = da.concatenate(planes).rechunk({0: -1})
+    data = da.concatenate(planes).rechunk({0: -1}, method="tasks")
     flat = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
     features = xr.DataArray(
         data, flat | {"feature": names}, ("feature", "y", "x"), "features",

@@ -42,8 +42,19 @@ def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) ->
     InvalidInputError
         As `steps_in_period`.
     """
-    inside = steps_in_period(cube, start, end)
-    return cube if inside.all() else cube.isel(time=inside)
+    return take_steps(cube, steps_in_period(cube, start, end))
+
+
+def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset | xr.DataArray:
+    """Cut to the steps where ``steps`` is True; as a slice, of which no more is read, if it is one.
+
+    Unchanged if it is all of them.
+    """
+    if steps.all():
+        return data
+    places = np.flatnonzero(steps)
+    run = slice(places[0], places[-1] + 1)
+    return data.isel(time=run if len(places) == run.stop - run.start else places)
 
 
 def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> np.ndarray:

@@ -99,7 +99,7 @@ def _of_blocks(series: Series, groups: Groups) -> da.Array:
         dtype="float64", new_axis=1, chunks=(tuple(map(len, touched)), 5, *space),
         meta=np.empty((0,) * (len(space) + 2)),
     )  # fmt: skip
-    return parts.rechunk({0: -1}).map_blocks(
+    return parts.rechunk({0: -1}, method="tasks").map_blocks(
         _merge_block, np.concatenate(touched), groups.number, dtype="float32",
         chunks=(groups.number, 5, *space), meta=np.empty((0,) * (len(space) + 2), "float32"),
     )  # fmt: skip

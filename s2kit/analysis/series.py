@@ -88,7 +88,7 @@ def read_clear(cube: xr.Dataset, clear: xr.DataArray | None) -> xr.DataArray:
 def _aligned(layers: list[xr.DataArray]) -> list[da.Array]:
     """Give arrays in the blocks of the first one."""
     arrays = [one.data if one.chunks is not None else one.chunk().data for one in layers]
-    return [arrays[0], *(array.rechunk(arrays[0].chunks) for array in arrays[1:])]
+    return [arrays[0], *(array.rechunk(arrays[0].chunks, method="tasks") for array in arrays[1:])]
 
 
 def as_rows(block: np.ndarray, dtype: str | None = None) -> np.ndarray:

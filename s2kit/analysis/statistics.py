@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis import kernels
-from s2kit.analysis.inputs import Moment, require_cube, steps_in_period
+from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
 from s2kit.analysis.moments import moments
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import Series, as_rows, read_series
@@ -62,7 +62,7 @@ def time_statistics(
     wanted = _read_percentiles(percentiles)
     require_cube(cube)
     steps = steps_in_period(cube, start, end)
-    part = cube if steps.all() else cube.isel(time=steps)
+    part = take_steps(cube, steps)
     groups = group_steps(part.time, period)
     series = read_series(part, variable, clear)
     found = moments(cube, steps, series, groups)
@@ -131,7 +131,7 @@ def _plane(found: da.Array, name: str) -> da.Array:
 
 def rank(series: Series, groups: Groups, wanted: Sequence[float]) -> da.Array:
     """Give percentiles of each period, shape (period, percentile, …), float32."""
-    layers = [layer.rechunk({0: -1}) for layer in series.layers]
+    layers = [layer.rechunk({0: -1}, method="tasks") for layer in series.layers]
     return da.map_blocks(
         _block_rank, *layers, evaluate=series.evaluate, keep=series.wanted, ids=groups.ids,
         number=groups.number, wanted=np.asarray(wanted, "float64"), dtype="float32", new_axis=1,

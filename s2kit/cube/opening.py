@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import operator
 import os
 import weakref
@@ -165,10 +166,9 @@ def _open(
             for number, one in zip(wanted, orbits, strict=True)
         ]
         source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
-        key = f"{name}-{tokenize(source, blocks)}"
-        layers[name] = _variable(orbits[0][name], _sources.setdefault(key, source))
+        layers[name] = _variable(orbits[0][name], source)
         if dask:
-            layers[name] = layers[name].chunk(blocks, name=key)
+            layers[name] = layers[name].copy(data=_in_blocks(source, blocks))
     cube = cube.assign(layers)
     for variable in cube.variables.values():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
@@ -181,6 +181,27 @@ def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     Dask names an array after what it is made of, so that a changed one has another name.
     """
     return _sources.get(layer.data.name) if isinstance(layer.data, da.Array) else None
+
+
+def in_series(layer: xr.DataArray) -> xr.DataArray:
+    """Give a layer in blocks of whole series, of few pixels where the series are long.
+
+    One of an opened cube is read as such; Dask would join blocks of many pixels.
+    """
+    source = source_of(layer)
+    if source is None:
+        return layer.chunk(time=-1)
+    _, *sizes = source.parts[0][0].chunks
+    side = math.isqrt(math.prod(_BLOCK) // max(source.shape[0], 1))
+    height, width = (size * _repeats(side, size) for size in sizes)
+    return layer.copy(data=_in_blocks(source, {"time": -1, "y": height, "x": width}))
+
+
+def _in_blocks(source: StoredLayer | Overpasses, blocks: dict[str, Any]) -> da.Array:
+    name = f"s2kit-{tokenize(source, blocks)}"
+    source = _sources.setdefault(name, source)
+    lazy = xr.Variable(("time", "y", "x"), indexing.LazilyIndexedArray(source))
+    return lazy.chunk(blocks, name=name).data
 
 
 def _open_orbit(store: str | os.PathLike, documents: dict[str, Any], orbit: int) -> xr.Dataset:
@@ -268,5 +289,5 @@ def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Vari
     layer, _ = source.parts[0]
     if layer.scale is not None:
         encoding |= {"dtype": layer.stored, "scale_factor": np.float32(layer.scale)}
-        encoding |= {"_FillValue": layer.stored.type(layer.document["fill_value"])}
+        encoding |= {"_FillValue": layer.nodata}
     return xr.Variable(stored.dims, indexing.LazilyIndexedArray(source), attrs, encoding)
