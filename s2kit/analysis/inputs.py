@@ -1,6 +1,7 @@
 """What the analyses take: cubes, periods and masks are checked here, before anything is read."""
 
 from datetime import date, datetime
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,14 @@ def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
 
 def _coordinate(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray | None:
     return data.coords[name] if name in data.coords else None  # noqa: SIM401 (get invents one)
+
+
+def require_whole(name: str, value: Any, least: int) -> None:
+    """Refuse what is not a whole number, or too small.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InvalidInputError(f"{name}={value!r}: give a whole number, {least} or more")

@@ -1,41 +1,19 @@
-"""A trained classifier as a value, and as one file without pickle that holds its own card."""
+"""A trained classifier, and how well it does, as values."""
 
-import io
-import json
-import os
-import platform
-import uuid
-import zipfile
-import zlib
-from dataclasses import dataclass, fields
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
-import skops.io
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from s2kit.analysis.network import forward
 from s2kit.errors import InvalidInputError
-
-_PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
-_TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
-"""What a network holds beyond the types that skops trusts by itself."""
-
-_TILE = 64
-"""Pixels that pass the network together: their values stay in the processor's nearest cache."""
 
 _TOP = 8
 """Features that a summary lists."""
-
-_LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
-_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError,
-           AttributeError, ImportError, RuntimeError)  # fmt: skip
-"""What zipfile, json and skops raise where a file is not what it should be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +54,10 @@ class Scores:
 
     def __str__(self) -> str:
         return (
-            f"{_text(self.comparison)}\n\n"
-            f"Each class:\n{_text(self.classes)}\n\n"
-            f"Pixels by true class (rows) and answer (columns):\n{_text(self.confusion)}\n\n"
-            f"The most important features:\n{_text(self.importance.head(_TOP))}"
+            f"{as_text(self.comparison)}\n\n"
+            f"Each class:\n{as_text(self.classes)}\n\n"
+            f"Pixels by true class (rows) and answer (columns):\n{as_text(self.confusion)}\n\n"
+            f"The most important features:\n{as_text(self.importance.head(_TOP))}"
         )
 
 
@@ -149,7 +127,7 @@ class Classifier:
         if len(self.classes) == 2:  # one neuron says how much the second class outweighs the first
             weights = [*weights[:-1], np.pad(weights[-1], ((0, 0), (1, 0)))]
             biases = [*biases[:-1], np.pad(biases[-1], (1, 0))]
-        best, probability = _forward(
+        best, probability = forward(
             np.ascontiguousarray(pixels, "float32"),
             scaler.mean_.astype("float32"),
             scaler.scale_.astype("float32"),
@@ -172,204 +150,6 @@ class Classifier:
         )
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _forward(pixels, mean, scale, sizes, weights, biases):
-    """Pass pixels through the layers; give the best class of each and its probability.
-
-    Parameters
-    ----------
-    pixels : numpy.ndarray, shape (feature, pixel), float32
-    mean, scale : numpy.ndarray, shape (feature,), float32
-    sizes : numpy.ndarray, shape (layer,), int64
-        Features, neurons of each hidden layer, classes.
-    weights, biases : numpy.ndarray, float32
-        Of all layers, one after the other; weights by neuron, then by input.
-
-    Returns
-    -------
-    best : numpy.ndarray, shape (pixel,), int64
-    probability : numpy.ndarray, shape (pixel,), float32
-    """
-    number = pixels.shape[1]
-    best, probability = np.zeros(number, np.int64), np.empty(number, np.float32)
-    here = np.zeros((sizes.max(), _TILE), np.float32)
-    there = np.zeros_like(here)
-    for corner in range(0, number, _TILE):
-        width = min(_TILE, number - corner)
-        for i in range(sizes[0]):
-            for p in range(width):
-                here[i, p] = (pixels[i, corner + p] - mean[i]) / scale[i]
-        w, b = 0, 0
-        for layer in range(1, len(sizes)):
-            inputs, neurons = sizes[layer - 1], sizes[layer]
-            own = weights[w : w + neurons * inputs].reshape(neurons, inputs)
-            least = np.float32(0 if layer < len(sizes) - 1 else -np.inf)
-            _pass_layer(here, own, biases[b : b + neurons], least, there)
-            here, there = there, here
-            w, b = w + neurons * inputs, b + neurons
-        _choose(here[: sizes[-1]], best[corner : corner + width], probability[corner:])
-    return best, probability
-
-
-@numba.njit(nogil=True, cache=True)
-def _choose(values, best, probability):
-    """Give the largest of the values of each pixel, and its part of the sum of all (softmax)."""
-    for p in range(len(best)):
-        k, total = 0, np.float32(0)
-        for j in range(1, len(values)):
-            k = j if values[j, p] > values[k, p] else k
-        for j in range(len(values)):
-            total += np.exp(values[j, p] - values[k, p])
-        best[p], probability[p] = k, 1 / total
-
-
-@numba.njit(nogil=True, cache=True, fastmath={"contract"})
-def _pass_layer(values, weights, biases, least, out):
-    for j in range(len(biases)):
-        total = out[j]
-        total[:] = biases[j]
-        for i in range(weights.shape[1]):
-            weight, own = weights[j, i], values[i]
-            for p in range(_TILE):  # of a known width, so that the compiler vectorises
-                total[p] += weight * own[p]
-        for p in range(_TILE):
-            total[p] = max(total[p], least)
-
-
-def save_model(model: Classifier, path: str | os.PathLike) -> None:
-    """Save a classifier with its card.
-
-    Parameters
-    ----------
-    model : Classifier
-        As `s2kit.train_classifier` gives it.
-    path : str or path
-        A zip, such as ``"crops.zip"``; an existing file is replaced, in one go. It holds
-        ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle: to open a
-        pickle is to run what its author wrote.
-
-    Raises
-    ------
-    InvalidInputError
-        If the model is not a classifier, or the file cannot be written.
-    """
-    if not isinstance(model, Classifier):
-        raise InvalidInputError(
-            f"model is a {type(model).__name__}; give what s2kit.train_classifier returns"
-        )
-    target = Path(path)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_CARD, _card(model))
-        archive.writestr(_MODEL, json.dumps(_document(model), indent=1))
-        archive.writestr(_PIPELINE, skops.io.dumps(model.pipeline))
-    try:
-        _replace(target, buffer.getvalue())
-    except OSError as error:
-        raise InvalidInputError(
-            f"the model cannot be saved to {target}: {error}; give a path in a folder that exists "
-            "and that you may write to"
-        ) from error
-
-
-def load_model(path: str | os.PathLike) -> Classifier:
-    """Load a classifier that `save_model` saved.
-
-    Parameters
-    ----------
-    path : str or path
-
-    Returns
-    -------
-    Classifier
-
-    Raises
-    ------
-    InvalidInputError
-        If there is no such file, it is not a saved classifier, it is damaged, or it holds types
-        that a classifier does not need; nothing of these is run.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            document, data = json.loads(archive.read(_MODEL)), archive.read(_PIPELINE)
-        strange = set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED)
-        pipeline = None if strange else skops.io.loads(data, trusted=_TRUSTED)
-        if not strange:
-            return _read_document(document, pipeline)
-    except _DAMAGE as error:
-        raise InvalidInputError(
-            f"{path} is not a classifier, or it is damaged ({type(error).__name__}: {error}); give "
-            "a file that s2kit.save_model wrote"
-        ) from error
-    raise InvalidInputError(
-        f"{path} is refused: it holds {', '.join(sorted(strange))}, which no classifier of s2kit "
-        "needs and which could do harm; ask whoever made it for a file of s2kit.save_model"
-    )
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put a file in its place, whole."""
-    draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _document(model: Classifier) -> dict[str, Any]:
-    scaler = model.pipeline[0]
-    scores = {field.name: getattr(model.scores, field.name) for field in fields(Scores)}
-    return {
-        "classes": list(model.classes),
-        "codes": model.codes.tolist(),
-        "features": list(model.features),
-        "scaling": {"mean": scaler.mean_.tolist(), "scale": scaler.scale_.tolist()},
-        "recipe": model.recipe,
-        "source": model.source,
-        "seed": model.seed,
-        "scores": {name: table.to_dict("tight") for name, table in scores.items()},
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _LIBRARIES},
-    }
-
-
-def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
-    classes, names = tuple(document["classes"]), tuple(document["features"])
-    if not isinstance(pipeline, Pipeline) or pipeline.n_features_in_ != len(names):
-        raise ValueError(f"a {type(pipeline).__name__} does not take {len(names)} features")
-    if tuple(pipeline.classes_.tolist()) != classes:
-        raise ValueError(f"the pipeline's classes are not {classes}")
-    tables = {
-        name: pd.DataFrame.from_dict(table, orient="tight")
-        for name, table in document["scores"].items()
-    }
-    return Classifier(pipeline, classes, names, document["recipe"], document["source"],
-                      Scores(**tables), document["seed"])  # fmt: skip
-
-
-def _card(model: Classifier) -> str:
-    document, source = _document(model), model.source or {}
-    recipe = {k: v for k, v in (model.recipe or {}).items() if k != "days"}
-    made_up = {True: "yes: practice data, not observed by any satellite", False: "no"}
-    facts = {
-        "cube": source.get("title"),
-        "synthetic": made_up.get(source.get("synthetic")),
-        "extent (west, south, east, north; centres of pixels)": source.get("centres"),
-        "coordinate system": source.get("crs"),
-        "observations": " to ".join(source[name] for name in ("first", "last") if name in source),
-        "features": ", ".join(f"{name}: {value}" for name, value in recipe.items()),
-        "codes on a map": dict(zip(model.classes, document["codes"], strict=True)),
-        "seed": str(model.seed),
-        "versions": ", ".join(f"{name} {number}" for name, number in document["versions"].items()),
-    }
-    listed = "\n".join(f"- {name}: {value or 'not known'}" for name, value in facts.items())
-    scaling = pd.DataFrame(document["scaling"], index=list(model.features))
-    return (
-        f"# Land cover classifier\n\n{listed}\n\n```\n{model}\n```\n\n## Scaling\n\n"
-        f"Each feature less its mean, divided by its scale.\n\n```\n{_text(scaling)}\n```\n"
-    )
-
-
-def _text(table: pd.DataFrame) -> str:
+def as_text(table: pd.DataFrame) -> str:
     """Write a table with all its rows and columns, whatever pandas is set to show."""
     return table.to_string(float_format="{:.3f}".format)

@@ -23,14 +23,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from s2kit.analysis.classification import (
-    classify,
-    sample_pixels,
-    split_fields,
-    train_classifier,
-)
+from s2kit.analysis.classification import classify
 from s2kit.analysis.features import make_features
-from s2kit.analysis.models import load_model, save_model
+from s2kit.analysis.samples import sample_pixels
+from s2kit.analysis.saving import load_model, save_model
+from s2kit.analysis.training import split_fields, train_classifier
 from s2kit.errors import InvalidInputError
 
 CROPS = ("grass", "sugar beet", "winter wheat")

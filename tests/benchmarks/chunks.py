@@ -103,7 +103,7 @@ def main():
     same_chunks = zip(itertools.repeat(CHOSEN[0]), CODECS)
     for chunks, codec in itertools.chain(same_codec, same_chunks):
         row = measure(values, chunks, CODECS[codec])
-        cells = [str(chunks), codec, f"{row[0]:.2f}", *(f"{v:.0f}" for v in row[1:])]
+        cells = [str(chunks), codec, f"{row[0]:.2f}", *(f"{v:.3g}" for v in row[1:])]
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

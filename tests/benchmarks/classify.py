@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cubes import every, make_cube, random_layers
 
-from s2kit.analysis import classification
+from s2kit.analysis.classification import _classify_block, classify
 from s2kit.analysis.features import KINDS, make_features
+from s2kit.analysis.training import train_classifier
 
 DATES, SIDE, TILE = 96, 1024, 256
 CLASSES = 8
@@ -42,7 +43,7 @@ def train(features):
     table = pd.DataFrame(rng.random((4000, features.sizes["feature"])), columns=features.feature)
     table.attrs = features.attrs
     groups = np.arange(4000) // 20
-    return classification.train_classifier(table, groups % CLASSES, groups=groups)
+    return train_classifier(table, groups % CLASSES, groups=groups)
 
 
 def timed(work, repeats=3):
@@ -68,7 +69,7 @@ def network_alone(model, sizes):
     values = np.random.default_rng(1).random(shape, "f4")
     at_hand = xr.DataArray(values, dims=("feature", "y", "x")).chunk(y=128, x=128)
     whole = at_hand.data.map_blocks(
-        classification._classify_block, model, dtype="f4", chunks=((2,), *at_hand.chunks[1:]),
+        _classify_block, model, dtype="f4", chunks=((2,), *at_hand.chunks[1:]),
         meta=np.empty((0, 0, 0), "f4"),
     )  # fmt: skip
     return timed(whole.compute)
@@ -87,7 +88,7 @@ def main():
             model = train(features)
             alone = network_alone(model, len(model.features))
             made = timed(features.compute)
-            whole = timed(classification.classify(cube, model).compute)
+            whole = timed(classify(cube, model).compute)
             row = [kind, len(model.features), f"{SIDE**2 / alone / 1e6:.1f}", f"{made:.2f}",
                    f"{whole:.2f}", f"{whole / reading:.1f}"]  # fmt: skip
             print("| " + " | ".join(map(str, row)) + " |", flush=True)

@@ -1,0 +1,195 @@
+"""Pixels with a known label: of fields, or of a map of labels."""
+
+import warnings
+from collections.abc import Iterator
+from numbers import Real
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from tqdm.auto import tqdm
+from tqdm.dask import TqdmCallback
+
+from s2kit.analysis.fields import Fields, read_fields, read_grid
+from s2kit.analysis.inputs import require_whole
+from s2kit.errors import InvalidInputError
+
+PLACE = ["label", "field", "x", "y"]
+"""What a table of samples says besides the features."""
+
+_Area = tuple[Any, Any, np.ndarray, np.ndarray]
+"""Index of a field, its label, and rows and columns of its pixels."""
+
+_NO_LABEL = 0
+PATIENCE = 2
+"""Seconds before a progress bar shows."""
+
+
+def sample_pixels(
+    features: xr.DataArray,
+    fields: Fields | xr.DataArray,
+    column: str | None = None,
+    *,
+    per_field: int = 50,
+    block: float = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Draw pixels with a known label.
+
+    Parameters
+    ----------
+    features : xarray.DataArray, dims (feature, y, x)
+        As `s2kit.make_features` gives it.
+    fields : str, path, geopandas.GeoDataFrame or xarray.DataArray
+        Polygons in any coordinate system, or a file of them; or labels as a map on the grid of
+        the features, dims (y, x), whole numbers with 0 for no label.
+    column : str
+        Column of the fields that holds the label; fields without a label are left out.
+    per_field : int, default 50
+        Most pixels of one field, drawn at random; of a map of labels, of one class in one square.
+    block : float, default 500
+        Side in metres of the squares that stand for fields in a map of labels.
+    seed : int, default 0
+        The same seed draws the same pixels.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per pixel: the features, ``label``, ``field`` (index of the field, or number of the
+        square), and its centre ``x``, ``y``. Each pixel occurs once, and its centre lies within
+        its field. Pixels where a feature is missing are left out with a warning.
+
+    Raises
+    ------
+    InvalidInputError
+        If the fields cannot be read, do not meet the cube, or have no such column; if a map of
+        labels lies on another grid; if no pixel is left.
+    """
+    _require_features(features)
+    grid = read_grid(features)
+    require_whole("per_field", per_field, 1)
+    require_whole("seed", seed, 0)
+    if isinstance(fields, xr.DataArray):
+        areas = _squares(_read_labels_map(fields, grid), _square_size(block, grid))
+    else:
+        areas = _inside_fields(_read_labelled(fields, column, features), column, features)
+    spots = _draw(areas, per_field, seed)
+    at = {name: xr.DataArray(spots[name].to_numpy(), dims="pixel") for name in ("y", "x")}
+    with TqdmCallback(desc="features of the pixels", tqdm_class=tqdm, delay=PATIENCE, leave=False):
+        found = features.isel(at).transpose("pixel", "feature").compute()
+    table = pd.DataFrame(found.values, columns=features.feature.values.astype(str))
+    table = table.assign(label=spots.label, field=spots.field, x=found.x.values, y=found.y.values)
+    table.attrs = {name: features.attrs[name] for name in ("recipe", "source")
+                   if name in features.attrs}  # fmt: skip
+    return _complete(table)
+
+
+def _require_features(features: Any) -> None:
+    if isinstance(features, xr.DataArray) and set(features.dims) == {"feature", "y", "x"}:
+        return
+    dims = getattr(features, "dims", type(features).__name__)
+    raise InvalidInputError(
+        f"features is {dims}; give what s2kit.make_features returns: dims (feature, y, x)"
+    )
+
+
+def _read_labelled(fields: Fields, column: str | None, features: xr.DataArray) -> gpd.GeoDataFrame:
+    table = read_fields(fields, features)
+    named = [name for name in table.columns if name != table.active_geometry_name]
+    if column not in named:
+        raise InvalidInputError(
+            f"column={column!r} is not in the fields; name the one that holds the label: "
+            f"{', '.join(map(str, named)) or 'there is none'}"
+        )
+    return table[table[column].notna()]
+
+
+def _inside_fields(table: gpd.GeoDataFrame, column: str, features: xr.DataArray) -> Iterator[_Area]:
+    """Give the pixels whose centre lies within each field."""
+    x, y = features.x.values, features.y.values
+    for field, label, outline in zip(table.index, table[column], table.geometry, strict=True):
+        found = [_inside(part, x, y) for part in shapely.get_parts(outline)]
+        yield field, label, *(np.concatenate(axis) for axis in zip(*found, strict=True))
+
+
+def _inside(outline: shapely.Geometry, x: np.ndarray, y: np.ndarray) -> tuple:
+    west, south, east, north = outline.bounds
+    cols = np.arange(*np.searchsorted(x, [west, east], "right"))
+    rows = np.arange(*np.searchsorted(-y, [-north, -south], "right"))
+    shapely.prepare(outline)
+    row, col = np.nonzero(shapely.contains_xy(outline, x[cols], y[rows, np.newaxis]))
+    return rows[row], cols[col]
+
+
+def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
+    if set(labels.dims) != {"y", "x"} or labels.dtype.kind not in "iu":
+        raise InvalidInputError(
+            f"the map of labels is {labels.dtype} with the dimensions {labels.dims}; give whole "
+            "numbers with the dimensions y and x"
+        )
+    own = read_grid(labels)
+    if own.shape != grid.shape or own.crs != grid.crs or not own.affine.almost_equals(grid.affine):
+        raise InvalidInputError(
+            f"the map of labels lies on another grid: {own.shape} pixels in {own.crs}, the "
+            f"features {grid.shape} in {grid.crs}; bring it there with "
+            "labels.rio.reproject_match(features)"
+        )
+    values = labels.transpose("y", "x").values
+    return np.where(values == labels.rio.nodata, _NO_LABEL, values)
+
+
+def _square_size(block: float, grid: GeoBox) -> int:
+    """Give the side of a square in pixels."""
+    if grid.crs.geographic:
+        raise InvalidInputError("squares are in metres, but the cube is in degrees; give fields")
+    pixel = abs(grid.affine.a)
+    if isinstance(block, bool) or not isinstance(block, Real) or not pixel <= block < np.inf:
+        raise InvalidInputError(f"block={block!r}: give metres, at least one pixel, {pixel:g} m")
+    return round(block / pixel)
+
+
+def _squares(labels: np.ndarray, size: int) -> Iterator[_Area]:
+    """Give the pixels of each class in each square."""
+    corners = np.ndindex(*(-(-n // size) for n in labels.shape))
+    for number, (row, col) in enumerate(corners):
+        top, left = row * size, col * size
+        square = labels[top : top + size, left : left + size]
+        for label in np.unique(square[square != _NO_LABEL]):
+            rows, cols = np.nonzero(square == label)
+            yield number, int(label), rows + top, cols + left
+
+
+def _draw(areas: Iterator[_Area], most: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for field, label, rows, cols in areas:
+        some = np.sort(rng.permutation(len(rows))[:most])
+        drawn += [(label, field, row, col) for row, col in zip(rows[some], cols[some], strict=True)]
+    if not drawn:
+        raise InvalidInputError(
+            "no field with a label holds the centre of a pixel; give larger polygons, or a cube "
+            "with smaller pixels"
+        )
+    spots = pd.DataFrame(drawn, columns=["label", "field", "y", "x"])
+    # where fields overlap, a pixel is drawn once only, or it could be on both sides of a split
+    return spots.drop_duplicates(["y", "x"], ignore_index=True)
+
+
+def _complete(table: pd.DataFrame) -> pd.DataFrame:
+    """Leave out pixels that lack a feature, and say so."""
+    gaps = table.drop(columns=PLACE).isna()
+    lacking = gaps.any(axis=1)
+    if not lacking.any():
+        return table
+    advice = (
+        f"{lacking.sum()} of {len(table)} pixels were never seen clear for a feature, most often "
+        f"for {gaps.sum().idxmax()!r}; a longer period or kind='statistics' leaves fewer out"
+    )
+    if lacking.all():
+        raise InvalidInputError(f"no pixel is left: {advice}")
+    warnings.warn(advice, stacklevel=3)
+    return table[~lacking].reset_index(drop=True)

@@ -1,0 +1,280 @@
+"""Train a simple neural network on some fields, and judge it on the others."""
+
+import json
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    precision_recall_fscore_support,
+)
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+from tqdm.auto import tqdm
+
+from s2kit.analysis.inputs import require_whole
+from s2kit.analysis.models import Classifier, Scores
+from s2kit.analysis.samples import PATIENCE, PLACE
+from s2kit.errors import InvalidInputError
+
+_MOST_CLASSES = 255
+_DRAWS = 500
+"""How often a split is drawn anew if a class is on one side only."""
+
+_HELD_OUT = 0.1
+"""Share of the training pixels by which the network notices that it learns nothing more."""
+
+
+def train_classifier(
+    features: pd.DataFrame,
+    labels: Sequence[str | int],
+    *,
+    groups: Sequence[Any],
+    seed: int = 0,
+    test_share: float = 0.3,
+    hidden: tuple[int, ...] = (64, 32),
+) -> Classifier:
+    """Train a neural network on some fields, and test it on the others.
+
+    ``train_classifier(samples, samples.label, groups=samples.field)``
+
+    Parameters
+    ----------
+    features : pandas.DataFrame, shape (pixel, feature)
+        As `s2kit.sample_pixels` gives it; ``label``, ``field``, ``x`` and ``y`` are no features.
+    labels : sequence of str or int, shape (pixel,)
+        Class of each pixel.
+    groups : sequence, shape (pixel,)
+        Field of each pixel. Neighbours in a field resemble each other: a network that is tested
+        on pixels of fields it has learnt from looks better than it is. So all pixels of a field
+        are on one side.
+    seed : int, default 0
+        The same seed makes the same split and the same network.
+    test_share : float, default 0.3
+        Share of each class's fields that are kept for the test, between 0 and 1.
+    hidden : tuple of int, default (64, 32)
+        Neurons in each hidden layer.
+
+    Returns
+    -------
+    Classifier
+        The network, and its ``scores`` on the test.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is one class only, a class has fewer than two fields, features are missing, or
+        lengths differ.
+
+    Notes
+    -----
+    Features are scaled to mean 0 and standard deviation 1; the network learns until the score on a
+    tenth of the training pixels no longer rises. It is not trained again with the test's fields:
+    the scores are those of the network that is returned.
+    """
+    _require_options(seed, test_share, hidden)
+    pixels, names, labels, fields = _read_samples(features, labels, groups)
+    test = split_fields(labels, fields, share=test_share, seed=seed)
+    _require_enough(labels[~test])
+    models = {
+        "network": make_pipeline(StandardScaler(), _network(hidden, sum(~test), seed)),
+        "random forest": RandomForestClassifier(random_state=seed, n_jobs=-1),
+        "majority class": DummyClassifier(),
+    }
+    with threadpool_limits(1, "blas"):  # sums in another order are another network
+        for model in tqdm(models.values(), "training", delay=PATIENCE, leave=False):
+            model.fit(pixels[~test], labels[~test])
+        scores = _judge(models, pixels[test], labels[test], names, seed)
+    trained = models["network"]
+    recipe, source = (json.loads(features.attrs.get(n, "null")) for n in ("recipe", "source"))
+    return Classifier(
+        trained, tuple(trained.classes_.tolist()), names, recipe, source,
+        Scores(**scores, split=_sizes(test, fields)), int(seed),
+    )  # fmt: skip
+
+
+def _network(hidden: tuple[int, ...], pixels: int, seed: int) -> MLPClassifier:
+    """Give a network that learns in small batches from few pixels.
+
+    With scikit-learn's 200 pixels a batch, some hundred of them are a handful of steps in each
+    round, and it stops before it has learnt.
+    """
+    return MLPClassifier(
+        tuple(map(int, hidden)), batch_size=int(np.clip(pixels // 50, 32, 200)), random_state=seed,
+        early_stopping=True, validation_fraction=_HELD_OUT, n_iter_no_change=20,
+    )  # fmt: skip
+
+
+def split_fields(labels: np.ndarray, fields: np.ndarray, *, share: float, seed: int) -> np.ndarray:
+    """Choose the fields of the test, so that every class is on both sides.
+
+    Parameters
+    ----------
+    labels, fields : numpy.ndarray, shape (pixel,)
+    share : float
+        Of the fields of each class, as nearly as whole fields allow.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray, shape (pixel,), bool
+        True for the test.
+
+    Raises
+    ------
+    InvalidInputError
+        If no split has every class on both sides.
+    """
+    classes, label = np.unique(labels, return_inverse=True)
+    field, names = pd.factorize(fields)
+    holds = np.zeros((len(names), len(classes)), bool)
+    holds[field, label] = True
+    number = holds.sum(axis=0)
+    if (number < 2).any():
+        few = ", ".join(map(str, classes[number < 2]))
+        raise InvalidInputError(
+            f"these classes are in one field only: {few}; training and test need one each. Add "
+            "fields of them, leave them out, or join them with another class"
+        )
+    rng = np.random.default_rng(seed)
+    for draw in range(_DRAWS):
+        # where the share can be kept in no way, tossing a coin may still find a split
+        coin = draw >= _DRAWS // 2
+        test = rng.random(len(holds)) < 0.5 if coin else _draw_split(holds, share, rng)
+        if holds[test].any(axis=0).all() and holds[~test].any(axis=0).all():
+            return test[field]
+    raise InvalidInputError(
+        f"no split of the {len(names)} fields has all {len(classes)} classes on both sides; add "
+        "fields, take smaller squares, or leave rare classes out"
+    )
+
+
+def _draw_split(holds: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw fields of the rarest class first: they leave the least choice."""
+    test, placed = np.zeros((2, len(holds)), bool)
+    for one in np.argsort(holds.sum(axis=0), kind="stable"):
+        own = rng.permutation(np.flatnonzero(holds[:, one]))
+        wanted = np.clip(round(share * len(own)), 1, len(own) - 1)
+        free = own[~placed[own]]
+        test[free[: max(wanted - test[own].sum(), 0)]] = True
+        placed[free] = True
+    return test
+
+
+def _judge(
+    models: dict[str, Any], pixels: np.ndarray, true: np.ndarray, names: tuple[str, ...], seed: int
+) -> dict[str, pd.DataFrame]:
+    """Score the models on the test's pixels."""
+    answers = {name: model.predict(pixels) for name, model in models.items()}
+    classes = models["network"].classes_
+    comparison = {
+        name: {
+            "accuracy": accuracy_score(true, answer),
+            "balanced accuracy": balanced_accuracy_score(true, answer),
+        }
+        for name, answer in answers.items()
+    }
+    confusion = confusion_matrix(true, answers["network"], labels=classes)
+    each = precision_recall_fscore_support(
+        true, answers["network"], labels=classes, zero_division=0
+    )
+    shuffled = permutation_importance(
+        models["network"], pixels, true, scoring="balanced_accuracy", random_state=seed
+    )
+    importance = {"mean": shuffled.importances_mean, "std": shuffled.importances_std}
+    columns = ("precision", "recall", "F1", "pixels")
+    return {
+        "comparison": pd.DataFrame(comparison).T,
+        "confusion": pd.DataFrame(confusion, classes, classes),
+        "classes": pd.DataFrame(dict(zip(columns, each, strict=True)), classes),
+        "importance": pd.DataFrame(importance, list(names)).sort_values("mean", ascending=False),
+    }
+
+
+def _sizes(test: np.ndarray, fields: np.ndarray) -> pd.DataFrame:
+    sides = {"train": fields[~test], "test": fields[test]}
+    rows = {name: (len(side), pd.unique(side).size) for name, side in sides.items()}
+    return pd.DataFrame.from_dict(rows, "index", columns=["pixels", "fields"])
+
+
+def _read_samples(
+    features: pd.DataFrame, labels: Sequence, groups: Sequence
+) -> tuple[np.ndarray, tuple[str, ...], np.ndarray, np.ndarray]:
+    if not isinstance(features, pd.DataFrame):
+        raise InvalidInputError(
+            f"features is a {type(features).__name__}; give the pandas.DataFrame of "
+            "s2kit.sample_pixels"
+        )
+    table = features.drop(columns=PLACE, errors="ignore")
+    lengths = {"features": len(table), "labels": len(labels), "groups": len(groups)}
+    if len(set(lengths.values())) > 1 or not len(table):
+        raise InvalidInputError(
+            f"there are {', '.join(f'{n} {name}' for name, n in lengths.items())}; give one label "
+            "and one group for each row of features: samples.label and samples.field"
+        )
+    try:
+        pixels = table.to_numpy("float32")
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"features must be numbers: {error}") from error
+    _require_complete(table, pixels)
+    fields = pd.Series(np.asarray(groups))
+    if fields.isna().any():
+        raise InvalidInputError(f"{fields.isna().sum()} rows have no group; leave them out")
+    return pixels, tuple(map(str, table.columns)), _read_labels(labels), fields.to_numpy()
+
+
+def _require_complete(table: pd.DataFrame, pixels: np.ndarray) -> None:
+    bad = ~np.isfinite(pixels)
+    if bad.any():
+        worst = table.columns[bad.sum(axis=0).argmax()]
+        raise InvalidInputError(
+            f"{bad.any(axis=1).sum()} of {len(table)} rows lack a feature, most often {worst!r} "
+            f"({bad.sum(axis=0).max()} rows); leave them out with samples.dropna()"
+        )
+
+
+def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
+    """Give labels as whole numbers if they are, or else as text."""
+    values = pd.Series(np.asarray(labels))
+    if values.isna().any():
+        raise InvalidInputError(f"{values.isna().sum()} rows have no label; leave them out")
+    numbers = pd.api.types.is_numeric_dtype(values) and (values == values.round()).all()
+    found = values.astype("int64" if numbers else str).to_numpy("int64" if numbers else "U")
+    number = len(np.unique(found))
+    if not 2 <= number <= _MOST_CLASSES:
+        raise InvalidInputError(
+            f"the labels have {number} class(es); a classifier needs 2 to {_MOST_CLASSES}"
+        )
+    return found
+
+
+def _require_enough(labels: np.ndarray) -> None:
+    """Refuse what the network cannot hold a part of out, to see when to stop."""
+    classes, number = np.unique(labels, return_counts=True)
+    if number.min() < 2 or np.ceil(_HELD_OUT * len(labels)) < len(classes):
+        raise InvalidInputError(
+            f"{len(labels)} pixels of {len(classes)} classes are left for training, "
+            f"{number.min()} of class {classes[number.argmin()]}; the network needs at least "
+            f"{int(len(classes) / _HELD_OUT)}, and 2 of each. Draw more pixels per field, or add "
+            "fields"
+        )
+
+
+def _require_options(seed: int, test_share: float, hidden: tuple[int, ...]) -> None:
+    require_whole("seed", seed, 0)
+    if not isinstance(test_share, Real) or not 0 < test_share < 1:
+        raise InvalidInputError(f"test_share={test_share!r} is no share; give 0.3, for example")
+    if not isinstance(hidden, tuple | list) or not hidden:
+        raise InvalidInputError(f"hidden={hidden!r} lists no layers; give (64, 32), for example")
+    for neurons in hidden:
+        require_whole("hidden", neurons, 1)
