@@ -6,13 +6,13 @@ from numbers import Integral
 from typing import Any
 
 import dask.array as da
-import numba
 import numpy as np
 import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.interpolation import interpolate
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.series import read_clear, read_series
 from s2kit.analysis.statistics import rank, time_statistics
@@ -166,55 +166,8 @@ _MAKERS = {"seasons": _season_medians, "statistics": _statistics, "series": _ser
 def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
     values = np.ascontiguousarray(evaluate(*layers[:-1]), "float32").reshape(len(times), -1)
     clear = np.ascontiguousarray(layers[-1]).reshape(len(times), -1)
-    return _interpolate(values, clear, times, days).reshape(len(days), *layers[0].shape[1:])
-
-
-@numba.njit(nogil=True, cache=True)
-def _interpolate(values, clear, times, days):
-    """Give each pixel's value on other days, linearly between its clear observations.
-
-    Parameters
-    ----------
-    values : numpy.ndarray, shape (time, pixel), float32
-    clear : numpy.ndarray, shape (time, pixel), bool
-    times : numpy.ndarray, shape (time,), int64
-        Day of each observation, ascending; of those on one day the mean counts.
-    days : numpy.ndarray, shape (day,), int64
-        Ascending.
-
-    Returns
-    -------
-    numpy.ndarray, shape (day, pixel), float32
-    """
-    steps, pixels = values.shape
-    out = np.full((len(days), pixels), np.nan, np.float32)
-    when, height = np.empty(steps, np.int64), np.empty(steps)
-    for p in range(pixels):
-        number = _gather(values[:, p], clear[:, p], times, when, height)
-        a = 0
-        for d in range(len(days) if number else 0):
-            while a + 1 < number and when[a + 1] <= days[d]:
-                a += 1
-            b = min(a + 1, number - 1)
-            share = (days[d] - when[a]) / max(when[b] - when[a], 1)
-            out[d, p] = height[a] + (height[b] - height[a]) * min(max(share, 0.0), 1.0)
-    return out
-
-
-@numba.njit(nogil=True, cache=True)
-def _gather(values, clear, times, when, height):
-    """Write the days with clear observations, and their means; give how many there are."""
-    number, same = 0, 0
-    for t in range(len(times)):
-        if not (clear[t] and np.isfinite(values[t])):
-            continue
-        if number and when[number - 1] == times[t]:
-            same += 1
-            height[number - 1] += (values[t] - height[number - 1]) / same
-        else:
-            when[number], height[number], same = times[t], values[t], 1
-            number += 1
-    return number
+    found = interpolate(values, clear, times, days, True)
+    return found.reshape(len(days), *layers[0].shape[1:])
 
 
 def _bands(part: xr.Dataset) -> list[str]:

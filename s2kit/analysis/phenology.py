@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.linalg import solveh_banded
 
+from s2kit.analysis.interpolation import interpolate
 from s2kit.errors import InvalidInputError
 
 _HALF_YEAR = 183
@@ -74,8 +75,8 @@ def regular_series(
         )
     length = int(days[-1] - days[0]) + 1
     grid = np.arange(0, length, int(step))
-    fit = _fit_line if method == "linear" else partial(_fit_smooth, _penalty(length, smoothing))
-    block = partial(_regular_block, days=days - days[0], grid=grid, fit=fit)
+    fit = _lines if method == "linear" else partial(_curves, penalty=_penalty(length, smoothing))
+    block = partial(fit, days=days - days[0], grid=grid)
     dtype = np.result_type(series.dtype, "float32")
     regular = _along_time(block, series, [["time"]], [dtype], {"time": len(grid)})
     times = (days[0] + grid).astype("M8[D]").astype("M8[ns]")
@@ -185,8 +186,15 @@ def _along_time(
     )  # fmt: skip
 
 
-def _regular_block(
-    values: np.ndarray, days: np.ndarray, grid: np.ndarray, fit: Callable
+def _lines(values: np.ndarray, days: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    series = np.ascontiguousarray(values.reshape(-1, len(days)).T)
+    series = series.astype(np.result_type(values, "float32"), copy=False)
+    found = interpolate(series, np.isfinite(series), days, grid, False)
+    return found.T.reshape(*values.shape[:-1], len(grid))
+
+
+def _curves(
+    values: np.ndarray, days: np.ndarray, grid: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
     out = np.full((*values.shape[:-1], len(grid)), np.nan, np.result_type(values, "float32"))
     for pixel in np.ndindex(values.shape[:-1]):
@@ -194,25 +202,17 @@ def _regular_block(
         seen = days[clear]
         if len(seen) and seen[0] < seen[-1]:
             between = (grid >= seen[0]) & (grid <= seen[-1])
-            out[pixel][between] = fit(values[pixel][clear], seen, grid[between])
+            out[pixel][between] = _smooth(penalty, values[pixel][clear], seen)[grid[between]]
     return out
 
 
-def _fit_line(values: np.ndarray, days: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    number = np.bincount(days)
-    once = np.flatnonzero(number)
-    return np.interp(wanted, once, np.bincount(days, values)[once] / number[once])
-
-
-def _fit_smooth(
-    penalty: np.ndarray, values: np.ndarray, days: np.ndarray, wanted: np.ndarray
-) -> np.ndarray:
+def _smooth(penalty: np.ndarray, values: np.ndarray, days: np.ndarray) -> np.ndarray:
     """Solve (W + λ D'D) z = W y for all days (Eilers 2003, eq. 4)."""
     length = penalty.shape[1]
     system = penalty.copy()
     system[0] += np.bincount(days, minlength=length)
     weighted = np.bincount(days, values, length)
-    return solveh_banded(system, weighted, lower=True, check_finite=False)[wanted]
+    return solveh_banded(system, weighted, lower=True, check_finite=False)
 
 
 def _penalty(length: int, smoothing: float) -> np.ndarray:

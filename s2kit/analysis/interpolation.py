@@ -1,0 +1,57 @@
+"""Straight lines between the clear observations of many pixels, compiled."""
+
+import numba
+import numpy as np
+
+
+@numba.njit(nogil=True, cache=True)
+def interpolate(values, clear, times, days, hold):
+    """Give each pixel's value on other days, linearly between its clear observations.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (time, pixel), float
+    clear : numpy.ndarray, shape (time, pixel), bool
+    times : numpy.ndarray, shape (time,), int64
+        Day of each observation, ascending; of those on one day the mean counts.
+    days : numpy.ndarray, shape (day,), int64
+        Ascending.
+    hold : bool
+        Go on with the first and the last value beyond them; or else give NaN there, and for
+        fewer than two clear days.
+
+    Returns
+    -------
+    numpy.ndarray, shape (day, pixel), as the values
+    """
+    steps, pixels = values.shape
+    out = np.full((len(days), pixels), np.nan, values.dtype)
+    when, height = np.empty(steps, np.int64), np.empty(steps)
+    for p in range(pixels):
+        number = _by_day(values[:, p], clear[:, p], times, when, height)
+        a = 0
+        for d in range(len(days) if number > 1 or (hold and number) else 0):
+            if not hold and not when[0] <= days[d] <= when[number - 1]:
+                continue
+            while a + 1 < number and when[a + 1] <= days[d]:
+                a += 1
+            b = min(a + 1, number - 1)
+            share = (days[d] - when[a]) / max(when[b] - when[a], 1)
+            out[d, p] = height[a] + (height[b] - height[a]) * min(max(share, 0.0), 1.0)
+    return out
+
+
+@numba.njit(nogil=True, cache=True)
+def _by_day(values, clear, times, when, height):
+    """Write the days with clear observations, and their means; give how many there are."""
+    number, same = 0, 0
+    for t in range(len(times)):
+        if not (clear[t] and np.isfinite(values[t])):
+            continue
+        if number and when[number - 1] == times[t]:
+            same += 1
+            height[number - 1] += (values[t] - height[number - 1]) / same
+        else:
+            when[number], height[number], same = times[t], values[t], 1
+            number += 1
+    return number
