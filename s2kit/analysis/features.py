@@ -11,11 +11,12 @@ import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.inputs import Moment, require_cube, select_period, take_steps
 from s2kit.analysis.interpolation import interpolate
 from s2kit.analysis.periods import Groups
+from s2kit.analysis.reductions import rank
 from s2kit.analysis.series import read_clear, read_series
-from s2kit.analysis.statistics import rank, time_statistics
+from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 from s2kit.scenes.period import read_period
@@ -117,7 +118,9 @@ def _part(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Data
             f"the cube has the dimensions {', '.join(map(str, cube.dims)) or 'none'}; features are "
             "a map: select with lists, cube.isel(y=[5]), to keep the dimensions"
         )
-    part = select_period(cube, start, end).sortby("time")
+    part = select_period(cube, start, end)
+    if not part.indexes["time"].is_monotonic_increasing:
+        part = part.sortby("time")
     return part.transpose("time", "y", "x", ...)
 
 
@@ -136,8 +139,10 @@ def _season_medians(
     inside = np.isin(season, wanted)
     ids = np.array([wanted.index(name) for name in season[inside]], "i8")
     groups = Groups(ids, np.empty(0, "M8[ns]"), list(wanted))
-    steps = part.isel(time=inside)
-    medians = [rank(read_series(steps, band, clear), groups, [50])[:, 0] for band in bands]
+    steps = take_steps(part, inside)
+    medians = [
+        rank(part, inside, read_series(steps, band, clear), groups, [50])[:, 0] for band in bands
+    ]
     return [f"{band} {name}" for band in bands for name in wanted], medians
 
 

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from numbers import Real
 
 import dask.array as da
-import numpy as np
 import xarray as xr
 
 from s2kit.analysis import kernels
 from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
-from s2kit.analysis.moments import moments
 from s2kit.analysis.periods import Groups, group_steps
-from s2kit.analysis.series import Series, as_rows, read_series
+from s2kit.analysis.reductions import moments, rank
+from s2kit.analysis.series import read_series
 from s2kit.errors import InvalidInputError
 
 _WORDS = {"mean": "mean", "std": "standard deviation", "min": "smallest value",
@@ -68,7 +67,7 @@ def time_statistics(
     found = moments(cube, steps, series, groups)
     results = {name: (_plane(found, name), series.attrs(word)) for name, word in _WORDS.items()}
     if wanted:
-        ranked = rank(series, groups, wanted)
+        ranked = rank(cube, steps, series, groups, wanted)
         for n, q in enumerate(wanted):
             results[f"p{q:g}"] = ranked[:, n], series.attrs(f"{q:g} % percentile")
     results["count"] = _plane(found, "count"), {"long_name": "clear observations", "units": "1"}
@@ -127,22 +126,3 @@ _PLANES = {"count": kernels.COUNT, "mean": kernels.MEAN, "std": kernels.M2, "min
 def _plane(found: da.Array, name: str) -> da.Array:
     plane = found[:, _PLANES[name]]
     return plane.astype("int32") if name == "count" else plane
-
-
-def rank(series: Series, groups: Groups, wanted: Sequence[float]) -> da.Array:
-    """Give percentiles of each period, shape (period, percentile, …), float32."""
-    layers = [layer.rechunk({0: -1}, method="tasks") for layer in series.layers]
-    return da.map_blocks(
-        _block_rank, *layers, evaluate=series.evaluate, keep=series.wanted, ids=groups.ids,
-        number=groups.number, wanted=np.asarray(wanted, "float64"), dtype="float32", new_axis=1,
-        chunks=(groups.number, len(wanted), *layers[0].chunks[1:]),
-        meta=np.empty((0,) * (layers[0].ndim + 1), "float32"),
-    )  # fmt: skip
-
-
-def _block_rank(*layers, evaluate, keep, ids, number, wanted) -> np.ndarray:
-    values = as_rows(evaluate(*layers[:-1]), "float32")
-    seen = ((keep >> np.minimum(as_rows(layers[-1], "uint8"), 31)) & 1).astype(bool)
-    seen &= np.isfinite(values)
-    found = kernels.percentiles(values, seen, ids, number, wanted)
-    return found.reshape(number, len(wanted), *layers[0].shape[1:])

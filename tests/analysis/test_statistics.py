@@ -150,10 +150,13 @@ def test_any_store_equals_numpy(tmp_path_factory, data):
     start, end = (str(cube.time.values[n])[:10] for n in (first, last))
     variable = draw(st.sampled_from(["NDVI", "DVI", "B08"]))
     period = draw(st.sampled_from([None, "year"]))
-    found = s2kit.time_statistics(cube, variable, start=start, end=end, period=period).compute()
+    percentiles = draw(st.sampled_from([(), (10, 50)]))
+    found = s2kit.time_statistics(
+        cube, variable, start=start, end=end, period=period, percentiles=percentiles
+    ).compute()
     values = plain_values({name: layer[asked] for name, layer in whole.items()}, variable)
     years = pd.DatetimeIndex(cube.time.values[asked]).year * (period is not None)
-    expected = [plain_statistics(values[years == year]) for year in np.unique(years)]
+    expected = [plain_statistics(values[years == y], percentiles) for y in np.unique(years)]
     joined = {name: np.stack([e[name] for e in expected]) for name in expected[0]}
     assert_same(found, joined if period else {name: v[0] for name, v in joined.items()})
 

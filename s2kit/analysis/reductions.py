@@ -1,8 +1,9 @@
-"""Number, mean, deviation and extremes along time: of Dask's blocks, or of chunks as stored."""
+"""Moments and percentiles along time: of chunks as they are stored, or of Dask's blocks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -13,6 +14,7 @@ from s2kit.analysis.periods import Groups
 from s2kit.analysis.series import Series, as_rows
 from s2kit.cube.columns import columns
 from s2kit.cube.opening import source_of
+from s2kit.cube.reading import Overpasses, StoredLayer
 
 _SLAB = 2**16
 """Values of each layer that are worked on at a time: they stay in the processor's cache."""
@@ -38,21 +40,57 @@ def moments(cube: xr.Dataset, steps: np.ndarray, series: Series, groups: Groups)
     dask.array.Array, shape (period, 5, …), float32
         The layers of a cube as it was opened are read as they are stored, any others through Dask.
     """
+    sources = _sources(cube, series)
+    if sources is None:
+        return _moments_of_blocks(series, groups)
+    return _over_windows(_moments_of_columns, sources, steps, series, groups, 5)
+
+
+def rank(
+    cube: xr.Dataset, steps: np.ndarray, series: Series, groups: Groups, wanted: Sequence[float]
+) -> da.Array:
+    """Give percentiles of each period, shape (period, percentile, …), float32; see `moments`."""
+    sources, wanted = _sources(cube, series), np.asarray(wanted, "float64")
+    if sources is not None:
+        return _over_windows(
+            _rank_of_columns, sources, steps, series, groups, len(wanted), wanted=wanted
+        )
+    layers = [layer.rechunk({0: -1}, method="tasks") for layer in series.layers]
+    return da.map_blocks(
+        _rank_of_block, *layers, series=replace(series, layers=[]), groups=groups, wanted=wanted,
+        dtype="float32", new_axis=1, chunks=(groups.number, len(wanted), *layers[0].chunks[1:]),
+        meta=np.empty((0,) * (layers[0].ndim + 1), "float32"),
+    )  # fmt: skip
+
+
+def _sources(cube: xr.Dataset, series: Series) -> list[StoredLayer | Overpasses] | None:
+    """Find what all layers of a series are stored in; None if one is not as it was opened."""
     sources = [source_of(cube[name]) for name in series.names]
-    if None in sources or len(sources) == len(series.layers) - 1:
-        return _of_blocks(series, groups)
+    return sources if len(sources) == len(series.layers) and None not in sources else None
+
+
+def _over_windows(
+    reduce: Callable, sources: list, steps: np.ndarray, series: Series, groups: Groups, planes: int,
+    **options: Any,
+) -> da.Array:  # fmt: skip
+    """Run a reduction of what is stored, window by window; gives (period, planes, y, x)."""
     ids = np.full(len(steps), -1)
     ids[steps] = groups.ids
     space = [_wider(sizes) for sizes in series.layers[0].chunks[1:]]
     return da.map_blocks(
-        _of_columns, sources, ids, series=replace(series, layers=[]), number=groups.number,
-        dtype="float32", chunks=((groups.number,), (5,), *space),
+        reduce, sources, ids, series=replace(series, layers=[]), number=groups.number, **options,
+        dtype="float32", chunks=((groups.number,), (planes,), *space),
         meta=np.empty((0,) * 4, "float32"),
     )  # fmt: skip
 
 
-def _of_columns(sources, ids, series, number, block_info) -> np.ndarray:
-    """Reduce what is stored of a window, one column of chunks after the other."""
+def _wider(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Join blocks side by side, so that Dask has less to do."""
+    joined = max(1, _WIDTH // max(sizes))
+    return tuple(sum(sizes[i : i + joined]) for i in range(0, len(sizes), joined))
+
+
+def _moments_of_columns(sources, ids, series, number, block_info) -> np.ndarray:
     *_, rows, cols = (slice(*ends) for ends in block_info[None]["array-location"])
     out = np.empty((number, 5, rows.stop - rows.start, cols.stop - cols.start), "float32")
     for y, x, pieces in columns(sources, ids >= 0, rows, cols):
@@ -64,10 +102,35 @@ def _of_columns(sources, ids, series, number, block_info) -> np.ndarray:
     return out
 
 
-def _wider(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Join blocks side by side, so that Dask has less to do."""
-    joined = max(1, _WIDTH // max(sizes))
-    return tuple(sum(sizes[i : i + joined]) for i in range(0, len(sizes), joined))
+def _rank_of_columns(sources, ids, series, number, wanted, block_info) -> np.ndarray:
+    *_, rows, cols = (slice(*ends) for ends in block_info[None]["array-location"])
+    out = np.empty((number, len(wanted), rows.stop - rows.start, cols.stop - cols.start), "float32")
+    asked = ids >= 0
+    row_of = np.cumsum(asked) - 1
+    for y, x, pieces in columns(sources, asked, rows, cols):
+        window = out[:, :, y, x]
+        values = np.empty((asked.sum(), window[0, 0].size), "float32")
+        seen = np.zeros(values.shape, bool)
+        for steps, (*layers, (_, classes)) in pieces:
+            found = series.evaluate(*(layer.decode(counts) for layer, counts in layers))
+            values[row_of[steps]] = as_rows(found, "float32")
+            seen[row_of[steps]] = _seen(found, classes, series.wanted).reshape(len(steps), -1)
+        found = kernels.percentiles(values, seen, ids[asked], number, wanted)
+        window[:] = found.reshape(window.shape)
+    return out
+
+
+def _rank_of_block(*layers, series, groups, wanted) -> np.ndarray:
+    values = np.asarray(series.evaluate(*layers[:-1]), "float32")
+    seen = as_rows(_seen(values, layers[-1], series.wanted))
+    found = kernels.percentiles(as_rows(values), seen, groups.ids, groups.number, wanted)
+    return found.reshape(groups.number, len(wanted), *values.shape[1:])
+
+
+def _seen(values: np.ndarray, classes: np.ndarray, wanted: np.uint32) -> np.ndarray:
+    """Tell which observations are clear and have a value."""
+    clear = (wanted >> np.minimum(np.asarray(classes, "uint8"), 31)) & 1
+    return clear.astype(bool) & np.isfinite(values)
 
 
 def _add(stored: list, series: Series, ids: np.ndarray, sums: tuple) -> None:
@@ -84,7 +147,7 @@ def _add(stored: list, series: Series, ids: np.ndarray, sums: tuple) -> None:
     )
 
 
-def _of_blocks(series: Series, groups: Groups) -> da.Array:
+def _moments_of_blocks(series: Series, groups: Groups) -> da.Array:
     """Reduce the blocks of Dask arrays.
 
     Each block of steps is reduced by itself, to the periods that it touches, and these are then
