@@ -13,7 +13,7 @@ import xarray as xr
 from s2kit.analysis import pixels
 from s2kit.analysis.indices import Formula, read_formula
 from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
-from s2kit.analysis.masks import distance, metres_per_pixel, over_borders
+from s2kit.analysis.morphology import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import read_clear
 from s2kit.analysis.statistics import on_map

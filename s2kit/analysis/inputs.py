@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from s2kit.errors import InvalidInputError
+from s2kit.scenes.item import LAYERS
 from s2kit.scenes.period import read_period
 
 Moment = str | date | datetime
@@ -16,7 +17,7 @@ _EARLIEST, _LATEST = "1970-01-01", "2200-12-31"
 
 
 def require_cube(cube: Any, *layers: str) -> None:
-    """Refuse what is not a cube, or lacks layers.
+    """Refuse what is not a cube, lacks layers, or has them as they are stored.
 
     Raises
     ------
@@ -33,6 +34,15 @@ def require_cube(cube: Any, *layers: str) -> None:
             f"the cube has no {', '.join(missing)}; it has "
             f"{', '.join(map(str, cube.data_vars)) or 'no layers'}"
         )
+    for name in set(LAYERS) & set(cube.data_vars):
+        kind = cube[name].dtype
+        if name == "SCL" and name not in layers:
+            continue  # not used: the mask is given
+        if not (kind == "uint8" if name == "SCL" else kind.kind == "f"):
+            raise InvalidInputError(
+                f"{name} is {kind}; classes (SCL) are uint8, and all other layers are physical "
+                "values, float32 with NaN for no data, as s2kit.open_cube gives them"
+            )
 
 
 def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:

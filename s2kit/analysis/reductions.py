@@ -12,7 +12,7 @@ import xarray as xr
 from s2kit.analysis import kernels
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.series import Series, as_rows
-from s2kit.cube.columns import columns
+from s2kit.cube.columns import columns, lie_alike
 from s2kit.cube.opening import source_of
 from s2kit.cube.reading import Overpasses, StoredLayer
 
@@ -66,7 +66,8 @@ def rank(
 def _sources(cube: xr.Dataset, series: Series) -> list[StoredLayer | Overpasses] | None:
     """Find what all layers of a series are stored in; None if one is not as it was opened."""
     sources = [source_of(cube[name]) for name in series.names]
-    return sources if len(sources) == len(series.layers) and None not in sources else None
+    complete = len(sources) == len(series.layers) and None not in sources
+    return sources if complete and lie_alike(sources) else None
 
 
 def _over_windows(

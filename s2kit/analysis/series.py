@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import read_mask
+from s2kit.analysis.inputs import read_mask, require_cube
 from s2kit.analysis.masks import CLEAR, clear_mask
 from s2kit.errors import InvalidInputError
 
@@ -67,6 +67,7 @@ def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
     if clear is not None or mask is None:
         mask, kept = read_clear(cube, clear), (True,)
     else:
+        require_cube(cube, "SCL")
         names = [*names, "SCL"]
     for layer in layers:
         if layer.dtype.kind != "f" or set(layer.dims) != set(mask.dims):

@@ -14,6 +14,15 @@ from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, picks
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 
 
+def lie_alike(layers: Sequence[StoredLayer | Overpasses]) -> bool:
+    """Tell whether layers are of one cube, in the same chunks: what `columns` takes."""
+    places = [
+        [(part.objects.url, part.shape, part.chunks, steps.tobytes()) for part, steps in one.parts]
+        for one in layers
+    ]
+    return all(one == places[0] for one in places)
+
+
 def columns(
     layers: Sequence[StoredLayer | Overpasses], steps: np.ndarray, rows: slice, cols: slice
 ) -> Iterator[tuple[slice, slice, Iterator[Piece]]]:

@@ -178,9 +178,14 @@ def _open(
 def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     """Give what a layer is read from, if it is one of an opened cube, whole and unchanged.
 
-    Dask names an array after what it is made of, so that a changed one has another name.
+    Dask names an array after what it is made of, so that a changed one has another name; one that
+    is held in memory (``persist``) keeps its name, but its graph no longer holds what it is read
+    from.
     """
-    return _sources.get(layer.data.name) if isinstance(layer.data, da.Array) else None
+    array = layer.data
+    if not isinstance(array, da.Array) or f"original-{array.name}" not in array.dask.layers:
+        return None
+    return _sources.get(array.name)
 
 
 def in_series(layer: xr.DataArray) -> xr.DataArray:

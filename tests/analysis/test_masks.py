@@ -25,11 +25,13 @@ def plain_mask(scl, keep, buffer=0, specks=0):
     clear = np.isin(scl, keep)
     for t, classes in enumerate(scl):
         cloudy = np.isin(classes, CLOUDY) & ~np.isin(classes, keep)
-        if specks / 2 >= 1:
-            core = ndimage.binary_erosion(cloudy, disc(specks / 2), border_value=1)
-            opened = ndimage.binary_dilation(core, disc(specks / 2))
-            clear[t] |= cloudy & ~opened
-            cloudy = opened
+        width = int(np.ceil(specks))
+        if width > 1:
+            opened = ndimage.binary_opening(np.pad(cloudy, 99, constant_values=True),
+                                            np.ones((width, width)))[99:-99, 99:-99]  # fmt: skip
+            near = ndimage.binary_dilation(opened, np.ones((2 * width + 1, 2 * width + 1)))
+            clear[t] |= cloudy & ~near
+            cloudy = cloudy & near
         if buffer >= 1:
             cloudy = ndimage.binary_dilation(cloudy, disc(buffer))
         clear[t] &= ~cloudy
@@ -71,6 +73,48 @@ def test_margin_and_specks_equal_scipy(seed, buffer, specks, blocks):
     cube = in_memory({"SCL": scl}, every(5, 3), blocks)
     mask = s2kit.clear_mask(cube, buffer=buffer, specks=specks)
     np.testing.assert_array_equal(mask, plain_mask(scl, [4, 5, 6, 7], buffer / 10, specks / 10))
+
+
+@pytest.mark.parametrize("width", [10, 20, 30, 40, 70])
+def test_patches_narrower_than_specks_go_whole(width):
+    """A square patch goes if it is narrower than specks, and else stays to its corners."""
+    scl = np.full((1, 30, 30), 4, "u1")
+    scl[0, 10 : 10 + width // 10, 12 : 12 + width // 10] = 9
+    cube = in_memory({"SCL": scl}, every(5, 1))
+    for specks in (0, 5, 10, 15, 20, 25, 30, 35, 40, 60, 70, 75):
+        kept = scl[0] == 9 if width >= specks else np.zeros((30, 30), bool)
+        np.testing.assert_array_equal(~s2kit.clear_mask(cube, specks=specks)[0], kept)
+
+
+@pytest.mark.parametrize("blocks", [None, (1, 9, 12)])
+def test_order_of_dimensions_changes_nothing(blocks):
+    """Margins are laid on the map, wherever its dimensions stand."""
+    cube = in_memory({"SCL": clouds(5)}, every(5, 3), blocks)
+    mask = s2kit.clear_mask(cube, buffer=30, specks=20)
+    for order in (("y", "x", "time"), ("x", "time", "y")):
+        turned = s2kit.clear_mask(cube.transpose(*order), buffer=30, specks=20)
+        assert turned.dims == order
+        np.testing.assert_array_equal(turned.transpose(*mask.dims), mask)
+
+
+def test_margins_on_the_widest_maps():
+    """On 50 000 pixels in a row, and with a buffer beyond all of them."""
+    scl = np.full((1, 2, 50_000), 4, "u1")
+    scl[0, :, 100:150] = 9
+    cube = in_memory({"SCL": scl}, every(5, 1))
+    assert (~s2kit.clear_mask(cube, buffer=100)).sum() == 2 * 70
+    assert (~s2kit.clear_mask(cube, buffer=250_000)).sum() == 2 * 25_150
+
+
+def test_only_cloud_is_taken_for_an_error():
+    """What is no class to keep stays so, however probable cloud is; what is one comes back."""
+    scl = np.full((1, 9, 20), 4, "u1")
+    scl[0, 4, [3, 6, 9, 12]] = [1, 2, 11, 9]
+    cube = in_memory({"SCL": scl}, every(5, 1))
+    cube["CLD"] = cube.SCL.astype("f4") * 0
+    cube.CLD[0, 4, [3, 6, 9, 12, 15]] = 90
+    mask = s2kit.clear_mask(cube, max_cloud=60, specks=40).values[0]
+    assert np.flatnonzero(~mask.all(0)).tolist() == [3, 6, 9]
 
 
 def test_margins_cross_the_chunks_of_a_store(tmp_path):

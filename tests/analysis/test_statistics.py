@@ -176,6 +176,46 @@ def test_stored_and_computed_layers_agree_to_the_bit(tmp_path):
     assert float(other["max"].max()) == 0
 
 
+def test_layers_of_two_stores_are_not_mixed_up(tmp_path):
+    """A layer taken from another cube counts with its own values, whatever its chunks."""
+    shape, times = (9, 30, 40), every(5, 9)
+    layers, others = random_layers(1, shape), random_layers(2, shape)
+    cube = make_cube(tmp_path / "a.zarr", layers, times)
+    for chunks in ((48, 64, 64), (4, 16, 16)):
+        store = tmp_path / f"b-{chunks[0]}.zarr"
+        other = make_cube(store, others, times, chunks=chunks)
+        for name in ("B04", "SCL"):
+            found = s2kit.time_statistics(cube.assign({name: other[name]}), "NDVI")
+            assert_same(found, plain_statistics(plain_ndvi(layers | {name: others[name]})))
+
+
+def test_what_is_held_in_memory_is_not_read_again(tmp_path):
+    """A cube that was persisted, or loaded, no longer needs its store."""
+    layers = random_layers(1, (9, 30, 40))
+    cube = make_cube(tmp_path / "c.zarr", layers, every(5, 9))
+    held, loaded = cube.persist(), cube.copy().load()
+    for chunk in (tmp_path / "c.zarr/S2/R051/B08").glob("[0-9]*"):
+        chunk.unlink()
+    for same in (held, loaded):
+        assert_same(s2kit.time_statistics(same, "NDVI"), plain_statistics(plain_ndvi(layers)))
+    assert s2kit.time_statistics(cube, "NDVI")["count"].max() == 0
+
+
+@pytest.mark.parametrize("analysis", ["index", "statistics", "composite"])
+def test_stored_counts_are_no_reflectance(tmp_path, analysis):
+    """A cube opened without its scale is refused, with how to open it."""
+    make_cube(tmp_path / "c.zarr", random_layers(1, (9, 30, 40)), every(5, 9))
+    raw = xr.open_zarr(tmp_path / "c.zarr", group="S2/R051", mask_and_scale=False)
+    plain = xr.open_zarr(tmp_path / "c.zarr", group="S2/R051")
+    ask = {"index": lambda cube: s2kit.index(cube, "NDVI"), "composite": s2kit.composite,
+           "statistics": lambda cube: s2kit.time_statistics(cube, "NDVI")}[analysis]  # fmt: skip
+    with pytest.raises(InvalidInputError, match=r"is int16; classes .* as s2kit\.open_cube"):
+        ask(raw)
+    if analysis != "index":
+        with pytest.raises(InvalidInputError, match=r"SCL is float32; .* as s2kit\.open_cube"):
+            ask(plain)
+
+
 def test_a_damaged_chunk_is_named(tmp_path):
     """Half a chunk is an error, not a number."""
     cube = make_cube(tmp_path / "c.zarr", random_layers(3, (60, 90, 70)), every(5, 60))
