@@ -30,8 +30,6 @@ _FAR = 500.0
 _SIGMA = 30.0
 """Days from the target date at which an observation counts 0.6 (`_score`)."""
 
-_YEAR = 365.2425
-
 _NEVER = np.datetime64("NaT", "ns")
 
 
@@ -63,8 +61,8 @@ def composite(
     start, end : str or date, optional
         First and last day, both included.
     target : str, optional
-        For ``best_pixel``: month and day, such as ``"07-15"``; the middle of each period by
-        default.
+        For ``best_pixel``: month and day, such as ``"07-15"``; by default the middle of each
+        period, or the middle between the first and the last step.
 
     Returns
     -------
@@ -233,22 +231,28 @@ def _cloud_score(seen: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _date_score(time: xr.DataArray, groups: Groups, target: str | None) -> np.ndarray:
-    moments = pd.DatetimeIndex(time.values)
+    moments = time.values.astype("M8[ns]")
     if target is None:
-        middles = [moments[groups.ids == g] for g in range(groups.number)]
-        centre = [part[0] + (part[-1] - part[0]) / 2 for part in middles]
-        days = np.abs((moments - pd.DatetimeIndex(centre)[groups.ids]) / pd.Timedelta(days=1))
+        away = moments - groups.middles[groups.ids]
     else:
-        wanted = _read_target(target)
-        days = np.abs(moments.day_of_year - wanted)
-        days = np.minimum(days, _YEAR - days)
-    return np.exp(-0.5 * (np.asarray(days) / _SIGMA) ** 2).astype("float32")
+        away = moments.astype("M8[D]") - _nearest(moments, *_read_target(target))
+    days = np.abs(away / np.timedelta64(1, "D"))
+    return np.exp(-0.5 * (days / _SIGMA) ** 2).astype("float32")
 
 
-def _read_target(target: str) -> int:
+def _nearest(moments: np.ndarray, month: int, day: int) -> np.ndarray:
+    """Give the nearest such day, of the own year or one beside it."""
+    years = moments.astype("M8[Y]") + np.array([[-1], [0], [1]])
+    days = (years.astype("M8[M]") + (month - 1)).astype("M8[D]") + (day - 1)
+    away = np.abs(moments.astype("M8[D]") - days)
+    return np.take_along_axis(days, away.argmin(axis=0)[np.newaxis], axis=0)[0]
+
+
+def _read_target(target: str) -> tuple[int, int]:
     try:
         if re.fullmatch(r"\d\d-\d\d", target):
-            return pd.Timestamp(f"2023-{target}").day_of_year
+            moment = pd.Timestamp(f"2024-{target}")  # a leap year
+            return moment.month, moment.day
     except (TypeError, ValueError):
         pass
     raise InvalidInputError(f"target={target!r} is not a month and day, such as '07-15'")

@@ -138,7 +138,8 @@ def _season_medians(
         )
     inside = np.isin(season, wanted)
     ids = np.array([wanted.index(name) for name in season[inside]], "i8")
-    groups = Groups(ids, np.empty(0, "M8[ns]"), list(wanted))
+    never = np.empty(0, "M8[ns]")  # a season of all years
+    groups = Groups(ids, never, list(wanted), never)
     steps = take_steps(part, inside)
     medians = [
         rank(part, inside, read_series(steps, band, clear), groups, [50])[:, 0] for band in bands

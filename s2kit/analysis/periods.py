@@ -8,7 +8,7 @@ import xarray as xr
 
 from s2kit.errors import InvalidInputError
 
-_FREQUENCIES = {"year": "YS", "season": "QS-DEC", "month": "MS"}
+_FREQUENCIES = {"year": "Y", "season": "Q-NOV", "month": "M"}
 PERIODS = (None, *_FREQUENCIES)
 
 _SEASONS = {12: "DJF", 3: "MAM", 6: "JJA", 9: "SON"}
@@ -26,11 +26,14 @@ class Groups:
         First day of each period.
     labels : list of str
         ``"2021"``, ``"2021-06"``, or ``"2021-JJA"``; a winter is named after its December.
+    middles : numpy.ndarray, shape (period,), datetime64[ns]
+        Of each period; for the whole series, between its first and its last step.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     labels: list[str]
+    middles: np.ndarray
 
     @property
     def number(self) -> int:
@@ -55,13 +58,17 @@ def group_steps(time: xr.DataArray, period: str | None) -> Groups:
     if period is None:
         first, last = f"{moments.min():%Y-%m-%d}", f"{moments.max():%Y-%m-%d}"
         start = np.array([moments.min()], "datetime64[ns]").astype("datetime64[D]")
+        middle = moments.min() + (moments.max() - moments.min()) / 2
         return Groups(np.zeros(len(moments), "i8"), start.astype("datetime64[ns]"),
-                      [f"{first} to {last}"])  # fmt: skip
-    begins = moments.to_period(_FREQUENCIES[period][0] if period != "season" else "Q-NOV")
+                      [f"{first} to {last}"], np.array([middle], "datetime64[ns]"))  # fmt: skip
+    begins = moments.to_period(_FREQUENCIES[period])
     found, ids = np.unique(begins.asi8, return_inverse=True)
-    starts = pd.PeriodIndex.from_ordinals(found, freq=begins.freq).start_time
-    return Groups(ids.astype("i8"), starts.values.astype("datetime64[ns]"),
-                  [_label(start, period) for start in starts])  # fmt: skip
+    periods = pd.PeriodIndex.from_ordinals(found, freq=begins.freq)
+    starts, ends = periods.start_time, (periods + 1).start_time
+    labels = [_label(start, period) for start in starts]
+    middles = starts + (ends - starts) / 2
+    starts, middles = (moment.values.astype("datetime64[ns]") for moment in (starts, middles))
+    return Groups(ids.astype("i8"), starts, labels, middles)
 
 
 def _label(start: pd.Timestamp, period: str) -> str:

@@ -14,8 +14,9 @@ TOGETHER = 1024
 """Pixels that are worked on at a time."""
 
 _ROUNDS = 1000
-_SMALL = 1e-5
-"""Reflectance; a round of `geomedian` that moves less ends it. Cubes are stored to 1e-4."""
+_SMALL = 1e-7
+"""Reflectance; a round of `geomedian` that moves less ends it. Near observations the rounds move
+little, so this is far below the 1e-4 to which cubes are stored."""
 
 _HALF = np.array([50.0])
 
