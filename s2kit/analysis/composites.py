@@ -12,7 +12,7 @@ import xarray as xr
 
 from s2kit.analysis import pixels
 from s2kit.analysis.indices import Formula, read_formula
-from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
+from s2kit.analysis.inputs import Moment, in_order, require_cube, steps_in_period, take_steps
 from s2kit.analysis.morphology import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import read_clear
@@ -100,6 +100,8 @@ def composite(
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
     if target is not None and method != "best_pixel":
         raise InvalidInputError(f"target is for method='best_pixel', not for {method!r}")
+    steps_in_period(cube, start, end)  # checks the dates
+    cube = in_order(cube)  # of equals the earlier one is taken
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)
     names = [name for name in BANDS if name in part.data_vars]

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 import dask.array as da
@@ -11,7 +10,14 @@ import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import Moment, require_cube, select_period, take_steps
+from s2kit.analysis.inputs import (
+    Moment,
+    in_order,
+    require_cube,
+    require_whole,
+    select_period,
+    take_steps,
+)
 from s2kit.analysis.interpolation import interpolate
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.reductions import rank
@@ -26,6 +32,7 @@ KINDS = ("seasons", "statistics", "series")
 _Planes = tuple[list[str], list[da.Array]]
 """Names, and arrays (feature, y, x) which together hold as many features."""
 
+_MOST_DAYS = 36_525
 _SEASONS = ("DJF", "MAM", "JJA", "SON")
 _STATISTICS = ("mean", "std", "min", "max", "p10", "p50", "p90")
 
@@ -81,7 +88,7 @@ def make_features(
     if kind == "seasons":
         recipe |= {"bands": _bands(part), "seasons": _seasons(part)}
     else:
-        recipe["index"] = index if index in part.data_vars else read_formula(part, index).name
+        recipe["index"] = index if index in list(part.data_vars) else read_formula(part, index).name
     if kind == "series":
         days = _grid(part, start, end, step)
         recipe |= {"start": days[0], "end": _last_day(part, end), "days": days}
@@ -118,9 +125,7 @@ def _part(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Data
             f"the cube has the dimensions {', '.join(map(str, cube.dims)) or 'none'}; features are "
             "a map: select with lists, cube.isel(y=[5]), to keep the dimensions"
         )
-    part = select_period(cube, start, end)
-    if not part.indexes["time"].is_monotonic_increasing:
-        part = part.sortby("time")
+    part = in_order(select_period(cube, start, end))
     return part.transpose("time", "y", "x", ...)
 
 
@@ -192,8 +197,7 @@ def _seasons(part: xr.Dataset) -> list[str]:
 
 
 def _grid(part: xr.Dataset, start: Moment | None, end: Moment | None, step: int) -> list[str]:
-    if isinstance(step, bool) or not isinstance(step, Integral) or step < 1:
-        raise InvalidInputError(f"step={step!r} is not a number of days; give 1, 2, 3…")
+    require_whole("step", step, 1, _MOST_DAYS)
     first = f"{part.time.values.min():.10}" if start is None else start
     begin = read_period(first, first).first.date()
     stop = np.datetime64(_last_day(part, end)) + np.timedelta64(1, "D")

@@ -41,7 +41,8 @@ def require_cube(cube: Any, *layers: str) -> None:
         if not (kind == "uint8" if name == "SCL" else kind.kind == "f"):
             raise InvalidInputError(
                 f"{name} is {kind}; classes (SCL) are uint8, and all other layers are physical "
-                "values, float32 with NaN for no data, as s2kit.open_cube gives them"
+                "values, float32 with NaN for no data, as s2kit.open_cube gives them. Classes that "
+                "became float along the way: cube.SCL.fillna(0).astype('uint8')"
             )
 
 
@@ -54,6 +55,11 @@ def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) ->
         As `steps_in_period`.
     """
     return take_steps(cube, steps_in_period(cube, start, end))
+
+
+def in_order(cube: xr.Dataset) -> xr.Dataset:
+    """Put a cube in order of time; unchanged if it is."""
+    return cube if cube.indexes["time"].is_monotonic_increasing else cube.sortby("time")
 
 
 def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset | xr.DataArray:
@@ -84,6 +90,10 @@ def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) 
     times = cube.time.values
     if not len(times):
         raise InvalidInputError("the cube has no steps left; take a longer period")
+    if "time" not in cube.coords or times.dtype.kind != "M" or np.isnat(times).any():
+        raise InvalidInputError(
+            "the cube's steps have no dates; keep the coordinate time that s2kit.open_cube gives"
+        )
     first, last = f"{times.min():.10}", f"{times.max():.10}"
     period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
     begin, stop = (np.datetime64(moment.replace(tzinfo=None)) for moment in
@@ -106,7 +116,7 @@ def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
         If it is not boolean, or lies on other pixels or lacks steps.
     """
     if not isinstance(mask, xr.DataArray) or mask.dtype != bool:
-        kind = getattr(mask, "dtype", type(mask).__name__)
+        kind = mask.dtype if isinstance(mask, xr.DataArray) else f"a {type(mask).__name__}"
         raise InvalidInputError(
             f"clear is {kind}; give a boolean xarray.DataArray, such as s2kit.clear_mask(cube)"
         )
@@ -128,6 +138,11 @@ def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
                 "are others; make the mask from the same part of the cube"
             )
         if own is not None and theirs is not None and not np.array_equal(own, theirs):
+            if not mask.indexes[name].is_unique:
+                raise InvalidInputError(
+                    f"the mask has the same {name} more than once; make it from the same part of "
+                    "the cube"
+                )
             mask = mask.sel({name: theirs.values})
     return mask.transpose(*wanted)
 
@@ -136,12 +151,13 @@ def _coordinate(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray | No
     return data.coords[name] if name in data.coords else None  # noqa: SIM401 (get invents one)
 
 
-def require_whole(name: str, value: Any, least: int) -> None:
-    """Refuse what is not a whole number, or too small.
+def require_whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
+    """Refuse what is not a whole number, too small or too large.
 
     Raises
     ------
     InvalidInputError
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InvalidInputError(f"{name}={value!r}: give a whole number, {least} or more")
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:
+        raise InvalidInputError(f"{name}={value!r}: give a whole number from {least} to {most}")

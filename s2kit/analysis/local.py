@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from s2kit.analysis.fields import (
     read_grid,
 )
 from s2kit.errors import InvalidInputError
+
+_NODATA = ("_FillValue", "missing_value", "fill_value", "nodata")
+"""Attributes that state the value of no data, see ``rio.nodata``."""
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
 _KEEPING = ("nearest", "mode")
@@ -178,10 +181,11 @@ def _describe_array(raster: xr.DataArray) -> _Source:
             f"the {label} has no coordinate system; state it, if it is the Dutch RD for example: "
             'raster.rio.write_crs("EPSG:28992")'
         )
-    attrs = dict(flat.attrs)
-    nodata = attrs.pop("_FillValue", None)
+    attrs = {name: value for name, value in flat.attrs.items() if name not in _NODATA}
+    nodata = flat.rio.nodata
     scale, offset = attrs.pop("scale_factor", 1), attrs.pop("add_offset", 0)
     pixels = flat.transpose(*dims).values
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # all that rasterio takes
     if pixels.dtype.kind == "f":
         pixels = pixels if nodata is None else np.where(pixels == nodata, np.nan, pixels)
         nodata = np.nan
@@ -192,10 +196,14 @@ def _describe_array(raster: xr.DataArray) -> _Source:
 
 
 def _checked(source: _Source) -> _Source:
-    if source.dtype.kind not in "fiu":
+    if source.dtype.kind not in "fiu" or source.dtype.itemsize > 8:
         raise InvalidInputError(
             f"{source.label} holds {source.dtype}; give real numbers: raster.astype('uint8')"
         )
+    if source.dtype.kind in "iu" and source.nodata is not None:
+        limits = np.iinfo(source.dtype)
+        if not limits.min <= source.nodata <= limits.max:  # no pixel can have it
+            return replace(source, nodata=None)
     return source
 
 

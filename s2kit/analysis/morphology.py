@@ -23,8 +23,10 @@ def metres_per_pixel(cube: xr.Dataset) -> float:
     InvalidInputError
         If there is no map of square pixels side by side, or it is in degrees.
     """
-    steps = np.concatenate([np.abs(np.diff(np.atleast_1d(cube[axis].values))) for axis in "yx"])
-    if not {"y", "x"} <= set(cube.dims) or not len(steps):
+    known = {"y", "x"} <= set(cube.dims) & set(cube.coords)
+    axes = [np.atleast_1d(cube[axis].values) for axis in "yx" if known]
+    steps = np.concatenate([np.abs(np.diff(axis)) for axis in axes]) if known else []
+    if not len(steps) or not all(map(len, axes)):
         raise InvalidInputError(
             "distances in metres need a map of more than one pixel; make the mask of the whole "
             "cube first, and then take a part of it"

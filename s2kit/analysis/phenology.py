@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.linalg import solveh_banded
 
+from s2kit.analysis.inputs import require_whole
 from s2kit.analysis.interpolation import interpolate
 from s2kit.errors import InvalidInputError
 
@@ -17,6 +18,9 @@ _HALF_YEAR = 183
 """Days from a peak to the lowest points of its season, at most."""
 _LEAST_RISE = 0.1
 """Part of a curve's range by which it must rise before a peak and fall after it."""
+_SMOOTHEST = 1e10
+"""Largest λ for which ten years of days are solved to 1e-4; the curve is nearly a line by then."""
+_MOST_DAYS = 36_525
 _FLAT = 1e-3
 """Range below which a curve is flat, as a part of its largest value."""
 
@@ -66,16 +70,20 @@ def regular_series(
     days = _read_days(series)
     if method not in ("whittaker", "linear"):
         raise InvalidInputError(f"method={method!r} is unknown; accepted: 'whittaker', 'linear'")
-    if isinstance(step, bool) or not isinstance(step, Integral) or step < 1:
-        raise InvalidInputError(f"step={step!r} is not a number of days; give 1, 2, 3…")
-    if isinstance(smoothing, bool) or not isinstance(smoothing, Real) or not 0 < smoothing < np.inf:
+    require_whole("step", step, 1, _MOST_DAYS)
+    real = isinstance(smoothing, Real) and not isinstance(smoothing, bool)
+    if not real or not 0 < smoothing <= _SMOOTHEST:
         raise InvalidInputError(
-            f"smoothing={smoothing!r} cannot be used; give a positive number, such as 1000, or "
-            "method='linear' for none"
+            f"smoothing={smoothing!r} cannot be used; give a positive number up to "
+            f"{_SMOOTHEST:g}, such as 1000, or method='linear' for none"
         )
     length = int(days[-1] - days[0]) + 1
     grid = np.arange(0, length, int(step))
-    fit = _lines if method == "linear" else partial(_curves, penalty=_penalty(length, smoothing))
+    fit = (
+        _lines
+        if method == "linear"
+        else partial(_curves, penalty=_penalty(length, float(smoothing)))
+    )
     block = partial(fit, days=days - days[0], grid=grid)
     dtype = np.result_type(series.dtype, "float32")
     regular = _along_time(block, series, [["time"]], [dtype], {"time": len(grid)})

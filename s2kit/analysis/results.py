@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -13,6 +13,7 @@ import xarray as xr
 from tqdm.dask import TqdmCallback
 
 from s2kit.cube.layout import CODEC, gdal_crs
+from s2kit.cube.store import TROUBLE
 from s2kit.errors import CubeError, InvalidInputError
 
 _CHUNK = 256
@@ -44,13 +45,15 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
         If something is at that place already, or it cannot be written; then nothing is there.
     """
     maps = _read_maps(result)
+    if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():
+        raise InvalidInputError(f"store is {store!r}; give a path or a URL, such as 'median.zarr'")
     target = os.fspath(store)
     _check_free(target)
     try:
         with _in_place(target) as draft, TqdmCallback(desc="writing", leave=False):
             maps.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True,
                          encoding=_encoding(maps))  # fmt: skip
-    except OSError as error:
+    except TROUBLE as error:
         raise CubeError(
             f"cannot write {target}: {error}. Nothing was left there; free space or choose "
             "another place"
@@ -86,14 +89,17 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
 
 
 def _encoding(maps: xr.Dataset) -> dict[str, dict]:
-    mapping = maps.odc.geobox is not None and maps.odc.spatial_dims and "spatial_ref"
+    mapping = next(name for name, one in maps.coords.items() if "crs_wkt" in one.attrs)
     encoding = {}
     for name, layer in maps.data_vars.items():
         kept = {key: value for key, value in layer.encoding.items() if key in _STORED}
         if layer.dtype.kind == "M":
             kept = dict(_DAYS)
+            layer.attrs.pop("units", None)
         elif layer.dtype == bool:
             kept = {"dtype": "uint8"}
+        elif layer.dtype.kind == "f" and np.dtype(kept.get("dtype", "f4")).kind in "iu":
+            layer.data = layer.data.map_blocks(_require_fit, str(name), kept, dtype=layer.dtype)
         layer.encoding = {}
         encoding[name] = kept | {"compressors": CODEC, "grid_mapping": mapping}
     for name in maps.coords:
@@ -101,9 +107,28 @@ def _encoding(maps: xr.Dataset) -> dict[str, dict]:
     return encoding
 
 
+def _require_fit(block: np.ndarray, name: str, packed: dict) -> np.ndarray:
+    """Refuse values that the layer's whole numbers cannot hold: they would come out as others."""
+    limits = np.iinfo(packed["dtype"])
+    counts = block[np.isfinite(block)] / packed.get("scale_factor", 1)
+    if counts.size and not limits.min < counts.min() <= counts.max() < limits.max:
+        raise InvalidInputError(
+            f"{name} holds values up to {np.abs(block[np.isfinite(block)]).max():g}, which do not "
+            f"fit {np.dtype(packed['dtype'])} × {packed.get('scale_factor', 1):g}; if that is "
+            f"right, write them as they are: result[{name!r}].encoding = {{}}"
+        )
+    return block
+
+
 def _check_free(target: str) -> None:
-    fs, path = fsspec.url_to_fs(target)
-    if fs.exists(path):
+    try:
+        fs, path = fsspec.url_to_fs(target)
+        taken = fs.exists(path)
+    except (*TROUBLE, ImportError) as error:
+        raise CubeError(
+            f"{target} cannot be reached: {error}. Give a path, or a URL such as 's3://…'"
+        ) from error
+    if taken:
         raise CubeError(f"{target} exists already; remove it first, or choose another place")
 
 
@@ -111,7 +136,13 @@ def _check_free(target: str) -> None:
 def _in_place(target: str):
     """Give a place to write to that becomes the target when all is written."""
     if "://" in target:
-        yield target
+        try:
+            yield target
+        except BaseException:
+            fs, path = fsspec.url_to_fs(target)
+            with suppress(*TROUBLE):
+                fs.rm(path, recursive=True)
+            raise
         return
     draft = Path(target).with_name(f".{Path(target).name}-{uuid.uuid4().hex[:8]}")
     draft.parent.mkdir(parents=True, exist_ok=True)

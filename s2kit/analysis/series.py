@@ -56,7 +56,7 @@ def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
     ------
     InvalidInputError
     """
-    if variable in cube.data_vars:
+    if isinstance(variable, str) and variable in cube.data_vars:
         names, evaluate = [variable], np.asarray
         about = cube[variable].attrs.get("long_name", variable), cube[variable].attrs.get("units")
     else:

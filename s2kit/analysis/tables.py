@@ -1,7 +1,9 @@
 """Tables of fields in files that other programs open."""
 
+import itertools
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -38,6 +40,8 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
     """
     if not isinstance(table, pd.DataFrame):
         raise InvalidInputError(f"table is a {type(table).__name__}; give a DataFrame")
+    if not isinstance(path, str | os.PathLike):
+        raise InvalidInputError(f"path is {path!r}; give one, such as 'fields.csv'")
     target = Path(path)
     write = _WRITERS.get(target.suffix.lower())
     if write is None:
@@ -50,20 +54,26 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
         )
     rows = _with_field(table)
     rows = rows if fields is None else _with_geometry(rows, fields)
-    with tempfile.TemporaryDirectory(prefix=".s2kit-", dir=target.parent) as folder:
-        draft = Path(folder) / f"{target.stem}{target.suffix.lower()}"
-        try:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".s2kit-", dir=target.parent) as folder:
+            draft = Path(folder) / f"{target.stem}{target.suffix.lower()}"
             write(rows, draft)
             draft.replace(target)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:  # as the libraries raise
-            raise InvalidInputError(f"{target} cannot be written: {error}") from error
+    except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
+        raise InvalidInputError(f"{target} cannot be written: {error}") from error
     return target
 
 
 def _with_field(table: pd.DataFrame) -> pd.DataFrame:
-    if "field" in table.columns:
-        return table.reset_index(drop=True)
-    return table.rename_axis("field").reset_index()
+    if not table.columns.is_unique:
+        raise InvalidInputError(
+            f"columns occur twice: {', '.join(map(str, table.columns))}; give each its own name"
+        )
+    if "field" in table.index.names:
+        table = table.reset_index()
+    elif "field" not in table.columns:
+        table = table.rename_axis("field").reset_index()
+    return table.reset_index(drop=True).rename(columns=str)
 
 
 def _with_geometry(rows: pd.DataFrame, fields: Fields) -> gpd.GeoDataFrame:
@@ -85,8 +95,13 @@ def _write_geopackage(rows: pd.DataFrame, path: Path) -> None:
             "fields), or save as .parquet or .csv"
         )
     taken = {str(name).lower() for name in rows.columns}
-    number = next(name for name in ("fid", "row", "row_number") if name not in taken)
+    number = next(name for name in _row_names() if name not in taken)
     rows.to_file(path, driver="GPKG", layer_options={"FID": number})
+
+
+def _row_names() -> Iterator[str]:
+    yield "fid"
+    yield from (f"row_{n}" for n in itertools.count())
 
 
 def _write_parquet(rows: pd.DataFrame, path: Path) -> None:

@@ -369,7 +369,7 @@ def test_only_chunks_under_fields_are_read(tmp_path):
         ({"variable": "EVI"}, "needs B02"),
         ({"start": "2030", "end": "2031"}, "no steps from 2030"),
         ({"start": "soon"}, "soon"),
-        ({"clear": 3}, "clear is int"),
+        ({"clear": 3}, "clear is a int"),
     ],
 )
 def test_bad_options_of_series_are_refused(cube, options, message):
