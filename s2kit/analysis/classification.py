@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis.features import apply_recipe
-from s2kit.analysis.models import Classifier
+from s2kit.analysis.models import Classifier, flag_meaning
 from s2kit.errors import InvalidInputError
 
 
@@ -88,7 +88,7 @@ def _same_features(cube: xr.Dataset, model: Classifier, clear: xr.DataArray | No
 
 
 def _legend(model: Classifier) -> dict[str, Any]:
-    meanings = ["no_data", *("_".join(str(name).split()) for name in model.classes)]
+    meanings = ["no_data", *map(flag_meaning, model.classes)]
     return {
         "long_name": "land cover",
         "flag_values": np.append(np.uint8(0), model.codes),

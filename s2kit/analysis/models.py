@@ -12,6 +12,9 @@ from sklearn.preprocessing import StandardScaler
 from s2kit.analysis.network import forward
 from s2kit.errors import InvalidInputError
 
+NO_CLASS = ("", "no_data", "nodata")
+"""Names in ``flag_meanings`` that stand for no class."""
+
 _TOP = 8
 """Features that a summary lists."""
 
@@ -153,3 +156,8 @@ class Classifier:
 def as_text(table: pd.DataFrame) -> str:
     """Write a table with all its rows and columns, whatever pandas is set to show."""
     return table.to_string(float_format="{:.3f}".format)
+
+
+def flag_meaning(label: str | int) -> str:
+    """Write a label as one word, which CF's ``flag_meanings`` asks for."""
+    return "_".join(str(label).split())

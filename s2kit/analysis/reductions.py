@@ -65,7 +65,8 @@ def rank(
 
 def _sources(cube: xr.Dataset, series: Series) -> list[StoredLayer | Overpasses] | None:
     """Find what all layers of a series are stored in; None if one is not as it was opened."""
-    sources = [source_of(cube[name]) for name in series.names]
+    layers = [cube[name] for name in series.names]
+    sources = [source_of(one) for one in layers if one.dims == ("time", "y", "x")]
     complete = len(sources) == len(series.layers) and None not in sources
     return sources if complete and lie_alike(sources) else None
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ import fsspec
 import numpy as np
 import odc.geo.xr  # noqa: F401  (registers `.odc`)
 import xarray as xr
+from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
 from s2kit.cube.layout import CODEC, gdal_crs
@@ -17,6 +19,7 @@ from s2kit.cube.store import TROUBLE
 from s2kit.errors import CubeError, InvalidInputError
 
 _CHUNK = 256
+_TRIES = 5
 _DAYS = {"units": "days since 1970-01-01", "dtype": "int32", "_FillValue": np.int32(-1)}
 _STORED = ("dtype", "scale_factor", "_FillValue", "grid_mapping")
 
@@ -40,7 +43,8 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     Raises
     ------
     InvalidInputError
-        If it is not a map, or has no coordinate system.
+        If it is not a map, has no coordinate system, or has values that its packing (the
+        ``encoding`` of a cube's layer) cannot hold.
     CubeError
         If something is at that place already, or it cannot be written; then nothing is there.
     """
@@ -53,6 +57,8 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
         with _in_place(target) as draft, TqdmCallback(desc="writing", leave=False):
             maps.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True,
                          encoding=_encoding(maps))  # fmt: skip
+    except (CubeError, InvalidInputError):
+        raise
     except TROUBLE as error:
         raise CubeError(
             f"cannot write {target}: {error}. Nothing was left there; free space or choose "
@@ -135,19 +141,21 @@ def _check_free(target: str) -> None:
 @contextmanager
 def _in_place(target: str):
     """Give a place to write to that becomes the target when all is written."""
-    if "://" in target:
+    fs, path = fsspec.url_to_fs(target)
+    if not isinstance(fs, LocalFileSystem):
         try:
             yield target
         except BaseException:
-            fs, path = fsspec.url_to_fs(target)
-            with suppress(*TROUBLE):
-                fs.rm(path, recursive=True)
+            for _ in range(_TRIES):  # other threads may be writing still
+                with suppress(*TROUBLE):
+                    fs.rm(path, recursive=True)
+                time.sleep(0.2)
             raise
         return
-    draft = Path(target).with_name(f".{Path(target).name}-{uuid.uuid4().hex[:8]}")
+    draft = Path(path).with_name(f".{Path(path).name}-{uuid.uuid4().hex[:8]}")
     draft.parent.mkdir(parents=True, exist_ok=True)
     try:
         yield draft
-        draft.rename(target)
+        draft.rename(path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from s2kit.analysis.inputs import require_whole
-from s2kit.analysis.models import Classifier, Scores
+from s2kit.analysis.models import NO_CLASS, Classifier, Scores, flag_meaning
 from s2kit.analysis.samples import PATIENCE, PLACE
 from s2kit.errors import InvalidInputError
 
@@ -216,6 +216,13 @@ def _read_samples(
             "s2kit.sample_pixels"
         )
     table = features.drop(columns=PLACE, errors="ignore")
+    labels, groups = (np.asarray(one) for one in (labels, groups))
+    if labels.ndim != 1 or groups.ndim != 1 or not table.shape[1]:
+        raise InvalidInputError(
+            f"there are features of shape {table.shape}, labels of {labels.shape} and groups of "
+            f"{groups.shape}; give at least one feature, and one label and one group for each row: "
+            "samples.label and samples.field"
+        )
     lengths = {"features": len(table), "labels": len(labels), "groups": len(groups)}
     if len(set(lengths.values())) > 1 or not len(table):
         raise InvalidInputError(
@@ -227,7 +234,7 @@ def _read_samples(
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"features must be numbers: {error}") from error
     _require_complete(table, pixels)
-    fields = pd.Series(np.asarray(groups))
+    fields = pd.Series(groups)
     if fields.isna().any():
         raise InvalidInputError(f"{fields.isna().sum()} rows have no group; leave them out")
     return pixels, tuple(map(str, table.columns)), _read_labels(labels), fields.to_numpy()
@@ -245,7 +252,7 @@ def _require_complete(table: pd.DataFrame, pixels: np.ndarray) -> None:
 
 def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
     """Give labels as whole numbers if they are, or else as text."""
-    values = pd.Series(np.asarray(labels))
+    values = pd.Series(labels).replace([np.inf, -np.inf], np.nan)
     if values.isna().any():
         raise InvalidInputError(f"{values.isna().sum()} rows have no label; leave them out")
     numbers = pd.api.types.is_numeric_dtype(values) and (values == values.round()).all()
@@ -254,6 +261,12 @@ def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
     if not 2 <= number <= _MOST_CLASSES:
         raise InvalidInputError(
             f"the labels have {number} class(es); a classifier needs 2 to {_MOST_CLASSES}"
+        )
+    written = pd.Series([flag_meaning(label) for label in np.unique(found)])
+    if not written.is_unique or written.isin(NO_CLASS).any():
+        raise InvalidInputError(
+            f"the labels would be {', '.join(written)} on a map, where blanks become _; give each "
+            "class a name of its own, and none of these: no_data, nodata"
         )
     return found
 

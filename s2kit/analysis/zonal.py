@@ -24,13 +24,12 @@ from s2kit.analysis.coverage import (
 )
 from s2kit.analysis.fields import Fields, read_fields, read_grid
 from s2kit.analysis.inputs import Moment, require_cube, select_period
+from s2kit.analysis.models import NO_CLASS
 from s2kit.analysis.series import Series, read_clear, read_series
 from s2kit.errors import InvalidInputError
 
 Evaluate = Callable[..., np.ndarray]
 """Gives values from the arrays of the layers that they are made of."""
-
-_EMPTY_CLASSES = ("no_data", "nodata")
 
 
 def field_series(
@@ -253,11 +252,17 @@ def _describe_classes(
 ) -> dict[str, np.ndarray]:
     """Describe classes, given for each pixel of `covered`."""
     codes = np.atleast_1d(attrs["flag_values"])
-    names = attrs.get("flag_meanings", " ".join(map(str, codes))).split()
+    names = str(attrs.get("flag_meanings", " ".join(map(str, codes)))).split()
+    told = [name for name in names if name not in NO_CLASS]
+    if len(names) != len(codes) or len(set(told)) != len(told) or not told:
+        raise InvalidInputError(
+            f"flag_values {codes.tolist()} and flag_meanings {' '.join(names)!r} do not name each "
+            "class by one word of its own; set the map's attrs so, as CF says"
+        )
     weights = {
         name: np.bincount(covered.field, covered.weight * (valid & (values == code)),
                           len(covered.whole))
-        for name, code in zip(names, codes, strict=True) if name not in _EMPTY_CLASSES
+        for name, code in zip(names, codes, strict=True) if name not in NO_CLASS
     }  # fmt: skip
     parts = np.stack(list(weights.values()))
     count = parts.sum(0)

@@ -52,6 +52,7 @@ def columns(
         wanted = np.flatnonzero(steps[places])
         times = [(t, places[wanted[t.target]]) for t in picks(wanted, stored[0].chunks[0])]
         orbits.append((stored, times))
+    stored[0].require()
     _, height, width = stored[0].chunks
     across = list(picks(np.arange(cols.start, cols.stop), width))
     for y in picks(np.arange(rows.start, rows.stop), height):

@@ -8,6 +8,7 @@ buffer that stays in the processor's cache.
 import math
 import threading
 import zipfile
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +47,12 @@ class Archive:
 
     def __init__(self, url: str):
         self.url = url
-        self._zip = zipfile.ZipFile(url)
+        try:
+            self._zip = zipfile.ZipFile(url)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise CubeError(
+                f"{url} cannot be opened ({error}); give the place of a zipped cube"
+            ) from error
 
     def __reduce__(self):
         return Archive, (self.url,)
@@ -63,6 +69,11 @@ class Archive:
             return self._zip.read(key)
         except KeyError:
             return None
+        except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+            raise CubeError(
+                f"{self.url}: {key} cannot be read ({error}); bring the zip back from a copy, and "
+                "open it anew"
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -120,12 +131,17 @@ class StoredLayer(BackendArray):
         out = np.empty([np.size(w) for w in wanted], self.dtype)
         axes = [list(picks(np.atleast_1d(w), c)) for w, c in zip(wanted, self.chunks, strict=True)]
         pieces = [(t, y, x) for t in axes[0] for y in axes[1] for x in axes[2]]
+        there = False
         for first in range(0, len(pieces), AT_ONCE):
             some = pieces[first : first + AT_ONCE]
             names = [self.key(*(pick.chunk for pick in piece)) for piece in some]
+            found = self.objects.read_all(names)
+            there |= any(data is not None for data in found)
             put = partial(self._put, out)
             each = _pool().map if self.threads else map
-            deque(each(put, some, names, self.objects.read_all(names)), 0)
+            deque(each(put, some, names, found), 0)
+        if not there:
+            self.require()
         return out.reshape([n for w in wanted for n in np.shape(w)])
 
     def _put(self, out: np.ndarray, piece: tuple[Pick, ...], name: str, data: bytes | None) -> None:
@@ -135,6 +151,19 @@ class StoredLayer(BackendArray):
     def parts(self) -> list[tuple["StoredLayer", np.ndarray]]:
         """The layer of each orbit, and where its steps lie in the whole: here all, in order."""
         return [(self, np.arange(self.shape[0]))]
+
+    def require(self) -> None:
+        """See that the layer is still there, which no chunk in some places does not tell.
+
+        Raises
+        ------
+        CubeError
+        """
+        if self.objects.read_all([f"{self.prefix}/.zarray"]) == [None]:
+            raise CubeError(
+                f"{self.objects.url} no longer holds {self.prefix}: it was moved or removed since "
+                "it was opened; open it where it is now"
+            )
 
     def key(self, *index: int) -> str:
         """Give the name of a chunk."""

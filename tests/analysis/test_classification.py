@@ -538,6 +538,12 @@ def test_wrong_samples_are_named(samples):
             train_classifier(table, table.label, **{"groups": table.field} | options)
     with pytest.raises(InvalidInputError, match="3 rows have no label"):
         train_classifier(samples, samples.label.where(samples.index > 2), groups=samples.field)
+    alike = samples.label.replace({"grass": "winter_wheat"})
+    for labels in (alike, samples.label.replace({"grass": "no data"})):
+        with pytest.raises(InvalidInputError, match="a name of its own"):
+            train_classifier(samples, labels, groups=samples.field)
+    with pytest.raises(InvalidInputError, match=r"labels of \(\)"):
+        train_classifier(samples, None, groups=samples.field)
     with pytest.raises(InvalidInputError, match="must be numbers"):
         train_classifier(samples.assign(name="a"), samples.label, groups=samples.field)
     with pytest.raises(InvalidInputError, match="ndarray"):

@@ -4,6 +4,7 @@ import json
 import subprocess
 import warnings
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +17,7 @@ from scipy import ndimage
 from scipy.optimize import minimize
 
 import s2kit
+from s2kit.analysis.composites import METHODS
 from s2kit.errors import CubeError, InvalidInputError
 
 BANDS = ("B03", "B04", "B08")
@@ -217,9 +219,38 @@ def test_nothing_is_overwritten_or_left_half(tmp_path):
         raise OSError("disk is full")
 
     broken = image.assign(B04=image.B04.copy(data=image.B04.data.map_blocks(fail, dtype="f4")))
-    with pytest.raises(CubeError, match="disk is full"):
-        s2kit.write_result(broken, tmp_path / "broken.zarr")
+    memory = fsspec.filesystem("memory")
+    for place in (tmp_path / "b.zarr", f"file://{tmp_path}/b.zarr", "memory://broken/b.zarr"):
+        with pytest.raises(CubeError, match="disk is full"):
+            s2kit.write_result(broken, place)
+    assert not memory.find("broken")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.zarr"]
+
+
+def test_what_would_not_fit_is_not_written_as_something_else(tmp_path):
+    """Reflectance is packed in 16 bits; numbers beyond them are refused, with the way out."""
+    image = make_cube(tmp_path / "c.zarr", random_layers(4, (4, 5, 6)), every(25, 4)).isel(time=0)
+    large = image[["B04"]].copy()
+    large["B04"].data = large.B04.data * 0 + 7
+    with pytest.raises(InvalidInputError, match=r"up to 7, .*encoding = \{\}"):
+        s2kit.write_result(large, tmp_path / "large.zarr")
+    large.B04.encoding = {}
+    stored = xr.open_zarr(s2kit.write_result(large, tmp_path / "large.zarr"))
+    assert stored.B04.max() == 7
+    named = image.rename(spatial_ref="crs")
+    named.B04.encoding["grid_mapping"] = "crs"
+    opened = xr.open_zarr(s2kit.write_result(named[["B04"]], tmp_path / "n.zarr"),
+                          decode_coords="all")  # fmt: skip
+    assert opened.rio.crs.to_epsg() == 28992
+
+
+def test_order_of_steps_changes_nothing():
+    """A cube that was sorted by something else gives the same images."""
+    cube = in_memory(random_layers(4, (12, 5, 6), BANDS), every(25, 12))
+    for method in METHODS:
+        expected = s2kit.composite(cube, method=method)
+        mixed = cube.isel(time=[3, 11, 0, 5, 7, 1, 2, 10, 4, 6, 8, 9])
+        xr.testing.assert_equal(s2kit.composite(mixed, method=method), expected)
 
 
 def test_what_has_no_place_is_not_written(tmp_path):

@@ -168,13 +168,16 @@ def test_no_data_is_not_blended(cube, tmp_path):
     for raster in (
         fine.copy(data=np.where(holes, np.nan, values)),
         marked.assign_attrs(_FillValue=-9999),
+        marked.assign_attrs(nodata=-9999),
+        marked.assign_attrs(missing_value=-9999).astype(">f4"),
         save(tmp_path / "value.tif", marked, nodata=-9999),
         save(tmp_path / "nan.tif", marked.where(~holes)),
         masked,
     ):
         found = align_raster(raster, cube)
         np.testing.assert_array_equal(np.isnan(found), expected)
-        assert (found.values[~expected] == 7).all() and "_FillValue" not in found.attrs
+        assert (found.values[~expected] == 7).all()
+        assert not {"_FillValue", "nodata", "missing_value"} & set(found.attrs)
 
 
 def test_beside_the_raster_is_no_data(cube):

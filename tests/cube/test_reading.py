@@ -1,7 +1,10 @@
 """What is read of a cube is what plain zarr reads, however it is picked; damage is named."""
 
+import os
 import pickle
+import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,3 +113,25 @@ def test_what_lies_along_time_is_in_memory(stores, dask):
     assert cube.isel(time=cube.relative_orbit == 51).sizes["time"] == 9
     assert all(cube[name].chunks is None for name in cube.coords)
     assert (cube.B04.chunks is not None) == dask
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_cube_that_is_gone_is_told(tmp_path, zipped):
+    """What was removed after it was opened is an error, not a cube without data."""
+    store = tmp_path / "c.zarr"
+    make_cube(store, random_layers(1, (6, 20, 30)), every(5, 6))
+    if zipped:
+        store = Path(shutil.make_archive(str(store), "zip", store))
+    lazy, eager = s2kit.open_cube(store), s2kit.open_cube(store, dask=False)
+    if zipped:
+        os.truncate(store, 200)
+    else:
+        shutil.rmtree(store)
+    questions = [
+        lambda: s2kit.time_statistics(lazy, "NDVI").compute(),
+        lambda: s2kit.composite(lazy).compute(),
+        lambda: eager.B04.isel(y=0).values,
+    ]
+    for ask in questions:
+        with pytest.raises(CubeError, match=r"no longer holds|cannot be read"):
+            ask()
