@@ -1,7 +1,6 @@
 """Friendly checks for the exercises: right, or a hint that fits the mistake.
 
-An answer is compared with the right one, and then with what common mistakes would give. Nothing
-here tells the solution.
+What is printed never tells the solution.
 """
 
 from typing import Any
@@ -10,83 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-_TOLERANCE = 1e-4
-
-
-def judge(answer: Any, right: Any, mistakes: dict[str, Any], praise: str) -> bool:
-    """Print what is to be said about an answer.
-
-    Parameters
-    ----------
-    answer : number, text, date, list, array or xarray.DataArray
-        None means that there is none yet.
-    right : same kind
-        The right answer.
-    mistakes : dict of str to object
-        What a mistake would give, by the hint to print then.
-    praise : str
-        What to print when it is right.
-
-    Returns
-    -------
-    bool
-        Whether it is right.
-    """
-    if answer is None or answer is Ellipsis:
-        print("Put your answer in place of None and run the cell again.")
-        return False
-    found = _plain(answer)
-    if _same(found, _plain(right)):
-        print(f"✓ {praise}")
-        return True
-    print(_hint(found, right, mistakes))
-    return False
-
-
-def _hint(found: Any, right: Any, mistakes: dict[str, Any]) -> str:
-    if isinstance(found, xr.Dataset):
-        return f"Not yet. That is a whole Dataset; choose one of {', '.join(map(str, found))}."
-    for hint, value in mistakes.items():
-        if _same(found, _plain(value)):
-            return f"Not yet. {hint}"
-    wanted = _plain(right)
-    if np.shape(found) != np.shape(wanted):
-        return (
-            f"Not yet. Your answer has the shape {np.shape(found)}, the right one "
-            f"{np.shape(wanted)}."
-        )
-    if isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu":
-        return "Not yet. The shape is right, the numbers are not: look at the formula again."
-    return "Not yet. Read the question once more; the text above the exercise has what you need."
-
-
-def _plain(value: Any) -> Any:
-    """Give what can be compared: arrays of float, or what it is."""
-    if isinstance(value, xr.DataArray | xr.Variable):
-        value = value.values
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError):
-        return value
-    if array.dtype.kind in "biuf":
-        return array.astype("f8")
-    return array if array.dtype.kind in "MmUS" else value
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        if one.shape != other.shape or (one.dtype.kind != other.dtype.kind):
-            return False
-        if one.dtype.kind == "f":
-            return np.allclose(one, other, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True)
-        return bool((one == other).all())
-    return type(one) is type(other) and bool(one == other)
-
-
-def _first(answer: Any, mistakes: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Give the first mistake that the answer shows, as `judge` takes it."""
-    found = _plain(answer)
-    return next(({hint: value} for hint, value in mistakes if _same(found, _plain(value))), {})
+from s2kit.judging import judge
 
 
 def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: float) -> bool:
@@ -113,14 +36,14 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
     praise = f"Right: {right.sum()} of {len(times)} overpasses fit."
     if not isinstance(answer, xr.Dataset | xr.DataArray) or "time" not in answer.coords:
         count = "That is how many there are; give the overpasses themselves: cube.sel(time=…)."
-        return judge(answer, times[right], {count: right.sum()}, praise)
+        return judge(answer, times[right], [(count, right.sum())], praise)
     found = np.sort(np.atleast_1d(answer["time"].values))
     if isinstance(answer, xr.DataArray) and answer.dtype == bool:
         hint = "That is true or false for each overpass; give it to cube.sel(time=…)."
-        return judge(found, None, {hint: found}, praise)
+        return judge(found, None, [(hint, found)], praise)
     taken = np.isin(times, found)
     hint = _query_hint(taken, taken & ~of_orbit, taken & ~of_year, share, limit, right)
-    return judge(found, times[right], {hint: found}, praise)
+    return judge(found, times[right], [(hint, found)], praise)
 
 
 def _query_hint(taken, other_orbit, other_year, share, limit, right) -> str:
@@ -187,7 +110,7 @@ def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
         (one_number, ndvi),
         (one_number, seen),
     ]
-    return judge(answer, seen.mean(), _first(answer, mistakes), "Right: a sum, with brackets, of "
+    return judge(answer, seen.mean(), mistakes, "Right: a sum, with brackets, of "
                  "clear observations.")  # fmt: skip
 
 
@@ -223,7 +146,7 @@ def median_image(answer: Any, band: xr.DataArray, clear: xr.DataArray) -> bool:
          seen.median(["y", "x"])),
         ("Nothing is taken together yet: take the median along time.", seen),
     ]  # fmt: skip
-    return judge(answer, right, _first(answer, mistakes), "Right: no cloud that the mask knows of "
+    return judge(answer, right, mistakes, "Right: no cloud that the mask knows of "
                  "is in this image.")  # fmt: skip
 
 
@@ -264,10 +187,10 @@ def balanced_accuracy(answer: Any, confusion: pd.DataFrame) -> bool:
         ("That is the mean F1 of the classes; the mean of their recalls is asked.", scores.mean()),
         ("You took the mean of the whole table of shares; only its diagonal is right.",
          (counts / truth[:, np.newaxis]).mean()),
-        ("Each row is divided by the sum of another one: np.diag(…) / ….sum(axis=1).",
+        ("Each row is divided by the sum of another one: take its own.",
          np.nanmean(counts / truth)),
     ]  # fmt: skip
-    return judge(answer, recall.mean(), _first(answer, mistakes), "Right: each class counts the "
+    return judge(answer, recall.mean(), mistakes, "Right: each class counts the "
                  "same, however small.")  # fmt: skip
 
 
@@ -320,7 +243,7 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
         wrong = f"That is another crop: {name}."
         mistakes += [(wrong, table.loc[(table["crop"] == name) & kept, "mean"].mean())
                      for kept in (seen, table["share"] >= 0)]  # fmt: skip
-    return judge(answer, right, _first(answer, mistakes), f"Right: {len(part)} fields of {crop} "
+    return judge(answer, right, mistakes, f"Right: {len(part)} fields of {crop} "
                  f"were well seen, of {len(rough)}.")  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def mask(band):
 def test_no_answer_is_asked_for(cube, pixel, clear, band, mask, capsys):
     """None, as the notebooks have it, and an ellipsis are no mistakes but no answers yet."""
     for answer in (None, ...):
-        assert not checks.judge(answer, 1, {}, "Yes")
+        assert not checks.judge(answer, 1, [], "Yes")
         assert not checks.time_query(answer, cube, **QUERY)
         assert not checks.mean_ndvi(answer, pixel, clear)
         assert not checks.median_image(answer, band, mask)
@@ -83,7 +83,7 @@ def test_no_answer_is_asked_for(cube, pixel, clear, band, mask, capsys):
 @pytest.mark.parametrize("answer", [3, 3.0, np.float32(3), np.array(3), xr.DataArray(3)])
 def test_numbers_are_compared_by_value(answer, capsys):
     """A number is right in whatever type it comes."""
-    assert checks.judge(answer, 3, {}, "Yes")
+    assert checks.judge(answer, 3, [], "Yes")
     assert told(capsys) == "✓ Yes\n"
 
 
@@ -101,15 +101,35 @@ def test_numbers_are_compared_by_value(answer, capsys):
 )
 def test_what_is_wrong_gets_a_hint(answer, says, capsys):
     """Whatever is given, there is a hint and never an error."""
-    assert not checks.judge(answer, 3, {"One too many.": 4}, "Yes")
+    assert not checks.judge(answer, 3, [("One too many.", 4)], "Yes")
     assert pd.Series(told(capsys)).str.contains(says).all()
+
+
+@pytest.mark.parametrize(
+    ("answer", "accepted"),
+    [(0.7125, True), (0.713, True), (0.71, False), (0.71251, True), (0.7, False), (0.714, False)],
+)
+def test_an_answer_may_be_rounded_as_it_was_printed(answer, accepted):
+    """Two decimals or more are enough, if no mistake looks the same at as many."""
+    mistakes = [("That is the median.", 0.7108)]
+    assert checks.judge(answer, 0.712512, mistakes, "Yes") is accepted
+
+
+def test_dark_bands_are_told_apart(capsys):
+    """A mean that differs from the median by half a stored count is still the mean."""
+    values = 0.02 + 1e-4 * np.array([0, 0, 0, 2.0]).reshape(4, 1, 1)
+    seen = xr.DataArray(values, dims=("time", "y", "x"))
+    clear = seen > 0
+    assert not checks.median_image(seen.mean("time"), seen, clear)
+    assert "That is the mean" in capsys.readouterr().out
+    assert checks.median_image(seen.median("time").astype("f4"), seen, clear)
 
 
 def test_texts_and_dates_are_compared(capsys):
     """Names and dates are right or wrong as they are."""
-    assert checks.judge("wheat", "wheat", {}, "Yes")
-    assert not checks.judge("maize", "wheat", {"Look at July.": "maize"}, "Yes")
-    assert checks.judge(TIMES[:2], TIMES[:2].astype("datetime64[s]"), {}, "Yes")
+    assert checks.judge("wheat", "wheat", [], "Yes")
+    assert not checks.judge("maize", "wheat", [("Look at July.", "maize")], "Yes")
+    assert checks.judge(TIMES[:2], TIMES[:2].astype("datetime64[s]"), [], "Yes")
     assert "Look at July" in told(capsys)
 
 

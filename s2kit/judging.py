@@ -1,0 +1,97 @@
+"""Compare an answer with the right one, and with what common mistakes would give."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+_RELATIVE, _ABSOLUTE = 1e-5, 1e-6
+"""What single precision may differ by; a count of stored reflectance is 1e-4."""
+
+_FEWEST_DECIMALS = 2
+
+Mistakes = list[tuple[str, Any]]
+
+
+def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
+    """Print what is to be said about an answer.
+
+    Parameters
+    ----------
+    answer : number, text, date, list, array or xarray.DataArray
+        None means that there is none yet.
+    right : same kind
+        The right answer.
+    mistakes : list of (str, object)
+        The hint to print for a mistake, and what it would give; the first that fits is printed.
+    praise : str
+        What to print when it is right.
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    if answer is None or answer is Ellipsis:
+        print("Put your answer in place of None and run the cell again.")
+        return False
+    found, wanted = _plain(answer), _plain(right)
+    others = [(hint, _plain(value)) for hint, value in mistakes]
+    if _same(found, wanted) or _is_rounded(found, wanted, others):
+        print(f"✓ {praise}")
+        return True
+    print(_hint(found, wanted, others))
+    return False
+
+
+def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
+    """Tell whether it is the right number as it was printed, and no mistake is printed alike."""
+    if not all(isinstance(one, np.ndarray) and one.dtype == "f8" and one.ndim == 0
+               for one in (found, wanted)):  # fmt: skip
+        return False
+    decimals = len(repr(float(found)).partition(".")[2])
+    alike = [one for _, one in others if np.shape(one) == () and _rounds_to(one, decimals, found)]
+    return decimals >= _FEWEST_DECIMALS and _rounds_to(wanted, decimals, found) and not alike
+
+
+def _rounds_to(value: Any, decimals: int, found: np.ndarray) -> bool:
+    return isinstance(value, np.ndarray) and np.round(value, decimals) == found
+
+
+def _hint(found: Any, wanted: Any, others: Mistakes) -> str:
+    if isinstance(found, xr.Dataset):
+        return f"Not yet. That is a whole Dataset; choose one of {', '.join(map(str, found))}."
+    for hint, value in others:
+        if _same(found, value):
+            return f"Not yet. {hint}"
+    if np.shape(found) != np.shape(wanted):
+        return (
+            f"Not yet. Your answer has the shape {np.shape(found)}, the right one "
+            f"{np.shape(wanted)}."
+        )
+    if isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu":
+        return "Not yet. The shape is right, the numbers are not: look at the formula again."
+    return "Not yet. Read the question once more; the text above the exercise has what you need."
+
+
+def _plain(value: Any) -> Any:
+    """Give what can be compared: arrays of float, or what it is."""
+    if isinstance(value, xr.DataArray | xr.Variable):
+        value = value.values
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return value
+    if array.dtype.kind in "biuf":
+        return array.astype("f8")
+    return array if array.dtype.kind in "MmUS" else value
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        if one.shape != other.shape or (one.dtype.kind != other.dtype.kind):
+            return False
+        if one.dtype.kind == "f":
+            return np.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
+        return bool((one == other).all())
+    return type(one) is type(other) and bool(one == other)
