@@ -1,5 +1,6 @@
 """The notebooks run headless from top to bottom, on practice and on real scenes."""
 
+import html
 import os
 import re
 import resource
@@ -34,9 +35,13 @@ def work(tmp_path_factory):
 
 
 def papermill(name, output, **parameters):
-    """Run a notebook as the Makefile does; give the finished process and the executed notebook."""
+    """Run a notebook as the Makefile does; give the finished process and the executed notebook.
+
+    Its exercise is solved as the notebook itself suggests.
+    """
     program = [sys.executable, "-m", "papermill", "-k", "python3", "--no-progress-bar"]
-    files = [ROOT / f"notebooks/{name}.ipynb", output]
+    nbformat.write(solved(ROOT / f"notebooks/{name}.ipynb"), output)
+    files = [output, output]
     given = ["-y", yaml.safe_dump(parameters)] if parameters else []
     began = time.monotonic()
     done = subprocess.run(
@@ -49,6 +54,17 @@ def papermill(name, output, **parameters):
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
     print(f"{name}: {time.monotonic() - began:.0f} s; peak of all runs so far {peak:.2f} GB")
     return done, nbformat.read(output, as_version=4)
+
+
+def solved(path):
+    """Give a notebook with its published solution in place of None."""
+    notebook = nbformat.read(path, as_version=4)
+    text = "".join(cell.source for cell in notebook.cells if "<summary>A solution" in cell.source)
+    lines = re.findall(r"^<p><code>(.*)</code></p>$", text, re.MULTILINE)
+    for cell in notebook.cells:
+        if lines and cell.cell_type == "code":
+            cell.source = cell.source.replace("answer = None", html.unescape("\n".join(lines)))
+    return notebook
 
 
 def run(name, output, **parameters):
@@ -185,9 +201,20 @@ def test_course_runs_on_real_imagery(real_cube, shared_folder, work, name, param
     store = str(shared_folder / "real.zarr")
     notebook = run(name, work / f"{name}-real.ipynb", store=store, **parameters)
     assert complaints(notebook) == []
+    assert "✓ Right" in printed(notebook)
     assert len(pictures(notebook)) >= 3
     assert "synthetic practice data" not in "".join(pictures(notebook).values())
     assert real_cube.sizes["time"] == 5
+
+
+def test_land_cover_is_learnt(practice_scenes, practice_cube, shared_folder, work):
+    """Notebook 05 trains, maps and judges on the whole practice cube, and says what it is."""
+    store, labels = shared_folder / "practice.zarr", practice_scenes / "truth/fields.gpkg"
+    notebook = run("05_classify", work / "05.ipynb", store=str(store), labels=str(labels))
+    assert complaints(notebook) == []
+    assert "✓ Right" in printed(notebook)
+    drawn = pictures(notebook)
+    assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
 
 
 def test_few_bands_and_processes(real_data, work):
