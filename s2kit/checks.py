@@ -12,6 +12,44 @@ import xarray as xr
 from s2kit.judging import judge
 
 
+def clear_count(answer: Any, cube: xr.Dataset, *, least: float, orbit: int | None = None) -> bool:
+    """Check how many overpasses are clear enough (notebooks 00 and 01).
+
+    Parameters
+    ----------
+    answer : number
+    cube : xarray.Dataset, dims (time, …)
+    least : float
+        Least ``clear_fraction``, 0-1, itself included.
+    orbit : int, optional
+        Only overpasses of this one count.
+
+    Returns
+    -------
+    bool
+        Whether it is right.
+    """
+    share = cube["clear_fraction"].values
+    own = np.ones(share.shape, bool) if orbit is None else cube["relative_orbit"].values == orbit
+    clear = share >= least
+    each = "That is true or false for each overpass; count the true ones with .sum()."
+    mistakes = [
+        (each, clear & own),
+        (each, clear),
+        ("All orbits are counted: both conditions must hold. Join them with & and put each in "
+         "brackets.", clear.sum()),
+        ("That is how many overpasses the orbit has; how clear were they?", own.sum()),
+        ("Only part of your conditions holds: join them with &, not with |.",
+         (clear | own).sum()),
+        ("Those are the others: at least means >=.", (own & ~clear).sum()),
+        ("That is the share of the overpasses; count them with .sum().", (clear & own).mean()),
+        ("'At least' includes the limit itself: use >=, not >.", (own & (share > least)).sum()),
+        ("clear_fraction is between 0 and 1, not in per cent.", (100 * share[own] >= least).sum()),
+        ("clear_fraction is between 0 and 1, not in per cent.", (share >= 100 * least).sum()),
+    ]  # fmt: skip
+    return judge(answer, (clear & own).sum(), mistakes, "Right.")
+
+
 def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: float) -> bool:
     """Check a selection of overpasses by orbit, year and clear fraction (notebook 02).
 
@@ -35,8 +73,8 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
     right = of_orbit & of_year & (share >= limit)
     praise = f"Right: {right.sum()} of {len(times)} overpasses fit."
     if not isinstance(answer, xr.Dataset | xr.DataArray) or "time" not in answer.coords:
-        count = "That is how many there are; give the overpasses themselves: cube.sel(time=…)."
-        return judge(answer, times[right], [(count, right.sum())], praise)
+        hint = "Give the overpasses themselves, as an xarray.Dataset: cube.sel(time=…)."
+        return judge(answer, times[right], [(hint, answer)], praise)
     found = np.sort(np.atleast_1d(answer["time"].values))
     if isinstance(answer, xr.DataArray) and answer.dtype == bool:
         hint = "That is true or false for each overpass; give it to cube.sel(time=…)."
@@ -216,8 +254,8 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
     own = table["crop"] == crop
     part, rough = table[own & seen], table[own]
     right = part["mean"].mean()
-    unfiltered = "Fields that are hardly seen are in it too: keep those with table.share >= least."
-    others = "All crops are in it: keep the rows with table.crop == crop."
+    unfiltered = "Fields that are hardly seen are in it too: keep the rows with .share >= least."
+    others = "All crops are in it: keep the rows with .crop == crop."
     number = "That is one number for each field; take their mean."
     mistakes = [
         (unfiltered, rough["mean"].mean()),

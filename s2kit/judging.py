@@ -59,19 +59,35 @@ def _rounds_to(value: Any, decimals: int, found: np.ndarray) -> bool:
 
 
 def _hint(found: Any, wanted: Any, others: Mistakes) -> str:
-    if isinstance(found, xr.Dataset):
-        return f"Not yet. That is a whole Dataset; choose one of {', '.join(map(str, found))}."
     for hint, value in others:
         if _same(found, value):
             return f"Not yet. {hint}"
+    return f"Not yet. {_unlike(found, wanted)}"
+
+
+def _unlike(found: Any, wanted: Any) -> str:
+    """Say how an answer differs in kind from the right one, or else that it is another."""
+    number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
+    if callable(found) and not isinstance(found, xr.Dataset):
+        return "That is a function, not what it gives: write brackets after its name."
+    if isinstance(found, xr.Dataset):
+        return f"That is a whole Dataset; take what you need of {', '.join(map(str, found))}."
+    if number and not isinstance(found, np.ndarray):
+        return f"That is a {type(found).__name__}; {_asked(wanted)}."
+    if number and found.dtype.kind not in "fiu":
+        return f"That is text or dates; {_asked(wanted)}."
     if np.shape(found) != np.shape(wanted):
-        return (
-            f"Not yet. Your answer has the shape {np.shape(found)}, the right one "
-            f"{np.shape(wanted)}."
-        )
-    if isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu":
-        return "Not yet. The shape is right, the numbers are not: look at the formula again."
-    return "Not yet. Read the question once more; the text above the exercise has what you need."
+        many = f"{np.size(found)} numbers" if np.size(found) > 1 else "one number"
+        return f"That is {many}, in the shape {np.shape(found)}; {_asked(wanted)}."
+    if number and np.isnan(found).all() and not np.isnan(wanted).all():
+        return "That is NaN: gaps take part. The functions of xarray and pandas leave them out."
+    if number:
+        return "It is of the right kind, but has other values: read once more what is asked."
+    return "Read the question once more; the text above the exercise has what you need."
+
+
+def _asked(wanted: Any) -> str:
+    return "one number is asked" if np.size(wanted) == 1 else "one for each place is asked"
 
 
 def _plain(value: Any) -> Any:

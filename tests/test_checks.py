@@ -91,18 +91,44 @@ def test_numbers_are_compared_by_value(answer, capsys):
     ("answer", "says"),
     [
         (4, r"One too many\."),
-        ([3, 3], r"the shape \(2,\), the right one \(\)"),
-        (7, "the numbers are not"),
+        ([3, 3], r"2 numbers, in the shape \(2,\); one number is asked"),
+        (7, "of the right kind"),
         ("three", "Not yet"),
         ({"a": 1}, "Not yet"),
         (len, "Not yet"),
-        (xr.Dataset({"B04": 3, "B08": 3}), "a whole Dataset; choose one of B04, B08"),
+        (xr.Dataset({"B04": 3, "B08": 3}), "a whole Dataset; take what you need of B04, B08"),
     ],
 )
 def test_what_is_wrong_gets_a_hint(answer, says, capsys):
     """Whatever is given, there is a hint and never an error."""
     assert not checks.judge(answer, 3, [("One too many.", 4)], "Yes")
     assert pd.Series(told(capsys)).str.contains(says).all()
+
+
+@pytest.mark.parametrize(
+    ("count", "options", "says"),
+    [
+        (lambda c: (c.clear_fraction >= 0.5).sum(), {}, None),
+        (
+            lambda c: ((c.clear_fraction >= 0.5) & (c.relative_orbit == 51)).sum(),
+            {"orbit": 51},
+            None,
+        ),
+        (lambda c: c.clear_fraction >= 0.5, {}, "true or false"),
+        (lambda c: (c.clear_fraction >= 0.5).sum(), {"orbit": 51}, "All orbits are counted"),
+        (lambda c: c.clear_fraction.sum, {}, "write brackets after its name"),
+        (lambda c: c.clear_fraction, {}, "one number is asked"),
+        (lambda c: "3", {}, "That is text"),
+        (lambda c: [], {}, "one number is asked"),
+        (lambda c: c, {}, "whole Dataset"),
+        (lambda c: 10**6, {}, "other values"),
+        (lambda c: None, {}, "in place of None"),
+    ],
+)
+def test_counts_of_clear_overpasses(cube, capsys, count, options, says):
+    """Whatever is given is judged, never an error; the orbit is one of the conditions."""
+    assert checks.clear_count(count(cube), cube, least=0.5, **options) is (says is None)
+    assert (says or "✓ Right") in told(capsys)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +197,10 @@ def test_what_is_no_selection_gets_a_hint(cube, capsys):
     condition = (cube.relative_orbit == 51) & (cube.time.dt.year == 2022)
     for answer, says in (
         (condition, "true or false for each overpass"),
-        (2, "how many there are"),
-        (xr.DataArray(2), "how many there are"),
+        (2, "the overpasses themselves"),
+        (xr.DataArray(2), "the overpasses themselves"),
         (cube.isel(time=6), "too strict"),
-        (np.zeros((3, 3)), "shape (3, 3)"),
+        (np.zeros((3, 3)), "the overpasses themselves"),
         ("2022", "Not yet"),
     ):
         assert not checks.time_query(answer, cube, **QUERY)
@@ -222,7 +248,7 @@ R, N = RED[SEEN], NIR[SEEN]
         (np.nan, "NaN"),
         (ndvi_of(RED, NIR), "one number for each overpass"),
         (np.where(CLEAR, ndvi_of(RED, NIR), np.nan), "one number for each overpass"),
-        (0.123, "look at the formula"),
+        (0.123, "of the right kind"),
         ([0.1, 0.2], "shape (2,)"),
     ],
 )
@@ -265,9 +291,12 @@ def test_right_image_passes(band, mask, capsys):
         (lambda b, m: b.where(m).median(), "one number for the whole map"),
         (lambda b, m: b.where(m).median(["y", "x"]), "one number for each overpass"),
         (lambda b, m: b.where(m), "Nothing is taken together"),
-        (lambda b, m: b.where(m).median("time")[:2], "the shape (2, 4), the right one (3, 4)"),
-        (lambda b, m: b.where(m).median("time") + 0.1, "the numbers are not"),
-        (lambda b, m: xr.Dataset({"B04": b}).median("time"), "choose one of B04"),
+        (
+            lambda b, m: b.where(m).median("time")[:2],
+            "8 numbers, in the shape (2, 4)",
+        ),
+        (lambda b, m: b.where(m).median("time") + 0.1, "of the right kind"),
+        (lambda b, m: xr.Dataset({"B04": b}).median("time"), "take what you need of B04"),
     ],
 )
 def test_wrong_image_gets_its_hint(band, mask, slip, says, capsys):
@@ -303,7 +332,7 @@ def test_right_accuracy_passes(capsys):
         (2.1, "sum over the classes"),
         (0.8, "median"),
         (1 / 3, "whole table"),
-        (0.123, "look at the formula"),
+        (0.123, "of the right kind"),
         (None, "in place of None"),
     ],
 )
@@ -344,7 +373,7 @@ def test_right_crop_passes(capsys):
         ([0.2, 0.4], "one number for each field"),
         (0.45, "All crops are in it"),
         (0.6, "another crop: maize"),
-        (0.123, "look at the formula"),
+        (0.123, "of the right kind"),
         (None, "in place of None"),
     ],
 )

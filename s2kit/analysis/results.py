@@ -1,7 +1,6 @@
 """Write results as a cube is written: the same grid, Zarr 2, for xarray and any GDAL program."""
 
 import os
-import shutil
 import time
 import uuid
 from contextlib import contextmanager, suppress
@@ -19,7 +18,7 @@ from s2kit.cube.store import TROUBLE
 from s2kit.errors import CubeError, InvalidInputError
 
 _CHUNK = 256
-_TRIES = 5
+_TRIES = 20
 _DAYS = {"units": "days since 1970-01-01", "dtype": "int32", "_FillValue": np.int32(-1)}
 _STORED = ("dtype", "scale_factor", "_FillValue", "grid_mapping")
 
@@ -142,20 +141,27 @@ def _check_free(target: str) -> None:
 def _in_place(target: str):
     """Give a place to write to that becomes the target when all is written."""
     fs, path = fsspec.url_to_fs(target)
-    if not isinstance(fs, LocalFileSystem):
-        try:
-            yield target
-        except BaseException:
-            for _ in range(_TRIES):  # other threads may be writing still
-                with suppress(*TROUBLE):
-                    fs.rm(path, recursive=True)
-                time.sleep(0.2)
-            raise
-        return
-    draft = Path(path).with_name(f".{Path(path).name}-{uuid.uuid4().hex[:8]}")
-    draft.parent.mkdir(parents=True, exist_ok=True)
+    local = isinstance(fs, LocalFileSystem)
+    draft = path
+    if local:
+        place = Path(path)
+        draft = str(place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}"))
+        place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield draft
-        draft.rename(path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        yield draft if local else target
+        if local:
+            Path(draft).rename(path)
+    except BaseException:
+        _remove(fs, draft)
+        raise
+
+
+def _remove(fs: fsspec.AbstractFileSystem, path: str) -> None:
+    """Remove a folder, again while other threads of the same computation write into it."""
+    for _ in range(_TRIES):
+        with suppress(*TROUBLE):
+            fs.rm(path, recursive=True)
+        time.sleep(0.2)
+        with suppress(*TROUBLE):
+            if not fs.exists(path):
+                return
