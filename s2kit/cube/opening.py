@@ -17,8 +17,9 @@ import zarr.storage
 from dask.tokenize import tokenize
 from xarray.core import indexing
 
+from s2kit.cube.archive import Archive
 from s2kit.cube.layout import TIMELINE, TITLE, group_of
-from s2kit.cube.reading import Archive, Overpasses, StoredLayer
+from s2kit.cube.reading import Overpasses, StoredLayer
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 

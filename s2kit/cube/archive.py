@@ -1,0 +1,41 @@
+"""A cube in a zip of what its folder holds: its objects by name, to read."""
+
+import zipfile
+import zlib
+from pathlib import Path
+
+from s2kit.errors import CubeError
+
+
+class Archive:
+    """The objects of a cube in a zip of what its folder holds."""
+
+    def __init__(self, url: str):
+        self.url = url
+        try:
+            self._zip = zipfile.ZipFile(url)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise CubeError(
+                f"{url} cannot be opened ({error}); give the place of a zipped cube"
+            ) from error
+
+    def __reduce__(self):
+        return Archive, (self.url,)
+
+    def __dask_tokenize__(self):
+        return self.url, Path(self.url).stat().st_mtime_ns
+
+    def read_all(self, keys: list[str]) -> list[bytes | None]:
+        """Give objects by name; None where there is none."""
+        return [self._read(key) for key in keys]
+
+    def _read(self, key: str) -> bytes | None:
+        try:
+            return self._zip.read(key)
+        except KeyError:
+            return None
+        except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+            raise CubeError(
+                f"{self.url}: {key} cannot be read ({error}); bring the zip back from a copy, and "
+                "open it anew"
+            ) from error
