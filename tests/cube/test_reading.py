@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
+from s2kit.cube.opening import source_of
 from s2kit.errors import CubeError
 
 SHAPE = (9, 23, 17)
@@ -135,3 +136,13 @@ def test_a_cube_that_is_gone_is_told(tmp_path, zipped):
     for ask in questions:
         with pytest.raises(CubeError, match=r"no longer holds|cannot be read"):
             ask()
+
+
+def test_only_a_layer_as_it_was_opened_has_a_source(stores):
+    """Analyses read past Dask only what nobody has changed, cut or loaded."""
+    cube = s2kit.open_cube(stores[0])
+    assert source_of(cube.B04) is source_of(s2kit.open_cube(stores[0]).B04) is not None
+    assert source_of(cube.B04) is not source_of(s2kit.open_cube(stores[0], orbit=8).B04)
+    loaded = s2kit.open_cube(stores[0], dask=False)
+    changed = [cube.B04 * 1, cube.B04[1:], cube.B04.transpose(), cube.B04.persist(), loaded.B04]
+    assert [source_of(one) for one in changed] == [None] * 5
