@@ -28,6 +28,9 @@ from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["children", "warm"])
 
+_NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Keeps libraries from threads in the server: one that holds a lock at a fork hangs a child."""
+
 Steps = tuple[tuple[str, str], ...]
 """What a reader saw: for each step its time, and a digest of all that belongs to it."""
 
@@ -37,6 +40,8 @@ def start(target: Callable, *args: Any) -> multiprocessing.Process:
     child = _CONTEXT.Process(target=target, args=args, daemon=True)
     with pytest.MonkeyPatch.context() as patch:  # else the server finds no module to import
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
+        for name, value in _NO_THREADS.items():
+            patch.setenv(name, value)
         child.start()
     return child
 

@@ -4,8 +4,11 @@ import tempfile
 from pathlib import Path
 
 import small_scenes
+import tqdm
 
 import s2kit
+
+tqdm.tqdm.monitor_interval = 0  # no thread of its own, see children.py
 
 with tempfile.TemporaryDirectory() as folder:
     scenes = small_scenes.series(Path(folder), 1, layers=("B04", "SCL"))
