@@ -68,7 +68,7 @@ def _hint(found: Any, wanted: Any, others: Mistakes) -> str:
 def _unlike(found: Any, wanted: Any) -> str:
     """Say how an answer differs in kind from the right one, or else that it is another."""
     number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
-    if callable(found) and not isinstance(found, xr.Dataset):
+    if callable(found):
         return "That is a function, not what it gives: write brackets after its name."
     if isinstance(found, xr.Dataset):
         return f"That is a whole Dataset; take what you need of {', '.join(map(str, found))}."
@@ -110,4 +110,4 @@ def _same(one: Any, other: Any) -> bool:
         if one.dtype.kind == "f":
             return np.allclose(one, other, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
         return bool((one == other).all())
-    return type(one) is type(other) and bool(one == other)
+    return one is other

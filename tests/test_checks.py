@@ -123,6 +123,7 @@ def test_what_is_wrong_gets_a_hint(answer, says, capsys):
         (lambda c: c, {}, "whole Dataset"),
         (lambda c: 10**6, {}, "other values"),
         (lambda c: None, {}, "in place of None"),
+        (lambda c: pd.DataFrame({"a": ["x", 1]}), {}, "That is a DataFrame"),
     ],
 )
 def test_counts_of_clear_overpasses(cube, capsys, count, options, says):
@@ -202,6 +203,7 @@ def test_what_is_no_selection_gets_a_hint(cube, capsys):
         (cube.isel(time=6), "too strict"),
         (np.zeros((3, 3)), "the overpasses themselves"),
         ("2022", "Not yet"),
+        (pd.DataFrame({"a": ["x", 1]}), "the overpasses themselves"),
     ):
         assert not checks.time_query(answer, cube, **QUERY)
         assert says in told(capsys)

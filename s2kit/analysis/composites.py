@@ -100,7 +100,6 @@ def composite(
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
     if target is not None and method != "best_pixel":
         raise InvalidInputError(f"target is for method='best_pixel', not for {method!r}")
-    steps_in_period(cube, start, end)  # checks the dates
     cube = in_order(cube)  # of equals the earlier one is taken
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)

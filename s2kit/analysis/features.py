@@ -11,6 +11,7 @@ import xarray as xr
 
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.inputs import (
+    MOST_DAYS,
     Moment,
     in_order,
     require_cube,
@@ -21,7 +22,7 @@ from s2kit.analysis.inputs import (
 from s2kit.analysis.interpolation import interpolate
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.reductions import rank
-from s2kit.analysis.series import read_clear, read_series
+from s2kit.analysis.series import as_rows, read_clear, read_series
 from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
@@ -32,7 +33,6 @@ KINDS = ("seasons", "statistics", "series")
 _Planes = tuple[list[str], list[da.Array]]
 """Names, and arrays (feature, y, x) which together hold as many features."""
 
-_MOST_DAYS = 36_525
 _SEASONS = ("DJF", "MAM", "JJA", "SON")
 _STATISTICS = ("mean", "std", "min", "max", "p10", "p50", "p90")
 
@@ -175,8 +175,7 @@ _MAKERS = {"seasons": _season_medians, "statistics": _statistics, "series": _ser
 
 
 def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
-    values = np.ascontiguousarray(evaluate(*layers[:-1]), "float32").reshape(len(times), -1)
-    clear = np.ascontiguousarray(layers[-1]).reshape(len(times), -1)
+    values, clear = as_rows(evaluate(*layers[:-1]), "float32"), as_rows(layers[-1])
     found = interpolate(values, clear, times, days, True)
     return found.reshape(len(days), *layers[0].shape[1:])
 
@@ -197,7 +196,7 @@ def _seasons(part: xr.Dataset) -> list[str]:
 
 
 def _grid(part: xr.Dataset, start: Moment | None, end: Moment | None, step: int) -> list[str]:
-    require_whole("step", step, 1, _MOST_DAYS)
+    require_whole("step", step, 1, MOST_DAYS)
     first = f"{part.time.values.min():.10}" if start is None else start
     begin = read_period(first, first).first.date()
     stop = np.datetime64(_last_day(part, end)) + np.timedelta64(1, "D")

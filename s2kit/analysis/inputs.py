@@ -13,6 +13,9 @@ from s2kit.scenes.period import read_period
 
 Moment = str | date | datetime
 
+MOST_DAYS = 36_525
+"""A century: longer steps and series are mistakes."""
+
 _EARLIEST, _LATEST = "1970-01-01", "2200-12-31"
 
 
@@ -58,7 +61,14 @@ def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) ->
 
 
 def in_order(cube: xr.Dataset) -> xr.Dataset:
-    """Put a cube in order of time; unchanged if it is."""
+    """Put a cube in order of time; unchanged if it is.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no steps, or they have no dates.
+    """
+    _require_dates(cube)
     return cube if cube.indexes["time"].is_monotonic_increasing else cube.sortby("time")
 
 
@@ -82,6 +92,22 @@ def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) 
     InvalidInputError
         If the cube has no time, or nothing in the period.
     """
+    _require_dates(cube)
+    times = cube.time.values
+    first, last = f"{times.min():.10}", f"{times.max():.10}"
+    period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
+    begin, stop = (np.datetime64(moment.replace(tzinfo=None)) for moment in
+                   (period.first, period.last))  # fmt: skip
+    inside = (times >= begin) & (times <= stop)
+    if not inside.any():
+        raise InvalidInputError(
+            f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
+            f"from {first} to {last}"
+        )
+    return inside
+
+
+def _require_dates(cube: xr.Dataset) -> None:
     if "time" not in cube.dims:
         raise InvalidInputError(
             "the cube has no dimension time; select a part with more than one step: "
@@ -94,17 +120,6 @@ def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) 
         raise InvalidInputError(
             "the cube's steps have no dates; keep the coordinate time that s2kit.open_cube gives"
         )
-    first, last = f"{times.min():.10}", f"{times.max():.10}"
-    period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
-    begin, stop = (np.datetime64(moment.replace(tzinfo=None)) for moment in
-                   (period.first, period.last))  # fmt: skip
-    inside = (times >= begin) & (times <= stop)
-    if not inside.any():
-        raise InvalidInputError(
-            f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
-            f"from {first} to {last}"
-        )
-    return inside
 
 
 def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:

@@ -2,7 +2,7 @@
 
 All take ``values`` and ``clear`` with the shape (time, pixel), C-contiguous, so that the loop over
 pixels runs along memory. Where a library's kernel would do, it was slower: the median of 96 × 256²
-values took 13 ms here, 100 ms by numbagg and 145 ms by numpy (tests/benchmarks/analysis.py).
+values took 16 ms here, 99 ms by numbagg and 141 ms by numpy (tests/benchmarks/analysis.py).
 """
 
 import numba
@@ -53,12 +53,7 @@ def add_moments(values, classes, wanted, ids, first, n, s, ss, low, high):
         held = 0
         for t in range(len(ids)):
             _mask(values[t, tile], classes[t, tile], wanted, masked[held])
-            held += 1
-            if held == _STEPS or t + 1 == len(ids) or ids[t] != ids[t + 1]:
-                masked[held:] = np.nan
-                g, held = ids[t], 0
-                _add(masked, first[g, tile], n[g, tile], s[g, tile], ss[g, tile], low[g, tile],
-                     high[g, tile])  # fmt: skip
+            held = _settle(masked, held + 1, ids, t, tile, first, n, s, ss, low, high)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -79,12 +74,7 @@ def add_differences(a, b, scaling, classes, wanted, ids, first, n, s, ss, low, h
         for t in range(len(ids)):
             _mask_difference(a[t, tile], b[t, tile], scaling, classes[t, tile], wanted,
                              masked[held])  # fmt: skip
-            held += 1
-            if held == _STEPS or t + 1 == len(ids) or ids[t] != ids[t + 1]:
-                masked[held:] = np.nan
-                g, held = ids[t], 0
-                _add(masked, first[g, tile], n[g, tile], s[g, tile], ss[g, tile], low[g, tile],
-                     high[g, tile])  # fmt: skip
+            held = _settle(masked, held + 1, ids, t, tile, first, n, s, ss, low, high)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -129,6 +119,20 @@ def _mask_difference(a, b, scaling, classes, wanted, out):
         value = (one - two) / (one + two)
         use = use & (value - value == 0)  # neither NaN nor infinite
         out[i] = value if use else np.float32(np.nan)
+
+
+@numba.njit(nogil=True, cache=True)
+def _settle(masked, held, ids, t, tile, first, n, s, ss, low, high):
+    """Add the steps that are held once there are enough, or another group or none follows.
+
+    Gives how many are held then.
+    """
+    if held < _STEPS and t + 1 < len(ids) and ids[t] == ids[t + 1]:
+        return held
+    g = ids[t]
+    masked[held:] = np.nan
+    _add(masked, first[g, tile], n[g, tile], s[g, tile], ss[g, tile], low[g, tile], high[g, tile])
+    return 0
 
 
 @numba.njit(nogil=True, cache=True)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from scipy.linalg import solveh_banded
 
-from s2kit.analysis.inputs import require_whole
+from s2kit.analysis.inputs import MOST_DAYS, require_whole
 from s2kit.analysis.interpolation import interpolate
 from s2kit.errors import InvalidInputError
 
@@ -19,8 +19,7 @@ _HALF_YEAR = 183
 _LEAST_RISE = 0.1
 """Part of a curve's range by which it must rise before a peak and fall after it."""
 _SMOOTHEST = 1e10
-"""Largest λ for which ten years of days are solved to 1e-4; the curve is nearly a line by then."""
-_MOST_DAYS = 36_525
+"""Largest λ: 2 000 days are solved to 1e-6 with it, to 1e-4 only with 1e12."""
 _FLAT = 1e-3
 """Range below which a curve is flat, as a part of its largest value."""
 
@@ -70,7 +69,7 @@ def regular_series(
     days = _read_days(series)
     if method not in ("whittaker", "linear"):
         raise InvalidInputError(f"method={method!r} is unknown; accepted: 'whittaker', 'linear'")
-    require_whole("step", step, 1, _MOST_DAYS)
+    require_whole("step", step, 1, MOST_DAYS)
     real = isinstance(smoothing, Real) and not isinstance(smoothing, bool)
     if not real or not 0 < smoothing <= _SMOOTHEST:
         raise InvalidInputError(
@@ -79,11 +78,10 @@ def regular_series(
         )
     length = int(days[-1] - days[0]) + 1
     grid = np.arange(0, length, int(step))
-    fit = (
-        _lines
-        if method == "linear"
-        else partial(_curves, penalty=_penalty(length, float(smoothing)))
-    )
+    if length > MOST_DAYS:
+        raise InvalidInputError(f"the series runs over {length} days; give at most {MOST_DAYS}")
+    penalty = _penalty(length, float(smoothing))
+    fit = _lines if method == "linear" else partial(_curves, penalty=penalty)
     block = partial(fit, days=days - days[0], grid=grid)
     dtype = np.result_type(series.dtype, "float32")
     regular = _along_time(block, series, [["time"]], [dtype], {"time": len(grid)})

@@ -134,7 +134,11 @@ def _check_free(target: str) -> None:
             f"{target} cannot be reached: {error}. Give a path, or a URL such as 's3://…'"
         ) from error
     if taken:
-        raise CubeError(f"{target} exists already; remove it first, or choose another place")
+        raise _taken(target)
+
+
+def _taken(target: str) -> CubeError:
+    return CubeError(f"{target} exists already; remove it first, or choose another place")
 
 
 @contextmanager
@@ -150,7 +154,13 @@ def _in_place(target: str):
     try:
         yield draft if local else target
         if local:
-            Path(draft).rename(path)
+            if place.exists():
+                raise FileExistsError(path)
+            Path(draft).rename(place)
+    except FileExistsError as error:  # somebody else was quicker; what is there is theirs
+        if local:
+            _remove(fs, draft)
+        raise _taken(target) from error
     except BaseException:
         _remove(fs, draft)
         raise

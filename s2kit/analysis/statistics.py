@@ -1,4 +1,4 @@
-"""Statistics along time of an index or a layer: one pass over the cube, however long it is."""
+"""Statistics along time of an index or a layer; in one pass over the cube, but for percentiles."""
 
 from collections.abc import Sequence
 from numbers import Real
@@ -43,7 +43,7 @@ def time_statistics(
         The whole series, or each year, season (December to February…) or month in it.
     percentiles : sequence of float, optional
         For example ``(10, 50, 90)``: adds ``p10``, ``p50``, ``p90``. These need all values of a
-        pixel at once, so memory grows with the number of steps.
+        pixel at once, so memory grows with the number of steps, and the cube is read once more.
 
     Returns
     -------

@@ -227,6 +227,19 @@ def test_nothing_is_overwritten_or_left_half(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image.zarr"]
 
 
+@pytest.mark.parametrize("place", ["{}/a.zarr", "memory://raced/a.zarr"])
+def test_what_another_wrote_meanwhile_stays(tmp_path, monkeypatch, place):
+    """A store that appears after the look for one is neither overwritten nor removed."""
+    cube = in_memory(random_layers(4, (4, 5, 6), BANDS), every(25, 4))
+    place = place.format(tmp_path)
+    s2kit.write_result(cube[["B04"]].isel(time=0), place)
+    monkeypatch.setattr("s2kit.analysis.results._check_free", lambda target: None)
+    with pytest.raises(CubeError, match="exists already"):
+        s2kit.write_result(cube[["B08"]].isel(time=0), place)
+    assert list(xr.open_zarr(place).data_vars) == ["B04"]
+    assert len(list(tmp_path.iterdir())) <= 1
+
+
 def test_what_would_not_fit_is_not_written_as_something_else(tmp_path):
     """Reflectance is packed in 16 bits; numbers beyond them are refused, with the way out."""
     image = make_cube(tmp_path / "c.zarr", random_layers(4, (4, 5, 6)), every(25, 4)).isel(time=0)

@@ -334,6 +334,13 @@ def test_bad_series_are_refused(function, series, message):
         function(series)
 
 
+def test_a_series_of_centuries_is_a_mistake():
+    """One wrong date must not become a curve over all days since."""
+    wrong = GOOD.assign_coords(time=[np.datetime64("1700-01-01"), *GOOD.time.values[1:]])
+    with pytest.raises(InvalidInputError, match="give at most 36525"):
+        regular_series(wrong)
+
+
 @pytest.mark.parametrize(
     ("function", "options", "message"),
     [
@@ -344,6 +351,8 @@ def test_bad_series_are_refused(function, series, message):
         (regular_series, {"smoothing": 0}, "smoothing=0"),
         (regular_series, {"smoothing": np.inf}, "smoothing=inf"),
         (regular_series, {"smoothing": "much"}, "smoothing='much'"),
+        (regular_series, {"smoothing": 1e16}, "positive number up to 1e\\+10"),
+        (regular_series, {"step": 10**30}, "step=10+: give a whole number from 1 to 36525"),
         (season, {"threshold": 0}, "threshold=0"),
         (season, {"threshold": 50}, "between 0 and 1"),
         (season, {"threshold": None}, "threshold=None"),

@@ -126,6 +126,7 @@ def test_build_notebook_complains_of_nothing(practice):
     """A run without trouble leaves no warning in the report."""
     assert complaints(practice[1]) == []
     assert "✓ Nothing: all is well." in printed(practice[1])
+    assert "✓ Right" in printed(practice[1])
 
 
 def test_every_picture_of_practice_data_says_so(practice):
@@ -152,6 +153,7 @@ def test_first_look_runs_on_the_practice_cube(practice, work):
     assert set(drawn) == {"day", "time-picture", "classes"}
     assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
     assert complaints(notebook) == []
+    assert "✓ Right" in printed(notebook)
     assert "✗" not in printed(notebook)
 
 
