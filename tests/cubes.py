@@ -1,5 +1,6 @@
 """Cubes of a test's own numbers: real stores, written chunk by chunk without any scenes."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 import s2kit
 from s2kit.cube import commit, layout
+from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.store import Store
 
 WEST, NORTH, PIXEL = 80_000, 450_000, 10
@@ -36,6 +38,7 @@ def write_cube(
     chunks: tuple[int, int, int] = layout.DEFAULT_CHUNKS,
     grid: GeoBox | None = None,
     synthetic: bool = True,
+    overviews: bool = False,
 ) -> Path:
     """Write a cube.
 
@@ -51,7 +54,7 @@ def write_cube(
     shape = next(iter(layers.values())).shape
     grid = grid or GeoBox(shape[1:], Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH), CRS)
     names = tuple(name for name in layout.LAYER if name in layers)
-    profile = layout.Profile(grid, names, "bilinear", chunks)
+    profile = layout.Profile(grid, names, "bilinear", chunks, overviews)
     place = Store(store)
     state = commit.read_state(place)
     if state is None:
@@ -61,9 +64,20 @@ def write_cube(
         for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
             data = _chunk(layers[name], layout.LAYER[name], index, chunks)
             place.write(layout.chunk_key(orbit, name, index, "."), layout.encode(data))
+    if overviews:
+        write_overviews(place, profile, shape[0], orbit)
     orbits = state.orbits | {orbit: commit.Orbit(_timeline(times, orbit))}
     commit.commit(place, commit.State(profile, synthetic, orbits), orbit, keep=0)
     return store
+
+
+def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: int = 51) -> None:
+    """Write the coarser levels of a cube whose base has all its chunks."""
+    depth = profile.chunks[0]
+    with place.lock() as word:
+        for name, chunk in itertools.product(profile.layers, range(-(-steps // depth))):
+            here, all_present = min(depth, steps - chunk * depth), ~nothing_present(profile)
+            coarsen(CoarserTask(place, profile, orbit, name, chunk, here, all_present, ".", word))
 
 
 def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:

@@ -1,5 +1,6 @@
 """Build a cube: scenes into a store, safe to repeat, safe to kill."""
 
+import itertools
 import os
 import warnings
 from collections import Counter
@@ -28,6 +29,7 @@ from s2kit.cube.commit import (
 )
 from s2kit.cube.ingest import Outcome, Slot, Task
 from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key, group_of, timeline_types
+from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
@@ -47,6 +49,7 @@ def build_cube(
     bands: Iterable[str] | None = None,
     resampling: str | None = None,
     chunks: tuple[int, int, int] | None = None,
+    overviews: bool | None = None,
     client: Any = None,
     progress: bool = True,
 ) -> BuildReport:
@@ -75,6 +78,9 @@ def build_cube(
         probabilities always take the nearest neighbour.
     chunks : tuple of int, optional
         Chunk shape (time, y, x); (48, 64, 64) for a new store if not given.
+    overviews : bool, optional
+        Whether the cube has coarser levels too, by halves down to 256 pixels, so that a look at
+        all of it is quick: a third more to store. For a new store True if not given.
     client : dask.distributed.Client, optional
         A cluster to compute on; by default the threads of this process.
     progress : bool, default True
@@ -89,7 +95,8 @@ def build_cube(
     InvalidInputError
         If an argument cannot be used, or no scene reaches the region.
     GridMismatchError
-        If the store has another grid, coordinate system, layers, resampling or chunks.
+        If the store has another grid, coordinate system, layers, resampling or chunks, or has
+        overviews where they are refused, or the other way round.
     CubeLockedError
         If another build is at work on the store.
     CubeError
@@ -108,7 +115,7 @@ def build_cube(
     found = _read_items(items)
     state = read_state(target)
     asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
-             "resampling": resampling, "chunks": chunks}  # fmt: skip
+             "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
     if state is None:
         scenes = [Scene.from_item(item) for item in found]
         state = State(new_profile(scenes, **asked), _synthetic(scenes), {})
@@ -274,7 +281,7 @@ class _Build:
         """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
         known, plan = self.state.orbits.get(orbit), self._plan(orbit)
         if known and ((known.retired and plan.changes) or plan.rewrites):
-            remove_retired(self.store, orbit, known.separator, self.state.profile.layers)
+            remove_retired(self.store, orbit, known.separator, self.state.profile)
 
     def _advance(self, plan: Plan, executor: Executor) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
@@ -289,11 +296,14 @@ class _Build:
         if len(self.vetting.failed) > known_bad:
             return
         tasks = list(self._tasks(plan, known, range(first, last)))
-        outcomes = self._run(tasks, executor, plan)
+        outcomes = self._run(ingest.run, tasks, executor, f"orbit {plan.orbit}")
         if any(outcome.failed for outcome in outcomes):
             for outcome in outcomes:
                 self.vetting.failed |= outcome.failed
             return
+        self._check_arrived(plan.orbit, [key for outcome in outcomes for key in outcome.keys])
+        written = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+        self._check_arrived(plan.orbit, list(itertools.chain(*written)))
         self._commit(plan, known, span, outcomes)
 
     def _each(self, verdict: Callable[[Scene], None], scenes: list[Scene]) -> None:
@@ -326,22 +336,22 @@ class _Build:
         readable = entry.step.without(self.vetting.failed)
         return Slot(None, tuple(self.vetting.scene(s) for s in readable))
 
-    def _run(self, tasks: list[Task], executor: Executor, plan: Plan) -> list[Outcome]:
-        futures = [executor.submit(ingest.run, task) for task in tasks]
+    def _run(self, work: Callable, tasks: list, executor: Executor, what: str) -> list:
+        futures = [executor.submit(work, task) for task in tasks]
         try:
-            done = self._bar(as_completed(futures), f"orbit {plan.orbit}", len(futures))
-            outcomes = [future.result() for future in done]
+            done = self._bar(as_completed(futures), what, len(futures))
+            return [future.result() for future in done]
         finally:
             for future in futures:
                 future.cancel()
-        if self.client is not None:
-            self._check_arrived(plan.orbit, outcomes)
-        return outcomes
 
-    def _check_arrived(self, orbit: int, outcomes: list[Outcome]) -> None:
-        """See that what the workers wrote lies where this process looks."""
-        there = set(self.store.keys(group_of(orbit)))
-        lost = [key for outcome in outcomes for key in outcome.written if key not in there]
+    def _check_arrived(self, orbit: int, written: list[str]) -> None:
+        """See that what a cluster's workers wrote lies where this process looks."""
+        if self.client is None:
+            return
+        groups = (group_of(orbit, level) for level in range(len(self.state.profile.grids)))
+        there = {key for group in groups for key in self.store.keys(group)}
+        lost = [key for key in written if key not in there]
         if lost:
             raise CubeError(
                 f"{len(lost)} chunks that the workers wrote are not in {self.store.url}, such as "
@@ -369,15 +379,16 @@ class _Build:
     def _link_unchanged(self, plan: Plan, known: Orbit, separator: str, chunks: int) -> None:
         """Give the chunks before the first change their other name too."""
         high, wide = self.state.profile.chunks[1:]
-        height, width = self.state.profile.grid.shape
         for layer in self.state.profile.layers:
-            for index in np.ndindex(chunks, -(-height // high), -(-width // wide)):
-                source = chunk_key(plan.orbit, layer, index, known.separator)
-                target = chunk_key(plan.orbit, layer, index, separator)
-                if self.store.fs.exists(self.store.path(source)):
-                    self.store.copy(source, target)
-                else:
-                    self.store.delete(target)
+            for level, grid in enumerate(self.state.profile.grids):
+                height, width = grid.shape
+                for index in np.ndindex(chunks, -(-height // high), -(-width // wide)):
+                    source = chunk_key(plan.orbit, layer, index, known.separator, level)
+                    target = chunk_key(plan.orbit, layer, index, separator, level)
+                    if self.store.has(source):
+                        self.store.copy(source, target)
+                    else:
+                        self.store.delete(target)
 
     def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
         used = step.without(self.vetting.failed)

@@ -13,6 +13,7 @@ The next build that writes removes the old pixels.
 """
 
 import base64
+import itertools
 import json
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,14 +23,15 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
-from s2kit.cube import layout
-from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE, TIMELINE_CHUNK, Profile
+from s2kit.cube import layout, levels
+from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
 from s2kit.cube.steps import Timeline
 from s2kit.cube.store import WORKSHOP, Store
 from s2kit.errors import CubeError
 
 _REDO = f"{WORKSHOP}/redo"
-_FORMAT = 1
+_FORMAT = 2
+"""1 knew no overviews, and would leave them behind."""
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
 _ROOT = ".zmetadata"
@@ -101,7 +103,13 @@ def read_state(store: Store) -> State | None:
 
 def _read_profile(kit: dict[str, Any]) -> Profile:
     grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
-    return Profile(grid, tuple(kit["layers"]), kit["resampling"], tuple(kit["chunks"]))
+    return Profile(
+        grid,
+        tuple(kit["layers"]),
+        kit["resampling"],
+        tuple(kit["chunks"]),
+        kit.get("overviews", False),
+    )
 
 
 def _read_orbit(
@@ -184,11 +192,14 @@ def _cut(state: State, orbit: int, keep: int) -> State:
 
 def _objects(state: State, orbit: int) -> dict[str, bytes]:
     """Give all that a commit writes, in the order of writing: coordinates first, root last."""
-    group = layout.group_of(orbit)
-    static = layout.grid_objects(state.profile.grid)
-    moving = layout.timeline_objects(state.profile.grid, state.orbits[orbit].timeline)
-    chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
-    return {f"{group}/{key}": data for key, data in chunks.items()} | _metadata(state)
+    objects = {}
+    for level, grid in enumerate(state.profile.grids):
+        group = layout.group_of(orbit, level)
+        static = layout.grid_objects(grid)
+        moving = layout.timeline_objects(grid, state.orbits[orbit].timeline, level)
+        chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
+        objects |= {f"{group}/{key}": data for key, data in chunks.items()}
+    return objects | _metadata(state)
 
 
 def _is_document(key: str) -> bool:
@@ -201,14 +212,28 @@ def _metadata(state: State) -> dict[str, bytes]:
         ".zgroup": _GROUP,
         ".zattrs": layout.dump(_root_attrs(state)),
         "S2/.zgroup": _GROUP,
+        **_levels_document(state),
     }
     consolidated = {}
     for orbit in sorted(state.orbits):
-        group = layout.group_of(orbit)
-        own = _orbit_documents(state, orbit)
-        documents |= {f"{group}/{key}": data for key, data in own.items()}
-        consolidated[f"{group}/{_ROOT}"] = _consolidate(own)
+        for level in range(len(state.profile.grids)):
+            group = layout.group_of(orbit, level)
+            own = _group_documents(state, orbit, level)
+            documents |= {f"{group}/{key}": data for key, data in own.items()}
+            consolidated[f"{group}/{_ROOT}"] = _consolidate(own)
     return documents | consolidated | {_ROOT: _consolidate(documents)}
+
+
+def _levels_document(state: State) -> dict[str, bytes]:
+    grids = state.profile.grids
+    if len(grids) == 1 or not state.orbits:
+        return {}
+    names = [
+        [layout.group_of(orbit, level).removeprefix("S2/") for level in range(len(grids))]
+        for orbit in sorted(state.orbits)
+    ]
+    described = levels.describe(grids, names, classes="SCL" in state.profile.layers)
+    return {"S2/.zattrs": layout.dump(described)}
 
 
 _GROUP = layout.dump({"zarr_format": 2})
@@ -219,14 +244,14 @@ def _consolidate(documents: dict[str, bytes]) -> bytes:
     return layout.dump({"metadata": parsed, "zarr_consolidated_format": 1})
 
 
-def _orbit_documents(state: State, number: int) -> dict[str, bytes]:
-    orbit = state.orbits[number]
+def _group_documents(state: State, number: int, level: int) -> dict[str, bytes]:
+    orbit, profile = state.orbits[number], state.profile
     steps = len(orbit.timeline["time"])
-    documents = {".zgroup": _GROUP, ".zattrs": layout.dump(_orbit_attrs(state, number))}
-    for name in state.profile.layers:
-        documents |= layout.layer_documents(LAYER[name], state.profile, steps, orbit.separator)
-    documents |= layout.timeline_documents(state.profile.grid, steps)
-    static = layout.grid_objects(state.profile.grid)
+    documents = {".zgroup": _GROUP, ".zattrs": layout.dump(_group_attrs(state, number, level))}
+    for name in profile.layers:
+        documents |= layout.layer_documents(LAYER[name], profile, steps, orbit.separator, level)
+    documents |= layout.timeline_documents(profile.grids[level], steps, level)
+    static = layout.grid_objects(profile.grids[level])
     return documents | {key: data for key, data in static.items() if _is_document(key)}
 
 
@@ -255,27 +280,29 @@ def _root_attrs(state: State) -> dict[str, Any]:
         "layers": list(profile.layers),
         "resampling": profile.resampling,
         "chunks": list(profile.chunks),
+        "overviews": profile.overviews,
         "orbits": sorted(state.orbits),
         "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
     }
     return {"title": layout.TITLE, **_shared_attrs(state), "s2kit": kit}
 
 
-def _orbit_attrs(state: State, orbit: int) -> dict[str, Any]:
-    coordinates = ["spatial_ref", *(name for name in TIMELINE if name != "time")]
+def _group_attrs(state: State, orbit: int, level: int) -> dict[str, Any]:
+    along_time = layout.timeline_types(state.profile.grid, level)
+    coordinates = ["spatial_ref", *(name for name in along_time if name != "time")]
     return {
-        "title": f"{layout.TITLE}, relative orbit {orbit}",
+        "title": f"{layout.TITLE}, relative orbit {orbit}" + (f", level {level}" if level else ""),
         **_shared_attrs(state),
         "relative_orbit": orbit,
         "coordinates": " ".join(coordinates),
     }
 
 
-def remove_retired(store: Store, orbit: int, separator: str, layers: tuple[str, ...]) -> None:
+def remove_retired(store: Store, orbit: int, separator: str, profile: Profile) -> None:
     """Remove the chunks under the set of names that is not in use."""
     retired = SEPARATORS[1 - SEPARATORS.index(separator)]
-    for layer in layers:
-        prefix = f"{layout.group_of(orbit)}/{layer}"
+    for level, layer in itertools.product(range(len(profile.grids)), profile.layers):
+        prefix = f"{layout.group_of(orbit, level)}/{layer}"
         for key in store.keys(prefix):
             if layout.is_chunk(key.removeprefix(f"{prefix}/"), retired):
                 store.delete(key)

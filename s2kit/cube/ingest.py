@@ -61,13 +61,19 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What a task did: chunks it wrote, scenes it could not read, valid and clear pixels a step."""
+    """What a task did: scenes it could not read, chunks it wrote, valid and clear pixels a step."""
 
     task: Task
     failed: dict[str, str] = field(default_factory=dict)
-    written: list[str] = field(default_factory=list)
+    written: list[tuple[int, int, int]] = field(default_factory=list)
     valid: np.ndarray | None = None
     clear: np.ndarray | None = None
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of the chunks that were written."""
+        task = self.task
+        return [chunk_key(task.orbit, task.layer, n, task.separator_out) for n in self.written]
 
 
 def strips(profile: Profile, layer: str) -> list[slice]:
@@ -176,7 +182,7 @@ def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> Non
             task.store.delete(key)
         else:
             task.store.write(key, data)
-            outcome.written.append(key)
+            outcome.written.append(index)
 
 
 def _chunks(

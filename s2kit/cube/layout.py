@@ -6,6 +6,7 @@ change in one atomic write (`s2kit.cube.commit`), byte for byte the same for the
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numcodecs import Blosc, blosc
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from s2kit.cube.levels import level_grids
 from s2kit.scenes.item import BANDS
 
 blosc.use_threads = False  # the build's own threads compress side by side
@@ -208,22 +210,41 @@ class Profile:
         ``"bilinear"`` or ``"nearest"``.
     chunks : tuple of int
         Chunk shape (time, y, x).
+    overviews : bool
+        Whether there are coarser levels.
     """
 
     grid: GeoBox
     layers: tuple[str, ...]
     resampling: str
     chunks: tuple[int, int, int]
+    overviews: bool
+
+    @cached_property
+    def grids(self) -> tuple[GeoBox, ...]:
+        """The grids of all levels, the base first."""
+        return level_grids(self.grid) if self.overviews else (self.grid,)
 
 
-def group_of(orbit: int) -> str:
-    """Name the group of a relative orbit: ``S2/R051``."""
-    return f"S2/R{orbit:03d}"
+def group_of(orbit: int, level: int = 0) -> str:
+    """Name the group of a relative orbit, ``S2/R051``, or of one of its levels, ``S2/R051_L1``.
+
+    Levels lie beside the base, not in it: in a tree of xarray a child is on its parent's grid.
+    """
+    return f"S2/R{orbit:03d}" + (f"_L{level}" if level else "")
 
 
-def chunk_key(orbit: int, layer: str, index: tuple[int, int, int], separator: str) -> str:
+def read_group(name: str) -> tuple[int, int]:
+    """Give relative orbit and level of a group, as `group_of` names it."""
+    orbit, _, level = name.removeprefix("S2/R").partition("_L")
+    return int(orbit), int(level or 0)
+
+
+def chunk_key(
+    orbit: int, layer: str, index: tuple[int, int, int], separator: str, level: int = 0
+) -> str:
     """Name the object that holds a chunk."""
-    return f"{group_of(orbit)}/{layer}/{separator.join(map(str, index))}"
+    return f"{group_of(orbit, level)}/{layer}/{separator.join(map(str, index))}"
 
 
 def is_chunk(name: str, separator: str) -> bool:
@@ -331,9 +352,11 @@ def gdal_crs(grid: GeoBox) -> dict[str, str]:
     return {"wkt": grid.crs.to_wkt()}
 
 
-def layer_documents(layer: Layer, profile: Profile, steps: int, separator: str) -> dict[str, bytes]:
+def layer_documents(
+    layer: Layer, profile: Profile, steps: int, separator: str, level: int = 0
+) -> dict[str, bytes]:
     """Give ``.zarray`` and ``.zattrs`` of a layer."""
-    shape = (steps, *profile.grid.shape)
+    shape = (steps, *profile.grids[level].shape)
     described = array_document(
         shape, profile.chunks, layer.dtype, layer.nodata, codec=CODEC, separator=separator
     )
@@ -345,23 +368,25 @@ def layer_documents(layer: Layer, profile: Profile, steps: int, separator: str) 
     return {f"{layer.name}/.zarray": dump(described), f"{layer.name}/.zattrs": dump(attrs)}
 
 
-def timeline_types(grid: GeoBox) -> dict[str, str]:
-    """Give the stored type of each coordinate along time.
+def timeline_types(grid: GeoBox, level: int = 0) -> dict[str, str]:
+    """Give the stored type of each coordinate along time; a coarser level has only time itself.
 
     The width of text is fixed, because it may not change while others read. GDAL before 3.9
     takes 999 characters, which hold 16 product names: four tiles, each split and reprocessed. A
     region of more than 100 km gets room for 67, and GDAL's complaint about it is harmless.
     """
+    if level:
+        return {"time": TIMELINE["time"][0]}
     degrees = grid.crs.geographic
     side = max(grid.shape) * abs(grid.affine.a) * (111_320 if degrees else 1)
     width = 999 if side <= 100_000 else 4096
     return {name: f"<U{width}" if t == _NAMES else t for name, (t, _) in TIMELINE.items()}
 
 
-def timeline_documents(grid: GeoBox, steps: int) -> dict[str, bytes]:
+def timeline_documents(grid: GeoBox, steps: int, level: int = 0) -> dict[str, bytes]:
     """Give ``.zarray`` and ``.zattrs`` of the coordinates along time."""
     documents = {}
-    for name, dtype in timeline_types(grid).items():
+    for name, dtype in timeline_types(grid, level).items():
         fill = "" if is_text(dtype) else None
         attrs: dict[str, Any] = {"_ARRAY_DIMENSIONS": ["time"], "long_name": TIMELINE[name][1]}
         if name == "time":
@@ -377,10 +402,12 @@ def timeline_documents(grid: GeoBox, steps: int) -> dict[str, bytes]:
     return documents
 
 
-def timeline_objects(grid: GeoBox, timeline: dict[str, np.ndarray]) -> dict[str, bytes]:
+def timeline_objects(
+    grid: GeoBox, timeline: dict[str, np.ndarray], level: int = 0
+) -> dict[str, bytes]:
     """Give the chunks of the coordinates along time."""
     objects = {}
-    for name, dtype in timeline_types(grid).items():
+    for name, dtype in timeline_types(grid, level).items():
         for i, data in enumerate(encode_coordinate(timeline[name], TIMELINE_CHUNK, dtype)):
             objects[f"{name}/{i}"] = data
     return objects

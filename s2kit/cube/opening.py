@@ -7,8 +7,9 @@ import operator
 import os
 import weakref
 import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -18,7 +19,8 @@ from dask.tokenize import tokenize
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
-from s2kit.cube.layout import TIMELINE, TITLE, group_of
+from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
+from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import Overpasses, StoredLayer
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
@@ -32,13 +34,15 @@ _BLOCK = (96, 128, 128)
 
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
 
+_Opened = TypeVar("_Opened")
+
 _sources: weakref.WeakValueDictionary[str, StoredLayer | Overpasses]
 _sources = weakref.WeakValueDictionary()
 """What the layers of opened cubes are read from, by the names of their Dask arrays."""
 
 
 def open_cube(
-    store: str | os.PathLike, *, orbit: int | None = None, dask: bool = True
+    store: str | os.PathLike, *, orbit: int | None = None, level: int = 0, dask: bool = True
 ) -> xr.Dataset:
     """Open a cube.
 
@@ -48,6 +52,10 @@ def open_cube(
         A folder, a zip of one, or an ``s3://`` or ``http(s)://`` URL.
     orbit : int, optional
         One relative orbit; all by default, ordered by time.
+    level : int, default 0
+        A coarser level: the pixels of level 1 are twice as large as those of the cube, those of
+        level 2 four times, and so on. A coarse pixel is the mean of all valid pixels under it,
+        their most frequent class in SCL.
     dask : bool, default True
         Give the layers as Dask arrays, for computing on any amount of data. Without, xarray reads
         what you select as soon as its values are used: quicker for a pixel, or one date.
@@ -64,7 +72,7 @@ def open_cube(
     CubeError
         If there is no cube at that place, it has no steps yet, or it is damaged.
     InvalidInputError
-        If the store is not a path or URL, or the cube does not have the orbit.
+        If the store is not a path or URL, or the cube does not have the orbit or the level.
 
     Notes
     -----
@@ -77,33 +85,62 @@ def open_cube(
             f"store is {store!r} ({type(store).__name__}); give a path or a URL, such as "
             "'data/cube.zarr' or 'https://…/cube.zarr'"
         )
+    number = None if orbit is None else _read_number("orbit", orbit, 51)
+    wanted = _read_number("level", level, 1)
+
+    def open_one(documents: dict[str, Any]) -> xr.Dataset:
+        _check_level(documents, wanted)
+        return next(_open(store, documents, number, [wanted], dask))
+
+    return _while_steady(store, open_one)
+
+
+def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Opened]) -> _Opened:
+    """Do something with a store's metadata, again if they have changed meanwhile."""
     for _ in range(_TRIES):
         before = _read_metadata(store)
-        cube, damage = None, None
+        damage = None
         try:
-            cube = _open(store, _documents(store, before), _read_orbit(orbit), dask)
+            opened = use(_documents(store, before))
         except InvalidInputError:
             raise
         except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
             damage = error
         if _read_metadata(store) != before:
             continue
-        if cube is None:
+        if damage is not None:
             raise CubeError(
                 f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
                 "copy, or build it anew"
             ) from damage
-        return cube
+        return opened
     raise CubeError(f"{store} is changing all the time; open it again in a moment")
 
 
-def _read_orbit(orbit: int | None) -> int | None:
-    if orbit is None:
-        return None
-    if not isinstance(orbit, bool):
+def _read_number(name: str, value: Any, example: int) -> int:
+    if not isinstance(value, bool):
         with suppress(TypeError):
-            return operator.index(orbit)
-    raise InvalidInputError(f"orbit={orbit!r} is not a whole number, such as 51")
+            return operator.index(value)
+    raise InvalidInputError(f"{name}={value!r} is not a whole number, such as {example}")
+
+
+def _levels(documents: dict[str, Any]) -> range:
+    """Give the levels that a cube has, 0 first."""
+    orbit = documents[".zattrs"]["s2kit"]["orbits"][0]
+    last = next(
+        k for k in itertools.count() if f"{group_of(orbit, k + 1)}/.zgroup" not in documents
+    )
+    return range(last + 1)
+
+
+def _check_level(documents: dict[str, Any], level: int) -> None:
+    levels = _levels(documents)
+    if level not in levels:
+        raise InvalidInputError(
+            f"level={level} is not in the cube; it has {', '.join(map(str, levels))}. Coarser "
+            f"levels go down to {SMALLEST} pixels, and are built with the cube: s2kit.build_cube "
+            "makes them in a new store, unless overviews=False"
+        )
 
 
 def _read_metadata(store: str | os.PathLike) -> bytes:
@@ -147,8 +184,13 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
 
 
 def _open(
-    store: str | os.PathLike, documents: dict[str, Any], orbit: int | None, dask: bool
-) -> xr.Dataset:
+    store: str | os.PathLike,
+    documents: dict[str, Any],
+    orbit: int | None,
+    levels: Iterable[int],
+    dask: bool,
+) -> Iterator[xr.Dataset]:
+    """Open some levels, which share what lies along time."""
     orbits = documents[".zattrs"]["s2kit"]["orbits"]
     if orbit is not None and orbit not in orbits:
         raise InvalidInputError(
@@ -156,15 +198,29 @@ def _open(
         )
     wanted = orbits if orbit is None else [orbit]
     objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
-    orbits = [_open_orbit(store, documents, number) for number in wanted]
+    timelines = {number: _open_timeline(store, number) for number in wanted}
+    for level in levels:
+        opened = {group_of(number, level): _open_group(store, group_of(number, level), timeline)
+                  for number, timeline in timelines.items()}  # fmt: skip
+        yield _assemble(opened, objects, documents, dask)
+
+
+def _assemble(
+    opened: dict[str, xr.Dataset],
+    objects: Store | Archive,
+    documents: dict[str, Any],
+    dask: bool,
+) -> xr.Dataset:
+    """Put the layers of some groups, one of each orbit, into one cube."""
+    orbits = list(opened.values())
     order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
     cube = _join(orbits, order) if len(orbits) > 1 else orbits[0]
     blocks = _blocks(cube, orbits)
     layers = {}
     for name in orbits[0].data_vars:
         parts = [
-            _stored_layer(one[name], objects, documents, f"{group_of(number)}/{name}", not dask)
-            for number, one in zip(wanted, orbits, strict=True)
+            _stored_layer(one[name], objects, documents, f"{group}/{name}", not dask)
+            for group, one in opened.items()
         ]
         source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
         layers[name] = _variable(orbits[0][name], source)
@@ -189,6 +245,63 @@ def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     return _sources.get(array.name)
 
 
+def levels_of(cube: xr.Dataset) -> list[xr.Dataset]:
+    """Give a cube and its coarser levels, to look at it in the detail that is needed.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `open_cube` gave it, or some of its layers.
+
+    Returns
+    -------
+    list of xarray.Dataset
+        The cube, then with pixels 2, 4, 8 … times as large; lazy, without Dask, with the layers of
+        ``cube``. One that was changed or cut, or has no coarser levels, stands there alone.
+
+    Raises
+    ------
+    CubeError
+        If the store no longer holds the steps of the cube, or cannot be read.
+    """
+    sources = {name: _whole_source(layer) for name, layer in cube.data_vars.items()}
+    origins = {_origin(name, source) for name, source in sources.items()}
+    if len(origins) != 1 or None in origins or "time" not in cube.coords:
+        return [cube]
+    store, groups = origins.pop()
+    orbits, (level, *_) = zip(*map(read_group, groups), strict=True)
+
+    def open_levels(documents: dict[str, Any]) -> list[xr.Dataset]:
+        asked = _levels(documents)[level:]
+        orbit = orbits[0] if len(orbits) == 1 else None
+        return list(_open(store, documents, orbit, asked, False)) if len(asked) > 1 else []
+
+    levels = _while_steady(store, open_levels)
+    if levels and not np.array_equal(levels[0].time, cube.time):
+        raise CubeError(f"the steps of {store} have changed since it was opened; open it again")
+    return [one[list(cube.data_vars)] for one in levels] or [cube]
+
+
+def _whole_source(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
+    """Give what a layer is read from, with Dask or without, if it is whole and unchanged."""
+    lazy = layer.variable._data
+    if not isinstance(lazy, indexing.LazilyIndexedArray):
+        return source_of(layer)
+    whole = all(isinstance(k, slice) and k == slice(None) for k in lazy.key.tuple)
+    return lazy.array if whole and isinstance(lazy.array, StoredLayer | Overpasses) else None
+
+
+def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
+    """Give the store and the groups that a layer of this name is read from."""
+    if source is None:
+        return None
+    parts = [layer for layer, _ in source.parts]
+    groups, names = zip(*(part.prefix.rsplit("/", 1) for part in parts), strict=True)
+    objects = parts[0].objects
+    place = objects.root if getattr(objects, "local", False) else objects.url
+    return (place, groups) if set(names) == {name} else None
+
+
 def in_series(layer: xr.DataArray) -> xr.DataArray:
     """Give a layer in blocks of whole series, of few pixels where the series are long.
 
@@ -210,18 +323,32 @@ def _in_blocks(source: StoredLayer | Overpasses, blocks: dict[str, Any]) -> da.A
     return lazy.chunk(blocks, name=name).data
 
 
-def _open_orbit(store: str | os.PathLike, documents: dict[str, Any], orbit: int) -> xr.Dataset:
-    stored = xr.open_dataset(
-        _place(str(store)), engine="zarr", group=group_of(orbit), consolidated=True, zarr_format=2,
-        cache=False, mask_and_scale=False, decode_coords="all",
-    )  # fmt: skip
+def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variable]:
+    """Read what lies along time, which only the base of an orbit holds."""
+    stored = _open_stored(store, group_of(orbit))
     if (np.diff(stored.time.values.astype("i8")) <= 0).any():
         raise ValueError(f"the times of orbit {orbit} are not in order")
-    along_time = {name: _trim(stored[name].load()) for name in TIMELINE}
+    along_time = {name: _trim(stored[name].variable.load()) for name in TIMELINE}
     if not ((along_time["products"] != "") | (along_time["failed"] != "")).all():
         raise ValueError(f"the product names of orbit {orbit} are missing")
-    along_time["relative_orbit"] = xr.DataArray(np.full(stored.sizes["time"], orbit), dims="time")
+    along_time["relative_orbit"] = xr.Variable("time", np.full(stored.sizes["time"], orbit))
+    return along_time
+
+
+def _open_group(
+    store: str | os.PathLike, group: str, along_time: dict[str, xr.Variable]
+) -> xr.Dataset:
+    stored = _open_stored(store, group)
+    if not np.array_equal(stored.time, along_time["time"]):
+        raise ValueError(f"the times of {group} are not those of its orbit")
     return stored.assign_coords(along_time)
+
+
+def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
+    return xr.open_dataset(
+        _place(str(store)), engine="zarr", group=group, consolidated=True, zarr_format=2,
+        cache=False, mask_and_scale=False, decode_coords="all",
+    )  # fmt: skip
 
 
 def _place(store: str) -> Any:
@@ -263,7 +390,7 @@ def _repeats(most: int, size: int) -> int:
     return max(1, most // size)
 
 
-def _trim(coordinate: xr.DataArray) -> xr.DataArray:
+def _trim(coordinate: xr.Variable) -> xr.Variable:
     """Cut text to the width that it needs; a coordinate has no gaps to mark."""
     coordinate.attrs.pop("_FillValue", None)
     if coordinate.dtype.kind != "U":

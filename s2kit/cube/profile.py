@@ -30,6 +30,7 @@ def new_profile(
     bands: Iterable[str] | None,
     resampling: str | None,
     chunks: tuple[int, int, int] | None,
+    overviews: bool | None,
 ) -> Profile:
     """Decide what a new cube is like.
 
@@ -49,6 +50,7 @@ def new_profile(
         layers=_offered(scenes) if bands is None else read_layers(bands),
         resampling=read_resampling(RESAMPLING[0] if resampling is None else resampling),
         chunks=DEFAULT_CHUNKS if chunks is None else read_chunks(chunks),
+        overviews=True if overviews is None else read_overviews(overviews),
     )
 
 
@@ -61,6 +63,7 @@ def same_profile(
     bands: Iterable[str] | None,
     resampling: str | None,
     chunks: tuple[int, int, int] | None,
+    overviews: bool | None,
 ) -> None:
     """Check that what is asked is what the store has; None asks for nothing.
 
@@ -76,6 +79,8 @@ def same_profile(
         _compare("resampling", profile.resampling, read_resampling(resampling))
     if chunks is not None:
         _compare("chunks", profile.chunks, read_chunks(chunks))
+    if overviews is not None:
+        _compare("overviews", profile.overviews, read_overviews(overviews))
 
 
 def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
@@ -162,3 +167,18 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
             f"large (at most {_LARGEST_CHUNK * 2 / 1e6:.0f} MB); give for example {DEFAULT_CHUNKS}"
         )
     return tuple(int(n) for n in shape)
+
+
+def read_overviews(overviews: Any) -> bool:
+    """Read whether a cube is to have coarser levels.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is neither True nor False.
+    """
+    if not isinstance(overviews, bool):
+        raise InvalidInputError(
+            f"overviews={overviews!r} is neither True nor False; give one, or leave it out"
+        )
+    return overviews

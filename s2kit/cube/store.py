@@ -178,6 +178,10 @@ class Store:
             "space or mend the storage, then run the build again: it goes on from there"
         )
 
+    def has(self, key: str) -> bool:
+        """Tell whether there is an object of that name."""
+        return self.fs.exists(self.path(key))
+
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
         with suppress(FileNotFoundError):

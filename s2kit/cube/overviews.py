@@ -1,0 +1,301 @@
+"""Make coarser levels from the chunks of the base: exact means, and the most frequent class.
+
+One task goes through all base chunks of a layer in one time chunk as a quadtree, depth first: each
+is decoded once, and counts for at most one chunk of each level at a time. Sums and counts of *base*
+pixels are handed up, so that a coarse pixel is the mean, or the mode, of all valid base pixels
+under it; nothing is rounded twice. Memory is bounded by chunk and levels, not by the region.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from s2kit.cube.ingest import Outcome
+from s2kit.cube.layout import LAYER, Profile, chunk_key, decode, encode
+from s2kit.cube.store import Store
+from s2kit.errors import CubeError
+
+_CLASSES = 12
+"""Of Sen2Cor's classification; what lies above is none, and is not counted."""
+
+
+@dataclass(frozen=True)
+class CoarserTask:
+    """All levels above the base of one layer in one time chunk.
+
+    Attributes
+    ----------
+    steps : int
+        How many steps of the time chunk there are.
+    present : numpy.ndarray, shape (rows, cols) of chunks, bool
+        Which chunks the base has; where there is none, all levels are without data.
+    separator : str
+        Names the chunks that are read and written.
+    word : str
+        Of the build's lock.
+    """
+
+    store: Store
+    profile: Profile
+    orbit: int
+    layer: str
+    chunk: int
+    steps: int
+    present: np.ndarray
+    separator: str
+    word: str
+
+
+def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
+    """Give what is left to do where the base was written; nothing if there are no levels."""
+    tasks: dict[tuple[str, int], CoarserTask] = {}
+    for outcome in outcomes:
+        base = outcome.task
+        profile = base.profile
+        if len(profile.grids) == 1:
+            continue
+        task = tasks.setdefault(
+            (base.layer, base.chunk),
+            CoarserTask(base.store, profile, base.orbit, base.layer, base.chunk, len(base.slots),
+                        nothing_present(profile), base.separator_out, base.word),
+        )  # fmt: skip
+        for _, row, col in outcome.written:
+            task.present[row, col] = True
+    return list(tasks.values())
+
+
+def nothing_present(profile: Profile) -> np.ndarray:
+    """Give a table of the base's chunks, none of which is there, shape (rows, cols)."""
+    sizes = zip(profile.grid.shape, profile.chunks[1:], strict=True)
+    return np.zeros([-(-n // size) for n, size in sizes], bool)
+
+
+def coarsen(task: CoarserTask) -> list[str]:
+    """Write the chunks of all levels, remove those that are left over, and give their names."""
+    return _Walk(task).go()
+
+
+class _Walk:
+    """The walk through the quadtree, with one set of sums for each level."""
+
+    def __init__(self, task: CoarserTask):
+        self.task, self.layer = task, LAYER[task.layer]
+        self.present = [task.present]
+        for _ in task.profile.grids[1:]:
+            self.present.append(_halved(self.present[-1]))
+        shape = (task.steps, *task.profile.chunks[1:])
+        kind = _Modes if task.layer == "SCL" else _Means
+        self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
+        self.whole = np.full(task.profile.chunks, self.layer.nodata, self.layer.dtype)
+        self.written: list[str] = []
+
+    def go(self) -> list[str]:
+        """Visit all chunks."""
+        for row, col in np.ndindex(self.present[-1].shape):
+            self._visit(len(self.present) - 1, row, col)
+        return self.written
+
+    def _visit(self, level: int, row: int, col: int) -> None:
+        """Sum up what lies under a chunk, and write it."""
+        if not self.present[level][row, col]:
+            self._clear(level, row, col)
+            return
+        self.sums[level].clear()
+        for down, right in np.ndindex(2, 2):
+            child = (2 * row + down, 2 * col + right)
+            if all(n < size for n, size in zip(child, self.present[level - 1].shape, strict=True)):
+                self._add(level, *child)
+        self._write(level, row, col)
+
+    def _add(self, level: int, row: int, col: int) -> None:
+        """Add a chunk of the level below."""
+        corner = (row % 2 * self.whole.shape[1], col % 2 * self.whole.shape[2])
+        if level > 1:
+            self._visit(level - 1, row, col)
+        if not self.present[level - 1][row, col]:
+            return
+        if level > 1:
+            self.sums[level].add(self.sums[level - 1], *corner)
+        else:
+            self.sums[level].add_pixels(self._read(row, col), *corner)
+
+    def _read(self, row: int, col: int) -> np.ndarray:
+        key = self._key(0, row, col)
+        data = self.task.store.read(key)
+        try:
+            if data is None:
+                raise ValueError("it is not there")
+            return decode(data, self.layer, self.task.profile.chunks)[: self.task.steps]
+        except (RuntimeError, ValueError) as error:
+            raise CubeError(
+                f"{self.task.store.path(key)}, which was just written, cannot be read: {error}; "
+                "the cube is as it was. Give a store that all workers see, and build again"
+            ) from error
+
+    def _write(self, level: int, row: int, col: int) -> None:
+        values = self.whole[: self.task.steps]
+        self.sums[level].result(values)
+        if (values == self.layer.nodata).all():
+            self._remove(level, row, col)
+            return
+        key = self._key(level, row, col)
+        data = encode(self.whole)
+        self.task.store.check_held(self.task.word)
+        self.task.store.write(key, data)
+        self.written.append(key)
+
+    def _clear(self, level: int, row: int, col: int) -> None:
+        """Remove what a build that died left in and under a chunk."""
+        for below in range(level, 0, -1):
+            rows, cols = ((n << level - below, n + 1 << level - below) for n in (row, col))
+            height, width = self.present[below].shape
+            for i in range(rows[0], min(rows[1], height)):
+                for j in range(cols[0], min(cols[1], width)):
+                    self._remove(below, i, j)
+
+    def _remove(self, level: int, row: int, col: int) -> None:
+        key = self._key(level, row, col)
+        if self.task.store.has(key):
+            self.task.store.check_held(self.task.word)
+            self.task.store.delete(key)
+
+    def _key(self, level: int, row: int, col: int) -> str:
+        task = self.task
+        return chunk_key(task.orbit, task.layer, (task.chunk, row, col), task.separator, level)
+
+
+def _halved(present: np.ndarray) -> np.ndarray:
+    """Tell which chunks of the next level have something under them."""
+    rows, cols = present.shape
+    even = np.pad(present, ((0, rows % 2), (0, cols % 2)))
+    return even.reshape(-(-rows // 2), 2, -(-cols // 2), 2).any((1, 3))
+
+
+def _counter(level: int) -> np.dtype:
+    """Give the smallest type that counts the base pixels under a pixel of a level."""
+    return np.min_scalar_type(4**level)
+
+
+class _Means:
+    """Sums and counts of the valid base pixels under each pixel of a chunk."""
+
+    def __init__(self, shape: tuple[int, int, int], level: int, nodata: int):
+        self.nodata = nodata
+        self.sums, self.counts = np.zeros(shape, "i8"), np.zeros(shape, _counter(level))
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.sums[:] = 0
+        self.counts[:] = 0
+
+    def add_pixels(self, values: np.ndarray, top: int, left: int) -> None:
+        """Add a chunk of the base, whose corner lies there in pixels of its own size."""
+        _add_values(values, self.nodata, self.sums, self.counts, top, left)
+
+    def add(self, finer: "_Means", top: int, left: int) -> None:
+        """Add a chunk of the level below."""
+        _add_sums(finer.sums, finer.counts, self.sums, self.counts, top, left)
+
+    def result(self, out: np.ndarray) -> None:
+        """Give the means, rounded half away from zero, as GDAL rounds."""
+        _divide(self.sums, self.counts, self.nodata, out)
+
+
+class _Modes:
+    """Counts of each class among the base pixels under each pixel of a chunk."""
+
+    def __init__(self, shape: tuple[int, int, int], level: int, nodata: int):
+        self.counts = np.zeros((*shape, _CLASSES), _counter(level))
+
+    def clear(self) -> None:
+        """Start anew."""
+        self.counts[:] = 0
+
+    def add_pixels(self, values: np.ndarray, top: int, left: int) -> None:
+        """Add a chunk of the base, whose corner lies there in pixels of its own size."""
+        _add_classes(values, self.counts, top, left)
+
+    def add(self, finer: "_Modes", top: int, left: int) -> None:
+        """Add a chunk of the level below."""
+        _add_counts(finer.counts, self.counts, top, left)
+
+    def result(self, out: np.ndarray) -> None:
+        """Give the most frequent class, the smallest of equals; 0 where there is none."""
+        _most_frequent(self.counts, out)
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_values(values, nodata, sums, counts, top, left):
+    times, rows, cols = values.shape
+    for t in range(times):
+        for y in range(rows):
+            row_sums, row_counts = sums[t, (top + y) >> 1], counts[t, (top + y) >> 1]
+            for x in range(cols):
+                value = values[t, y, x]
+                if value != nodata:
+                    row_sums[(left + x) >> 1] += value
+                    row_counts[(left + x) >> 1] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_sums(finer_sums, finer_counts, sums, counts, top, left):
+    times, rows, cols = finer_sums.shape
+    for t in range(times):
+        for y in range(rows):
+            row_sums, row_counts = sums[t, (top + y) >> 1], counts[t, (top + y) >> 1]
+            for x in range(cols):
+                row_sums[(left + x) >> 1] += finer_sums[t, y, x]
+                row_counts[(left + x) >> 1] += finer_counts[t, y, x]
+
+
+@numba.njit(nogil=True, cache=True)
+def _divide(sums, counts, nodata, out):
+    times, rows, cols = sums.shape
+    for t in range(times):
+        for y in range(rows):
+            for x in range(cols):
+                count = np.int64(counts[t, y, x])
+                if count == 0:
+                    out[t, y, x] = nodata
+                else:
+                    total = sums[t, y, x]
+                    away = (2 * abs(total) + count) // (2 * count)
+                    out[t, y, x] = away if total >= 0 else -away
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_classes(values, counts, top, left):
+    times, rows, cols = values.shape
+    classes = counts.shape[3]
+    for t in range(times):
+        for y in range(rows):
+            for x in range(cols):
+                value = values[t, y, x]
+                if 0 < value < classes:
+                    counts[t, (top + y) >> 1, (left + x) >> 1, value] += 1
+
+
+@numba.njit(nogil=True, cache=True)
+def _add_counts(finer, counts, top, left):
+    times, rows, cols, classes = finer.shape
+    for t in range(times):
+        for y in range(rows):
+            for x in range(cols):
+                here = counts[t, (top + y) >> 1, (left + x) >> 1]
+                for value in range(classes):
+                    here[value] += finer[t, y, x, value]
+
+
+@numba.njit(nogil=True, cache=True)
+def _most_frequent(counts, out):
+    times, rows, cols, classes = counts.shape
+    for t in range(times):
+        for y in range(rows):
+            for x in range(cols):
+                best, most = 0, 0
+                for value in range(1, classes):
+                    if counts[t, y, x, value] > most:
+                        best, most = value, counts[t, y, x, value]
+                out[t, y, x] = best
