@@ -72,12 +72,16 @@ def write_cube(
 
 
 def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: int = 51) -> None:
-    """Write the coarser levels of a cube whose base has all its chunks."""
+    """Write the coarser levels of a cube whose base lies there."""
     depth = profile.chunks[0]
     with place.lock() as word:
         for name, chunk in itertools.product(profile.layers, range(-(-steps // depth))):
-            here, all_present = min(depth, steps - chunk * depth), ~nothing_present(profile)
-            coarsen(CoarserTask(place, profile, orbit, name, chunk, here, all_present, ".", word))
+            present = nothing_present(profile)
+            for row, col in np.ndindex(present.shape):
+                key = layout.chunk_key(orbit, name, (chunk, row, col), ".")
+                present[row, col] = place.has(key)
+            here = min(depth, steps - chunk * depth)
+            coarsen(CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word))
 
 
 def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:

@@ -258,9 +258,11 @@ def encode(chunk: np.ndarray) -> bytes:
     return CODEC.encode(chunk)
 
 
-def decode(data: bytes, layer: Layer, chunks: tuple[int, int, int]) -> np.ndarray:
-    """Restore a whole chunk."""
-    return np.frombuffer(CODEC.decode(data), layer.dtype).reshape(chunks)
+def decode(
+    data: bytes, layer: Layer, chunks: tuple[int, int, int], out: np.ndarray | None = None
+) -> np.ndarray:
+    """Restore a whole chunk, in new memory or in that of an earlier one."""
+    return np.frombuffer(CODEC.decode(data, out), layer.dtype).reshape(chunks)
 
 
 def dump(document: dict[str, Any]) -> bytes:

@@ -40,7 +40,9 @@ def level_grids(base: GeoBox) -> tuple[GeoBox, ...]:
     grids = [base]
     while max(grids[-1].shape) > SMALLEST:
         height, width = (-(-n // 2) for n in grids[-1].shape)
-        grids.append(GeoBox((height, width), grids[-1].affine * Affine.scale(2), base.crs))
+        a, b, c, d, e, f = list(grids[-1].affine)[:6]
+        affine = Affine(2 * a, 2 * b, c, 2 * d, 2 * e, f)
+        grids.append(GeoBox((height, width), affine, base.crs))
     return tuple(grids)
 
 

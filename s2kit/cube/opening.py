@@ -245,19 +245,21 @@ def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     return _sources.get(array.name)
 
 
-def levels_of(cube: xr.Dataset) -> list[xr.Dataset]:
+def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     """Give a cube and its coarser levels, to look at it in the detail that is needed.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
         As `open_cube` gave it, or some of its layers.
+    dask : bool, default False
+        As in `open_cube`.
 
     Returns
     -------
     list of xarray.Dataset
-        The cube, then with pixels 2, 4, 8 … times as large; lazy, without Dask, with the layers of
-        ``cube``. One that was changed or cut, or has no coarser levels, stands there alone.
+        The cube, then with pixels 2, 4, 8 … times as large; lazy, with the layers of ``cube``. One
+        that was changed or cut stands there alone, as it is.
 
     Raises
     ------
@@ -274,12 +276,12 @@ def levels_of(cube: xr.Dataset) -> list[xr.Dataset]:
     def open_levels(documents: dict[str, Any]) -> list[xr.Dataset]:
         asked = _levels(documents)[level:]
         orbit = orbits[0] if len(orbits) == 1 else None
-        return list(_open(store, documents, orbit, asked, False)) if len(asked) > 1 else []
+        return list(_open(store, documents, orbit, asked, dask))
 
     levels = _while_steady(store, open_levels)
-    if levels and not np.array_equal(levels[0].time, cube.time):
+    if not np.array_equal(levels[0].time, cube.time):
         raise CubeError(f"the steps of {store} have changed since it was opened; open it again")
-    return [one[list(cube.data_vars)] for one in levels] or [cube]
+    return [one[list(cube.data_vars)] for one in levels]
 
 
 def _whole_source(layer: xr.DataArray) -> StoredLayer | Overpasses | None:

@@ -89,6 +89,7 @@ class _Walk:
         kind = _Modes if task.layer == "SCL" else _Means
         self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
         self.whole = np.full(task.profile.chunks, self.layer.nodata, self.layer.dtype)
+        self.base = np.empty_like(self.whole)
         self.written: list[str] = []
 
     def go(self) -> list[str]:
@@ -127,7 +128,7 @@ class _Walk:
         try:
             if data is None:
                 raise ValueError("it is not there")
-            return decode(data, self.layer, self.task.profile.chunks)[: self.task.steps]
+            return decode(data, self.layer, self.base.shape, self.base)[: self.task.steps]
         except (RuntimeError, ValueError) as error:
             raise CubeError(
                 f"{self.task.store.path(key)}, which was just written, cannot be read: {error}; "

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,11 @@ def region():
     return grid().extent.buffer(-1).to_crs("EPSG:4326", resolution=500).geom
 
 
-def s2kit_build(items, store):
+def s2kit_build(items, store, **options):
     """Build as a user would."""
     import s2kit
 
-    s2kit.build_cube(items, store, region(), progress=False)
+    s2kit.build_cube(items, store, region(), progress=False, **options)
 
 
 def bare_loop(items, store):
@@ -132,7 +133,12 @@ def odc_stac(items, store):
     )
 
 
-WAYS = {"s2kit": s2kit_build, "bare loop": bare_loop, "odc-stac": odc_stac}
+WAYS = {
+    "s2kit": s2kit_build,
+    "s2kit without overviews": partial(s2kit_build, overviews=False),
+    "bare loop": bare_loop,
+    "odc-stac": odc_stac,
+}
 
 
 class TileCounter(logging.Handler):
@@ -181,7 +187,7 @@ def run_one(way, scenes, store):
     if way == "tiles":
         count_tiles(items, store)
         return
-    if way == "s2kit":
+    if way.startswith("s2kit"):
         import s2kit  # noqa: F401  imports are not what is measured
     if way == "odc-stac":
         import odc.stac  # noqa: F401
@@ -205,7 +211,7 @@ def agreement(folder, one, other):
     """
     import zarr
 
-    group = {"s2kit": "S2/R051"}
+    group = {way: "S2/R051" for way in WAYS if way.startswith("s2kit")}
     a, b = (
         zarr.open_group(_store(folder, w), path=group.get(w, ""), mode="r") for w in (one, other)
     )

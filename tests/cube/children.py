@@ -179,10 +179,10 @@ def with_kit(store: Path) -> xr.Dataset | None:
         return None
 
 
-def with_xarray(store: Path) -> xr.Dataset | None:
+def with_xarray(store: Path, group: str = "S2/R051") -> xr.Dataset | None:
     """Open by xarray alone; None where there is no step yet."""
     try:
-        return xr.open_zarr(store, group="S2/R051", consolidated=True)
+        return xr.open_zarr(store, group=group, consolidated=True)
     except (FileNotFoundError, KeyError):
         return None
     except ValueError as error:
@@ -201,7 +201,17 @@ def layers_with_xarray(store: Path) -> xr.Dataset | None:
     )
 
 
-OPENERS = {"s2kit": with_kit, "xarray": with_xarray, "layers": layers_with_xarray}
+def level_with_xarray(store: Path) -> xr.Dataset | None:
+    """Open the first coarser level by xarray alone; None where there is no step yet."""
+    return with_xarray(store, "S2/R051_L1")
+
+
+OPENERS = {
+    "s2kit": with_kit,
+    "xarray": with_xarray,
+    "layers": layers_with_xarray,
+    "level": level_with_xarray,
+}
 
 
 def steps_of(cube: xr.Dataset | None) -> Steps | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from children import build, count_changes
-from scenarios import SCENARIOS, SMALL, Scenario
+from scenarios import DEEP, SCENARIOS, SMALL, Scenario
 from small_scenes import series
 
 
@@ -41,13 +41,15 @@ def days(tmp_path_factory) -> list:
 
 @pytest.fixture(scope="module")
 def scenario(request, days, tmp_path_factory) -> Scenario:
-    """Prepare one of `SCENARIOS`."""
-    old, added = SCENARIOS[request.param]
+    """Prepare one of `SCENARIOS`; of a cube with overviews if its name begins with "deep"."""
+    name = request.param.removeprefix("deep ")
+    options = SMALL if name == request.param else DEEP
+    old, added = SCENARIOS[name]
     folder = tmp_path_factory.mktemp(request.param)
     before, after = folder / "before.zarr", folder / "after.zarr"
     if old:
-        assert build([days[n] for n in old], before, SMALL) == 0
+        assert build([days[n] for n in old], before, options) == 0
         shutil.copytree(before, after)
     items = [days[n] for n in added]
-    changes = count_changes(items, after, SMALL)
-    return Scenario(before if old else None, items, after, changes)
+    changes = count_changes(items, after, options)
+    return Scenario(options, before if old else None, items, after, changes)

@@ -10,6 +10,9 @@ from small_scenes import AOI
 SMALL = {"aoi": AOI, "chunks": (2, 128, 128), "bands": ["B04"]}
 """As few objects as possible, for the tests that fail at each one of them."""
 
+DEEP = SMALL | {"resolution": 3, "chunks": (2, 256, 256)}
+"""The same with a coarser level: 4 chunks of the base, 1 of the level."""
+
 SCENARIOS = {
     "new": ((), (0, 1)),
     "append": ((0, 1, 2), (3,)),
@@ -22,6 +25,7 @@ SCENARIOS = {
 class Scenario:
     """A store without and with some scenes, and how often their build changes it."""
 
+    options: dict
     old: Path | None
     items: list
     new: Path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from children import start, tree
 from distributed import Client, LocalCluster
-from scenarios import SMALL
+from scenarios import DEEP, SMALL
 
 import s2kit
 from s2kit.cube import build as build_module
@@ -56,6 +56,13 @@ def test_cluster_gives_the_same_bytes_from_another_folder(
     assert tree(tmp_path / "cube.zarr") == tree(reference)
 
 
+def test_levels_on_a_cluster(days, client, tmp_path):
+    """Overviews too are the same bytes."""
+    s2kit.build_cube(days[:2], tmp_path / "a.zarr", client=client, progress=False, **DEEP)
+    s2kit.build_cube(days[:2], tmp_path / "b.zarr", progress=False, **DEEP)
+    assert tree(tmp_path / "a.zarr") == tree(tmp_path / "b.zarr")
+
+
 def slow_write(seconds: float) -> None:
     """Let a worker wait before each object that it writes."""
     plain = Store.write
@@ -97,14 +104,15 @@ def test_tasks_that_outlive_their_build_write_nothing(days, reference, tmp_path,
         assert tree(store) == tree(reference)
 
 
-def test_chunks_that_do_not_arrive_are_missed(days, client, tmp_path, monkeypatch):
-    """Workers that write to another place do not make a cube of nothing."""
+@pytest.mark.parametrize("lost", ["S2/R051/", "S2/R051_L1/"])
+def test_chunks_that_do_not_arrive_are_missed(days, client, tmp_path, monkeypatch, lost):
+    """Workers that write to another place do not make a cube of nothing, nor a level."""
     store = tmp_path / "cube.zarr"
     monkeypatch.setattr(build_module, "commit", never)
-    client.run(elsewhere)
+    client.run(elsewhere, lost)
     try:
         with pytest.raises(CubeError, match="workers wrote are not in"):
-            s2kit.build_cube(days[:1], store, client=client, progress=False, **SMALL)
+            s2kit.build_cube(days[:1], store, client=client, progress=False, **DEEP)
     finally:
         client.restart()
     with pytest.raises(CubeError, match="no steps yet"):
@@ -116,9 +124,15 @@ def never(*_, **__) -> None:
     raise AssertionError("committed")
 
 
-def elsewhere() -> None:
-    """Let a worker's writes get lost."""
-    Store.write = lambda self, key, data: None
+def elsewhere(prefix: str) -> None:
+    """Let some of a worker's writes get lost."""
+    plain = Store.write
+
+    def write(self, key, data):
+        if not key.startswith(prefix):
+            plain(self, key, data)
+
+    Store.write = write
 
 
 def test_client_that_is_closed(days, cluster, tmp_path):

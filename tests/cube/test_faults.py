@@ -14,7 +14,7 @@ from children import (
     start,
     tree,
 )
-from scenarios import SCENARIOS, SMALL, whole
+from scenarios import DEEP, SCENARIOS, SMALL, whole
 from small_scenes import AOI, series
 
 import s2kit
@@ -104,8 +104,24 @@ def test_killed_again_and_again(scenario, tmp_path, no_pause):
     assert tree(store) == tree(scenario.new)
 
 
-@pytest.mark.parametrize("opener", ["s2kit", "layers"])
-@pytest.mark.parametrize("scenario", ["late"], indirect=True)
+@pytest.mark.parametrize("scenario", ["deep late"], indirect=True)
+def test_killed_while_levels_are_made(scenario, tmp_path, no_pause):
+    """With overviews the same: a level's readers see old or new, a rerun ends in the same bytes."""
+    known = {opener: scenario.allowed(opener) for opener in ("s2kit", "level")}
+    for before in range(1, scenario.changes + 1, 5):
+        store = tmp_path / f"{before}.zarr"
+        scenario.begin(store)
+        assert build(scenario.items, store, DEEP, before=before) == -9
+        for opener, states in known.items():
+            assert whole(store, opener) in states, f"{opener} after dying before change {before}"
+        s2kit.build_cube(scenario.items, store, progress=False, **DEEP)
+        assert tree(store) == tree(scenario.new), f"after dying before change {before}"
+
+
+@pytest.mark.parametrize(
+    ("scenario", "opener"), [("late", "s2kit"), ("late", "layers"), ("deep late", "level")],
+    indirect=["scenario"],
+)  # fmt: skip
 def test_readers_while_a_late_scene_comes(scenario, tmp_path, opener):
     """A reader sees the old cube, its beginning, or the new one; each date has its own values."""
     known = scenario.allowed(opener)
@@ -114,7 +130,7 @@ def test_readers_while_a_late_scene_comes(scenario, tmp_path, opener):
         scenario.begin(store)
         with reader(store, opener) as seen:
             time.sleep(0.02 * attempt)
-            assert build(scenario.items, store, SMALL) == 0
+            assert build(scenario.items, store, scenario.options) == 0
         for state in seen:
             assert state in known, state
         assert seen[-1] == known[-1]

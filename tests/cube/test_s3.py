@@ -14,7 +14,7 @@ import s3fs
 import xarray as xr
 from children import run_build, start, tree
 from moto.server import ThreadedMotoServer
-from scenarios import SMALL
+from scenarios import DEEP, SMALL
 
 import s2kit
 from s2kit.errors import CubeLockedError
@@ -88,10 +88,11 @@ def test_s3_gives_the_same_bytes_and_a_rerun_none(days, reference, bucket):
     assert not sum(report.added.values())
 
 
-def test_s3_late_scene(days, bucket, tmp_path):
-    """A step in the middle, on S3 as on disk."""
+@pytest.mark.parametrize("options", [SMALL, DEEP], ids=["small", "deep"])
+def test_s3_late_scene(days, bucket, tmp_path, options):
+    """A step in the middle, on S3 as on disk; with overviews too."""
     for place in (f"s3://{bucket}/cube.zarr", tmp_path / "cube.zarr"):
-        s2kit.build_cube(days[:2] + days[3:], place, progress=False, **SMALL)
+        s2kit.build_cube(days[:2] + days[3:], place, progress=False, **options)
         s2kit.build_cube(days, place, progress=False)
     assert objects(bucket) == tree(tmp_path / "cube.zarr")
 
