@@ -1,0 +1,141 @@
+"""A real browser, and what it looks at: apps of ``panel serve``, notebooks in JupyterLab.
+
+Panel and Bokeh draw into open shadow roots. Playwright's CSS, role and text locators see through
+them; XPath does not, and the ``inner_text`` of an element that has a shadow root is empty: ask for
+what is inside, ``page.locator(".my-class div")``.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+from services import Lab, Service, panel_serve, run_lab
+from watching import Watch
+
+
+@pytest.fixture(scope="module")
+def browser(require_program) -> Iterator[Browser]:
+    """Start the system's Chromium, without a window.
+
+    For one file of tests only: while Playwright runs, no other event loop can run in its thread.
+    """
+    chromium = require_program("chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--force-device-scale-factor=1"],
+            chromium_sandbox=os.geteuid() != 0,  # which Chromium refuses to root
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """Account of what goes wrong in `page`; at the end, the test fails if anything did."""
+    account = Watch()
+    yield account
+    account.check()
+
+
+@pytest.fixture
+def started() -> Iterator[ExitStack]:
+    """Hold the services of one test. They end after its page, which would miss them."""
+    with ExitStack() as services:
+        yield services
+
+
+@pytest.fixture
+def page(started, browser, watch) -> Iterator[Page]:
+    """Open an empty page of 1280 × 800 pixels that `watch` watches, as all that it opens."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.route("**/*", watch.guard)
+    context.on("page", watch.over)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def serve_app(started, tmp_path) -> Iterator[Callable[..., Service]]:
+    """Serve scripts or notebooks by ``panel serve``; the test fails if the log has a traceback."""
+    services = []
+
+    def serve(
+        *files: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> Service:  # fmt: skip
+        folder = cwd or files[0].parent
+        service = panel_serve(files, tmp_path, cwd=folder, env=env or {}, options=options)
+        services.append(started.enter_context(service))
+        return services[-1]
+
+    yield serve
+    for service in services:
+        assert "Traceback (most recent call last)" not in service.log, service.log
+
+
+@pytest.fixture
+def start_lab(started, tmp_path) -> Callable[..., Lab]:
+    """Start a JupyterLab of one's own on a folder; ``base`` is where its addresses begin."""
+
+    def start(root: Path, *, base: str = "") -> Lab:
+        return started.enter_context(run_lab(root, tmp_path, base=base))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def running_lab(tmp_path_factory) -> Iterator[Lab]:
+    """Run JupyterLab on an empty folder."""
+    folder = tmp_path_factory.mktemp("lab")
+    root = folder / "root"
+    root.mkdir()
+    with run_lab(root, folder) as lab:
+        yield lab
+
+
+@pytest.fixture
+def jupyter_lab(running_lab) -> Iterator[Lab]:
+    """Run JupyterLab on a folder of its own, ``jupyter_lab.root``, where tests put notebooks."""
+    yield running_lab
+    running_lab.stop_kernels()
+
+
+@pytest.fixture
+def open_notebook(jupyter_lab, page) -> Iterator[Callable[..., Page]]:
+    """Open a notebook below the root in JupyterLab, run all its cells, and wait for the end.
+
+    The test fails where a cell shows a traceback, be it later, of a callback.
+    """
+
+    def open_it(path: str, *, run: bool = True, seconds: float = 180) -> Page:
+        page.goto(jupyter_lab.address(path))
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+        if run:
+            run_all_cells(page, seconds)
+            check_cells(page)
+        return page
+
+    yield open_it
+    check_cells(page)
+
+
+def run_all_cells(page: Page, seconds: float) -> None:
+    """Run the open notebook as a reader does, to its end or the first error."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    prompts = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText)"
+    page.wait_for_function(
+        f"(said => !said.includes('[*]:') && said.some(text => /\\d/.test(text)))({prompts})",
+        timeout=1000 * seconds,
+    )
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+
+
+def check_cells(page: Page) -> None:
+    """Fail where a cell of the open notebook shows a traceback."""
+    broken = page.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
+    assert not broken.count(), broken.first.inner_text()
