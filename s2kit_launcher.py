@@ -1,0 +1,62 @@
+"""Tiles in JupyterLab's launcher, and so in Binder's, that open the viewers as pages.
+
+Both are served by one process, which starts at the first click. This file lies outside the package
+because Jupyter's server imports it: with s2kit, that would take 350 MB and seconds.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+QUERY, STATISTICS = "02_query_in_time", "03_ndvi_statistics"
+
+_NAME = "s2kit"
+"""Of the server: its entry point, and where Jupyter shows it."""
+
+
+def time_query() -> dict:
+    """Describe the tile of the time query, for jupyter-server-proxy."""
+    return _tile("Time query", QUERY)
+
+
+def ndvi_statistics() -> dict:
+    """Describe the tile of the NDVI statistics; its path leads to the other's server."""
+    return _tile("NDVI statistics", STATISTICS)
+
+
+def find_notebooks() -> Path | None:
+    """Find the notebooks: where Jupyter was started, or beside this file in a clone."""
+    here = Path.cwd()
+    for folder in (here / "notebooks", here, Path(__file__).parent / "notebooks"):
+        if all((folder / f"{name}.ipynb").is_file() for name in (QUERY, STATISTICS)):
+            return folder
+    return None
+
+
+def serve(port: str, prefix: str) -> None:
+    """Serve both notebooks from their own folder, as their paths are relative to it."""
+    from panel.command import main
+
+    os.chdir(find_notebooks())
+    sys.argv = ["panel", "serve", f"{QUERY}.ipynb", f"{STATISTICS}.ipynb",
+                "--address", "127.0.0.1", "--port", port, "--prefix", prefix]  # fmt: skip
+    main()
+
+
+def _tile(title: str, app: str) -> dict:
+    return {
+        "command": [sys.executable, "-m", "s2kit_launcher", "{port}", "{base_url}" + _NAME],
+        "absolute_url": True,
+        # Jupyter has checked by now who asks; Panel expects its own address.
+        "request_headers_override": {"Origin": "http://localhost:{port}"},
+        "timeout": 120,
+        "launcher_entry": {
+            "title": title,
+            "path_info": f"{_NAME}/{app}",
+            "enabled": find_notebooks() is not None,
+        },
+    }
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
