@@ -1,30 +1,54 @@
 """Make, open, study and share your own Sentinel-2 data cube."""
 
-from s2kit import errors
-from s2kit.analysis.classification import classify
-from s2kit.analysis.composites import composite
-from s2kit.analysis.features import make_features
-from s2kit.analysis.fields import read_fields
-from s2kit.analysis.indices import index
-from s2kit.analysis.local import align_raster
-from s2kit.analysis.masks import clear_mask, clear_share, mask_clouds
-from s2kit.analysis.phenology import regular_series, season
-from s2kit.analysis.results import write_result
-from s2kit.analysis.samples import sample_pixels
-from s2kit.analysis.saving import load_model, save_model
-from s2kit.analysis.statistics import time_statistics
-from s2kit.analysis.tables import save_table
-from s2kit.analysis.training import train_classifier
-from s2kit.analysis.zonal import field_series, field_statistics
-from s2kit.cube.build import build_cube
-from s2kit.cube.opening import open_cube
-from s2kit.cube.report import BuildReport
-from s2kit.scenes import find_scenes
-from s2kit.scenes.item import LAYERS
+import importlib
+from typing import Any
 
-__all__ = [
-    "LAYERS", "BuildReport", "align_raster", "build_cube", "classify", "clear_mask", "clear_share",
-    "composite", "errors", "field_series", "field_statistics", "find_scenes", "index", "load_model",
-    "make_features", "mask_clouds", "open_cube", "read_fields", "regular_series", "sample_pixels",
-    "save_model", "save_table", "season", "time_statistics", "train_classifier", "write_result",
-]  # fmt: skip
+_HOMES = {
+    "LAYERS": "scenes.item",
+    "find_scenes": "scenes",
+    "BuildReport": "cube.report",
+    "build_cube": "cube.build",
+    "open_cube": "cube.opening",
+    "align_raster": "analysis.local",
+    "classify": "analysis.classification",
+    "clear_mask": "analysis.masks",
+    "clear_share": "analysis.masks",
+    "composite": "analysis.composites",
+    "field_series": "analysis.zonal",
+    "field_statistics": "analysis.zonal",
+    "index": "analysis.indices",
+    "load_model": "analysis.saving",
+    "make_features": "analysis.features",
+    "mask_clouds": "analysis.masks",
+    "read_fields": "analysis.fields",
+    "regular_series": "analysis.phenology",
+    "sample_pixels": "analysis.samples",
+    "save_model": "analysis.saving",
+    "save_table": "analysis.tables",
+    "season": "analysis.phenology",
+    "time_statistics": "analysis.statistics",
+    "train_classifier": "analysis.training",
+    "write_result": "analysis.results",
+}
+"""Where each public name comes from. It is imported when it is used: all of it takes 370 MB and up
+to ten seconds, and a viewer or a pixel needs half."""
+
+_MODULES = ("errors", "viewers")
+
+__all__ = sorted([*_HOMES, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name (PEP 562)."""
+    if name in _HOMES:
+        found = getattr(importlib.import_module(f"s2kit.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        found = importlib.import_module(f"s2kit.{name}")
+    else:
+        raise AttributeError(f"module 's2kit' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -5,6 +5,7 @@ import difflib
 import importlib.metadata
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -102,25 +103,36 @@ def _described(choices: tuple) -> str:
     return " or ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
-def require_cube(store: str | os.PathLike) -> None:
-    """Stop with advice where there is no cube yet.
+def require_cube(store: str | os.PathLike) -> str:
+    """Find a cube, and stop with advice where there is none yet.
 
     Parameters
     ----------
     store : str or path
         A path; of URLs nothing is said here, `s2kit.open_cube` does.
 
+    Returns
+    -------
+    str
+        The same place. A path is seen from the notebook's folder, also where ``panel serve`` runs
+        the notebook from another.
+
     Raises
     ------
     CubeError
         If nothing is at that path.
     """
-    if "://" not in str(store) and not Path(store).exists():
+    if "://" in str(store):
+        return str(store)
+    folders = Path(), Path(sys.path[0])  # Panel puts the notebook's folder first
+    found = [folder / store for folder in folders if (folder / store).exists()]
+    if not found:
         raise CubeError(
             f"there is no cube at {store} yet. Make one: run `make cube` in a terminal, in the "
             "project's folder, or run the notebook 01_build_cube.ipynb. Then run this one again. "
             "If you have a cube elsewhere, give its place in the parameter `store`"
         )
+    return str(found[0])
 
 
 def start_pictures() -> None:

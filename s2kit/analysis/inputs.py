@@ -13,6 +13,9 @@ from s2kit.scenes.period import read_period
 
 Moment = str | date | datetime
 
+NO_CLASS = ("", "no_data", "nodata")
+"""Names in ``flag_meanings`` that stand for no class."""
+
 MOST_DAYS = 36_525
 """A century: longer steps and series are mistakes."""
 

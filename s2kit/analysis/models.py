@@ -12,9 +12,6 @@ from sklearn.preprocessing import StandardScaler
 from s2kit.analysis.network import forward
 from s2kit.errors import InvalidInputError
 
-NO_CLASS = ("", "no_data", "nodata")
-"""Names in ``flag_meanings`` that stand for no class."""
-
 _TOP = 8
 """Features that a summary lists."""
 

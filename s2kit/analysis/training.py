@@ -22,8 +22,8 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from s2kit.analysis.inputs import require_whole
-from s2kit.analysis.models import NO_CLASS, Classifier, Scores, flag_meaning
+from s2kit.analysis.inputs import NO_CLASS, require_whole
+from s2kit.analysis.models import Classifier, Scores, flag_meaning
 from s2kit.analysis.samples import PATIENCE, PLACE
 from s2kit.errors import InvalidInputError
 

@@ -23,8 +23,7 @@ from s2kit.analysis.coverage import (
     merge,
 )
 from s2kit.analysis.fields import Fields, read_fields, read_grid
-from s2kit.analysis.inputs import Moment, require_cube, select_period
-from s2kit.analysis.models import NO_CLASS
+from s2kit.analysis.inputs import NO_CLASS, Moment, require_cube, select_period
 from s2kit.analysis.series import Series, read_clear, read_series
 from s2kit.errors import InvalidInputError
 

@@ -8,12 +8,12 @@ import pytest
 from playwright.sync_api import Page, expect
 from services import Lab
 
-import s2kit_launcher
+from s2kit import launcher
 
 ROOT = Path(__file__).parents[2]
 TILES = {
-    "Time query": s2kit_launcher.QUERY,
-    "NDVI statistics": s2kit_launcher.STATISTICS,
+    "Time query": launcher.QUERY,
+    "NDVI statistics": launcher.STATISTICS,
 }
 
 STUB = """
@@ -52,7 +52,7 @@ def click_tile(page: Page, lab: Lab, title: str) -> Page:
 def panel_servers(lab: Lab) -> list[int]:
     """Give the processes that serve viewers."""
     family = lab.process.children(recursive=True)
-    return [process.pid for process in family if "s2kit_launcher" in process.cmdline()]
+    return [process.pid for process in family if "s2kit.launcher" in process.cmdline()]
 
 
 def test_tiles_open_both_apps_of_one_server(page, stub_lab):
@@ -72,8 +72,8 @@ def test_tiles_open_both_apps_of_one_server(page, stub_lab):
 def test_no_tiles_without_the_notebooks(tmp_path, monkeypatch):
     """Where the notebooks are not, there is no tile that leads nowhere."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(s2kit_launcher, "__file__", str(tmp_path / "s2kit_launcher.py"))
-    for tile in (s2kit_launcher.time_query(), s2kit_launcher.ndvi_statistics()):
+    monkeypatch.setattr(launcher, "__file__", str(tmp_path / "s2kit" / "launcher.py"))
+    for tile in (launcher.time_query(), launcher.ndvi_statistics()):
         assert tile["launcher_entry"]["enabled"] is False
         assert tile["command"][0] == sys.executable
 

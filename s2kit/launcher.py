@@ -1,7 +1,7 @@
 """Tiles in JupyterLab's launcher, and so in Binder's, that open the viewers as pages.
 
-Both are served by one process, which starts at the first click. This file lies outside the package
-because Jupyter's server imports it: with s2kit, that would take 350 MB and seconds.
+Both are served by one process, which starts at the first click. Jupyter's server imports this
+module, so it imports little itself.
 """
 
 import os
@@ -27,7 +27,7 @@ def ndvi_statistics() -> dict:
 def find_notebooks() -> Path | None:
     """Find the notebooks: where Jupyter was started, or beside this file in a clone."""
     here = Path.cwd()
-    for folder in (here / "notebooks", here, Path(__file__).parent / "notebooks"):
+    for folder in (here / "notebooks", here, Path(__file__).parents[1] / "notebooks"):
         if all((folder / f"{name}.ipynb").is_file() for name in (QUERY, STATISTICS)):
             return folder
     return None
@@ -45,7 +45,7 @@ def serve(port: str, prefix: str) -> None:
 
 def _tile(title: str, app: str) -> dict:
     return {
-        "command": [sys.executable, "-m", "s2kit_launcher", "{port}", "{base_url}" + _NAME],
+        "command": [sys.executable, "-m", "s2kit.launcher", "{port}", "{base_url}" + _NAME],
         "absolute_url": True,
         # Jupyter has checked by now who asks; Panel expects its own address.
         "request_headers_override": {"Origin": "http://localhost:{port}"},

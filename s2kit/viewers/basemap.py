@@ -1,0 +1,82 @@
+"""A map of streets below a picture: tiles of Web Mercator, warped into the cube's system."""
+
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+from pyproj import CRS
+from rasterio.errors import RasterioError
+from rasterio.transform import from_bounds
+from rasterio.vrt import WarpedVRT
+
+from s2kit.errors import CatalogueError, InvalidInputError
+from s2kit.viewers.frames import SIDE, View
+
+TILES = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+CREDIT = "Basemap © OpenStreetMap contributors"
+
+_EDGE = 20037508.342789244
+"""Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
+_DEEPEST = 19
+_WAIT = 8
+"""Seconds for a tile."""
+
+_DESCRIPTION = """<GDAL_WMS>
+<Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
+<DataWindow><UpperLeftX>-{edge}</UpperLeftX><UpperLeftY>{edge}</UpperLeftY>
+<LowerRightX>{edge}</LowerRightX><LowerRightY>-{edge}</LowerRightY>
+<TileLevel>{deepest}</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY>
+<YOrigin>top</YOrigin></DataWindow>
+<Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>
+<BandsCount>3</BandsCount><Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent>
+</GDAL_WMS>"""
+"""How GDAL reads tiles (its WMS driver, minidriver TMS)."""
+
+
+def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
+    """Read what tiles show in a view.
+
+    Parameters
+    ----------
+    tiles : str
+        Address with ``{z}``, ``{x}`` and ``{y}``.
+    view : View
+    crs : pyproj.CRS
+        Of the view.
+
+    Returns
+    -------
+    numpy.ndarray, shape (y, x, 4), uint8
+
+    Raises
+    ------
+    InvalidInputError
+        If the address has no place for z, x and y.
+    CatalogueError
+        If the tiles cannot be fetched.
+    """
+    url = escape(tiles)
+    for letter in "zxy":
+        if f"{{{letter}}}" not in tiles:
+            raise InvalidInputError(
+                f"basemap={tiles!r} has no {{{letter}}}; give an address such as {TILES}"
+            )
+        url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
+    source = _DESCRIPTION.format(url=url, edge=_EDGE, deepest=_DEEPEST, wait=_WAIT)
+    place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)
+    grid = {"crs": crs.to_wkt(), "transform": place, "width": SIDE, "height": SIDE}
+    try:
+        with (
+            rasterio.Env(GDAL_HTTP_TIMEOUT=_WAIT, GDAL_HTTP_CONNECTTIMEOUT=_WAIT),
+            rasterio.open(source) as opened,
+            WarpedVRT(opened, **grid, resampling=rasterio.enums.Resampling.bilinear) as warped,
+        ):
+            colours = warped.read()
+    except RasterioError as error:
+        raise CatalogueError(
+            f"the basemap cannot be fetched from {tiles} ({error}); switch it off, or connect to "
+            "the internet"
+        ) from error
+    picture = np.full((SIDE, SIDE, 4), 255, "uint8")
+    picture[..., :3] = np.moveaxis(colours, 0, -1)
+    return picture

@@ -1,0 +1,91 @@
+"""Charts along time: one pixel's observations, clear and cloudy; what is common to all charts."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import panel as pn
+from bokeh.events import Tap
+from bokeh.models import (
+    ColumnDataSource,
+    DatetimeTicker,
+    DatetimeTickFormatter,
+    HoverTool,
+    Legend,
+    SaveTool,
+    Span,
+)
+from bokeh.plotting import figure
+
+from s2kit.viewers.colours import BLUE, GREY, ORANGE
+
+HEIGHT = 250
+
+
+def time_figure(title: str, **options) -> figure:
+    """Make an empty chart whose horizontal axis is time."""
+    chart = figure(
+        title=title, height=HEIGHT, min_width=300, sizing_mode="stretch_width",
+        tools="xpan,xwheel_zoom,reset", toolbar_location="right",
+        **({"x_axis_type": "datetime"} | options),
+    )  # fmt: skip
+    chart.toolbar.logo = None
+    chart.title.text_font_size = "13px"
+    chart.yaxis.axis_label_text_font_style = "normal"
+    if "x_axis_type" not in options:
+        chart.xaxis.ticker = DatetimeTicker(desired_num_ticks=5)
+        chart.xaxis.formatter = DatetimeTickFormatter(
+            days="%e %b %y", months="%b %Y", years="%Y", hours="%e %b %Hh"
+        )
+    return chart
+
+
+def legend_of(items: list[tuple[str, list]]) -> Legend:
+    """Make a legend that stands beside a chart, not on its data."""
+    return Legend(
+        items=items, orientation="horizontal", label_text_font_size="12px", border_line_alpha=0,
+        padding=2, margin=2, spacing=14,
+    )  # fmt: skip
+
+
+class SeriesChart:
+    """The observations of one pixel; clouds are grey crosses, the day on the map is a line."""
+
+    def __init__(self):
+        self.figure = time_figure("Click on the map: the series of that pixel comes here")
+        self.save = SaveTool(filename="series")
+        self.figure.add_tools(self.save)
+        empty = {"time": [], "value": [], "label": [], "what": []}
+        self._clear, self._cloudy = (ColumnDataSource(dict(empty)) for _ in range(2))
+        self.figure.line("time", "value", source=self._clear, color=BLUE, line_width=1)
+        grey = self.figure.scatter(
+            "time", "value", source=self._cloudy, marker="x", size=8, color=GREY
+        )
+        blue = self.figure.scatter("time", "value", source=self._clear, size=7, color=BLUE)
+        tips = [("", "@label"), ("", "@value{0.000}, @what")]
+        self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips))
+        words = [("clear", [blue]), ("cloud, shadow or snow", [grey])]
+        self.figure.add_layout(legend_of(words), "below")
+        self._now = Span(dimension="height", line_color=ORANGE, line_width=2, visible=False)
+        self.figure.add_layout(self._now)
+        self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+
+    def on_click(self, act: Callable[[pd.Timestamp], None]) -> None:
+        """Call ``act(time)`` at a click."""
+        self.figure.on_event(Tap, lambda event: act(pd.Timestamp(event.x, unit="ms")))
+
+    def show(self, table: pd.DataFrame, title: str, label: str) -> None:
+        """Show a series with the columns ``time``, ``value``, ``clear``, ``label``."""
+        known = table[np.isfinite(table.value)]
+        for source, part, what in ((self._clear, known[known.clear], "clear"),
+                                   (self._cloudy, known[~known.clear], "not clear")):  # fmt: skip
+            source.data = {
+                "time": part.time.to_numpy(), "value": part.value.to_numpy(),
+                "label": part.label.to_list(), "what": [what] * len(part),
+            }  # fmt: skip
+        self.figure.title.text = title
+        self.figure.yaxis.axis_label = label
+
+    def show_day(self, time: pd.Timestamp | None) -> None:
+        """Draw the line of the day on the map."""
+        self._now.update(location=time, visible=time is not None)

@@ -1,0 +1,98 @@
+"""Where the controls of a viewer stand, and what they are called."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import panel as pn
+import param
+
+from s2kit.viewers.frames import View
+from s2kit.viewers.mapview import MapView
+from s2kit.viewers.page import Page
+
+WIDTH = 300
+"""Pixels of the screen for a control."""
+
+
+def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.widgets.Button:
+    """Make a button that does something."""
+    built = pn.widgets.Button(name=name, **({"margin": (3, 3)} | options))
+    built.on_click(page.guarded(lambda _event: act()))
+    return built
+
+
+def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
+    """Make a button that saves a picture of a chart or map, as its own tool does."""
+    tool.filename = filename
+    built = pn.widgets.Button(name=name, margin=(3, 3))
+    built.js_on_click(args={"tool": tool}, code="tool.do.emit('save')")
+    return built
+
+
+def download(name: str, make: Callable[[], Any], filename: str, page: Page):
+    """Make a button that gives a file; an error is shown on the page, not in the file."""
+
+    def give() -> Any:
+        with page.careful():
+            return make()
+
+    return pn.widgets.FileDownload(
+        callback=give, filename=filename, label=name, button_type="default", margin=(3, 3),
+        width=150,
+    )  # fmt: skip
+
+
+def sections(parts: Mapping[str, pn.viewable.Viewable], name: str) -> pn.Column:
+    """Show one of several groups of controls; plain buttons, which work by keyboard."""
+    chosen = pn.widgets.RadioButtonGroup(
+        name=name, options=list(parts), value=next(iter(parts)), margin=(3, 8)
+    )
+
+    def turn(_event: Any = None) -> None:
+        for title, part in parts.items():
+            part.visible = title == chosen.value
+
+    chosen.param.watch(turn, "value")
+    turn()
+    return pn.Column(chosen, *parts.values(), sizing_mode="stretch_width")
+
+
+def zoom_row(look: Callable[[View | None], None], seen: MapView, page: Page) -> pn.Row:
+    """Make the buttons that move the map, for who has no mouse."""
+
+    def go(change: Callable[[View], View | None]) -> Callable[[], None]:
+        return lambda: look(change(seen.view))
+
+    moves: list[tuple[str, Callable[[View], View | None]]] = [
+        ("Zoom in", lambda view: view.zoomed(0.5)),
+        ("Zoom out", lambda view: view.zoomed(2)),
+        ("Whole region", lambda view: None),
+        ("West", lambda view: view.moved(-0.5, 0)),
+        ("East", lambda view: view.moved(0.5, 0)),
+        ("North", lambda view: view.moved(0, 0.5)),
+        ("South", lambda view: view.moved(0, -0.5)),
+    ]
+    row = [button(name, go(change), page) for name, change in moves]
+    return pn.Row(*row, margin=(0, 5))
+
+
+def made(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
+    """Make a control for a parameter, without the parameter's documentation beside it."""
+    silent = {"description": None} if "description" in kind.param else {}
+    return kind.from_param(parameter, name=name, **silent, **options)
+
+
+def grouped(
+    viewer: param.Parameterized,
+    name: str,
+    title: str,
+    groups: Mapping[str, list[str]],
+    width: int = WIDTH,
+) -> pn.widgets.Select:
+    """Make a list of choices in groups for a parameter; `from_param` knows no groups."""
+    built = pn.widgets.Select(
+        name=title, groups=dict(groups), value=getattr(viewer, name), width=width
+    )
+    built.param.watch(lambda event: viewer.param.update(**{name: event.new}), "value")
+    viewer.param.watch(lambda event: built.param.update(value=event.new), name)
+    return built

@@ -1,0 +1,201 @@
+"""What a view shows of a cube: the level that fits the screen, and only the pixels in sight."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from s2kit.analysis.fields import read_grid
+from s2kit.cube.opening import levels_of
+from s2kit.errors import InvalidInputError
+
+SIDE = 512
+"""Pixels along one side of a frame at most, so that one is about 1 MB on its way to a browser."""
+
+_STRIDE = 4
+"""Without overviews, at most every fourth pixel is shown: more is read in vain."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A part of the map, in the cube's coordinate system.
+
+    Attributes
+    ----------
+    west, south, east, north : float
+    """
+
+    west: float
+    south: float
+    east: float
+    north: float
+
+    @property
+    def width(self) -> float:
+        """From west to east."""
+        return self.east - self.west
+
+    @property
+    def height(self) -> float:
+        """From south to north."""
+        return self.north - self.south
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Give x and y of the centre."""
+        return (self.west + self.east) / 2, (self.south + self.north) / 2
+
+    @property
+    def squared(self) -> "View":
+        """Give the square around it."""
+        side = max(self.width, self.height)
+        return View.around(*self.middle, side, side)
+
+    def distance(self, other: "View") -> float:
+        """Give how far the farthest of the four sides is from that of another view."""
+        sides = ("west", "south", "east", "north")
+        return max(abs(getattr(self, side) - getattr(other, side)) for side in sides)
+
+    def zoomed(self, factor: float) -> "View":
+        """Give the view that is ``factor`` times as wide around the same middle."""
+        return View.around(*self.middle, self.width * factor, self.height * factor)
+
+    def moved(self, right: float, up: float) -> "View":
+        """Give the view that lies so many times its own size farther to the east and north."""
+        dx, dy = right * self.width, up * self.height
+        return View(self.west + dx, self.south + dy, self.east + dx, self.north + dy)
+
+    @staticmethod
+    def around(x: float, y: float, width: float, height: float) -> "View":
+        """Give the view of a size around a place."""
+        return View(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The pixels of one level that a view shows.
+
+    Attributes
+    ----------
+    level : int
+    rows, cols : slice
+        Of the level; with a step where there is no level coarse enough.
+    view : View
+        What these pixels cover.
+    pixel : float
+        Size of a pixel of the level.
+    """
+
+    level: int
+    rows: slice
+    cols: slice
+    view: View
+    pixel: float
+
+    def place(self, x: float, y: float) -> tuple[int, int] | None:
+        """Give row and column in the frame of the pixel that holds a place; None outside."""
+        step = self.pixel * (self.cols.step or 1)
+        row, col = int((self.view.north - y) // step), int((x - self.view.west) // step)
+        rows, cols = (len(range(s.start, s.stop, s.step or 1)) for s in (self.rows, self.cols))
+        return (row, col) if 0 <= row < rows and 0 <= col < cols else None
+
+
+class Levels:
+    """A cube and its overviews.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` gives it. One that was cut or changed has no overviews.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no regular grid with a coordinate system.
+    """
+
+    def __init__(self, cube: xr.Dataset):
+        self.grid = read_grid(cube)
+        self._given = cube
+        self.cubes = levels_of(cube)
+        self.pixel = abs(self.grid.affine.a)
+
+    @property
+    def whole(self) -> View:
+        """The view of the whole region."""
+        return View(*self.grid.extent.geom.bounds)
+
+    def window(self, view: View, most: int = SIDE) -> Window | None:
+        """Choose the finest level of which a view shows no more than ``most`` pixels a side.
+
+        Returns
+        -------
+        Window or None
+            None where the view lies beside the region.
+
+        Raises
+        ------
+        InvalidInputError
+            If a view of a cube without overviews is too wide.
+        """
+        for level, cube in enumerate(self.cubes):
+            window = _cut(view, self.grid, level, cube)
+            if window is None:
+                return None
+            size = max(s.stop - s.start for s in (window.rows, window.cols))
+            if size <= most:
+                return window
+        step = -(-size // most)
+        if step > _STRIDE:
+            wide = self.pixel * 2**level * most * _STRIDE
+            raise InvalidInputError(
+                f"this view is {size * window.pixel:g} wide, and the cube has no overviews to show "
+                f"that; zoom in to {wide:g} or less. Overviews are made by build_cube, and belong "
+                "to a cube as open_cube gives it, not to a part of it"
+            )
+        rows, cols = (slice(s.start, s.stop, step) for s in (window.rows, window.cols))
+        covered = replace(
+            window.view,
+            east=window.view.west + len(range(*cols.indices(cols.stop))) * step * window.pixel,
+            south=window.view.north - len(range(*rows.indices(rows.stop))) * step * window.pixel,
+        )
+        return replace(window, rows=rows, cols=cols, view=covered)
+
+    def read(self, window: Window, step: int, layers: list[str]) -> dict[str, np.ndarray]:
+        """Read layers of one overpass, shape (y, x), in physical values."""
+        part = self.cubes[window.level][layers].isel(time=step, y=window.rows, x=window.cols)
+        return {name: part[name].values for name in layers}
+
+    @cached_property
+    def blocks(self) -> list[xr.Dataset]:
+        """The levels in blocks of Dask, for computing along time."""
+        return levels_of(self._given, dask=True)
+
+    def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
+        """Give row and column, at full resolution, of the pixel that holds a place."""
+        col, row = ~self.grid.affine * (x, y)
+        inside = 0 <= row < self.grid.shape.y and 0 <= col < self.grid.shape.x
+        return (int(row), int(col)) if inside else None
+
+    def centre_of(self, row: int, col: int) -> tuple[float, float]:
+        """Give x and y of the centre of a pixel at full resolution."""
+        return self.grid.affine * (col + 0.5, row + 0.5)
+
+
+def _cut(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:
+    """Give the pixels of a level that a view touches."""
+    pixel = abs(grid.affine.a) * 2**level
+    left, top = grid.affine.c, grid.affine.f
+    first = [int(n // pixel) for n in (view.west - left, top - view.north)]
+    last = [int(-(-n // pixel)) for n in (view.east - left, top - view.south)]
+    sizes = cube.sizes["x"], cube.sizes["y"]
+    cols, rows = (slice(max(a, 0), min(b, n)) for a, b, n in zip(first, last, sizes, strict=True))
+    if rows.start >= rows.stop or cols.start >= cols.stop:
+        return None
+    covered = View(
+        left + cols.start * pixel, top - rows.stop * pixel,
+        left + cols.stop * pixel, top - rows.start * pixel,
+    )  # fmt: skip
+    return Window(level, rows, cols, covered, pixel)

@@ -1,0 +1,48 @@
+"""Names for programs that read screens aloud, where Bokeh's controls have none."""
+
+from panel.custom import JSComponent
+
+_NAME_ALL = """
+const walk = (root, visit) => {
+  for (const element of root.querySelectorAll('*')) {
+    visit(element);
+    if (element.shadowRoot) walk(element.shadowRoot, visit);
+  }
+};
+const put = (element, name, value) => {
+  if (value && element.getAttribute(name) !== value) element.setAttribute(name, value);
+};
+const name = (element) => {
+  const kind = element.classList;
+  if (kind.contains('noUi-handle')) {
+    const group = element.getRootNode().querySelector('.bk-slider-title');
+    const [title, ...value] = (group?.textContent ?? '').split(': ');
+    const end = kind.contains('noUi-handle-lower') && element.getRootNode()
+      .querySelectorAll('.noUi-handle').length > 1 ? ', lower end'
+      : kind.contains('noUi-handle-upper') ? ', upper end' : '';
+    put(element, 'aria-label', title.replace(/:$/, '').trim() + end);
+    put(element, 'aria-valuetext', value.join(': ').trim());
+  } else if (kind.contains('bk-spin-btn')) {
+    const label = element.getRootNode().querySelector('label')?.textContent.trim();
+    put(element, 'aria-label', (kind.contains('bk-spin-btn-up') ? 'more: ' : 'less: ') + label);
+  } else if (kind.contains('bk-btn')) {
+    const group = element.closest('.bk-btn-group');
+    const turns = group?.children.length > 1 || element.dataset.turns || kind.contains('bk-active');
+    if (turns) element.dataset.turns = 'yes';
+    if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
+  }
+};
+export function render({ model, el }) {
+  const timer = setInterval(() => {
+    if (!el.isConnected) return;
+    walk(document, name);
+  }, 500);
+  model.on('remove', () => clearInterval(timer));
+}
+"""
+
+
+class Labels(JSComponent):
+    """Invisible; names sliders, steppers and buttons that stay pressed."""
+
+    _esm = _NAME_ALL

@@ -1,0 +1,140 @@
+"""What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
+
+from collections.abc import Callable
+
+import panel as pn
+import param
+import xarray as xr
+
+from s2kit.analysis.inputs import require_cube
+from s2kit.errors import InvalidInputError
+from s2kit.viewers.frames import Levels, View
+from s2kit.viewers.link import keep_in_address
+from s2kit.viewers.mapview import MapView
+from s2kit.viewers.page import Page
+from s2kit.viewers.pictures import picture_names
+
+_NEAR = 0.02
+"""Units of the coordinate system: views closer than this are the same."""
+
+
+class MapViewer(pn.viewable.Viewer):
+    """Base of the viewers.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+    title : str
+    """
+
+    view = param.List([], item_type=(int, float), doc="West, south, east, north of the map")
+
+    def __init__(self, cube: xr.Dataset, title: str):
+        require_cube(cube)
+        if not cube.data_vars or "time" not in cube.dims or not cube.sizes["time"]:
+            raise InvalidInputError(
+                f"the cube has nothing to show: {dict(cube.sizes)}, layers "
+                f"{', '.join(map(str, cube.data_vars)) or 'none'}; give it as open_cube does"
+            )
+        super().__init__()
+        self.cube, self.levels = cube, Levels(cube)
+        self.names = picture_names(cube)
+        self.page = Page(title, cube)
+        self.map = MapView(self.levels.whole, self.levels.grid.crs.proj)
+        self.readout = pn.pane.HTML(
+            "Point at the map to read a value", margin=(0, 10), height=20,
+            styles={"font-size": "13px"},
+        )  # fmt: skip
+        self._pointer: tuple[float, float] | None = None
+        self._due: dict[Callable[[], None], None] = {}
+        self._at_work = False
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout
+
+    @property
+    def number_names(self) -> dict[str, list[str]]:
+        """Names of what is a number in each pixel, in groups."""
+        return {group: names for group, names in self.names.items() if group != "Colour"}
+
+    def look(self, view: View | None) -> None:
+        """Show another part of the map; None shows the whole region."""
+        self._note_view((view or self.levels.whole).squared)
+
+    def _note_view(self, seen: View) -> None:
+        self.view = [round(v, 2) for v in (seen.west, seen.south, seen.east, seen.north)]
+
+    def _go_to_view(self) -> None:
+        """Move the map to `view`, unless it is there."""
+        if len(self.view) not in (0, 4):
+            raise InvalidInputError(f"view={self.view} is not [west, south, east, north]")
+        asked = View(*self.view) if self.view else self.levels.whole.squared
+        if not (asked.width > 0 and asked.height > 0):
+            raise InvalidInputError(
+                f"view={self.view} is not a part of the map; give [west, south, east, north] in "
+                f"{self.levels.grid.crs.proj.name}"
+            )
+        if asked.distance(self.map.view) > _NEAR:
+            self.map.look(asked)
+
+    def _begin(self, address: tuple[str, ...], first: Callable[[], None]) -> None:
+        """Take over what the address of the page says, draw for the first time, then listen."""
+        wrong = keep_in_address(self, list(address))
+        with self.page.careful():
+            self._go_to_view()
+            first()
+        if wrong:
+            self.page.fail(
+                f"The address of this page asks for what there is not here: {', '.join(wrong)}."
+            )
+        self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
+
+    def watch(self, act: Callable[[], None], *names: str) -> None:
+        """Call ``act()`` after one of the parameters has changed.
+
+        What is due is done once, however many changes asked for it. On a server it is done in a
+        turn of its own, in which what is on the page may be changed.
+        """
+
+        def ask(*_events) -> None:
+            self._due[act] = None
+            self._schedule()
+
+        self.param.watch(ask, list(names))
+
+    def _schedule(self) -> None:
+        page = pn.state.curdoc
+        if self._at_work:
+            return
+        if page is not None and page.session_context is not None:
+            page.add_next_tick_callback(self._catch_up)
+        else:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Do all that is due."""
+        if self._at_work or not self._due:
+            return
+        self._at_work = True
+        self.page.clear_error()
+        try:
+            while self._due:
+                act = next(iter(self._due))
+                del self._due[act]
+                with self.page.careful():
+                    act()
+        finally:
+            self._at_work = False
+
+    def _read_out(self, x: float, y: float) -> None:
+        """Say what lies under the mouse, or did before the picture changed."""
+        self._pointer = x, y
+        value = self._value_at(x, y)
+        self.readout.object = self.map.name_place(x, y) + (f" · {value}" if value else "")
+
+    def _read_again(self) -> None:
+        if self._pointer:
+            self._read_out(*self._pointer)
+
+    def _value_at(self, x: float, y: float) -> str:
+        raise NotImplementedError

@@ -1,0 +1,337 @@
+"""The statistics viewer: an index over years as maps, and the curves of places."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import param
+import shapely
+import xarray as xr
+
+from s2kit.analysis.statistics import time_statistics
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import colours
+from s2kit.viewers import places as shapes
+from s2kit.viewers.frames import Window
+from s2kit.viewers.map_viewer import MapViewer
+from s2kit.viewers.ndvi_statistics_layout import lay_out
+from s2kit.viewers.pictures import read_picture
+from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
+from s2kit.viewers.place_layer import PlaceLayer
+from s2kit.viewers.places import Place
+
+STATISTICS = {
+    "mean": "mean", "standard deviation": "std", "smallest": "min", "largest": "max",
+    "amplitude (p90 − p10)": "amplitude", "clear observations": "count",
+}  # fmt: skip
+_WORDS = {name: word for word, name in STATISTICS.items()}
+_SPREADS = ("std", "amplitude", "count")
+"""Statistics that begin at 0; they get colours of their own."""
+
+ALONG_TIME, BY_YEAR = "along time", "year by year"
+
+
+class NdviStatistics(MapViewer):
+    """Look at the statistics of an index over years, and compare places.
+
+    In a notebook, the last line of a cell shows it; ``.servable()`` makes a page of it for
+    ``panel serve``. Each of its controls is an attribute: ``viewer.statistic = "std"``.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` gives it. A part of a cube does too, but has no overviews.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no cube, or has no layer of numbers.
+    """
+
+    variable = param.Selector(doc="Index or layer")
+    statistic = param.Selector(default="mean", objects=STATISTICS, doc="What the map shows")
+    start = param.Selector(doc="First year")
+    end = param.Selector(doc="Last year")
+    limits = param.Range(None, allow_None=True, doc="Values of the darkest and lightest colour")
+    draw = param.Selector(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
+    corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
+    places = param.List([], item_type=Place, doc="Places that are compared")
+    chosen = param.Selector(default=None, allow_None=True, objects=[], doc="Place to change")
+    chart = param.Selector(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
+    drawn = param.String("", doc="The places as text, for the address of the page")
+    span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
+    shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
+
+    _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn")
+
+    def __init__(self, cube: xr.Dataset):
+        super().__init__(cube, "NDVI statistics")
+        self._set_choices()
+        self.layer = PlaceLayer(self.map)
+        self.histogram = Histogram()
+        self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
+        self._series: dict[tuple, pd.DataFrame] = {}
+        self._maps: tuple[tuple, xr.Dataset] | None = None
+        self._values: np.ndarray | None = None
+        self._window: Window | None = None
+        self._layout = lay_out(self)
+        self._begin(self._IN_ADDRESS, self._draw_all)
+        self._listen()
+
+    def _set_choices(self) -> None:
+        names = [name for group in self.number_names.values() for name in group]
+        if not names:
+            raise InvalidInputError(
+                f"the cube has no layer of numbers; it has {', '.join(map(str, self.cube))}"
+            )
+        years = sorted({int(year) for year in self.cube.time.dt.year.values})
+        self.param.variable.objects = names
+        self.param.start.objects = self.param.end.objects = years
+        self.param.update(
+            variable="NDVI" if "NDVI" in names else names[0], start=years[0], end=years[-1]
+        )
+
+    def _draw_all(self) -> None:
+        self._draw_map()
+        self._take_drawn()
+        self._draw_charts()
+
+    def _listen(self) -> None:
+        self.watch(self._fit, "variable", "statistic")
+        self.watch(self._go_to_view, "view")
+        self.watch(self._draw_map, "variable", "statistic", "start", "end", "view")
+        self.watch(self._paint, "limits")
+        self.watch(self._draw_draft, "corners")
+        self.watch(self._on_places, "places")
+        self.watch(self._draw_charts, "chart", "chosen", "variable", "start", "end")
+        self.watch(self._take_drawn, "drawn")
+        self.map.on_click(self.page.guarded(self.click))
+        self.map.on_double_click(self.page.guarded(self.finish))
+        self.map.on_point(self._read_out)
+
+    # The map
+
+    def _fit(self) -> None:
+        self.limits = None
+
+    def _draw_map(self) -> None:
+        """Compute what is in sight, in the detail that the screen can show."""
+        self._values, self._window = None, self.levels.window(self.map.view)
+        if self.start > self.end:
+            raise InvalidInputError(f"the first year, {self.start}, is after the last, {self.end}")
+        if self._window is None:
+            self.map.say("The cube has nothing here: go back with “Whole region”")
+            return
+        window = self._window
+        maps = self._statistics(window.level)
+        wanted = ["p10", "p90"] if self.statistic == "amplitude" else [self.statistic]
+        part = maps[wanted].isel(y=window.rows, x=window.cols).compute(scheduler="threads")
+        found = part["p90"] - part["p10"] if self.statistic == "amplitude" else part[self.statistic]
+        values = found.values.astype("float32")
+        self._values = np.where(values > 0, values, np.nan) if self.statistic == "count" else values
+        self._paint()
+
+    def _statistics(self, level: int) -> xr.Dataset:
+        """Give the statistics of a level, not yet computed."""
+        ranks = (10, 90) if self.statistic == "amplitude" else ()
+        asked = level, self.variable, self.start, self.end, ranks
+        if self._maps is None or self._maps[0] != asked:
+            cube = self.levels.blocks[level]
+            self._maps = (
+                asked,
+                time_statistics(
+                    cube, self.variable, start=str(self.start), end=str(self.end), percentiles=ranks
+                ),
+            )
+        return self._maps[1]
+
+    def _paint(self) -> None:
+        values, window = self._values, self._window
+        if values is None or window is None:
+            return
+        title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
+        self.map.figure.title.text = f"{title} ({self.page.note})"
+        self.histogram.show(values, self.label)
+        if not np.isfinite(values).any():
+            self.map.say("No clear observation here in these years")
+            self.page.tell(f"{title}: no clear observation here.")
+            return
+        low, high = self.limits or self._fitting_limits(values)
+        palette = colours.MAPS["cividis" if self.statistic in _SPREADS else "viridis"]
+        self.map.show(colours.paint_layer(values, low, high, palette), window.view)
+        self.map.show_scale(self.label, palette, low, high)
+        self.histogram.shade(low, high)
+        self.param.update(
+            span=(float(np.nanmin(values)), float(np.nanmax(values))), shown_limits=(low, high)
+        )
+        self._read_again()
+        middle = float(np.nanmedian(values))
+        self.page.tell(
+            f"{title}; pixels of {window.pixel * (window.cols.step or 1):g} m, half of them below "
+            f"{middle:.3g}."
+        )
+
+    def set_limits(self, low: float, high: float) -> None:
+        """Choose the values of the darkest and the lightest colour."""
+        if low is None or high is None or not low < high:
+            raise InvalidInputError(f"the lowest value ({low}) is not below the highest ({high})")
+        self.limits = float(low), float(high)
+
+    def _fitting_limits(self, values: np.ndarray) -> tuple[float, float]:
+        """Give those of the index where it has some; else what nine of ten pixels span."""
+        usual = read_picture(self.cube, self.variable).limits
+        if usual and self.statistic not in _SPREADS:
+            return usual
+        low, high = colours.percentile_limits([values], 5)
+        return float(f"{low:.3g}"), float(f"{high:.3g}")
+
+    @property
+    def period(self) -> str:
+        """The years in words."""
+        return str(self.start) if self.start == self.end else f"{self.start}–{self.end}"
+
+    @property
+    def label(self) -> str:
+        """What the colours mean, with the unit."""
+        unit = (
+            self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else ""
+        )
+        name = f"{_WORDS[self.statistic]} of {self.variable}"
+        return f"{name} ({unit})" if unit not in ("", "1") and self.statistic != "count" else name
+
+    def _value_at(self, x: float, y: float) -> str:
+        at = self._window.place(x, y) if self._window and self._values is not None else None
+        if at is None:
+            return ""
+        value = self._values[at]
+        return f"{_WORDS[self.statistic]} {value:.4g}" if np.isfinite(value) else "no data"
+
+    # Places
+
+    def click(self, x: float, y: float) -> None:
+        """Add a corner to the place that is being drawn; finish it when it has all it needs."""
+        if self.levels.pixel_at(x, y) is None:
+            raise InvalidInputError(
+                f"{self.map.name_place(x, y)} lies beside the cube; click on the picture"
+            )
+        self.corners = [*self.corners, (float(x), float(y))]
+        if self.draw == "point" or (self.draw == "box" and len(self.corners) == 2):
+            self.finish()
+
+    def finish(self) -> None:
+        """Make a place of the corners."""
+        corners, self.corners = self.corners, []
+        if corners:
+            self.add(self.draw, shapes.outline(self.draw, corners))
+
+    def cancel(self) -> None:
+        """Forget the corners."""
+        self.corners = []
+
+    def add(self, name: str, shape: shapely.Geometry) -> None:
+        """Add a place, in the cube's coordinate system."""
+        self._take(shapes.add(self.places, name, shape))
+
+    def upload(self, content: bytes, filename: str) -> None:
+        """Add the places of a GeoJSON or GeoPackage file."""
+        found = shapes.read_upload(content, filename, self.cube, len(self.places))
+        held = list(self.places)
+        for name, shape in found:
+            held = shapes.add(held, name, shape)
+        self._take(held)
+
+    def _take(self, held: list[Place]) -> None:
+        """Take over places, and choose the last one."""
+        self.param.chosen.objects = [place.name for place in held]
+        self.param.update(places=held, chosen=held[-1].name)
+
+    def change(self, *, name: str | None = None, colour: str | None = None) -> None:
+        """Give the chosen place another name or colour."""
+        others = [place for place in self.places if place.name != self.chosen]
+        new = shapes.free_name(others, name) if name is not None else self.chosen
+        changed = [
+            replace(place, name=new, colour=colour or place.colour)
+            if place.name == self.chosen else place
+            for place in self.places
+        ]  # fmt: skip
+        self.param.chosen.objects = [place.name for place in changed]
+        self.param.update(places=changed, chosen=new)
+
+    def remove(self) -> None:
+        """Remove the chosen place."""
+        self.places = [place for place in self.places if place.name != self.chosen]
+
+    def series(self) -> dict[str, pd.DataFrame]:
+        """Give each place's clear observations in the years that are shown, by name.
+
+        Returns
+        -------
+        dict of str to pandas.DataFrame
+            As `s2kit.field_series` gives them, and ``pixel``: the size of the pixels.
+        """
+        return {place.name: self._series_of(place) for place in self.places}
+
+    def _series_of(self, place: Place) -> pd.DataFrame:
+        key = place.shape.wkb, self.variable
+        if key not in self._series:
+            self._series[key] = shapes.place_series(self.levels, place, self.variable)
+        table = self._series[key]
+        return table[table.time.dt.year.between(self.start, self.end)]
+
+    def _on_places(self) -> None:
+        names = [place.name for place in self.places]
+        self.param.chosen.objects = names
+        if self.chosen not in names:
+            self.chosen = names[-1] if names else None
+        kept = {place.shape.wkb for place in self.places}
+        self._series = {key: table for key, table in self._series.items() if key[0] in kept}
+        self.layer.show(self.places)
+        self._draw_charts()
+        self.drawn = shapes.write_text(self.places)
+
+    def _take_drawn(self) -> None:
+        """Take over the places that the address of the page names."""
+        if self.drawn != shapes.write_text(self.places):
+            self.places = shapes.read_text(self.drawn)
+            self._on_places()
+
+    def _draw_draft(self) -> None:
+        self.layer.show_draft(self.corners)
+
+    def _draw_charts(self) -> None:
+        yearly = self.chart == BY_YEAR
+        self.curves.pane.visible, self.years.pane.visible = not yearly, yearly
+        series = self.series()
+        unit = (
+            self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else "1"
+        )
+        label = f"{self.variable} ({unit})"
+        self.table.object = shapes.describe(self.places, series)
+        if not self.places:
+            for one in (self.curves, self.years):
+                one.show([], "Draw a place: its curve comes here", label)
+            return
+        note = self.page.note
+        title = f"{self.variable}: mean ± std of clear pixels\n({note})"
+        self.curves.show(along_time(self.places, series), title, label)
+        table = series.get(self.chosen)
+        if table is not None:
+            title = f"{self.variable} of {self.chosen}, year by year\n({note})"
+            self.years.show(by_year(table), title, label)
+
+    # What is taken home
+
+    def csv(self) -> io.StringIO:
+        """Give the series of all places as a table of text."""
+        if not self.places:
+            raise InvalidInputError("there are no places yet; draw one, or upload a file")
+        parts = [t.drop(columns="field").assign(place=n) for n, t in self.series().items()]
+        table = pd.concat(parts).assign(variable=self.variable)
+        first = ["place", "variable", "time"]
+        table = table[[*first, *(c for c in table.columns if c not in first)]]
+        return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))
+
+    def geojson(self) -> io.BytesIO:
+        """Give the places as GeoJSON."""
+        return shapes.write_geojson(self.places, self.levels.grid.crs.proj)

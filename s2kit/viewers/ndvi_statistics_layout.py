@@ -1,0 +1,175 @@
+"""How the statistics viewer looks: its controls, in rows."""
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from s2kit.viewers.controls import (
+    WIDTH,
+    button,
+    download,
+    grouped,
+    made,
+    save_button,
+    sections,
+    zoom_row,
+)
+from s2kit.viewers.labels import Labels
+from s2kit.viewers.places import FORMATS
+
+if TYPE_CHECKING:
+    from s2kit.viewers.ndvi_statistics import NdviStatistics
+
+_HINTS = {
+    "point": "Click on the map: a point takes the pixel that holds it.",
+    "box": "Click on two opposite corners.",
+    "polygon": "Click on the corners one by one, and double-click on the last, or press “Finish”.",
+}
+
+
+def lay_out(viewer: "NdviStatistics") -> pn.Column:
+    """Put the controls of the viewer on its page."""
+    viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
+    parts = {
+        "Map": _map(viewer),
+        "Draw": _draw(viewer),
+        "Places": _places(viewer),
+        "Save": _save(viewer),
+    }
+    chart = made(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
+    left = pn.Column(
+        viewer.map.pane, viewer.readout, zoom_row(viewer.look, viewer.map, viewer.page)
+    )
+    right = pn.Column(
+        sections(parts, "Controls"), chart, viewer.curves.pane, viewer.years.pane, viewer.table,
+        min_width=320, max_width=720, styles={"flex": "1 1 320px"},
+    )  # fmt: skip
+    return pn.Column(
+        viewer.page.header,
+        viewer.page.alert,
+        viewer.page.status,
+        Labels(width=0, height=0, margin=0),
+        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
+        sizing_mode="stretch_width",
+        max_width=1400,
+    )
+
+
+def _map(viewer: "NdviStatistics") -> pn.Column:
+    years = [
+        made(pn.widgets.Select, viewer.param[name], title, width=90)
+        for name, title in (("start", "First year"), ("end", "Last year"))
+    ]
+    statistic = made(pn.widgets.Select, viewer.param.statistic, "Statistic", width=190)
+    variable = grouped(viewer, "variable", "Index or layer", viewer.number_names, width=140)
+    return pn.Column(
+        pn.FlexBox(variable, statistic, *years),
+        viewer.histogram.pane,
+        _limits(viewer),
+    )
+
+
+def _limits(viewer: "NdviStatistics") -> pn.Row:
+    slider = pn.widgets.RangeSlider(name="Colours", show_value=False, width=WIDTH - 100)
+    low, high = (pn.widgets.FloatInput(name=name, width=90) for name in ("Lowest", "Highest"))
+    fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
+
+    def show(*_events) -> None:
+        least, most = viewer.span
+        bottom, top = viewer.shown_limits
+        slider.param.update(
+            start=min(least, bottom), end=max(most, top), value=(bottom, top),
+            step=max((most - least) / 200, 1e-6),
+        )  # fmt: skip
+        low.value, high.value = bottom, top
+
+    def take(*_events) -> None:
+        asked = low.value, high.value
+        if asked != viewer.shown_limits:
+            viewer.set_limits(*asked)
+
+    viewer.param.watch(show, ["span", "shown_limits"])
+    slider.param.watch(
+        viewer.page.guarded(lambda event: viewer.set_limits(*event.new)), "value_throttled"
+    )
+    for one in (low, high):
+        one.param.watch(viewer.page.guarded(take), "value_throttled")
+    return pn.FlexBox(low, high, slider, fit)
+
+
+def _draw(viewer: "NdviStatistics") -> pn.Column:
+    x, y = viewer.levels.whole.middle
+    kind = made(pn.widgets.RadioButtonGroup, viewer.param.draw, "Draw", margin=(3, 8))
+    hint = pn.pane.HTML(_HINTS[viewer.draw], margin=(0, 10), styles={"font-size": "13px"})
+    across = pn.widgets.FloatInput(name="x", value=round(x), width=110)
+    up = pn.widgets.FloatInput(name="y", value=round(y), width=110)
+    file = pn.widgets.FileInput(
+        accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
+    )
+
+    def take(event) -> None:
+        if event.new:
+            try:
+                viewer.upload(event.new, file.filename)
+            finally:
+                file.clear()
+
+    def tell(*_events) -> None:
+        count = len(viewer.corners)
+        so_far = f" So far: {count} corner{'s' * (count != 1)}." if count else ""
+        hint.object = _HINTS[viewer.draw] + so_far
+
+    viewer.param.watch(tell, ["draw", "corners"])
+    viewer.watch(viewer.cancel, "draw")
+    file.param.watch(viewer.page.guarded(take), "value")
+    page = viewer.page
+    return pn.Column(
+        kind,
+        hint,
+        pn.Row(across, up, button("Add corner", lambda: viewer.click(across.value, up.value), page,
+                                  align="end")),
+        pn.Row(button("Finish", viewer.finish, page), button("Cancel", viewer.cancel, page)),
+        pn.pane.HTML("Or upload GeoJSON or GeoPackage, up to 5 MB:", margin=(4, 10, 0, 10)),
+        file,
+    )  # fmt: skip
+
+
+def _places(viewer: "NdviStatistics") -> pn.Column:
+    place = made(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
+    name = pn.widgets.TextInput(name="Name", width=190)
+    colour = pn.widgets.ColorPicker(name="Colour", width=60)
+
+    def fill(*_events) -> None:
+        found = [one for one in viewer.places if one.name == viewer.chosen]
+        for widget, value in ((name, "name"), (colour, "colour")):
+            widget.disabled = not found
+            if found:
+                widget.value = getattr(found[0], value)
+
+    def rename(event) -> None:
+        if viewer.chosen and event.new != viewer.chosen:
+            viewer.change(name=event.new)
+
+    def recolour(event) -> None:
+        found = [one for one in viewer.places if one.name == viewer.chosen]
+        if found and event.new != found[0].colour:
+            viewer.change(colour=event.new)
+
+    fill()
+    viewer.param.watch(fill, ["chosen", "places"])
+    name.param.watch(viewer.page.guarded(rename), "value")
+    colour.param.watch(viewer.page.guarded(recolour), "value")
+    return pn.Column(
+        place, pn.Row(name, colour), button("Remove this place", viewer.remove, viewer.page)
+    )
+
+
+def _save(viewer: "NdviStatistics") -> pn.Column:
+    page = viewer.page
+    return pn.Column(
+        save_button("Map as PNG", viewer.map.save, "ndvi_statistics_map"),
+        save_button("Curves as PNG", viewer.curves.save, "ndvi_statistics_curves"),
+        save_button("Years as PNG", viewer.years.save, "ndvi_statistics_years"),
+        download("Series as CSV", viewer.csv, "ndvi_statistics_series.csv", page),
+        download("Places as GeoJSON", viewer.geojson, "ndvi_statistics_places.geojson", page),
+    )

@@ -1,0 +1,97 @@
+"""What every viewer has around its map: a title, words for what happens, errors that stay here."""
+
+import functools
+import html
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+import panel as pn
+import xarray as xr
+
+from s2kit.errors import S2KitError
+
+_log = logging.getLogger(__name__)
+
+_SYNTHETIC = "Synthetic practice data: this place does not exist"
+
+
+class Page:
+    """The frame of a viewer: title, note, status line, error.
+
+    Parameters
+    ----------
+    title : str
+    cube : xarray.Dataset
+        Tells where the data come from.
+    """
+
+    def __init__(self, title: str, cube: xr.Dataset):
+        self.synthetic = bool(cube.attrs.get("synthetic", False))
+        note = f'<span style="{_BADGE}">{_SYNTHETIC}</span>' if self.synthetic else ""
+        self.header = pn.pane.HTML(
+            f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>{note}',
+            sizing_mode="stretch_width", margin=(4, 10),
+        )  # fmt: skip
+        self.status = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), min_height=20)
+        self._error = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), visible=False)
+
+    @property
+    def note(self) -> str:
+        """Where the data come from, for titles."""
+        return "synthetic practice data" if self.synthetic else "Sentinel-2"
+
+    @property
+    def alert(self) -> pn.pane.HTML:
+        """The place where an error is shown."""
+        return self._error
+
+    def tell(self, words: str) -> None:
+        """Say what is seen; programs that read screens aloud say it too."""
+        self.status.object = (
+            f'<div role="status" aria-live="polite" style="font-size:13px">{html.escape(words)}'
+            "</div>"
+        )
+
+    def fail(self, words: str) -> None:
+        """Show an error until something succeeds."""
+        self._error.object = f'<div role="alert" style="{_ALERT}">{html.escape(words)}</div>'
+        self._error.visible = True
+
+    def clear_error(self) -> None:
+        """Take the error away."""
+        if self._error.visible:
+            self._error.param.update(object="", visible=False)
+
+    @contextmanager
+    def careful(self):
+        """Show what goes wrong instead of ending the session; no other session notices."""
+        try:
+            yield
+        except S2KitError as error:
+            self.fail(str(error))
+        except Exception as error:
+            _log.exception("a viewer's action failed")
+            self.fail(f"This did not work ({type(error).__name__}: {error}). The rest goes on.")
+
+    def guarded(self, act: Callable) -> Callable:
+        """Give the same action, careful; the error before it is taken away."""
+
+        @functools.wraps(act)
+        def careful_act(*args: Any, **kwargs: Any) -> Any:
+            self.clear_error()
+            with self.careful():
+                return act(*args, **kwargs)
+
+        return careful_act
+
+
+_BADGE = (
+    "background:#FFF1CC; color:#5C4300; border:1px solid #E69F00; border-radius:4px; "
+    "padding:2px 8px; font-size:13px; white-space:nowrap"
+)
+_ALERT = (
+    "background:#FDE7E0; color:#7A2300; border:1px solid #D55E00; border-radius:4px; "
+    "padding:6px 10px; font-size:13px"
+)

@@ -1,0 +1,180 @@
+"""What a map of one overpass can show: a mix of bands, a band, an index, the classes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from operator import itemgetter
+
+import numpy as np
+import spyndex
+import xarray as xr
+
+from s2kit.analysis.indices import read_formula
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import colours
+from s2kit.viewers.colours import MAPS, MIXES, Mix
+
+CLASSES = "Classes (SCL)"
+"""Name of the picture of the scene classification."""
+
+Frame = dict[str, np.ndarray]
+"""Layers of one overpass in a window, shape (y, x), by name."""
+
+_FREQUENT = ("NDVI", "EVI", "SAVI", "NDRE", "NDMI", "NDWI", "MNDWI", "NBR", "NDSI", "NDBI")
+"""Indices that head the list."""
+
+_LIMITS = {"NDVI": (-0.1, 0.9)}
+_VISIBLE, _INFRARED = (0.0, 0.2), (0.0, 0.5)
+"""Reflectance, darkest and brightest: what is brighter than that is cloud, snow or a roof."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One way to show an overpass.
+
+    Attributes
+    ----------
+    name, unit : str
+    layers : tuple of str
+        What it is made of.
+    limits : tuple of float or None
+        Darkest and brightest value; None where it takes no limits, or they depend on the view.
+    palette : sequence of str
+        Colours from low to high; empty for a mix and for classes.
+    classes : dict of int to str
+        What the numbers mean, for classes.
+    values : callable or None
+        Gives numbers, shape (y, x), from a frame; None for a mix.
+    paint : callable
+        Gives colours, shape (y, x, 4), uint8, from a frame, the low and the high limit.
+    """
+
+    name: str
+    unit: str
+    layers: tuple[str, ...]
+    limits: tuple[float, float] | None
+    palette: Sequence[str]
+    values: Callable[[Frame], np.ndarray] | None
+    paint: Callable[[Frame, float, float], np.ndarray]
+    classes: dict[int, str] = field(default_factory=dict, hash=False)
+
+    def typical_limits(self, frame: Frame) -> tuple[float, float] | None:
+        """Give limits that leave out the lowest and highest 2 % of what is in sight.
+
+        For a mix they are those of its first band's scale.
+        """
+        if self.classes:
+            return None
+        if self.values is not None:
+            return colours.percentile_limits([self.values(frame)])
+        brightest = MIXES[self.name].brightest
+        scale = [np.float32(b / brightest[-1]) for b in brightest]
+        return colours.percentile_limits(
+            [frame[name] / s for name, s in zip(self.layers, scale, strict=True)]
+        )
+
+    def tell(self, frame: Frame, row: int, col: int) -> str:
+        """Say in words what a pixel of a frame holds."""
+        if self.values is None:
+            parts = [f"{name} {_number(frame[name][row, col])}" for name in self.layers]
+            return ", ".join(parts)
+        value = self.values(frame)[row, col]
+        if self.classes:
+            return f"{value} {self.classes[int(value)]}" if value in self.classes else "no data"
+        unit = "" if self.unit == "1" else f" {self.unit}"
+        return f"{self.name} {_number(value)}{unit}"
+
+
+def picture_names(cube: xr.Dataset) -> dict[str, list[str]]:
+    """Give the names of all pictures of a cube, in groups."""
+    bands = [name for name, layer in cube.data_vars.items() if name != "SCL"]
+    mixes = [name for name, mix in MIXES.items() if set(mix.bands) <= set(bands)]
+    scl = [CLASSES] if "SCL" in cube.data_vars else []
+    known = [name for name in spyndex.indices if _computable(cube, name)]
+    first = [name for name in _FREQUENT if name in known]
+    groups = {
+        "Colour": [*mixes, *scl],
+        "Index": first,
+        "Layer": bands,
+        "More indices": sorted(set(known) - set(first), key=str.casefold),
+    }
+    return {group: names for group, names in groups.items() if names}
+
+
+def read_picture(cube: xr.Dataset, name: str) -> Picture:
+    """Find a picture by its name.
+
+    Raises
+    ------
+    InvalidInputError
+        If the cube has no such layer, and no index of that name can be computed from it.
+    """
+    if name in MIXES:
+        return _mix(cube, name, MIXES[name])
+    if name == CLASSES:
+        return _classes(cube)
+    if name in cube.data_vars:
+        layer = cube[name]
+        limits = _INFRARED if "wavelength_nm" in layer.attrs else None
+        if limits and layer.attrs["wavelength_nm"] < 700:
+            limits = _VISIBLE
+        unit = layer.attrs.get("units", "1")
+        return _numbers(name, unit, (name,), limits, "grey", itemgetter(name))
+    formula = read_formula(cube, name)
+    limits = _LIMITS.get(formula.name, (-1.0, 1.0) if formula.ratio else None)
+    return _numbers(
+        formula.name, "1", formula.bands, limits, "viridis", partial(_evaluate, formula)
+    )
+
+
+def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
+    missing = [band for band in mix.bands if band not in cube.data_vars]
+    if missing:
+        raise InvalidInputError(
+            f"{name} needs {', '.join(missing)}, which the cube has not; it has "
+            f"{', '.join(map(str, cube.data_vars))}"
+        )
+    scale = [brightest / mix.brightest[-1] for brightest in mix.brightest]
+
+    def paint(frame: Frame, low: float, high: float) -> np.ndarray:
+        limits = [(low * s, high * s) for s in scale]
+        return colours.paint_mix([frame[b] for b in mix.bands], *zip(*limits, strict=True))
+
+    return Picture(name, "1", mix.bands, (0.0, mix.brightest[-1]), (), None, paint)
+
+
+def _classes(cube: xr.Dataset) -> Picture:
+    told = colours.classes_of(cube["SCL"])
+    table = ["#000000"] * (max(number for number, _, _ in told) + 1)
+    for number, _, colour in told:
+        table[number] = colour
+
+    def paint(frame: Frame, _low: float, _high: float) -> np.ndarray:
+        return colours.paint_classes(frame["SCL"], table)
+
+    names = {number: name for number, name, _ in told}
+    return Picture(CLASSES, "class", ("SCL",), None, (), itemgetter("SCL"), paint, names)
+
+
+def _numbers(name, unit, layers, limits, palette, values) -> Picture:
+    def paint(frame: Frame, low: float, high: float) -> np.ndarray:
+        return colours.paint_layer(values(frame), low, high, MAPS[palette])
+
+    return Picture(name, unit, tuple(layers), limits, MAPS[palette], values, paint)
+
+
+def _evaluate(formula, frame: Frame) -> np.ndarray:
+    found = formula(*(frame[band] for band in formula.bands))
+    return np.where(np.isfinite(found), found, np.float32(np.nan))
+
+
+def _computable(cube: xr.Dataset, name: str) -> bool:
+    try:
+        read_formula(cube, name)
+    except InvalidInputError:
+        return False
+    return True
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "no data"

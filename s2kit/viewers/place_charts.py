@@ -1,0 +1,185 @@
+"""Charts of places: mean and spread along time, year over year; a histogram of the map."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import panel as pn
+from bokeh.models import (
+    BoxAnnotation,
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    HoverTool,
+    LegendItem,
+    Range1d,
+    SaveTool,
+)
+from bokeh.palettes import Viridis256
+from bokeh.plotting import figure
+
+from s2kit.viewers.charts import legend_of, time_figure
+from s2kit.viewers.colours import GREY
+from s2kit.viewers.places import Place, well_seen
+
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+_FIRSTS = np.cumsum([1, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
+_MARKERS = ("circle", "triangle", "square", "diamond")
+_BINS = 50
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a chart.
+
+    Attributes
+    ----------
+    name, colour : str
+    x : numpy.ndarray
+        Time, or day of the year.
+    table : pandas.DataFrame
+        ``time``, ``mean``, ``std``, ``count`` in the order of ``x``.
+    spread : bool
+        Whether the standard deviation is drawn around it.
+    marker : str
+    """
+
+    name: str
+    colour: str
+    x: np.ndarray
+    table: pd.DataFrame
+    spread: bool = True
+    marker: str = "circle"
+
+
+class PlacesChart:
+    """Curves of places: along time, each with its spread; or one place, each year by itself.
+
+    Parameters
+    ----------
+    by_year : bool
+        Whether the horizontal axis is the day of the year.
+    """
+
+    def __init__(self, by_year: bool):
+        options = {"x_axis_type": "linear"} if by_year else {}
+        self.figure = time_figure("Draw a place: its curve comes here", **options)
+        self.save = SaveTool()
+        self._lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": []})
+        self._bands = ColumnDataSource({"xs": [], "ys": [], "colour": []})
+        self._dots = ColumnDataSource({name: [] for name in _DOT})
+        self.figure.patches(
+            "xs", "ys", source=self._bands, fill_color="colour", fill_alpha=0.18, line_alpha=0
+        )
+        lines = self.figure.multi_line(
+            "xs", "ys", source=self._lines, line_color="colour", line_width=1.7
+        )
+        dots = self.figure.scatter(
+            "x", "mean", source=self._dots, color="colour", marker="marker", size=6
+        )
+        tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
+        self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips))
+        legend = legend_of([])
+        legend.items = [LegendItem(label={"field": "name"}, renderers=[lines])]
+        legend.ncols = 4
+        self.figure.add_layout(legend, "below")
+        if by_year:
+            self.figure.xaxis.ticker = _FIRSTS[::2]
+            self.figure.xaxis.formatter = CustomJSTickFormatter(
+                args={"days": _FIRSTS, "months": _MONTHS},
+                code="return months[days.indexOf(tick)] ?? ''",
+            )
+            self.figure.x_range = Range1d(1, 366)
+        self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+
+    def show(self, curves: Sequence[Curve], title: str, label: str) -> None:
+        """Draw curves, the spread of each around it."""
+        self.figure.title.text = title
+        self.figure.yaxis.axis_label = label
+        self._lines.data = {
+            "xs": [c.x for c in curves], "ys": [c.table["mean"].to_numpy() for c in curves],
+            "name": [c.name for c in curves], "colour": [c.colour for c in curves],
+        }  # fmt: skip
+        wide = [c for c in curves if c.spread]
+        self._bands.data = {
+            "xs": [np.concatenate([c.x, c.x[::-1]]) for c in wide],
+            "ys": [_around(c.table) for c in wide],
+            "colour": [c.colour for c in wide],
+        }
+        columns = [_dots_of(c) for c in curves]
+        self._dots.data = {
+            name: np.concatenate([c[name] for c in columns]) if columns else [] for name in _DOT
+        }
+
+
+_DOT = ("x", "mean", "std", "count", "name", "day", "colour", "marker")
+
+
+def _around(table: pd.DataFrame) -> np.ndarray:
+    low, high = table["mean"] - table["std"], table["mean"] + table["std"]
+    return np.concatenate([low, high[::-1]])
+
+
+def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
+    table, size = curve.table, len(curve.table)
+    days = table.time.dt.strftime("%Y-%m-%d").to_numpy(str)
+    same = {"name": curve.name, "colour": curve.colour, "marker": curve.marker}
+    return {
+        "x": curve.x, "day": days,
+        **{name: table[name].to_numpy() for name in ("mean", "std", "count")},
+        **{name: np.full(size, word) for name, word in same.items()},
+    }  # fmt: skip
+
+
+def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> list[Curve]:
+    """Give a curve for each place."""
+    tables = [well_seen(series[place.name]) for place in places]
+    return [
+        Curve(place.name, place.colour, table.time.to_numpy(), table)
+        for place, table in zip(places, tables, strict=True)
+    ]
+
+
+def by_year(table: pd.DataFrame) -> list[Curve]:
+    """Give a curve for each year of a place."""
+    known = well_seen(table)
+    parts = list(known.groupby(known.time.dt.year))
+    last = max(len(parts) - 1, 1)
+    return [
+        Curve(str(year), Viridis256[int(225 * n / last)], part.time.dt.dayofyear.to_numpy(), part,
+              spread=False, marker=_MARKERS[n % len(_MARKERS)])
+        for n, (year, part) in enumerate(parts)
+    ]  # fmt: skip
+
+
+class Histogram:
+    """How often each value occurs on the map; what the colours span is shaded."""
+
+    def __init__(self):
+        self.figure = figure(
+            height=140, min_width=300, sizing_mode="stretch_width", tools="", toolbar_location=None,
+            title="Pixels on the map",
+        )  # fmt: skip
+        self.figure.title.text_font_size = "13px"
+        self._bars = ColumnDataSource({"left": [], "right": [], "top": []})
+        self.figure.quad(
+            left="left", right="right", top="top", bottom=0, source=self._bars, color=GREY,
+            line_color="#ffffff", line_width=0.5,
+        )  # fmt: skip
+        self._span = BoxAnnotation(fill_color="#0072B2", fill_alpha=0.15, level="underlay")
+        self.figure.add_layout(self._span)
+        self.figure.yaxis.visible = False
+        self.figure.grid.visible = False
+        self.figure.y_range.start = 0
+        self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+
+    def show(self, values: np.ndarray, label: str) -> None:
+        """Count values; what is not finite does not count."""
+        known = values[np.isfinite(values)]
+        top, edges = np.histogram(known, _BINS) if known.size else (np.zeros(0), np.zeros(1))
+        self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
+        self.figure.title.text = f"{label}: {known.size} pixels on the map"
+
+    def shade(self, low: float, high: float) -> None:
+        """Shade what the colours span."""
+        self._span.update(left=low, right=high)

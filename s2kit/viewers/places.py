@@ -1,0 +1,230 @@
+"""Places that are compared: points, boxes and polygons with a name and a colour."""
+
+import html
+import io
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+import xarray as xr
+from pyproj import CRS
+
+from s2kit.analysis.fields import read_fields
+from s2kit.analysis.indices import read_formula
+from s2kit.analysis.zonal import field_series
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import colours
+from s2kit.viewers.colours import PLACE_COLOURS
+from s2kit.viewers.frames import Levels, View
+
+LEAST_SHARE = 0.5
+"""Of a place's area: a date that saw less of it clear is left out of curves and means."""
+
+KINDS = ("point", "box", "polygon")
+FORMATS = (".geojson", ".json", ".gpkg")
+
+_MOST = 20
+"""Places at once: more curves than that are no picture any more."""
+
+_BLOCKS = {"time": 96, "y": 128, "x": 128}
+"""What is held of a place at a time, so that memory stays flat."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place on the map.
+
+    Attributes
+    ----------
+    name : str
+    colour : str
+    shape : shapely.Geometry
+        Point or polygon, in the cube's coordinate system.
+    """
+
+    name: str
+    colour: str
+    shape: shapely.Geometry
+
+    @property
+    def corners(self) -> list[tuple[list[float], list[float]]]:
+        """Give x and y along each outer ring; of a point, itself."""
+        if self.shape.geom_type == "Point":
+            return [([self.shape.x], [self.shape.y])]
+        rings = [part.exterior for part in getattr(self.shape, "geoms", [self.shape])]
+        return [tuple(list(axis) for axis in ring.xy) for ring in rings]
+
+
+def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geometry:
+    """Make a shape from the corners that were clicked.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are too few, or enclose nothing.
+    """
+    needed = {"point": 1, "box": 2, "polygon": 3}[kind]
+    if len(corners) < needed:
+        raise InvalidInputError(
+            f"a {kind} needs {needed} corners, and there {_are(len(corners))}; click on the map, "
+            "or give x and y and press “Add corner”"
+        )
+    if kind == "point":
+        return shapely.Point(corners[0])
+    if kind == "box":
+        (x0, y0), (x1, y1) = corners[:2]
+        shape = shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+    else:
+        shape = shapely.make_valid(shapely.Polygon(corners), method="structure",
+                                   keep_collapsed=False)  # fmt: skip
+    if not shape.area > 0:
+        raise InvalidInputError(f"the corners of this {kind} enclose nothing; begin again")
+    return shape
+
+
+def add(places: Sequence[Place], name: str, shape: shapely.Geometry) -> list[Place]:
+    """Give the places and one more, in a colour of its own and under a free name."""
+    if len(places) >= _MOST:
+        raise InvalidInputError(
+            f"there are {len(places)} places; {_MOST} at most can be told apart. Remove one first, "
+            "or use s2kit.field_series for many fields"
+        )
+    taken = {place.colour for place in places}
+    free = [colour for colour in PLACE_COLOURS if colour not in taken]
+    colour = (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
+    return [*places, Place(free_name(places, name), colour, shape)]
+
+
+def free_name(places: Sequence[Place], name: str) -> str:
+    """Give the name, with a number where it is taken."""
+    taken = {place.name for place in places}
+    name = name.strip() or "place"
+    numbered = (f"{name} {n}" for n in range(2, len(places) + 3))
+    return name if name not in taken else next(n for n in numbered if n not in taken)
+
+
+def read_upload(
+    content: bytes, filename: str, cube: xr.Dataset, held: int = 0
+) -> list[tuple[str, shapely.Geometry]]:
+    """Read places from a file that was given in a browser.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is of another kind, cannot be read, holds too many, or none that touches the cube.
+    """
+    suffix = Path(filename).suffix.lower()
+    if suffix not in FORMATS:
+        raise InvalidInputError(
+            f"{filename} is not a file of fields; give GeoJSON (.geojson) or GeoPackage (.gpkg)"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"places{suffix}"
+        path.write_bytes(content)
+        try:
+            found = read_fields(path, cube)
+        except InvalidInputError as error:
+            raise InvalidInputError(str(error).replace(str(path), filename)) from error
+    room = _MOST - held
+    if len(found) > room:
+        raise InvalidInputError(
+            f"{filename} holds {len(found)} places on the cube; {room} more can be shown. Give a "
+            "file with fewer, or use s2kit.field_series for all"
+        )
+    named = next((c for c in found.columns if c.lower() in ("name", "naam", "id")), None)
+    names = found[named] if named else [f"{Path(filename).stem} {i}" for i in found.index]
+    return [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+
+
+def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
+    """Describe the clear pixels of a place at each overpass; see `s2kit.field_series`.
+
+    A place that is wide is described by larger pixels, so that the answer comes soon; ``pixel``
+    tells their size. Nothing changes for a place of up to 512 × 512 pixels.
+    """
+    west, south, east, north = place.shape.bounds
+    window = levels.window(View(west, south, max(east, west + 1e-9), max(north, south + 1e-9)))
+    if window is None:
+        raise InvalidInputError(f"{place.name} lies beside the cube")
+    cube = levels.cubes[window.level]
+    bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
+    part = cube[[*bands, *(["SCL"] if "SCL" in cube.data_vars else [])]]
+    part = part.isel(y=slice(window.rows.start, window.rows.stop),
+                     x=slice(window.cols.start, window.cols.stop)).chunk(_BLOCKS)  # fmt: skip
+    field = gpd.GeoDataFrame(geometry=[place.shape], crs=levels.grid.crs.proj)
+    return field_series(part, field, variable).assign(pixel=window.pixel)
+
+
+def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
+    """Give places as GeoJSON: in degrees, with ``name`` and ``colour`` (RFC 7946)."""
+    if not places:
+        raise InvalidInputError("there are no places yet; draw one, or upload a file")
+    table = gpd.GeoDataFrame(
+        {"name": [p.name for p in places], "colour": [p.colour for p in places]},
+        geometry=[p.shape for p in places], crs=crs,
+    )  # fmt: skip
+    return io.BytesIO(table.to_crs("EPSG:4326").to_json(drop_id=True).encode())
+
+
+def write_text(places: Sequence[Place]) -> str:
+    """Give places as a short text for the address of a page: ``name|colour|outline;…``."""
+    return ";".join(
+        f"{quote(p.name)}|{p.colour}|{shapely.to_wkt(p.shape, rounding_precision=1)}"
+        for p in places
+    )
+
+
+def read_text(text: str) -> list[Place]:
+    """Read places from such a text.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is none.
+    """
+    try:
+        parts = [part.split("|") for part in text.split(";") if part]
+        found = [Place(unquote(n), colour, shapely.from_wkt(wkt)) for n, colour, wkt in parts]
+        colours.table_of([place.colour for place in found])
+    except (ValueError, IndexError, shapely.errors.ShapelyError) as error:
+        raise InvalidInputError(f"the address of this page names no places ({error})") from error
+    if len({place.name for place in found}) < len(found) or len(found) > _MOST:
+        raise InvalidInputError("the address of this page names a place twice, or too many")
+    return found
+
+
+def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:
+    """Give a table of places: how often each was seen well, and its mean over these dates."""
+    if not places:
+        return ""
+    rows = []
+    for place in places:
+        table = well_seen(series[place.name])
+        mean = table["mean"].mean() if len(table) else float("nan")
+        rows.append(
+            f'<tr><td style="color:{place.colour}">■</td><td>{html.escape(place.name)}</td>'
+            f"<td>{len(table)} of {len(series[place.name])}</td><td>{mean:.3f}</td>"
+            f"<td>{table['std'].mean():.3f}</td><td>{series[place.name]['pixel'].iloc[0]:g} m</td>"
+            "</tr>"
+        )
+    head = "".join(f"<th scope='col'>{word}</th>" for word in
+                   ("", "place", "dates seen", "mean", "std inside", "pixel"))  # fmt: skip
+    return (
+        '<table style="font-size:12px; border-spacing:8px 2px; text-align:left">'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def well_seen(table: pd.DataFrame) -> pd.DataFrame:
+    """Keep the dates that saw at least half of a place clear."""
+    return table[(table.share >= LEAST_SHARE) & np.isfinite(table["mean"])]
+
+
+def _are(number: int) -> str:
+    return f"is {number}" if number == 1 else f"are {number}"

@@ -1,0 +1,387 @@
+"""The time-query viewer: see the cube move, choose days, ask a pixel, compare."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import param
+import xarray as xr
+
+from s2kit.analysis.masks import CLEAR
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import colours
+from s2kit.viewers.basemap import TILES, read_basemap
+from s2kit.viewers.charts import SeriesChart
+from s2kit.viewers.frames import Window
+from s2kit.viewers.map_viewer import MapViewer
+from s2kit.viewers.mapview import MapView
+from s2kit.viewers.pictures import Frame, Picture, read_picture
+from s2kit.viewers.time_query_layout import lay_out
+from s2kit.viewers.timeline import SEASONS, choose, timeline_of
+
+FIXED, OF_VIEW = "fixed", "2–98 % of the view"
+OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
+NOT_PINNED = "no date"
+
+_SMALL = 350
+"""Pixels of the screen along one side of a map that has another beside it."""
+
+
+class TimeQuery(MapViewer):
+    """Look at the overpasses of a cube, one after the other.
+
+    In a notebook, the last line of a cell shows it; ``.servable()`` makes a page of it for
+    ``panel serve``. Each of its controls is an attribute: ``viewer.picture = "NDVI"``.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` gives it. A part of a cube does too, but has no overviews.
+    basemap : str, default OpenStreetMap
+        Address of the tiles of a map that can be shown below, with ``{z}``, ``{x}`` and ``{y}``.
+        Nothing is fetched from there unless it is switched on.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no cube, or has no layer that can be shown.
+    """
+
+    moment = param.Selector(doc="Start of the overpass that is shown, UTC")
+    picture = param.Selector(doc="What the map shows: a mix of bands, a layer or an index")
+    stretch = param.Selector(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
+    low = param.Number(0.0, doc="Darkest value")
+    high = param.Number(1.0, doc="Brightest value")
+    opacity = param.Integer(100, bounds=(0, 100), doc="Opacity of the picture, %")
+    mask = param.Boolean(False, doc="Tint what is not clear")
+    basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
+    least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the region, % at least")
+    seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
+    orbits = param.ListSelector(default=[], doc="Relative orbits")
+    platforms = param.ListSelector(default=[], doc="Satellites")
+    x = param.Number(None, allow_None=True, doc="Place of the series")
+    y = param.Number(None, allow_None=True, doc="Place of the series")
+    chart = param.Selector(doc="What the series shows")
+    pinned = param.Selector(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
+    compare = param.Selector(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
+    swipe = param.Integer(50, bounds=(0, 100), doc="Where the pinned picture ends, % of the view")
+
+    playing = param.Boolean(False, doc="Whether overpasses follow one another by themselves")
+    offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")
+
+    _IN_ADDRESS = ("least_clear", "seasons", "orbits", "platforms", "moment", "picture", "stretch",
+                   "low", "high", "opacity", "mask", "basemap", "x", "y", "chart", "pinned",
+                   "compare", "swipe", "view")  # fmt: skip
+
+    def __init__(self, cube: xr.Dataset, *, basemap: str = TILES):
+        super().__init__(cube, "Time query")
+        self._tiles = basemap
+        self.timeline = timeline_of(cube)
+        self._set_choices()
+        self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
+        self.series = SeriesChart()
+        self._frame: Frame = {}
+        self._window: Window | None = None
+        self._choose_steps()
+        self._layout = lay_out(self)
+        self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
+        self._begin(self._IN_ADDRESS, self._draw_all)
+        self._listen()
+
+    # Beginning
+
+    def _set_choices(self) -> None:
+        moments = self._moments(np.arange(len(self.timeline)))
+        self.param.moment.objects = moments
+        self.param.pinned.objects = {NOT_PINNED: NOT_PINNED} | moments
+        names = [name for group in self.names.values() for name in group]
+        self.param.picture.objects = names
+        numbers = [n for n in names if n not in self.names.get("Colour", [])]
+        self.param.chart.objects = numbers or [""]
+        for name in ("orbits", "platforms"):
+            choices = sorted(self.timeline[name.removesuffix("s")].unique())
+            self.param[name].objects = choices
+            self.param.update(**{name: choices})
+        clearest = int(self.timeline.clear.fillna(0).argmax())
+        self.param.update(
+            moment=self._isos([clearest])[0],
+            picture=names[0],
+            chart="NDVI" if "NDVI" in numbers else (numbers or [""])[0],
+        )
+        self._take_limits(read_picture(self.cube, self.picture), {})
+
+    def _draw_all(self) -> None:
+        self._choose_steps()
+        if self.x is None or self.y is None:
+            self.ask(*self.levels.whole.middle)
+        self._draw()
+        self._draw_basemap()
+        self._draw_series()
+
+    def _listen(self) -> None:
+        self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
+        self.watch(self._on_picture, "picture")
+        self.watch(self._go_to_view, "view")
+        self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "low", "high",
+                   "mask", "pinned", "compare", "swipe")  # fmt: skip
+        self.watch(self._play_or_stop, "playing")
+        self.watch(self._on_opacity, "opacity")
+        self.watch(self._draw_basemap, "basemap", "view")
+        self.watch(self._draw_series, "x", "y", "chart")
+        for one in (self.map, self.other):
+            one.on_click(self.page.guarded(self.ask))
+            one.on_point(self._read_out)
+        self.series.on_click(self.page.guarded(self.go_to))
+
+    # Overpasses
+
+    def _isos(self, steps) -> list[str]:
+        return [f"{time:%Y-%m-%dT%H:%M:%S}" for time in self.timeline.time.iloc[steps]]
+
+    def _moments(self, steps) -> dict[str, str]:
+        return dict(zip(self.timeline.label.iloc[steps], self._isos(steps), strict=True))
+
+    @property
+    def step(self) -> int | None:
+        """Number of the overpass that is shown; None if none passes the filter."""
+        return None if self.moment is None else self._number_of(self.moment)
+
+    def _number_of(self, iso: str) -> int:
+        return int(np.flatnonzero(self.timeline.time == pd.Timestamp(iso))[0])
+
+    def _choose_steps(self) -> None:
+        """Offer what passes the filter, and keep to the nearest of it."""
+        self.steps = choose(
+            self.timeline, least_clear=self.least_clear / 100, seasons=self.seasons,
+            orbits=self.orbits, platforms=self.platforms,
+        )  # fmt: skip
+        offered = self._moments(self.steps)
+        now = pd.Timestamp(self.moment) if self.moment else self.timeline.time.iloc[0]
+        nearest = self._nearest(now)
+        self.param.moment.objects = offered
+        self.param.update(
+            offered=offered, moment=None if nearest is None else self._isos([nearest])[0]
+        )
+
+    def _nearest(self, time: pd.Timestamp) -> int | None:
+        if not len(self.steps):
+            return None
+        return int(self.steps[abs(self.timeline.time.iloc[self.steps] - time).argmin()])
+
+    def go_to(self, time: pd.Timestamp) -> None:
+        """Show the overpass nearest to a moment, among those that pass the filter."""
+        nearest = self._nearest(time)
+        if nearest is not None:
+            self.moment = self._isos([nearest])[0]
+
+    def move(self, by: int) -> None:
+        """Show the overpass so many places later, or the last or first one."""
+        if len(self.steps):
+            at = int(np.searchsorted(self.steps, self.step)) + by
+            self.moment = self._isos([self.steps[min(max(at, 0), len(self.steps) - 1)]])[0]
+
+    def _play_or_stop(self) -> None:
+        if self.playing and not self._clock.running:
+            self._clock.start()
+        elif not self.playing and self._clock.running:
+            self._clock.stop()
+
+    def _next_of_play(self) -> None:
+        if len(self.steps):
+            at_end = self.step == self.steps[-1]
+            self.move(-len(self.steps) if at_end else 1)
+
+    # Reactions
+
+    def _on_picture(self) -> None:
+        shown = read_picture(self.cube, self.picture)
+        window = self.levels.window(self.map.view)
+        frame = self._read(shown, window, self.step) if window and self.step is not None else {}
+        self._take_limits(shown, frame)
+        if self.picture in self.param.chart.objects:
+            self.chart = self.picture
+
+    def _take_limits(self, shown: Picture, frame: Frame) -> None:
+        limits = shown.limits or (shown.typical_limits(frame) if frame else None) or (0.0, 1.0)
+        self.param.update(low=_round(limits[0]), high=_round(limits[1]))
+
+    def _on_opacity(self) -> None:
+        for one in (self.map, self.other):
+            one.picture.glyph.global_alpha = self.opacity / 100
+
+    # Pictures
+
+    def _read(self, shown: Picture, window: Window, step: int) -> Frame:
+        wanted = [*shown.layers]
+        if "SCL" in self.cube.data_vars and "SCL" not in wanted and self.mask:
+            wanted.append("SCL")
+        return self.levels.read(window, step, wanted)
+
+    def _draw(self) -> None:
+        """Draw the map, and the pinned one."""
+        self.series.show_day(None if self.step is None else self.timeline.time[self.step])
+        shown = read_picture(self.cube, self.picture)
+        window = self.levels.window(self.map.view)
+        self._frame, self._window = {}, window
+        beside, swiped = (self.compare == mode and self.pin is not None for mode in (BESIDE, SWIPE))
+        self._arrange(beside)
+        self.map.divide(None)
+        if self.step is None:
+            self._say("No clear acquisition: no overpass passes the filter")
+            return
+        if window is None:
+            self._say("The cube has nothing here: go back with “Whole region”")
+            return
+        self._frame = self._read(shown, window, self.step)
+        limits = self._limits(shown, self._frame)
+        picture = self._paint(shown, self._frame, limits)
+        title = f"{shown.name}, {self._day(self.step)}"
+        if beside or swiped:
+            pinned = self._paint(shown, self._read(shown, window, self.pin), limits)
+        if beside:
+            self._put(self.other, pinned, window, f"Pinned: {self._day(self.pin)}")
+        if swiped:
+            picture = self._join(pinned, picture, window)
+            title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
+        self._put(self.map, picture, window, f"{title} ({self.page.note})")
+        self.map.show_scale(_titled(shown), shown.palette, *(limits or (0, 1)))
+        self._tell(shown, window)
+        self._read_again()
+
+    def _limits(self, shown: Picture, frame: Frame) -> tuple[float, float] | None:
+        if shown.classes:
+            return None
+        if self.stretch == OF_VIEW:
+            return shown.typical_limits(frame) or (self.low, self.high)
+        if not self.low < self.high:
+            raise InvalidInputError(f"low ({self.low}) is not below high ({self.high})")
+        return self.low, self.high
+
+    def _paint(self, shown: Picture, frame: Frame, limits) -> np.ndarray:
+        picture = shown.paint(frame, *(limits or (0, 1)))
+        if self.mask and "SCL" in frame:
+            classes = frame["SCL"]
+            picture = colours.tint(picture, (classes != 0) & ~np.isin(classes, CLEAR))
+        return picture
+
+    def _join(self, left: np.ndarray, right: np.ndarray, window: Window) -> np.ndarray:
+        seen = self.map.view
+        border = seen.west + seen.width * self.swipe / 100
+        self.map.divide(border)
+        covered = window.view
+        col = round((border - covered.west) / covered.width * right.shape[1])
+        out = right.copy()
+        col = min(max(col, 0), right.shape[1])
+        out[:, :col] = left[:, :col]
+        return out
+
+    def _put(self, target: MapView, picture: np.ndarray, window: Window, title: str) -> None:
+        target.figure.title.text = title
+        if picture[..., 3].any():
+            target.show(picture, window.view)
+        else:
+            target.say("No data here on this date")
+
+    def _arrange(self, beside: bool) -> None:
+        if self.other.pane.visible != beside:
+            for one in (self.map, self.other):
+                one.resize(_SMALL) if beside else one.resize()
+            self.other.pane.visible = beside
+
+    def _say(self, words: str) -> None:
+        self.map.figure.title.text = f"{self.picture} ({self.page.note})"
+        self.map.say(words)
+        self.other.say(words)
+        self.page.tell(words + ".")
+
+    def _tell(self, shown: Picture, window: Window) -> None:
+        row = self.timeline.iloc[self.step]
+        clear = "" if np.isnan(row.clear) else f", {row.clear:.0%} of the region clear"
+        self.page.tell(
+            f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; pixels of "
+            f"{window.pixel * (window.cols.step or 1):g} m. Overpass "
+            f"{int(np.searchsorted(self.steps, self.step)) + 1} of {len(self.steps)} that pass "
+            "the filter."
+        )
+
+    def _day(self, step: int) -> str:
+        return f"{self.timeline.time[step]:%d %b %Y}"
+
+    def _draw_basemap(self) -> None:
+        if not self.basemap:
+            self.map.show_below(None, self.map.view)
+            return
+        seen = self.map.view
+        self.map.show_below(read_basemap(self._tiles, seen, self.levels.grid.crs.proj), seen)
+
+    # A place
+
+    @property
+    def pin(self) -> int | None:
+        """Number of the pinned overpass."""
+        return None if self.pinned == NOT_PINNED else self._number_of(self.pinned)
+
+    def pin_this(self) -> None:
+        """Keep the date that is shown, to compare others with it."""
+        if self.moment:
+            self.param.update(pinned=self.moment, compare=SWIPE if self.compare == OFF else
+                              self.compare)  # fmt: skip
+
+    def ask(self, x: float, y: float) -> None:
+        """Show the series of the pixel that holds a place."""
+        pixel = self.levels.pixel_at(x, y)
+        if pixel is None:
+            raise InvalidInputError(
+                f"{self.map.name_place(x, y)} lies beside the cube; click on the picture"
+            )
+        x, y = self.levels.centre_of(*pixel)
+        self.param.update(x=x, y=y)
+
+    def pixel_series(self) -> pd.DataFrame:
+        """Give the observations of the chosen pixel.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``time``, ``value`` (NaN for no data), ``clear``, and what the overpass is.
+        """
+        row, col = self.levels.pixel_at(self.x, self.y)
+        shown = read_picture(self.cube, self.chart)
+        wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
+        part = self.levels.cubes[0][wanted].isel(y=row, x=col)
+        found = {name: part[name].values for name in wanted}
+        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
+        table = self.timeline[["time", "orbit", "platform", "label", "products"]]
+        return table.assign(value=shown.values(found), clear=clear)
+
+    def _draw_series(self) -> None:
+        if self.x is None or self.y is None:
+            return
+        if self.levels.pixel_at(self.x, self.y) is None:
+            raise InvalidInputError(f"{self.map.name_place(self.x, self.y)} lies beside the cube")
+        for one in (self.map, self.other):
+            one.mark((self.x, self.y))
+        shown = read_picture(self.cube, self.chart)
+        title = f"{self.chart} at x {self.x:.0f}, y {self.y:.0f}\n({self.page.note})"
+        self.series.show(self.pixel_series(), title, f"{shown.name} ({shown.unit})")
+
+    def _value_at(self, x: float, y: float) -> str:
+        at = self._window.place(x, y) if self._window and self._frame else None
+        return read_picture(self.cube, self.picture).tell(self._frame, *at) if at else ""
+
+    def csv(self) -> io.StringIO:
+        """Give the series as a table of text; see `pixel_series`."""
+        if self.x is None:
+            raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
+        table = self.pixel_series().drop(columns="label")
+        table = table.rename(columns={"value": self.chart}).assign(x=self.x, y=self.y)
+        return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))
+
+
+def _round(limit: float) -> float:
+    return float(f"{limit:.3g}")
+
+
+def _titled(shown: Picture) -> str:
+    return shown.name if shown.unit == "1" else f"{shown.name} ({shown.unit})"

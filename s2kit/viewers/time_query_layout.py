@@ -1,0 +1,214 @@
+"""How the time-query viewer looks: its controls, in rows."""
+
+import html
+from typing import TYPE_CHECKING
+
+import panel as pn
+from bokeh.models import CustomJSTickFormatter
+
+from s2kit.viewers import colours
+from s2kit.viewers.basemap import CREDIT
+from s2kit.viewers.controls import (
+    WIDTH,
+    button,
+    download,
+    grouped,
+    made,
+    save_button,
+    sections,
+    zoom_row,
+)
+from s2kit.viewers.labels import Labels
+from s2kit.viewers.pictures import CLASSES
+
+if TYPE_CHECKING:
+    from s2kit.viewers.time_query import TimeQuery
+
+
+def lay_out(viewer: "TimeQuery") -> pn.Column:
+    """Put the controls of the viewer on its page."""
+    parts = {
+        "Picture": _picture(viewer),
+        "Filter": _filter(viewer),
+        "Place": _place(viewer),
+        "Compare": _compare(viewer),
+        "Save": _save(viewer),
+    }
+    viewer.other.pane.visible = False
+    left = pn.Column(
+        pn.Row(viewer.map.pane, viewer.other.pane),
+        viewer.readout,
+        zoom_row(viewer.look, viewer.map, viewer.page),
+    )
+    right = pn.Column(
+        sections(parts, "Controls"), viewer.series.pane, min_width=320, max_width=720,
+        styles={"flex": "1 1 320px"},
+    )  # fmt: skip
+    return pn.Column(
+        viewer.page.header,
+        _dates(viewer),
+        viewer.page.alert,
+        viewer.page.status,
+        Labels(width=0, height=0, margin=0),
+        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
+        sizing_mode="stretch_width",
+        max_width=1400,
+    )
+
+
+def _dates(viewer: "TimeQuery") -> pn.FlexBox:
+    page = viewer.page
+    play = made(pn.widgets.Toggle, viewer.param.playing, "Play", margin=(3, 3), width=60)
+    steps = [
+        button("First", lambda: viewer.move(-len(viewer.timeline)), page),
+        button("Previous", lambda: viewer.move(-1), page),
+        play,
+        button("Next", lambda: viewer.move(1), page),
+        button("Last", lambda: viewer.move(len(viewer.timeline)), page),
+    ]
+    picker = made(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
+    slider = pn.widgets.IntSlider(
+        name="Date", margin=(0, 8), min_width=260, sizing_mode="stretch_width", tooltips=False
+    )
+    _follow(viewer, slider)
+    return pn.FlexBox(
+        pn.Row(*steps, margin=(12, 5)), picker, slider, align_items="flex-start",
+        sizing_mode="stretch_width",
+    )  # fmt: skip
+
+
+def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
+    """Keep the slider and the overpass in step; it tells of itself when it is let go."""
+
+    def offer(*_events) -> None:
+        days = [label[:10] for label in viewer.offered] or ["none"]
+        slider.param.update(
+            end=max(len(days) - 1, 1), disabled=len(days) < 2,
+            format=CustomJSTickFormatter(args={"days": days}, code="return days[tick] ?? ''"),
+        )  # fmt: skip
+        turn()
+
+    def turn(*_events) -> None:
+        if viewer.offered:
+            slider.value = list(viewer.offered.values()).index(viewer.moment)
+
+    def go(event) -> None:
+        viewer.moment = list(viewer.offered.values())[event.new]
+
+    offer()
+    viewer.param.watch(offer, "offered")
+    viewer.param.watch(turn, "moment")
+    slider.param.watch(viewer.page.guarded(go), "value_throttled")
+
+
+def _picture(viewer: "TimeQuery") -> pn.Column:
+    picture = grouped(viewer, "picture", "Show", viewer.names)
+    numbers = pn.Row(
+        made(pn.widgets.FloatInput, viewer.param.low, "Low", width=110),
+        made(pn.widgets.FloatInput, viewer.param.high, "High", width=110),
+    )
+    stretch = made(pn.widgets.Select, viewer.param.stretch, "Limits", width=WIDTH)
+    legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
+
+    def adapt(*_events) -> None:
+        classes = viewer.picture == CLASSES
+        legend.visible = classes
+        stretch.visible = not classes
+        numbers.visible = not classes and viewer.stretch == "fixed"
+
+    viewer.param.watch(adapt, ["picture", "stretch"])
+    adapt()
+    return pn.Column(
+        picture,
+        stretch,
+        numbers,
+        legend,
+        made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
+        _also(viewer),
+        pn.pane.HTML(CREDIT, visible=viewer.param.basemap, margin=(0, 10)),
+    )
+
+
+def _also(viewer: "TimeQuery") -> pn.widgets.CheckBoxGroup:
+    """Two boxes to tick; a group, since a box by itself has no name for who cannot see it."""
+    words = {"Tint cloud, shadow, snow": "mask", "Basemap (internet)": "basemap"}
+    boxes = pn.widgets.CheckBoxGroup(name="Also", options=words, inline=True, margin=(0, 10))
+
+    def tick(*_events) -> None:
+        boxes.value = [name for name in words.values() if getattr(viewer, name)]
+
+    tick()
+    viewer.param.watch(tick, list(words.values()))
+    boxes.param.watch(
+        lambda event: viewer.param.update(**{n: n in event.new for n in words.values()}), "value"
+    )
+    return boxes
+
+
+def _legend(viewer: "TimeQuery") -> str:
+    if "SCL" not in viewer.cube.data_vars:
+        return ""
+    rows = [
+        f'<li style="margin:1px 0"><span style="display:inline-block; width:14px; height:14px; '
+        f'border:1px solid #777; vertical-align:-2px; background:{colour}"></span> '
+        f"{number} {html.escape(name)}</li>"
+        for number, name, colour in colours.classes_of(viewer.cube["SCL"])
+        if number
+    ]
+    return (
+        '<ul aria-label="Legend of the classes" style="list-style:none; padding:0; margin:0; '
+        f'columns:2; font-size:12px">{"".join(rows)}</ul>'
+    )
+
+
+def _filter(viewer: "TimeQuery") -> pn.Column:
+    groups = [("seasons", "Months"), ("orbits", "Relative orbit"), ("platforms", "Satellite")]
+    return pn.Column(
+        made(
+            pn.widgets.IntSlider, viewer.param.least_clear,
+            "Clear share of the region, at least (%)", step=5, width=WIDTH,
+        ),
+        *(
+            made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)
+            )
+            for name, title in groups
+        ),
+    )  # fmt: skip
+
+
+def _place(viewer: "TimeQuery") -> pn.Column:
+    x, y = viewer.levels.whole.middle
+    across = pn.widgets.FloatInput(name="x", value=round(x), width=110)
+    up = pn.widgets.FloatInput(name="y", value=round(y), width=110)
+
+    def fill(*_events) -> None:
+        if viewer.x is not None:
+            across.value, up.value = viewer.x, viewer.y
+
+    viewer.param.watch(fill, ["x", "y"])
+    fill()
+    ask = button("Ask this pixel", lambda: viewer.ask(across.value, up.value), viewer.page)
+    chart = grouped(viewer, "chart", "Series of", viewer.number_names)
+    return pn.Column(pn.Row(across, up), ask, chart)
+
+
+def _compare(viewer: "TimeQuery") -> pn.Column:
+    return pn.Column(
+        button("Pin the date that is shown", viewer.pin_this, viewer.page),
+        made(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
+        made(pn.widgets.RadioButtonGroup, viewer.param.compare, "Compare", margin=(5, 10)),
+        made(
+            pn.widgets.IntSlider,
+            viewer.param.swipe,
+            "Swipe: pinned picture up to (% of the width)",
+            width=WIDTH,
+        ),
+    )
+
+
+def _save(viewer: "TimeQuery") -> pn.Column:
+    return pn.Column(
+        save_button("Map as PNG", viewer.map.save, "time_query_map"),
+        save_button("Series as PNG", viewer.series.save, "time_query_series"),
+        download("Series as CSV", viewer.csv, "time_query_series.csv", viewer.page),
+    )

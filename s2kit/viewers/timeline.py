@@ -1,0 +1,65 @@
+"""The overpasses of a cube as a table, and which of them a viewer offers."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+SEASONS = {"Dec–Feb": "DJF", "Mar–May": "MAM", "Jun–Aug": "JJA", "Sep–Nov": "SON"}
+"""By months, so that they are right on both halves of the Earth."""
+
+
+def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
+    """Give a table with one row for each overpass.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``time``; ``label`` to choose it by; ``orbit``, ``platform``, ``products``, empty where the
+        cube does not tell; ``clear``, the clear share of the whole region, 0-1; ``season``.
+    """
+    times = pd.DatetimeIndex(cube.time.values)
+    table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
+    for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
+                         ("products", "products")):  # fmt: skip
+        table[column] = cube[name].values.astype(str) if name in cube.coords else ""
+    known = "clear_fraction" in cube.coords
+    table["clear"] = cube["clear_fraction"].values if known else np.nan
+    table["label"] = [_label(row) for row in table.itertuples()]
+    return table
+
+
+def _label(row) -> str:
+    parts = [f"{row.time:%Y-%m-%d %H:%M}"]
+    if row.orbit:
+        parts.append(f"orbit {row.orbit}")
+    if np.isfinite(row.clear):
+        parts.append(f"{row.clear:.0%} clear")
+    return " · ".join(parts)
+
+
+def choose(
+    table: pd.DataFrame,
+    *,
+    least_clear: float,
+    seasons: Collection[str],
+    orbits: Collection[str],
+    platforms: Collection[str],
+) -> np.ndarray:
+    """Give the numbers of the overpasses that pass all conditions.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `timeline_of` gives it.
+    least_clear : float
+        Clear share of the region, 0-1; one that is not known passes 0 only.
+    seasons : collection of str
+        Names in `SEASONS`.
+    orbits, platforms : collection of str
+    """
+    wanted = table.season.isin([SEASONS[name] for name in seasons])
+    wanted &= table.orbit.isin(orbits) & table.platform.isin(platforms)
+    wanted &= table.clear.fillna(0) >= least_clear
+    return np.flatnonzero(wanted)
