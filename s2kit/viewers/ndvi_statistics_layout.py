@@ -60,8 +60,8 @@ def _map(viewer: "NdviStatistics") -> pn.Column:
         made(pn.widgets.Select, viewer.param[name], title, width=90)
         for name, title in (("start", "First year"), ("end", "Last year"))
     ]
-    statistic = made(pn.widgets.Select, viewer.param.statistic, "Statistic", width=190)
-    variable = grouped(viewer, "variable", "Index or layer", viewer.number_names, width=140)
+    statistic = made(pn.widgets.Select, viewer.param.statistic, "Statistic", width=165)
+    variable = grouped(viewer, "variable", "Index or layer", viewer.number_names, width=130)
     return pn.Column(
         pn.FlexBox(variable, statistic, *years),
         viewer.histogram.pane,
