@@ -47,7 +47,7 @@ class BuildReport:
         return "\n".join(lines)
 
     def storage(self) -> pd.DataFrame:
-        """Measure what each layer takes in the store.
+        """Measure what each layer takes in the store; overviews are not counted.
 
         Returns
         -------
