@@ -2,6 +2,8 @@
 
 import html
 import io
+import json
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,6 @@ from s2kit.analysis.fields import read_fields
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import field_series
 from s2kit.errors import InvalidInputError
-from s2kit.viewers import colours
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View
 
@@ -31,6 +32,12 @@ FORMATS = (".geojson", ".json", ".gpkg")
 
 _MOST = 20
 """Places at once: more curves than that are no picture any more."""
+
+_SHAPES = ("Point", "Polygon", "MultiPolygon")
+_COLOUR = re.compile("#[0-9A-Fa-f]{6}")
+_GEOJSON = ("FeatureCollection", "Feature", *_SHAPES)
+_SQLITE = b"SQLite format 3\0"
+"""How a GeoPackage begins."""
 
 _BLOCKS = {"time": 96, "y": 128, "x": 128}
 """What is held of a place at a time, so that memory stays flat."""
@@ -126,7 +133,7 @@ def read_upload(
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"places{suffix}"
-        path.write_bytes(content)
+        path.write_bytes(_only(suffix, content, filename))
         try:
             found = read_fields(path, cube)
         except InvalidInputError as error:
@@ -138,8 +145,30 @@ def read_upload(
             "file with fewer, or use s2kit.field_series for all"
         )
     named = next((c for c in found.columns if c.lower() in ("name", "naam", "id")), None)
-    names = found[named] if named else [f"{Path(filename).stem} {i}" for i in found.index]
+    numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
+    names = found[named].astype("object").fillna(numbered) if named else numbered
     return [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+
+
+def _only(suffix: str, content: bytes, filename: str) -> bytes:
+    """Give the content if it is what its name says.
+
+    GDAL goes by the content, and some formats make it read other files of this machine.
+    """
+    if suffix == ".gpkg":
+        if content.startswith(_SQLITE):
+            return content
+        raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
+    try:
+        found = json.loads(content)
+        if found["type"] in _GEOJSON:
+            return json.dumps(found).encode()
+        reason = f"its type is {found['type']!r}"
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    raise InvalidInputError(
+        f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
+    )
 
 
 def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
@@ -191,9 +220,18 @@ def read_text(text: str) -> list[Place]:
     try:
         parts = [part.split("|") for part in text.split(";") if part]
         found = [Place(unquote(n), colour, shapely.from_wkt(wkt)) for n, colour, wkt in parts]
-        colours.table_of([place.colour for place in found])
-    except (ValueError, IndexError, shapely.errors.ShapelyError) as error:
+    except (ValueError, shapely.errors.ShapelyError) as error:
         raise InvalidInputError(f"the address of this page names no places ({error})") from error
+    for place in found:
+        if place.shape.geom_type not in _SHAPES or not place.shape.is_valid or place.shape.is_empty:
+            raise InvalidInputError(
+                f"the address of this page names a place that is none: {place.name}"
+            )
+        if not _COLOUR.fullmatch(place.colour):  # it becomes a part of the page
+            raise InvalidInputError(
+                f"the address of this page names a colour that is none: {place.colour!r}; give one "
+                "such as #0072B2"
+            )
     if len({place.name for place in found}) < len(found) or len(found) > _MOST:
         raise InvalidInputError("the address of this page names a place twice, or too many")
     return found
