@@ -98,11 +98,11 @@ class MapViewer(pn.viewable.Viewer):
 
         def ask(*_events) -> None:
             self._due[act] = None
-            self._schedule()
 
         self.param.watch(ask, list(names))
+        self.param.watch(self._schedule, list(names), precedence=1)  # when all have asked
 
-    def _schedule(self) -> None:
+    def _schedule(self, *_events) -> None:
         page = pn.state.curdoc
         if self._at_work:
             return

@@ -118,8 +118,7 @@ class NdviStatistics(MapViewer):
     def _draw_map(self) -> None:
         """Compute what is in sight, in the detail that the screen can show."""
         self._values, self._window = None, self.levels.window(self.map.view)
-        if self.start > self.end:
-            raise InvalidInputError(f"the first year, {self.start}, is after the last, {self.end}")
+        self._check_years()
         if self._window is None:
             self.map.say("The cube has nothing here: go back with “Whole region”")
             return
@@ -131,6 +130,10 @@ class NdviStatistics(MapViewer):
         values = found.values.astype("float32")
         self._values = np.where(values > 0, values, np.nan) if self.statistic == "count" else values
         self._paint()
+
+    def _check_years(self) -> None:
+        if self.start > self.end:
+            raise InvalidInputError(f"the first year, {self.start}, is after the last, {self.end}")
 
     def _statistics(self, level: int) -> xr.Dataset:
         """Give the statistics of a level, not yet computed."""
@@ -300,6 +303,7 @@ class NdviStatistics(MapViewer):
         self.layer.show_draft(self.corners)
 
     def _draw_charts(self) -> None:
+        self._check_years()
         yearly = self.chart == BY_YEAR
         self.curves.pane.visible, self.years.pane.visible = not yearly, yearly
         series = self.series()
