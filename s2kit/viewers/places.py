@@ -177,8 +177,10 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     A place that is wide is described by larger pixels, so that the answer comes soon; ``pixel``
     tells their size. Nothing changes for a place of up to 512 × 512 pixels.
     """
-    west, south, east, north = place.shape.bounds
-    window = levels.window(View(west, south, max(east, west + 1e-9), max(north, south + 1e-9)))
+    around = place.shape
+    if around.geom_type == "Point":
+        around = around.buffer(levels.pixel / 1000)  # on a border of pixels, take those beside it
+    window = levels.window(View(*around.bounds))
     if window is None:
         raise InvalidInputError(f"{place.name} lies beside the cube")
     cube = levels.cubes[window.level]
