@@ -1,5 +1,6 @@
 """What a view shows of a cube: the level that fits the screen, and only the pixels in sight."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -113,11 +114,17 @@ class Levels:
     Raises
     ------
     InvalidInputError
-        If it has no regular grid with a coordinate system.
+        If it has no regular grid of square pixels with a coordinate system.
     """
 
     def __init__(self, cube: xr.Dataset):
         self.grid = read_grid(cube)
+        across, down = self.grid.affine.a, -self.grid.affine.e
+        if not math.isclose(across, down, rel_tol=1e-3):
+            raise InvalidInputError(
+                f"the pixels are {across:g} wide and {down:g} high; a map needs square ones: thin "
+                "the cube out in y and x alike"
+            )
         self._given = cube
         self.cubes = levels_of(cube)
         self.pixel = abs(self.grid.affine.a)
@@ -165,8 +172,9 @@ class Levels:
 
     def read(self, window: Window, step: int, layers: list[str]) -> dict[str, np.ndarray]:
         """Read layers of one overpass, shape (y, x), in physical values."""
-        part = self.cubes[window.level][layers].isel(time=step, y=window.rows, x=window.cols)
-        return {name: part[name].values for name in layers}
+        cut = {"time": step, "y": window.rows, "x": window.cols}
+        part = self.cubes[window.level][layers].isel(cut, missing_dims="ignore")
+        return {name: part[name].transpose("y", "x").values for name in layers}
 
     @cached_property
     def blocks(self) -> list[xr.Dataset]:

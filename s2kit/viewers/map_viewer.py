@@ -6,7 +6,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from s2kit.analysis.inputs import require_cube
+from s2kit.analysis.inputs import require_cube, steps_in_period
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import keep_in_address
@@ -31,11 +31,11 @@ class MapViewer(pn.viewable.Viewer):
 
     def __init__(self, cube: xr.Dataset, title: str):
         require_cube(cube)
-        if not cube.data_vars or "time" not in cube.dims or not cube.sizes["time"]:
-            raise InvalidInputError(
-                f"the cube has nothing to show: {dict(cube.sizes)}, layers "
-                f"{', '.join(map(str, cube.data_vars)) or 'none'}; give it as open_cube does"
-            )
+        if not cube.data_vars:
+            raise InvalidInputError("the cube has no layers; give it as open_cube does")
+        steps_in_period(cube, None, None)
+        if "SCL" in cube.data_vars:
+            require_cube(cube, "SCL")
         super().__init__()
         self.cube, self.levels = cube, Levels(cube)
         self.names = picture_names(cube)

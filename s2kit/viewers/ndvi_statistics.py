@@ -127,7 +127,7 @@ class NdviStatistics(MapViewer):
         wanted = ["p10", "p90"] if self.statistic == "amplitude" else [self.statistic]
         part = maps[wanted].isel(y=window.rows, x=window.cols).compute(scheduler="threads")
         found = part["p90"] - part["p10"] if self.statistic == "amplitude" else part[self.statistic]
-        values = found.values.astype("float32")
+        values = found.transpose("y", "x").values.astype("float32")
         self._values = np.where(values > 0, values, np.nan) if self.statistic == "count" else values
         self._paint()
 

@@ -148,7 +148,8 @@ class TimeQuery(MapViewer):
         return None if self.moment is None else self._number_of(self.moment)
 
     def _number_of(self, iso: str) -> int:
-        return int(np.flatnonzero(self.timeline.time == pd.Timestamp(iso))[0])
+        seconds = self.timeline.time.dt.floor("s")
+        return int(np.flatnonzero(seconds == pd.Timestamp(iso))[0])
 
     def _choose_steps(self) -> None:
         """Offer what passes the filter, and keep to the nearest of it."""
