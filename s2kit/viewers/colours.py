@@ -1,5 +1,6 @@
 """Numbers become colours: mixes of bands, colour maps, classes; the same in all viewers."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,12 @@ def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[flo
         return None
     low, high = (float(v) for v in np.percentile(values, (cut, 100 - cut)))
     return (low, high) if high > low else (low - 0.5e-3, high + 0.5e-3)
+
+
+def rounded(low: float, high: float) -> tuple[float, float]:
+    """Give limits in as few digits as tell them apart: to a hundredth of what lies between."""
+    digits = 2 - math.floor(math.log10(high - low))
+    return round(low, digits), round(high, digits)
 
 
 def paint_mix(layers: Sequence[np.ndarray], lows: Sequence[float], highs: Sequence[float]):

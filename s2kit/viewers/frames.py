@@ -2,14 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from s2kit.analysis.fields import read_grid
-from s2kit.cube.opening import levels_of
+from s2kit.cube.opening import levels_of, window_of
 from s2kit.errors import InvalidInputError
 
 SIDE = 512
@@ -125,7 +124,6 @@ class Levels:
                 f"the pixels are {across:g} wide and {down:g} high; a map needs square ones: thin "
                 "the cube out in y and x alike"
             )
-        self._given = cube
         self.cubes = levels_of(cube)
         self.pixel = abs(self.grid.affine.a)
 
@@ -176,10 +174,10 @@ class Levels:
         part = self.cubes[window.level][layers].isel(cut, missing_dims="ignore")
         return {name: part[name].transpose("y", "x").values for name in layers}
 
-    @cached_property
-    def blocks(self) -> list[xr.Dataset]:
-        """The levels in blocks of Dask, for computing along time."""
-        return levels_of(self._given, dask=True)
+    def part(self, window: Window) -> xr.Dataset:
+        """Give all pixels of a window in blocks of Dask, for computing along time."""
+        rows, cols = (slice(s.start, s.stop) for s in (window.rows, window.cols))
+        return window_of(self.cubes[window.level], rows, cols)
 
     def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
         """Give row and column, at full resolution, of the pixel that holds a place."""

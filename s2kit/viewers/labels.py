@@ -15,8 +15,8 @@ const put = (element, name, value) => {
 const name = (element) => {
   const kind = element.classList;
   if (kind.contains('noUi-handle')) {
-    const group = element.getRootNode().querySelector('.bk-slider-title');
-    const [title, ...value] = (group?.textContent ?? '').split(': ');
+    const title = element.getRootNode().querySelector('.bk-slider-title')?.textContent ?? '';
+    const [, words, value] = title.match(/^(.*?):?(?: ([^:]*))?$/) ?? [];
     const end = kind.contains('noUi-handle-lower') && element.getRootNode()
       .querySelectorAll('.noUi-handle').length > 1 ? ', lower end'
       : kind.contains('noUi-handle-upper') ? ', upper end' : '';

@@ -161,6 +161,7 @@ class NdviStatistics(MapViewer):
             self.page.tell(f"{title}: no clear observation here.")
             return
         low, high = self.limits or self._fitting_limits(values)
+        self._check_limits(low, high)
         palette = colours.MAPS["cividis" if self.statistic in _SPREADS else "viridis"]
         self.map.show(colours.paint_layer(values, low, high, palette), window.view)
         self.map.show_scale(self.label, palette, low, high)
@@ -177,17 +178,19 @@ class NdviStatistics(MapViewer):
 
     def set_limits(self, low: float, high: float) -> None:
         """Choose the values of the darkest and the lightest colour."""
+        self._check_limits(low, high)
+        self.limits = float(low), float(high)
+
+    def _check_limits(self, low: float | None, high: float | None) -> None:
         if low is None or high is None or not low < high:
             raise InvalidInputError(f"the lowest value ({low}) is not below the highest ({high})")
-        self.limits = float(low), float(high)
 
     def _fitting_limits(self, values: np.ndarray) -> tuple[float, float]:
         """Give those of the index where it has some; else what nine of ten pixels span."""
         usual = read_picture(self.cube, self.variable).limits
         if usual and self.statistic not in _SPREADS:
             return usual
-        low, high = colours.percentile_limits([values], 5)
-        return float(f"{low:.3g}"), float(f"{high:.3g}")
+        return colours.rounded(*colours.percentile_limits([values], 5))
 
     @property
     def period(self) -> str:

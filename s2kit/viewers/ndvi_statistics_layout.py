@@ -83,17 +83,20 @@ def _limits(viewer: "NdviStatistics") -> pn.Row:
         )  # fmt: skip
         low.value, high.value = bottom, top
 
-    def take(*_events) -> None:
-        asked = low.value, high.value
-        if asked != viewer.shown_limits:
-            viewer.set_limits(*asked)
+    def take(bottom: float | None, top: float | None) -> None:
+        if (bottom, top) != viewer.shown_limits:
+            viewer.set_limits(bottom, top)
 
     viewer.param.watch(show, ["span", "shown_limits"])
-    slider.param.watch(
-        viewer.page.guarded(lambda event: viewer.set_limits(*event.new)), "value_throttled"
+    slider.param.watch(viewer.page.guarded(lambda event: take(*event.new)), "value_throttled")
+    low.param.watch(
+        viewer.page.guarded(lambda event: take(event.new, viewer.shown_limits[1])),
+        "value_throttled",
     )
-    for one in (low, high):
-        one.param.watch(viewer.page.guarded(take), "value_throttled")
+    high.param.watch(
+        viewer.page.guarded(lambda event: take(viewer.shown_limits[0], event.new)),
+        "value_throttled",
+    )
     return pn.FlexBox(low, high, slider, fit)
 
 

@@ -205,7 +205,8 @@ class TimeQuery(MapViewer):
 
     def _take_limits(self, shown: Picture, frame: Frame) -> None:
         limits = shown.limits or (shown.typical_limits(frame) if frame else None) or (0.0, 1.0)
-        self.param.update(low=_round(limits[0]), high=_round(limits[1]))
+        low, high = colours.rounded(*limits)
+        self.param.update(low=low, high=high)
 
     def _on_opacity(self) -> None:
         for one in (self.map, self.other):
@@ -378,10 +379,6 @@ class TimeQuery(MapViewer):
         table = self.pixel_series().drop(columns="label")
         table = table.rename(columns={"value": self.chart}).assign(x=self.x, y=self.y)
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))
-
-
-def _round(limit: float) -> float:
-    return float(f"{limit:.3g}")
 
 
 def _titled(shown: Picture) -> str:
