@@ -16,20 +16,22 @@ const name = (element) => {
   const kind = element.classList;
   if (kind.contains('noUi-handle')) {
     const title = element.getRootNode().querySelector('.bk-slider-title')?.textContent ?? '';
-    const [, words, value] = title.match(/^(.*?):?(?: ([^:]*))?$/) ?? [];
+    const cut = title.lastIndexOf(':');
     const end = kind.contains('noUi-handle-lower') && element.getRootNode()
       .querySelectorAll('.noUi-handle').length > 1 ? ', lower end'
       : kind.contains('noUi-handle-upper') ? ', upper end' : '';
-    put(element, 'aria-label', title.replace(/:$/, '').trim() + end);
-    put(element, 'aria-valuetext', value.join(': ').trim());
+    put(element, 'aria-label', title.slice(0, cut).trim() + end);
+    put(element, 'aria-valuetext', title.slice(cut + 1).trim());
   } else if (kind.contains('bk-spin-btn')) {
     const label = element.getRootNode().querySelector('label')?.textContent.trim();
     put(element, 'aria-label', (kind.contains('bk-spin-btn-up') ? 'more: ' : 'less: ') + label);
   } else if (kind.contains('bk-btn')) {
     const group = element.closest('.bk-btn-group');
-    const turns = group?.children.length > 1 || element.dataset.turns || kind.contains('bk-active');
-    if (turns) element.dataset.turns = 'yes';
+    const single = element.getRootNode().host?.classList.contains('bk-Toggle');
+    const turns = single || group?.children.length > 1;
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
+  } else if (element.type === 'file') {
+    put(element, 'aria-label', 'File to upload');
   }
 };
 export function render({ model, el }) {
@@ -43,6 +45,6 @@ export function render({ model, el }) {
 
 
 class Labels(JSComponent):
-    """Invisible; names sliders, steppers and buttons that stay pressed."""
+    """Invisible; names sliders, steppers, uploads and buttons that stay pressed."""
 
     _esm = _NAME_ALL
