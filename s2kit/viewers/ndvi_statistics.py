@@ -72,7 +72,6 @@ class NdviStatistics(MapViewer):
         self.histogram = Histogram()
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
         self._series: dict[tuple, pd.DataFrame] = {}
-        self._maps: tuple[tuple, xr.Dataset] | None = None
         self._values: np.ndarray | None = None
         self._window: Window | None = None
         self._layout = lay_out(self)
@@ -122,12 +121,8 @@ class NdviStatistics(MapViewer):
         if self._window is None:
             self.map.say("The cube has nothing here: go back with “Whole region”")
             return
-        window = self._window
-        maps = self._statistics(window.level)
-        wanted = ["p10", "p90"] if self.statistic == "amplitude" else [self.statistic]
-        part = maps[wanted].isel(y=window.rows, x=window.cols).compute(scheduler="threads")
-        found = part["p90"] - part["p10"] if self.statistic == "amplitude" else part[self.statistic]
-        values = found.transpose("y", "x").values.astype("float32")
+        found = self._statistics(self._window).transpose("y", "x").values.astype("float32")
+        values = found[:: self._window.rows.step, :: self._window.cols.step]
         self._values = np.where(values > 0, values, np.nan) if self.statistic == "count" else values
         self._paint()
 
@@ -135,19 +130,16 @@ class NdviStatistics(MapViewer):
         if self.start > self.end:
             raise InvalidInputError(f"the first year, {self.start}, is after the last, {self.end}")
 
-    def _statistics(self, level: int) -> xr.Dataset:
-        """Give the statistics of a level, not yet computed."""
-        ranks = (10, 90) if self.statistic == "amplitude" else ()
-        asked = level, self.variable, self.start, self.end, ranks
-        if self._maps is None or self._maps[0] != asked:
-            cube = self.levels.blocks[level]
-            self._maps = (
-                asked,
-                time_statistics(
-                    cube, self.variable, start=str(self.start), end=str(self.end), percentiles=ranks
-                ),
-            )
-        return self._maps[1]
+    def _statistics(self, window: Window) -> xr.DataArray:
+        """Compute the statistic of all pixels of a window."""
+        spread = self.statistic == "amplitude"
+        maps = time_statistics(
+            self.levels.part(window), self.variable, start=str(self.start), end=str(self.end),
+            percentiles=(10, 90) if spread else (),
+        )  # fmt: skip
+        wanted = ["p10", "p90"] if spread else [self.statistic]
+        found = maps[wanted].compute(scheduler="threads")
+        return found["p90"] - found["p10"] if spread else found[self.statistic]
 
     def _paint(self) -> None:
         values, window = self._values, self._window

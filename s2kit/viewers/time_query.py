@@ -349,6 +349,8 @@ class TimeQuery(MapViewer):
             ``time``, ``value`` (NaN for no data), ``clear``, and what the overpass is.
         """
         row, col = self.levels.pixel_at(self.x, self.y)
+        if not self.chart:
+            raise InvalidInputError("the cube has no layer of numbers, of which to give a series")
         shown = read_picture(self.cube, self.chart)
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
         part = self.levels.cubes[0][wanted].isel(y=row, x=col)
@@ -358,7 +360,7 @@ class TimeQuery(MapViewer):
         return table.assign(value=shown.values(found), clear=clear)
 
     def _draw_series(self) -> None:
-        if self.x is None or self.y is None:
+        if self.x is None or self.y is None or not self.chart:
             return
         if self.levels.pixel_at(self.x, self.y) is None:
             raise InvalidInputError(f"{self.map.name_place(self.x, self.y)} lies beside the cube")
