@@ -99,10 +99,11 @@ class TimeQuery(MapViewer):
         self.param.picture.objects = names
         numbers = [n for n in names if n not in self.names.get("Colour", [])]
         self.param.chart.objects = numbers or [""]
-        for name in ("orbits", "platforms"):
-            choices = sorted(self.timeline[name.removesuffix("s")].unique())
-            self.param[name].objects = choices
-            self.param.update(**{name: choices})
+        for name, word in (("orbits", "orbit "), ("platforms", "")):
+            found = self.timeline[name.removesuffix("s")].unique()
+            known = sorted(found, key=lambda text: (len(text), text))
+            self.param[name].objects = {f"{word}{n}" if n else "not known": n for n in known}
+            self.param.update(**{name: known})
         clearest = int(self.timeline.clear.fillna(0).argmax())
         self.param.update(
             moment=self._isos([clearest])[0],
