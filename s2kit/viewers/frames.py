@@ -174,6 +174,17 @@ class Levels:
         part = self.cubes[window.level][layers].isel(cut, missing_dims="ignore")
         return {name: part[name].transpose("y", "x").values for name in layers}
 
+    @property
+    def digits(self) -> int:
+        """Decimals of a coordinate that tell about a thousandth of a pixel."""
+        return max(0, 3 - math.floor(math.log10(self.pixel)))
+
+    @property
+    def unit(self) -> str:
+        """Unit of the coordinates."""
+        unit = self.grid.crs.proj.axis_info[0].unit_name
+        return {"metre": "m", "degree": "°"}.get(unit, unit)
+
     def part(self, window: Window) -> xr.Dataset:
         """Give all pixels of a window in blocks of Dask, for computing along time."""
         rows, cols = (slice(s.start, s.stop) for s in (window.rows, window.cols))

@@ -14,9 +14,6 @@ from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.pictures import picture_names
 
-_NEAR = 0.02
-"""Units of the coordinate system: views closer than this are the same."""
-
 
 class MapViewer(pn.viewable.Viewer):
     """Base of the viewers.
@@ -62,10 +59,11 @@ class MapViewer(pn.viewable.Viewer):
         self._note_view((view or self.levels.whole).squared)
 
     def _note_view(self, seen: View) -> None:
-        self.view = [round(v, 2) for v in (seen.west, seen.south, seen.east, seen.north)]
+        digits = self.levels.digits
+        self.view = [round(v, digits) for v in (seen.west, seen.south, seen.east, seen.north)]
 
     def _go_to_view(self) -> None:
-        """Move the map to `view`, unless it is there."""
+        """Move the map to `view`, unless it is there but for rounding."""
         if len(self.view) not in (0, 4):
             raise InvalidInputError(f"view={self.view} is not [west, south, east, north]")
         asked = View(*self.view) if self.view else self.levels.whole.squared
@@ -74,7 +72,7 @@ class MapViewer(pn.viewable.Viewer):
                 f"view={self.view} is not a part of the map; give [west, south, east, north] in "
                 f"{self.levels.grid.crs.proj.name}"
             )
-        if asked.distance(self.map.view) > _NEAR:
+        if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
             self.map.look(asked)
 
     def _begin(self, address: tuple[str, ...], first: Callable[[], None]) -> None:

@@ -182,10 +182,15 @@ class MapView:
         self._message.update(x=pixels / 2, y=pixels / 2)
         self._scale.width = pixels - 60
 
+    def name_own(self, x: float, y: float) -> str:
+        """Give a place in the cube's coordinate system."""
+        digits = 5 if self.crs.is_geographic else 0
+        return f"x {x:.{digits}f}, y {y:.{digits}f}"
+
     def name_place(self, x: float, y: float) -> str:
         """Give a place in the cube's coordinate system and in degrees."""
         east, north = self._degrees.transform(x, y)
-        own = "" if self.crs.is_geographic else f"x {x:.0f}, y {y:.0f} · "
+        own = "" if self.crs.is_geographic else f"{self.name_own(x, y)} · "
         sides = "E" if east >= 0 else "W", "N" if north >= 0 else "S"
         return f"{own}{abs(north):.5f}° {sides[1]}, {abs(east):.5f}° {sides[0]}"
 

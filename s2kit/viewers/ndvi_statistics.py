@@ -164,8 +164,8 @@ class NdviStatistics(MapViewer):
         self._read_again()
         middle = float(np.nanmedian(values))
         self.page.tell(
-            f"{title}; pixels of {window.pixel * (window.cols.step or 1):g} m, half of them below "
-            f"{middle:.3g}."
+            f"{title}; pixels of {window.pixel * (window.cols.step or 1):g} {self.levels.unit}, "
+            f"half of them below {middle:.3g}."
         )
 
     def set_limits(self, low: float, high: float) -> None:
@@ -286,13 +286,16 @@ class NdviStatistics(MapViewer):
         self._series = {key: table for key, table in self._series.items() if key[0] in kept}
         self.layer.show(self.places)
         self._draw_charts()
-        self.drawn = shapes.write_text(self.places)
+        self.drawn = self._as_text()
 
     def _take_drawn(self) -> None:
         """Take over the places that the address of the page names."""
-        if self.drawn != shapes.write_text(self.places):
+        if self.drawn != self._as_text():
             self.places = shapes.read_text(self.drawn)
             self._on_places()
+
+    def _as_text(self) -> str:
+        return shapes.write_text(self.places, self.levels.digits - 1)
 
     def _draw_draft(self) -> None:
         self.layer.show_draft(self.corners)
@@ -306,7 +309,7 @@ class NdviStatistics(MapViewer):
             self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else "1"
         )
         label = f"{self.variable} ({unit})"
-        self.table.object = shapes.describe(self.places, series)
+        self.table.object = shapes.describe(self.places, series, self.levels.unit)
         if not self.places:
             for one in (self.curves, self.years):
                 one.show([], "Draw a place: its curve comes here", label)

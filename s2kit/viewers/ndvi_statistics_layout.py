@@ -104,8 +104,8 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
     x, y = viewer.levels.whole.middle
     kind = made(pn.widgets.RadioButtonGroup, viewer.param.draw, "Draw", margin=(3, 8))
     hint = pn.pane.HTML(_HINTS[viewer.draw], margin=(0, 10), styles={"font-size": "13px"})
-    across = pn.widgets.FloatInput(name="x", value=round(x), width=110)
-    up = pn.widgets.FloatInput(name="y", value=round(y), width=110)
+    across = pn.widgets.FloatInput(name="x", value=round(x, viewer.levels.digits), width=110)
+    up = pn.widgets.FloatInput(name="y", value=round(y, viewer.levels.digits), width=110)
     file = pn.widgets.FileInput(
         accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
     )

@@ -203,10 +203,13 @@ def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
     return io.BytesIO(table.to_crs("EPSG:4326").to_json(drop_id=True).encode())
 
 
-def write_text(places: Sequence[Place]) -> str:
-    """Give places as a short text for the address of a page: ``name|colour|outline;…``."""
+def write_text(places: Sequence[Place], digits: int = 1) -> str:
+    """Give places as a short text for the address of a page: ``name|colour|outline;…``.
+
+    Coordinates have so many decimals.
+    """
     return ";".join(
-        f"{quote(p.name)}|{p.colour}|{shapely.to_wkt(p.shape, rounding_precision=1)}"
+        f"{quote(p.name)}|{p.colour}|{shapely.to_wkt(p.shape, rounding_precision=digits)}"
         for p in places
     )
 
@@ -239,7 +242,7 @@ def read_text(text: str) -> list[Place]:
     return found
 
 
-def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:
+def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame], unit: str) -> str:
     """Give a table of places: how often each was seen well, and its mean over these dates."""
     if not places:
         return ""
@@ -250,8 +253,8 @@ def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str
         rows.append(
             f'<tr><td style="color:{place.colour}">■</td><td>{html.escape(place.name)}</td>'
             f"<td>{len(table)} of {len(series[place.name])}</td><td>{mean:.3f}</td>"
-            f"<td>{table['std'].mean():.3f}</td><td>{series[place.name]['pixel'].iloc[0]:g} m</td>"
-            "</tr>"
+            f"<td>{table['std'].mean():.3f}</td><td>{series[place.name]['pixel'].iloc[0]:g} {unit}"
+            "</td></tr>"
         )
     head = "".join(f"<th scope='col'>{word}</th>" for word in
                    ("", "place", "dates seen", "mean", "std inside", "pixel"))  # fmt: skip

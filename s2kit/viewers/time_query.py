@@ -303,7 +303,7 @@ class TimeQuery(MapViewer):
         clear = "" if np.isnan(row.clear) else f", {row.clear:.0%} of the region clear"
         self.page.tell(
             f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; pixels of "
-            f"{window.pixel * (window.cols.step or 1):g} m. Overpass "
+            f"{window.pixel * (window.cols.step or 1):g} {self.levels.unit}. Overpass "
             f"{int(np.searchsorted(self.steps, self.step)) + 1} of {len(self.steps)} that pass "
             "the filter."
         )
@@ -368,7 +368,7 @@ class TimeQuery(MapViewer):
         for one in (self.map, self.other):
             one.mark((self.x, self.y))
         shown = read_picture(self.cube, self.chart)
-        title = f"{self.chart} at x {self.x:.0f}, y {self.y:.0f}\n({self.page.note})"
+        title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note})"
         self.series.show(self.pixel_series(), title, f"{shown.name} ({shown.unit})")
 
     def _value_at(self, x: float, y: float) -> str:

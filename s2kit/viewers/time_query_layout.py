@@ -178,8 +178,8 @@ def _filter(viewer: "TimeQuery") -> pn.Column:
 
 def _place(viewer: "TimeQuery") -> pn.Column:
     x, y = viewer.levels.whole.middle
-    across = pn.widgets.FloatInput(name="x", value=round(x), width=110)
-    up = pn.widgets.FloatInput(name="y", value=round(y), width=110)
+    across = pn.widgets.FloatInput(name="x", value=round(x, viewer.levels.digits), width=110)
+    up = pn.widgets.FloatInput(name="y", value=round(y, viewer.levels.digits), width=110)
 
     def fill(*_events) -> None:
         if viewer.x is not None:
