@@ -17,7 +17,10 @@ Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 def lie_alike(layers: Sequence[StoredLayer | Overpasses]) -> bool:
     """Tell whether layers are of one cube, in the same chunks: what `columns` takes."""
     places = [
-        [(part.objects.url, part.shape, part.chunks, steps.tobytes()) for part, steps in one.parts]
+        [
+            (part.objects.url, part.shape, part.origin, part.chunks, steps.tobytes())
+            for part, steps in one.parts
+        ]
         for one in layers
     ]
     return all(one == places[0] for one in places)
@@ -54,8 +57,9 @@ def columns(
         orbits.append((stored, times))
     stored[0].require()
     _, height, width = stored[0].chunks
-    across = list(picks(np.arange(cols.start, cols.stop), width))
-    for y in picks(np.arange(rows.start, rows.stop), height):
+    _, top, left = stored[0].origin
+    across = list(picks(np.arange(cols.start, cols.stop) + left, width))
+    for y in picks(np.arange(rows.start, rows.stop) + top, height):
         for x in across:
             yield y.target, x.target, _pieces(orbits, y, x)
 

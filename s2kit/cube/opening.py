@@ -304,6 +304,43 @@ def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     return (place, groups) if set(names) == {name} else None
 
 
+def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
+    """Cut a window out of a cube, for computing along time.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        As `open_cube` or `levels_of` gave it.
+    rows, cols : slice
+        Without a step.
+
+    Returns
+    -------
+    xarray.Dataset
+        In blocks of Dask for this window only: those of a whole country would take 150 MB and
+        seconds. `source_of` knows its layers, as it does those of a whole cube. Of a cube that was
+        changed or cut, the same part as `isel` gives.
+    """
+    part = cube.isel(y=rows, x=cols)
+    layers = {}
+    for name, layer in cube.data_vars.items():
+        source = _whole_source(layer)
+        if source is None:
+            return part
+        blocks = {"time": _BLOCK[0]}
+        _, *sizes = source.parts[0][0].chunks
+        for dim, wanted, most, size in zip("yx", (rows, cols), _BLOCK[1:], sizes, strict=True):
+            blocks[dim] = _cut_blocks(wanted, size * _repeats(most, size))
+        layers[name] = part[name].copy(data=_in_blocks(source.cut(rows, cols), blocks))
+    return part.assign(layers)
+
+
+def _cut_blocks(wanted: slice, size: int) -> tuple[int, ...]:
+    """Cut a range of pixels where blocks of a size begin, so that no chunk is read twice."""
+    inner = range(wanted.start // size * size + size, wanted.stop, size)
+    return tuple(b - a for a, b in itertools.pairwise([wanted.start, *inner, wanted.stop]))
+
+
 def in_series(layer: xr.DataArray) -> xr.DataArray:
     """Give a layer in blocks of whole series, of few pixels where the series are long.
 

@@ -5,6 +5,7 @@ ran three times as long on one as on this (tests/benchmarks/analysis.py). Here a
 through a buffer that stays in the processor's cache.
 """
 
+import copy
 import math
 import threading
 from collections import deque
@@ -78,12 +79,23 @@ class StoredLayer(BackendArray):
         self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
         self.threads = threads
         self.shape = tuple(document["shape"])
+        self.origin = (0, 0, 0)
         self.chunks = tuple(document["chunks"])
         self.stored = np.dtype(document["dtype"])
         self.dtype = self.stored if scale is None else np.dtype("float32")
 
     def __dask_tokenize__(self):
-        return normalize_token((self.objects, self.prefix, self.document, self.scale, self.threads))
+        state = (self.objects, self.prefix, self.document, self.scale, self.threads)
+        return normalize_token((*state, self.origin, self.shape))
+
+    def cut(self, rows: slice, cols: slice) -> "StoredLayer":
+        """Give a window of the layer; its first pixel is at ``origin`` in what is stored."""
+        part = copy.copy(self)
+        sizes = (s.stop - s.start for s in (rows, cols))
+        part.shape = (self.shape[0], *sizes)
+        time, y, x = self.origin
+        part.origin = (time, y + rows.start, x + cols.start)
+        return part
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         outer = indexing.IndexingSupport.OUTER
@@ -93,7 +105,8 @@ class StoredLayer(BackendArray):
         """Give what is asked along each axis by a number, a slice or an array of numbers."""
         wanted = [np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)]
         out = np.empty([np.size(w) for w in wanted], self.dtype)
-        axes = [list(picks(np.atleast_1d(w), c)) for w, c in zip(wanted, self.chunks, strict=True)]
+        places = [np.atleast_1d(w) + o for w, o in zip(wanted, self.origin, strict=True)]
+        axes = [list(picks(p, c)) for p, c in zip(places, self.chunks, strict=True)]
         pieces = [(t, y, x) for t in axes[0] for y in axes[1] for x in axes[2]]
         there = False
         for first in range(0, len(pieces), AT_ONCE):
@@ -201,6 +214,10 @@ class Overpasses(BackendArray):
 
     def __dask_tokenize__(self):
         return normalize_token((self.layers, self.order))
+
+    def cut(self, rows: slice, cols: slice) -> "Overpasses":
+        """Give a window of the layer."""
+        return Overpasses([layer.cut(rows, cols) for layer in self.layers], self.order)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         outer = indexing.IndexingSupport.OUTER

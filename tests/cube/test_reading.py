@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from cubes import every, make_cube, plain, random_layers, write_cube
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
-from s2kit.cube.opening import source_of
+from s2kit.cube.opening import source_of, window_of
 from s2kit.errors import CubeError
 
 SHAPE = (9, 23, 17)
@@ -146,3 +147,28 @@ def test_only_a_layer_as_it_was_opened_has_a_source(stores):
     loaded = s2kit.open_cube(stores[0], dask=False)
     changed = [cube.B04 * 1, cube.B04[1:], cube.B04.transpose(), cube.B04.persist(), loaded.B04]
     assert [source_of(one) for one in changed] == [None] * 5
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_window_of_a_cube_is_a_cube(stores, data):
+    """It holds what `isel` gives, in blocks that lie on chunks, and is still read as stored."""
+    place, _ = stores
+    edges = [sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))
+             for n in SHAPE[1:]]  # fmt: skip
+    rows, cols = (slice(*pair) for pair in edges)
+    orbit, dask = data.draw(st.sampled_from([None, 8])), data.draw(st.booleans())
+    cube = s2kit.open_cube(place, orbit=orbit, dask=dask)
+    found, wanted = window_of(cube, rows, cols), cube.isel(y=rows, x=cols)
+    xr.testing.assert_identical(found.compute(), wanted.compute())
+    assert all(source_of(layer) is not None for layer in found.data_vars.values())
+    of_found = s2kit.time_statistics(found, "B04", percentiles=(50,))
+    xr.testing.assert_allclose(of_found, s2kit.time_statistics(wanted.compute(), "B04",
+                                                               percentiles=(50,)))  # fmt: skip
+
+
+def test_window_of_a_changed_cube(stores):
+    """It is what `isel` gives."""
+    cube = s2kit.open_cube(stores[0]).isel(time=[0, 3])
+    found = window_of(cube, slice(3, 9), slice(2, 4))
+    xr.testing.assert_identical(found.compute(), cube.isel(y=slice(3, 9), x=slice(2, 4)).compute())
