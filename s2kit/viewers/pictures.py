@@ -81,7 +81,7 @@ class Picture:
         value = self.values(frame)[row, col]
         if self.classes:
             return f"{value} {self.classes[int(value)]}" if value in self.classes else "no data"
-        unit = "" if self.unit == "1" else f" {self.unit}"
+        unit = f" {self.unit}" if self.unit != "1" and np.isfinite(value) else ""
         return f"{self.name} {_number(value)}{unit}"
 
 
