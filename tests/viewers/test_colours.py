@@ -1,0 +1,154 @@
+"""Colours against numpy written out: scaling, ends, classes, tint; limits against np.percentile."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from bokeh.palettes import Viridis256
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import colours
+
+EXAMPLES = settings(max_examples=80, deadline=None, derandomize=True)
+VALUES = st.floats(-2, 3, width=32) | st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0])
+LAYERS = hnp.arrays("f4", hnp.array_shapes(min_dims=2, max_dims=2, max_side=6), elements=VALUES)
+
+
+def plain_byte(value, low, high):
+    """Scale a number to 0-255, cut off at both ends, in float64."""
+    return min(max((float(value) - low) / (high - low) * 255, 0), 255)
+
+
+def hex_of(pixel):
+    """Write a colour as palettes do."""
+    return "#{:02x}{:02x}{:02x}".format(*pixel[:3])
+
+
+@EXAMPLES
+@given(LAYERS, st.floats(-1, 0.5), st.floats(0.01, 2))
+def test_mix_is_scaled_and_clipped(layer, low, span):
+    """Each band is scaled between its own limits; where one lacks data, nothing is seen."""
+    layers = [layer, layer * 2, layer[::-1]]
+    lows, highs = [low, low - 1, 0], [low + span, low + span, span]
+    picture = colours.paint_mix(layers, lows, highs)
+    assert picture.shape == (*layer.shape, 4)
+    assert picture.dtype == np.uint8
+    for row, col in np.ndindex(layer.shape):
+        values = [one[row, col] for one in layers]
+        known = np.isfinite(values).all()
+        assert picture[row, col, 3] == 255 * known
+        for channel in range(3 * known):
+            exact = plain_byte(values[channel], lows[channel], highs[channel])
+            assert abs(int(picture[row, col, channel]) - exact) <= 1.001
+
+
+@EXAMPLES
+@given(LAYERS, st.floats(-1, 0.5), st.floats(0.01, 2))
+def test_layer_takes_the_colour_of_its_scaled_value(layer, low, span):
+    """A number has the colour of the palette at its place between the limits, ends included."""
+    before = layer.copy()
+    picture = colours.paint_layer(layer, low, low + span, Viridis256)
+    np.testing.assert_array_equal(layer, before)
+    for row, col in np.ndindex(layer.shape):
+        value, pixel = layer[row, col], picture[row, col]
+        assert pixel[3] == 255 * np.isfinite(value)
+        if np.isfinite(value):
+            exact = plain_byte(value, low, low + span)
+            near = {int(max(exact - 0.01, 0)), int(min(exact + 0.01, 255))}
+            assert hex_of(pixel) in {Viridis256[n].lower() for n in near}
+
+
+@pytest.mark.parametrize("palette", colours.MAPS.values(), ids=colours.MAPS)
+def test_palette_ends(palette):
+    """The lowest value and all below have the first colour, the highest and all above the last."""
+    picture = colours.paint_layer(np.array([[-9, 0, 0.9, 7]], "f4"), 0, 0.9, palette)
+    first, last = palette[0].lower(), palette[-1].lower()
+    assert [hex_of(pixel) for pixel in picture[0]] == [first, first, last, last]
+
+
+@pytest.mark.parametrize("palette", colours.MAPS.values(), ids=colours.MAPS)
+def test_palettes_grow_lighter(palette):
+    """Lightness, that of sRGB's luminance, grows along each colour map."""
+    linear = (colours.table_of(palette)[:, :3] / 255.0) ** 2.2
+    light = linear @ [0.2126, 0.7152, 0.0722]
+    assert (np.diff(light) > -1e-3).all()
+    assert light[-1] - light[0] > 0.5
+
+
+def test_classes_by_number():
+    """Each class has its colour, class 0 and a number beyond the list are transparent."""
+    classes = np.array([[0, 1, 2, 3, 200]], "u1")
+    picture = colours.paint_classes(classes, ["#ffffff", "#ff0000", "#00ff80", "#000001"])
+    assert picture[0].tolist() == [[0, 0, 0, 0], [255, 0, 0, 255], [0, 255, 128, 255],
+                                   [0, 0, 1, 255], [0, 0, 0, 0]]  # fmt: skip
+
+
+@EXAMPLES
+@given(st.data())
+def test_tint_changes_only_what_is_asked(data):
+    """Tinted pixels are mixed with magenta, all others and the original stay as they are."""
+    shape = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    picture = data.draw(hnp.arrays("u1", (*shape, 4)))
+    where = data.draw(hnp.arrays(bool, shape))
+    before = picture.copy()
+    found = colours.tint(picture, where)
+    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(found[~where], before[~where])
+    np.testing.assert_array_equal(found[..., 3], before[..., 3])
+    magenta = np.array([230, 0, 160])
+    exact = before[where][:, :3] * 0.45 + magenta * 0.55
+    assert (abs(found[where][:, :3] - exact) <= 1).all()
+
+
+@EXAMPLES
+@given(st.lists(LAYERS, min_size=1, max_size=3), st.sampled_from([0, 2, 5, 25]))
+def test_percentile_limits(layers, cut):
+    """Limits are numpy's percentiles of all finite values, a little apart where they are one."""
+    found = colours.percentile_limits(layers, cut)
+    values = [v for layer in layers for v in layer.ravel().tolist() if np.isfinite(v)]
+    if not values:
+        assert found is None
+        return
+    low, high = np.percentile(np.array(values, "f4"), [cut, 100 - cut])
+    if low < high:
+        assert found == (low, high)
+    else:
+        assert found[0] < low < found[1]
+
+
+@given(st.floats(-1e5, 1e5), st.floats(1e-3, 1e5))
+def test_rounded_limits_stay_apart(low, span):
+    """Limits rounded for the eye are within a hundredth of the span of what they were."""
+    high = low + span
+    found = colours.rounded(low, high)
+    assert found[0] < found[1]
+    assert abs(found[0] - low) <= 0.0051 * span + 1e-9
+    assert abs(found[1] - high) <= 0.0051 * span + 1e-9
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), max_size=5))
+def test_table_of_colours(rows):
+    """Hexadecimal colours become rows of red, green, blue and 255."""
+    words = ["#{:02X}{:02x}{:02x}".format(*row) for row in rows]
+    assert colours.table_of(words).tolist() == [[*row, 255] for row in rows]
+
+
+def test_place_colours_differ():
+    """Each colour for places occurs once."""
+    assert len(set(colours.PLACE_COLOURS)) == len(colours.PLACE_COLOURS)
+
+
+@pytest.mark.parametrize("missing", ["flag_values", "flag_meanings", "flag_colors"])
+def test_classes_without_description(missing):
+    """A layer that does not describe its classes ends in an error that names what is needed."""
+    told = {"flag_values": [0, 1], "flag_meanings": "no_data bare_soil", "flag_colors": "#0 #1"}
+    layer = xr.DataArray(np.zeros((1, 1), "u1"), dims=("y", "x"), name="SCL", attrs=told)
+    assert colours.classes_of(layer) == [(0, "no data", "#0"), (1, "bare soil", "#1")]
+    del layer.attrs[missing]
+    with pytest.raises(InvalidInputError, match="flag_values, flag_meanings or flag_colors"):
+        colours.classes_of(layer)
+    layer.attrs = told | {"flag_meanings": "one two three"}
+    with pytest.raises(InvalidInputError, match="SCL lacks"):
+        colours.classes_of(layer)

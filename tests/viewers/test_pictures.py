@@ -1,0 +1,240 @@
+"""Pictures of an overpass against numpy; the names offered are what a cube can compute."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+import spyndex
+from bokeh.palettes import Greys256, Viridis256
+from cubes import decoded, every, make_cube, random_layers
+
+from s2kit.errors import InvalidInputError
+from s2kit.viewers.pictures import CLASSES, picture_names, read_picture
+
+BANDS = ("B02", "B03", "B04", "B08", "B11")
+SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
+           "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
+
+ESA = [
+    "000000", "ff0000", "2f2f2f", "643200", "00a000", "ffe65a",
+    "0000ff", "808080", "c0c0c0", "ffffff", "64c8ff", "ff96ff",
+]  # fmt: skip
+"""ESA's legend of the scene classification, classes 0 to 11 (SentiWiki, S2 Processing)."""
+
+
+@pytest.fixture(scope="module")
+def stored():
+    """Make up layers with gaps, all classes, and water vapour."""
+    layers = random_layers(5, (1, 12, 15), BANDS)
+    layers["SCL"][0, 0, :12] = np.arange(12)
+    layers["WVP"] = np.full((1, 12, 15), 1234, "u2")
+    layers["WVP"][0, 0, 0] = 65535
+    return layers
+
+
+@pytest.fixture(scope="module")
+def cube(stored, tmp_path_factory):
+    """Open a cube of these layers."""
+    return make_cube(tmp_path_factory.mktemp("pictures") / "c", stored, every(1, 1))
+
+
+@pytest.fixture(scope="module")
+def frame(cube):
+    """Give all its layers."""
+    return {name: layer.values[0] for name, layer in cube.data_vars.items()}
+
+
+def values_of(stored, name):
+    """Give the reflectance of a band."""
+    return decoded(stored[name])[0].astype("f8")
+
+
+def expected_mix(stored, bands, highs):
+    """Scale three bands from 0 to a reflectance and cut off, in float64; alpha 0 for gaps."""
+    values = np.stack([values_of(stored, band) for band in bands], -1)
+    scaled = np.clip(values / highs * 255, 0, 255)
+    return scaled, np.isfinite(values).all(-1)
+
+
+def expected_layer(values, low, high, palette):
+    """Give palette colours of values; those on the border of two may be either."""
+    place = np.clip((values - low) / (high - low) * 255, 0, 255)
+    table = np.array([[int(word[i : i + 2], 16) for i in (1, 3, 5)] for word in palette])
+    known = np.isfinite(values)
+    return [
+        table[np.nan_to_num(place + shift).clip(0, 255).astype(int)] for shift in (-0.01, 0.01)
+    ], known
+
+
+def assert_layer(picture, values, low, high, palette):
+    """Compare a picture of numbers."""
+    either, known = expected_layer(values, low, high, palette)
+    np.testing.assert_array_equal(picture[..., 3], 255 * known)
+    fits = [(picture[..., :3] == one).all(-1) for one in either]
+    assert (fits[0] | fits[1] | ~known).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "bands", "highs"),
+    [("True colour", ("B04", "B03", "B02"), (0.2, 0.2, 0.2)),
+     ("False colour", ("B08", "B04", "B03"), (0.5, 0.2, 0.2))],
+)  # fmt: skip
+def test_mixes(cube, stored, frame, name, bands, highs):
+    """A mix shows red, green and blue from 0 to its brightest reflectance; gaps are transparent."""
+    shown = read_picture(cube, name)
+    assert shown.limits == (0, 0.2)
+    picture = shown.paint(frame, *shown.limits)
+    scaled, known = expected_mix(stored, bands, np.array(highs))
+    np.testing.assert_array_equal(picture[..., 3], 255 * known)
+    assert (abs(picture[known][:, :3] - scaled[known]) <= 1.001).all()
+    half = shown.paint(frame, 0.0, 0.1)
+    scaled, _ = expected_mix(stored, bands, np.array(highs) / 2)
+    assert (abs(half[known][:, :3] - scaled[known]) <= 1.001).all()
+
+
+def test_classes(cube, stored, frame):
+    """Classes have ESA's colours; class 0 is transparent."""
+    picture = read_picture(cube, CLASSES).paint(frame, 0, 1)
+    for row, col in np.ndindex(picture.shape[:2]):
+        number = stored["SCL"][0, row, col]
+        pixel = picture[row, col]
+        assert pixel[3] == (255 if number else 0)
+        if number:
+            assert "{:02x}{:02x}{:02x}".format(*pixel[:3]) == ESA[number]
+
+
+@pytest.mark.parametrize(("band", "high"), [("B02", 0.2), ("B04", 0.2), ("B08", 0.5), ("B11", 0.5)])
+def test_bands(cube, stored, frame, band, high):
+    """A band is grey from 0 to 0.2 in visible light, to 0.5 in the infrared."""
+    shown = read_picture(cube, band)
+    assert shown.limits == (0, high)
+    picture = shown.paint(frame, *shown.limits)
+    assert_layer(picture, values_of(stored, band), 0, high, Greys256)
+
+
+def test_other_layers(cube, stored, frame):
+    """Water vapour has no limits of its own; its typical ones are around its only value."""
+    shown = read_picture(cube, "WVP")
+    assert (shown.limits, shown.unit) == (None, "cm")
+    low, high = shown.typical_limits(frame)
+    assert low < 1.234 < high
+    assert shown.tell(frame, 1, 1) == "WVP 1.234 cm"
+    assert shown.tell(frame, 0, 0) == "WVP no data"
+
+
+def test_ndvi(cube, stored, frame):
+    """The NDVI is (B08 − B04) / (B08 + B04), in viridis from -0.1 to 0.9."""
+    shown = read_picture(cube, "NDVI")
+    red, nir = values_of(stored, "B04"), values_of(stored, "B08")
+    ndvi = (nir - red) / (nir + red)
+    assert shown.limits == (-0.1, 0.9)
+    np.testing.assert_allclose(shown.values(frame), ndvi, atol=1e-6)
+    assert_layer(shown.paint(frame, -0.1, 0.9), shown.values(frame).astype("f8"), -0.1, 0.9,
+                 Viridis256)  # fmt: skip
+    assert read_picture(cube, "ndvi").name == "NDVI"
+
+
+def test_undefined_index_is_no_data(cube):
+    """Where an index is not defined, 0/0 or x/0, there is no data."""
+    shown = read_picture(cube, "NDVI")
+    zero = np.zeros((1, 2), "f4")
+    frame = {"B04": zero, "B08": np.array([[0, 0.2]], "f4")}
+    assert np.isnan(shown.values(frame)[0, 0])
+    assert shown.paint(frame, -0.1, 0.9)[0, :, 3].tolist() == [0, 255]
+    assert shown.tell(frame, 0, 0) == "NDVI no data"
+
+
+def test_typical_limits(cube, stored, frame):
+    """Typical limits are numpy's 2 % and 98 % of what is known; classes have none."""
+    for band in ("B02", "B08"):
+        values = values_of(stored, band)
+        expected = np.percentile(values[np.isfinite(values)], [2, 98])
+        assert read_picture(cube, band).typical_limits(frame) == pytest.approx(expected, rel=1e-5)
+    scaled = {"B08": 2.5, "B04": 1, "B03": 1}
+    values = np.concatenate([(values_of(stored, b) / s).ravel() for b, s in scaled.items()])
+    expected = np.percentile(values[np.isfinite(values)], [2, 98])
+    found = read_picture(cube, "False colour").typical_limits(frame)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert read_picture(cube, CLASSES).typical_limits(frame) is None
+    gaps = {name: np.full((2, 2), np.nan, "f4") for name in BANDS}
+    assert read_picture(cube, "B02").typical_limits(gaps) is None
+
+
+def test_words(cube, stored, frame):
+    """What a pixel holds is told by name, with three decimals, or as no data."""
+    mix, classes = read_picture(cube, "True colour"), read_picture(cube, CLASSES)
+    names = ["", "saturated or defective", "dark area pixels", "cloud shadows", "vegetation",
+             "bare soils", "water", "unclassified", "cloud medium probability",
+             "cloud high probability", "thin cirrus", "snow"]  # fmt: skip
+    for row, col in itertools.product(range(3), range(12)):
+        parts = [part.split(" ", 1) for part in mix.tell(frame, row, col).split(", ")]
+        assert [name for name, _ in parts] == ["B04", "B03", "B02"]
+        for band, word in parts:
+            count = stored[band][0, row, col]
+            if count == -9999:
+                assert word == "no data"
+            else:
+                assert re.fullmatch(r"0\.\d{3}", word)
+                assert float(word) == pytest.approx(count / 1e4, abs=0.00051)
+    for number in range(1, 12):
+        assert classes.tell(frame, 0, number) == f"{number} {names[number]}"
+    assert classes.tell(frame, 0, 0) in ("no data", "0 no data")
+
+
+def computable(bands):
+    """Give the indices whose symbols are all bands there are, or constants of the list."""
+    known = {symbol for symbol, band in SYMBOLS.items() if band in bands}
+    known |= {f"lambda{symbol}" for symbol in known}
+    known |= {n for n, c in spyndex.constants.items() if c.default is not None}
+    return {name for name, one in spyndex.indices.items() if set(one.bands) <= known}
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [("B04", "B08"), ("B04",), BANDS, ("SCL",), ("B02", "B03", "B04", "SCL"), ("WVP",)],
+    ids="+".join,
+)
+def test_names_offered(cube, layers):
+    """Offered are mixes whose bands are there, each layer, and each index that can be computed."""
+    part = cube[list(layers)]
+    groups = picture_names(part)
+    names = [name for group in groups.values() for name in group]
+    assert len(names) == len(set(names))
+    bands = set(layers) - {"SCL"}
+    mixes = {"True colour": {"B02", "B03", "B04"}, "False colour": {"B03", "B04", "B08"}}
+    expected = {name for name, needed in mixes.items() if needed <= bands} | bands
+    expected |= {CLASSES} if "SCL" in layers else set()
+    assert set(names) == expected | computable(bands)
+    assert all(groups.values())
+
+
+def test_every_name_can_be_shown(cube, frame):
+    """Each picture that is offered paints, tells and has limits, or classes, or typical ones."""
+    for name in itertools.chain(*picture_names(cube).values()):
+        shown = read_picture(cube, name)
+        limits = shown.limits or shown.typical_limits(frame)
+        assert limits or shown.classes, name
+        picture = shown.paint(frame, *(limits or (0, 1)))
+        assert (picture.shape, picture.dtype) == ((12, 15, 4), np.uint8), name
+        assert shown.tell(frame, 3, 3), name
+        assert set(shown.layers) <= set(cube.data_vars), name
+
+
+def test_a_layer_goes_before_an_index(cube):
+    """A layer of the user's own, named as an index, is shown as it is."""
+    own = cube.assign(NDVI=cube.B04 * 0 + 7)
+    frame = {"NDVI": own.NDVI.values[0]}
+    assert read_picture(own, "NDVI").tell(frame, 2, 2) in ("NDVI 7.000", "NDVI no data")
+    assert np.nanmin(read_picture(own, "NDVI").values(frame)) == 7
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("NDVJ", "Did you mean NDVI"), ("True colour", "needs B02, which the cube has not"),
+     ("NDWI", "needs B03"), ("", "unknown"), ("B12", "unknown")],
+)  # fmt: skip
+def test_errors(cube, name, words):
+    """What cannot be shown ends in an error that says what is missing."""
+    with pytest.raises(InvalidInputError, match=words):
+        read_picture(cube[["B03", "B04", "B08"] if name == "True colour" else ["B04", "B08"]], name)
