@@ -1,0 +1,456 @@
+"""Places against shapely and geopandas; their series against areas by shapely and plain numpy."""
+
+import io
+import json
+import string
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyproj
+import pytest
+import shapely
+from cubes import CRS, NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import geometry_mask
+from rasterio.transform import from_origin
+
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import places
+from s2kit.viewers.colours import PLACE_COLOURS
+from s2kit.viewers.frames import Levels
+from s2kit.viewers.places import Place
+
+EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
+STEPS, ROWS, COLS = 4, 30, 40
+CLEAR = [4, 5, 6, 7]
+
+
+def box(west, north, east, south):
+    """Give a box in pixels from the north-west corner, southward positive."""
+    return shapely.box(
+        WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
+    )
+
+
+@pytest.fixture(scope="module")
+def layers():
+    """Make up layers with gaps; the last step is never clear."""
+    made = random_layers(7, (STEPS, ROWS, COLS))
+    made["SCL"][-1] = 9
+    return made
+
+
+@pytest.fixture(scope="module")
+def cube(layers, tmp_path_factory):
+    """Open a cube of these layers."""
+    return make_cube(tmp_path_factory.mktemp("places") / "c", layers, every(30, STEPS))
+
+
+@pytest.fixture(scope="module")
+def levels(cube):
+    """Give its levels."""
+    return Levels(cube)
+
+
+def ndvi_of(layers):
+    """Write the NDVI of clear pixels out in numpy, float64; NaN elsewhere."""
+    red, nir = (decoded(layers[band]).astype("f8") for band in ("B04", "B08"))
+    with np.errstate(all="ignore"):
+        ndvi = (nir - red) / (nir + red)
+    ndvi[~np.isin(layers["SCL"], CLEAR) | ~np.isfinite(ndvi)] = np.nan
+    return ndvi
+
+
+def areas(shape, rows=ROWS, cols=COLS, pixel=PIXEL):
+    """Give the covered fraction of each pixel, by intersecting them one by one."""
+    row, col = np.indices((rows, cols))
+    pixels = shapely.box(WEST + pixel * col, NORTH - pixel * (row + 1),
+                         WEST + pixel * (col + 1), NORTH - pixel * row)  # fmt: skip
+    return shapely.area(shapely.intersection(pixels, shape)) / pixel**2
+
+
+def assert_series(found, values, weight, whole):
+    """Compare each step with weighted sums over the pixels that are clear."""
+    for step, row in enumerate(found.itertuples()):
+        use = np.isfinite(values[step]) & (weight > 0)
+        value, part = values[step][use], weight[use]
+        assert row.count == pytest.approx(part.sum(), abs=1e-4)
+        assert row.share == pytest.approx(part.sum() / whole, abs=1e-6)
+        if not len(value):
+            assert np.isnan([row.mean, row.std, row.min, row.max]).all()
+            continue
+        mean = (value * part).sum() / part.sum()
+        std = np.sqrt((part * (value - mean) ** 2).sum() / part.sum())
+        expected = [mean, std, value.min(), value.max()]
+        assert [row.mean, row.std, row.min, row.max] == pytest.approx(expected, abs=2e-6)
+
+
+# Shapes and names
+
+
+def test_outlines():
+    """Clicks make a point, the box between two corners in any order, and a polygon."""
+    assert places.outline("point", [(3, 4)]) == shapely.Point(3, 4)
+    for corners in ([(0, 0), (2, 5)], [(2, 0), (0, 5)], [(2, 5), (0, 0)]):
+        assert places.outline("box", corners).equals(shapely.box(0, 0, 2, 5))
+    triangle = places.outline("polygon", [(0, 0), (4, 0), (0, 4)])
+    assert triangle.area == 8
+    tie = places.outline("polygon", [(0, 0), (4, 4), (4, 0), (0, 4)])
+    assert tie.is_valid
+    assert tie.area == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "corners", "words"),
+    [("point", [], "needs 1 corner"), ("box", [(0, 0)], "needs 2 corners, and there is 1"),
+     ("polygon", [(0, 0), (1, 1)], "needs 3 corners, and there are 2"),
+     ("box", [(0, 0), (0, 5)], "enclose nothing"), ("box", [(1, 1), (1, 1)], "enclose nothing"),
+     ("polygon", [(0, 0), (1, 1), (2, 2)], "enclose nothing")],
+)  # fmt: skip
+def test_outlines_of_too_little(kind, corners, words):
+    """Too few corners, or such that enclose nothing, end in a named error."""
+    with pytest.raises(InvalidInputError, match=words):
+        places.outline(kind, corners)
+
+
+@EXAMPLES
+@given(st.lists(st.sampled_from(["a", "a 2", "b", " a ", "", "place", "é"]), max_size=20))
+def test_added_places_have_names_and_colours_of_their_own(names):
+    """Names are never twice; colours are not, as long as there are any left."""
+    held = []
+    for name in names:
+        held = places.add(held, name, shapely.Point(0, 0))
+    found = [place.name for place in held]
+    assert len(found) == len(names) == len(set(found))
+    assert all(f == n.strip() or f.startswith(n.strip() or "place")
+               for f, n in zip(found, names, strict=True))  # fmt: skip
+    first = [place.colour for place in held[: len(PLACE_COLOURS)]]
+    assert len(set(first)) == len(first)
+    assert {place.colour for place in held} <= set(PLACE_COLOURS)
+
+
+def test_a_freed_colour_is_used_again():
+    """A place that is removed gives its colour to the next one."""
+    held = []
+    for n in range(3):
+        held = places.add(held, str(n), shapely.Point(0, 0))
+    left = [held[0], held[2]]
+    assert places.add(left, "3", shapely.Point(0, 0))[-1].colour == held[1].colour
+
+
+def test_too_many_places():
+    """Twenty places are enough; one more ends in an error that says what else can be done."""
+    held = []
+    for _ in range(20):
+        held = places.add(held, "a", shapely.Point(0, 0))
+    with pytest.raises(InvalidInputError, match=r"there are 20 places.*field_series"):
+        places.add(held, "a", shapely.Point(0, 0))
+
+
+# The text in the address
+
+NAMES = st.text(min_size=1, max_size=12)
+NUMBERS = st.integers(-10_000_000, 10_000_000).map(lambda n: n / 10)
+
+
+@st.composite
+def drawn_places(draw):
+    """Draw places with any names, on a grid of a tenth."""
+    names = draw(st.lists(NAMES, max_size=6, unique=True))
+    found = []
+    for name in names:
+        x, y = draw(NUMBERS), draw(NUMBERS)
+        width, height = draw(st.integers(1, 900)), draw(st.integers(1, 900))
+        square = shapely.box(x, y, x + width, y + height)
+        far = shapely.box(x + 2000, y, x + 2001, y + 1)
+        shape = draw(st.sampled_from([
+            shapely.Point(x, y), square, shapely.MultiPolygon([square, far]),
+            shapely.Polygon([(x, y), (x + width, y), (x, y + height)]),
+        ]))  # fmt: skip
+        colour = "#" + draw(st.text(string.hexdigits, min_size=6, max_size=6))
+        found.append(Place(name, colour, shape))
+    return found
+
+
+@settings(EXAMPLES, max_examples=150)
+@given(drawn_places())
+def test_text_round_trip(drawn):
+    """Places written for the address and read again are the same; so is the text."""
+    text = places.write_text(drawn)
+    found = places.read_text(text)
+    assert [(p.name, p.colour) for p in found] == [(p.name, p.colour) for p in drawn]
+    for one, other in zip(found, drawn, strict=True):
+        assert shapely.equals_exact(one.shape, other.shape, 1e-9)
+    assert places.write_text(found) == text
+
+
+def test_text_of_degrees():
+    """With more digits, degrees survive too."""
+    place = Place("a", "#000000", shapely.box(4.312345, 51.99, 4.312445, 51.990101))
+    (found,) = places.read_text(places.write_text([place], 6))
+    assert shapely.equals_exact(found.shape, place.shape, 1e-9)
+
+
+@EXAMPLES
+@given(st.text(max_size=60) | st.text("a|#0;POINT()1 ", max_size=60))
+def test_any_text_is_places_or_a_named_error(text):
+    """Whatever the address holds becomes places, or a named error."""
+    try:
+        found = places.read_text(text)
+    except InvalidInputError:
+        return
+    assert all(isinstance(place, Place) for place in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a|b", "a|#000000|POINT (1 2", "a|#000000|LINESTRING (0 0, 1 1)",
+     "a|#000000|POINT EMPTY", "a|#000000|POINT (nan 1)", "a|red|POINT (1 2)",
+     'a|#0072B2ff"><img src=x onerror=alert(1)>|POINT (1 2)', "a|#0072B2\n|POINT (1 2)",
+     "a|#000000|POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))",
+     "a|#000000|POINT (1 2);a|#000000|POINT (1 2)",
+     ";".join(f"{n}|#000000|POINT (1 2)" for n in range(21))],
+)  # fmt: skip
+def test_text_that_is_none(text):
+    """Text that is cut, a colour that is HTML, a line, a crossed outline, a name twice, too many."""
+    with pytest.raises(InvalidInputError, match="address of this page"):
+        places.read_text(text)
+
+
+def test_table_keeps_names_as_text(levels):
+    """A name that is HTML stands in the table as text."""
+    place = Place("<script>alert(1)</script>", "#000000", box(0, 0, 5, 5))
+    series = {place.name: places.place_series(levels, place, "NDVI")}
+    table = places.describe([place], series, "m")
+    assert "<script" not in table
+    assert "&lt;script&gt;" in table
+    assert places.describe([], {}, "m") == ""
+
+
+# Files
+
+
+def as_geojson(table):
+    """Write a table as GeoJSON in its own coordinate system, as GDAL does."""
+    out = io.BytesIO()
+    table.to_file(out, driver="GeoJSON")
+    return out.getvalue()
+
+
+def as_geopackage(table, folder):
+    """Write a table as a GeoPackage."""
+    table.to_file(folder / "made.gpkg")
+    return (folder / "made.gpkg").read_bytes()
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:28992", "EPSG:32631", "EPSG:3857"])
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".GPKG", ".json"])
+def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
+    """GeoJSON and GeoPackage of any coordinate system lie where geopandas puts them."""
+    own = gpd.GeoDataFrame({"name": ["á", "b"]}, geometry=[box(2, 3, 9, 8), box(20, 1, 30, 4)],
+                           crs=CRS)  # fmt: skip
+    table = own.to_crs(crs)
+    content = as_geopackage(table, tmp_path) if "gpkg" in suffix.lower() else as_geojson(table)
+    found = places.read_upload(content, f"fields{suffix}", cube)
+    assert [name for name, _ in found] == ["á", "b"]
+    for (_, shape), expected in zip(found, own.geometry, strict=True):
+        assert shape.symmetric_difference(expected).area < 0.01 * PIXEL**2
+
+
+def test_upload_names(cube, tmp_path):
+    """Names come from name, naam or id; what has none is numbered after the file."""
+    shapes = [box(2, 3, 9, 8), box(20, 1, 30, 4)]
+    for column in ("Name", "naam", "ID"):
+        table = gpd.GeoDataFrame({column: [7, 8]}, geometry=shapes, crs=CRS)
+        found = places.read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
+        assert [name for name, _ in found] == ["7", "8"]
+    table = gpd.GeoDataFrame({"crop": [1, 2]}, geometry=shapes, crs=CRS)
+    found = places.read_upload(as_geojson(table), "my fields.geojson", cube)
+    assert [name for name, _ in found] == ["my fields 0", "my fields 1"]
+    table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
+    found = places.read_upload(as_geojson(table), "f.geojson", cube)
+    assert [name for name, _ in found] == ["a", "f 1"]
+
+
+def test_upload_of_points_and_of_one_beside(cube):
+    """Points are taken, what lies beside the cube is left out."""
+    shapes = [shapely.Point(WEST + 15, NORTH - 25), shapely.Point(WEST - 500, NORTH)]
+    table = gpd.GeoDataFrame({"name": ["in", "out"]}, geometry=shapes, crs=CRS)
+    ((name, shape),) = places.read_upload(as_geojson(table), "p.geojson", cube)
+    assert name == "in"
+    assert shape.distance(shapes[0]) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "words"),
+    [(b"{}", "a.shp", "a.shp is not a file of fields"), (b"{}", "noname", "not a file of fields"),
+     (b"", "a.geojson", "a.geojson cannot be read"), (b"", "a.gpkg", "no GeoPackage"),
+     (b'{"type": "FeatureColl', "a.geojson", "no GeoJSON"), (b"[1]", "a.json", "no GeoJSON"),
+     (b"\xff\xfe\x00", "a.geojson", "no GeoJSON"), (b"[" * 99_999, "a.geojson", "no GeoJSON"),
+     (b"SQLite format 3\x00 and no more", "a.gpkg", "a.gpkg.*cannot be read"),
+     (b'{"type": "FeatureCollection", "features": []}', "a.geojson", "no rows|no table"),
+     (b'{"type": "Feature", "properties": {}, "geometry": null}', "a.json", "no geometry|no ta")],
+)  # fmt: skip
+def test_upload_of_broken_files(cube, content, name, words):
+    """Files of other kinds, cut or empty ones end in an error that names them as the user does."""
+    with pytest.raises(InvalidInputError, match=words) as caught:
+        places.read_upload(content, name, cube)
+    assert "/tmp" not in str(caught.value)
+
+
+def test_upload_cut_short(cube, tmp_path):
+    """A GeoPackage of which the end is missing gives a named error."""
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    content = as_geopackage(table, tmp_path)
+    with pytest.raises(InvalidInputError, match=r"cut\.gpkg"):
+        places.read_upload(content[: len(content) // 3], "cut.gpkg", cube)
+
+
+def test_upload_that_names_other_files(cube, tmp_path):
+    """A file by which GDAL would read another file of the machine is refused."""
+    table = gpd.GeoDataFrame({"name": ["secret"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    as_geopackage(table, tmp_path)
+    secret = tmp_path / "made.gpkg"
+    vrt = (f'<OGRVRTDataSource><OGRVRTLayer name="made"><SrcDataSource>{secret}</SrcDataSource>'
+           "</OGRVRTLayer></OGRVRTDataSource>")  # fmt: skip
+    pipeline = {"type": "gdal_streamed_alg",
+                "command_line": f"gdal vector pipeline ! read {secret}"}  # fmt: skip
+    both = '{"type": "gdal_streamed_alg", "type": "FeatureCollection", "features": [], '
+    for content in (vrt, json.dumps(pipeline), both + json.dumps(pipeline)[1:]):
+        for name in ("a.geojson", "a.json", "a.gpkg"):
+            with pytest.raises(InvalidInputError):
+                places.read_upload(content.encode(), name, cube)
+
+
+def test_upload_of_too_many_outside_or_mixed(cube):
+    """Too many places, none on the cube, points among polygons: named errors."""
+    many = gpd.GeoDataFrame(geometry=[box(n, 0, n + 1, 1) for n in range(18)], crs=CRS)
+    assert len(places.read_upload(as_geojson(many), "m.geojson", cube, 2)) == 18
+    with pytest.raises(InvalidInputError, match="holds 18 places on the cube; 17 more"):
+        places.read_upload(as_geojson(many), "m.geojson", cube, 3)
+    far = gpd.GeoDataFrame(geometry=[box(900, 0, 901, 1)], crs=CRS)
+    with pytest.raises(InvalidInputError, match="none of the 1 fields touches the cube"):
+        places.read_upload(as_geojson(far), "f.geojson", cube)
+    both = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1), shapely.Point(WEST + 1, NORTH - 1)], crs=CRS)
+    with pytest.raises(InvalidInputError, match="types Point, Polygon"):
+        places.read_upload(as_geojson(both), "b.geojson", cube)
+
+
+@settings(EXAMPLES, max_examples=15)
+@given(st.lists(st.text(max_size=10), min_size=1, max_size=5))
+def test_geojson_read_by_geopandas(names):
+    """What is written is GeoJSON in degrees, with the names and colours, for any program."""
+    held = [Place(n, PLACE_COLOURS[i], box(i, 0, i + 2, 3)) for i, n in enumerate(names)]
+    written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
+    found = gpd.GeoDataFrame.from_features(json.loads(written), crs="EPSG:4326")
+    assert [*found.name] == names
+    assert [*found.colour] == [p.colour for p in held]
+    assert found.total_bounds[0] > 4
+    assert found.total_bounds[3] < 53
+    moved = found.to_crs(CRS).geometry
+    for shape, place in zip(moved, held, strict=True):
+        assert shape.hausdorff_distance(place.shape) < 0.005
+
+
+def test_geojson_without_places():
+    """There is nothing to write without places: a named error."""
+    with pytest.raises(InvalidInputError, match="no places yet"):
+        places.write_geojson([], pyproj.CRS(CRS))
+
+
+def test_geojson_comes_back(cube):
+    """A file that was taken home can be uploaded again."""
+    held = [Place("a & b", "#000000", box(1, 2, 5, 6))]
+    written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
+    ((name, shape),) = places.read_upload(written, "home.geojson", cube)
+    assert name == "a & b"
+    assert shape.hausdorff_distance(held[0].shape) < 0.005
+
+
+# Series
+
+
+@pytest.mark.parametrize(
+    "corners", [(0, 0, COLS, ROWS), (3, 5, 9, 6), (39, 29, 40, 30), (10, 2, 30, 28)]
+)
+def test_series_of_boxes(levels, layers, corners):
+    """The mean, spread, count and share of a box of whole pixels are numpy's."""
+    west, north, east, south = corners
+    place = Place("a", "#000000", box(*corners))
+    found = places.place_series(levels, place, "NDVI")
+    inside = np.zeros((ROWS, COLS))
+    inside[north:south, west:east] = 1
+    assert_series(found, ndvi_of(layers), inside, inside.sum())
+    assert (found.pixel == PIXEL).all()
+    grid = from_origin(WEST, NORTH, PIXEL, PIXEL)
+    mask = ~geometry_mask([place.shape], (ROWS, COLS), grid)
+    np.testing.assert_array_equal(mask, inside > 0)
+
+
+@settings(EXAMPLES, max_examples=40)
+@given(st.lists(st.tuples(st.floats(-5, COLS + 5), st.floats(-5, ROWS + 5)), min_size=3,
+                max_size=3))  # fmt: skip
+def test_series_of_triangles(levels, layers, corners):
+    """Pixels count by the area that lies in the triangle, also across the cube's edge."""
+    shape = shapely.Polygon([(WEST + PIXEL * x, NORTH - PIXEL * y) for x, y in corners])
+    weight = areas(shape)
+    if weight.sum() < 0.05:
+        return
+    found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+    assert_series(found, ndvi_of(layers), weight, shape.area / PIXEL**2)
+
+
+def test_series_of_a_layer(levels, layers):
+    """A layer is described in its own unit."""
+    found = places.place_series(levels, Place("a", "#000000", box(3, 3, 20, 20)), "B08")
+    values = decoded(layers["B08"]).astype("f8")
+    values[~np.isin(layers["SCL"], CLEAR)] = np.nan
+    assert_series(found, values, areas(box(3, 3, 20, 20)), 17 * 17)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "row", "col"),
+    [(5, 5, 0, 0), (0, 0, 0, 0), (10, 10, 1, 1), (200, 100, 10, 20), (199.9, 99.9, 9, 19),
+     (399, 299, 29, 39), (400, 300, 29, 39), (400, 5, 0, 39), (5, 300, 29, 0)],
+)  # fmt: skip
+def test_series_of_points(levels, layers, x, y, row, col):
+    """A point has its pixel's values; on a border the one to the east and south, if there is."""
+    place = Place("a", "#000000", shapely.Point(WEST + x, NORTH - y))
+    found = places.place_series(levels, place, "NDVI")
+    expected = ndvi_of(layers)[:, row, col]
+    np.testing.assert_allclose(found["mean"], expected, atol=1e-6)
+    np.testing.assert_array_equal(found.share, np.isfinite(expected))
+
+
+def test_series_beside_the_cube(levels):
+    """A place beside the cube ends in an error that names it."""
+    for shape in (box(60, 0, 61, 1), shapely.Point(WEST - 1, NORTH - 5)):
+        with pytest.raises(InvalidInputError, match="my field lies beside"):
+            places.place_series(levels, Place("my field", "#000000", shape), "NDVI")
+
+
+def test_wide_places_take_larger_pixels(tmp_path):
+    """A place wider than 512 pixels is described by the overview's, narrower ones by the cube's."""
+    rng = np.random.default_rng(1)
+    layers = {"B08": rng.integers(0, 5000, (2, 20, 700)).astype("i2"),
+              "SCL": np.full((2, 20, 700), 4, "u1")}  # fmt: skip
+    levels = Levels(make_cube(tmp_path / "c", layers, every(9, 2), overviews=True))
+    values = layers["B08"] / 1e4
+    narrow = places.place_series(levels, Place("a", "#000000", box(0, 0, 512, 20)), "B08")
+    assert (narrow.pixel == 10).all()
+    np.testing.assert_allclose(narrow["mean"], values[:, :, :512].mean((1, 2)), atol=1e-6)
+    wide = places.place_series(levels, Place("a", "#000000", box(0, 0, 700, 20)), "B08")
+    assert (wide.pixel == 20).all()
+    coarse = values.reshape(2, 10, 2, 350, 2).mean((2, 4))
+    np.testing.assert_allclose(wide["mean"], coarse.mean((1, 2)), atol=5e-5)
+    np.testing.assert_allclose(wide["std"], coarse.std((1, 2)), atol=5e-5)
+    assert wide["count"].tolist() == [3500, 3500]
+    assert wide.share.tolist() == [1, 1]
+
+
+def test_well_seen():
+    """Dates that saw less than half of a place clear are left out of curves."""
+    table = pd.DataFrame({"share": [0.49, 0.5, 1, 0.9], "mean": [1, 2, np.nan, 4]})
+    assert places.well_seen(table)["mean"].tolist() == [2, 4]
