@@ -49,10 +49,10 @@ class NdviStatistics(MapViewer):
         If it is no cube, or has no layer of numbers.
     """
 
-    variable = param.Selector(doc="Index or layer")
+    variable = param.Selector(check_on_set=True, doc="Index or layer")
     statistic = param.Selector(default="mean", objects=STATISTICS, doc="What the map shows")
-    start = param.Selector(doc="First year")
-    end = param.Selector(doc="Last year")
+    start = param.Selector(check_on_set=True, doc="First year")
+    end = param.Selector(check_on_set=True, doc="Last year")
     limits = param.Range(None, allow_None=True, doc="Values of the darkest and lightest colour")
     draw = param.Selector(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")

@@ -48,8 +48,12 @@ class TimeQuery(MapViewer):
         If it is no cube, or has no layer that can be shown.
     """
 
-    moment = param.Selector(doc="Start of the overpass that is shown, UTC")
-    picture = param.Selector(doc="What the map shows: a mix of bands, a layer or an index")
+    moment = param.Selector(
+        allow_None=True, check_on_set=True, doc="Start of the overpass that is shown, UTC"
+    )
+    picture = param.Selector(
+        check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
+    )
     stretch = param.Selector(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
     low = param.Number(0.0, doc="Darkest value")
     high = param.Number(1.0, doc="Brightest value")
@@ -58,11 +62,11 @@ class TimeQuery(MapViewer):
     basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
     least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the region, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
-    orbits = param.ListSelector(default=[], doc="Relative orbits")
-    platforms = param.ListSelector(default=[], doc="Satellites")
+    orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
+    platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
     x = param.Number(None, allow_None=True, doc="Place of the series")
     y = param.Number(None, allow_None=True, doc="Place of the series")
-    chart = param.Selector(doc="What the series shows")
+    chart = param.Selector(check_on_set=True, doc="What the series shows")
     pinned = param.Selector(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     compare = param.Selector(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = param.Integer(50, bounds=(0, 100), doc="Where the pinned picture ends, % of the view")

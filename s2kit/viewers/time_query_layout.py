@@ -89,11 +89,14 @@ def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
         turn()
 
     def turn(*_events) -> None:
-        if viewer.offered:
-            slider.value = list(viewer.offered.values()).index(viewer.moment)
+        moments = list(viewer.offered.values())
+        if viewer.moment in moments:
+            slider.value = moments.index(viewer.moment)
 
     def go(event) -> None:
-        viewer.moment = list(viewer.offered.values())[event.new]
+        moments = list(viewer.offered.values())
+        if event.new < len(moments):
+            viewer.moment = moments[event.new]
 
     offer()
     viewer.param.watch(offer, "offered")
