@@ -1,10 +1,13 @@
 """What a view shows of a cube: the level that fits the screen, and only the pixels in sight."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import xarray as xr
+from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
 from s2kit.analysis.fields import read_grid
@@ -199,6 +202,16 @@ class Levels:
     def centre_of(self, row: int, col: int) -> tuple[float, float]:
         """Give x and y of the centre of a pixel at full resolution."""
         return self.grid.affine * (col + 0.5, row + 0.5)
+
+
+@cache
+def workers() -> ThreadPoolExecutor:
+    """Give the threads in which Dask computes for all sessions.
+
+    Bokeh runs callbacks in several threads. For each, Dask would keep threads of its own, and each
+    of these the memory that it once took.
+    """
+    return ThreadPoolExecutor(CPU_COUNT, "s2kit-viewers")
 
 
 def _cut(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:

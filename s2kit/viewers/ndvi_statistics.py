@@ -13,7 +13,7 @@ from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
-from s2kit.viewers.frames import Window
+from s2kit.viewers.frames import Window, workers
 from s2kit.viewers.map_viewer import MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.pictures import read_picture
@@ -138,7 +138,7 @@ class NdviStatistics(MapViewer):
             percentiles=(10, 90) if spread else (),
         )  # fmt: skip
         wanted = ["p10", "p90"] if spread else [self.statistic]
-        found = maps[wanted].compute(scheduler="threads")
+        found = maps[wanted].compute(scheduler="threads", pool=workers())
         return found["p90"] - found["p10"] if spread else found[self.statistic]
 
     def _paint(self) -> None:

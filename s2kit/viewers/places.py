@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+import dask
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import field_series
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import PLACE_COLOURS
-from s2kit.viewers.frames import Levels, View
+from s2kit.viewers.frames import Levels, View, workers
 
 LEAST_SHARE = 0.5
 """Of a place's area: a date that saw less of it clear is left out of curves and means."""
@@ -189,7 +190,8 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     part = part.isel(y=slice(window.rows.start, window.rows.stop),
                      x=slice(window.cols.start, window.cols.stop)).chunk(_BLOCKS)  # fmt: skip
     field = gpd.GeoDataFrame(geometry=[place.shape], crs=levels.grid.crs.proj)
-    return field_series(part, field, variable).assign(pixel=window.pixel)
+    with dask.config.set(scheduler="threads", pool=workers()):
+        return field_series(part, field, variable).assign(pixel=window.pixel)
 
 
 def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
