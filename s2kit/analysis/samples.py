@@ -8,6 +8,7 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import rioxarray  # noqa: F401  (registers `.rio`)
 import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
