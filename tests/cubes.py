@@ -66,7 +66,7 @@ def write_cube(
             place.write(layout.chunk_key(orbit, name, index, "."), layout.encode(data))
     if overviews:
         write_overviews(place, profile, shape[0], orbit)
-    orbits = state.orbits | {orbit: commit.Orbit(_timeline(times, orbit))}
+    orbits = state.orbits | {orbit: commit.Orbit(_timeline(times, orbit, layers))}
     commit.commit(place, commit.State(profile, synthetic, orbits), orbit, keep=0)
     return store
 
@@ -96,9 +96,11 @@ def _chunk(values, layer, index, shape):
     return whole
 
 
-def _timeline(times, orbit):
+def _timeline(times, orbit, layers):
     """Give the coordinates along time."""
     n = len(times)
+    classes = layers.get("SCL", np.full((n, 1, 1), 4))
+    clear = np.isin(classes, (4, 5, 6, 7)).mean((1, 2)).astype("f4")
     text = {
         "platform": "Sentinel-2A",
         "processing_baseline": "05.00",
@@ -110,7 +112,7 @@ def _timeline(times, orbit):
     return timeline | {
         "time": np.asarray(times, "i8"),
         "products": np.array(names, "O"),
-        "clear_fraction": np.ones(n, "f4"),
+        "clear_fraction": clear,
         "valid_fraction": np.ones(n, "f4"),
     }
 

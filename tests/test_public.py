@@ -37,7 +37,7 @@ def test_importing_the_package_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("name", ["open_cube", "viewers"])
-def test_looking_at_a_cube_needs_no_network(name):
+def test_looking_at_a_cube_loads_no_classifier(name):
     """Neither opening a cube nor the viewers import what trains classifiers."""
     code = f"import sys, s2kit; s2kit.{name}; print('sklearn' in sys.modules)"
     assert in_new_process(code).strip() == "False"

@@ -11,9 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from known import Known, cell
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from seeing import Seen
 from services import Lab, Service, panel_serve, run_lab
 from watching import Watch
+
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +125,43 @@ def open_notebook(jupyter_lab, page) -> Iterator[Callable[..., Page]]:
 
     yield open_it
     check_cells(page)
+
+
+@pytest.fixture(scope="session")
+def known() -> Known:
+    """Give the numbers of a cube."""
+    return Known()
+
+
+@pytest.fixture(scope="session")
+def known_store(known, tmp_path_factory) -> Path:
+    """Write the cube of `known`, with overviews."""
+    store = tmp_path_factory.mktemp("known") / "cube.zarr"
+    known.write(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def viewers(known_store, tmp_path_factory) -> Iterator[Service]:
+    """Serve both viewers of the known cube; a traceback in the log is an error."""
+    folder = tmp_path_factory.mktemp("viewers")
+    scripts = [folder / f"{kind}.py" for kind in ("TimeQuery", "NdviStatistics")]
+    for script in scripts:
+        script.write_text(cell(script.stem, known_store))
+    with panel_serve(scripts, folder, cwd=folder, env={}, options=()) as service:
+        yield service
+        assert "Traceback (most recent call last)" not in service.log, service.log
+
+
+@pytest.fixture
+def open_viewer(page, viewers) -> Callable[..., Seen]:
+    """Open a viewer in `page`; ``asked`` is what follows in its address."""
+
+    def open_it(kind: str, asked: str = "") -> Seen:
+        page.goto(f"{viewers.url}/{kind}{asked}")
+        return Seen(page).wait()
+
+    return open_it
 
 
 def run_all_cells(page: Page, seconds: float) -> None:
