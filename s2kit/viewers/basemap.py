@@ -1,10 +1,11 @@
 """A map of streets below a picture: tiles of Web Mercator, warped into the cube's system."""
 
+import math
 from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
-from pyproj import CRS
+from pyproj import CRS, Transformer
 from rasterio.errors import RasterioError
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
@@ -25,7 +26,7 @@ _DESCRIPTION = """<GDAL_WMS>
 <Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
 <DataWindow><UpperLeftX>-{edge}</UpperLeftX><UpperLeftY>{edge}</UpperLeftY>
 <LowerRightX>{edge}</LowerRightX><LowerRightY>-{edge}</LowerRightY>
-<TileLevel>{deepest}</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY>
+<TileLevel>{zoom}</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY>
 <YOrigin>top</YOrigin></DataWindow>
 <Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>
 <BandsCount>3</BandsCount><Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent>
@@ -62,7 +63,7 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
                 f"basemap={tiles!r} has no {{{letter}}}; give an address such as {TILES}"
             )
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
-    source = _DESCRIPTION.format(url=url, edge=_EDGE, deepest=_DEEPEST, wait=_WAIT)
+    source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs), wait=_WAIT)
     place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)
     grid = {"crs": crs.to_wkt(), "transform": place, "width": SIDE, "height": SIDE}
     try:
@@ -80,3 +81,14 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
     picture = np.full((SIDE, SIDE, 4), 255, "uint8")
     picture[..., :3] = np.moveaxis(colours, 0, -1)
     return picture
+
+
+def _zoom(view: View, crs: CRS) -> int:
+    """Choose the zoom whose pixels are about as large as those of a picture of the view.
+
+    GDAL would warp the finest tiles, of which a country has billions.
+    """
+    to_mercator = Transformer.from_crs(crs, "EPSG:3857", always_xy=True)
+    west, _, east, _ = to_mercator.transform_bounds(view.west, view.south, view.east, view.north)
+    tiles = 2 * _EDGE / (east - west) * SIDE / 256
+    return min(max(round(math.log2(tiles)), 0), _DEEPEST)
