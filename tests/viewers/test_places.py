@@ -214,7 +214,7 @@ def test_any_text_is_places_or_a_named_error(text):
      ";".join(f"{n}|#000000|POINT (1 2)" for n in range(21))],
 )  # fmt: skip
 def test_text_that_is_none(text):
-    """Text that is cut, a colour that is HTML, a line, a crossed outline, a name twice, too many."""
+    """Text cut short, a colour that is HTML, a line, a crossed outline, a name twice, too much."""
     with pytest.raises(InvalidInputError, match="address of this page"):
         places.read_text(text)
 
