@@ -19,8 +19,8 @@ CREDIT = "Basemap © OpenStreetMap contributors"
 _EDGE = 20037508.342789244
 """Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
 _DEEPEST = 19
-_WAIT = 8
-"""Seconds for a tile."""
+_WAIT = 5
+"""Seconds for a tile; a picture is made of 4 to 16."""
 
 _DESCRIPTION = """<GDAL_WMS>
 <Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
@@ -29,7 +29,8 @@ _DESCRIPTION = """<GDAL_WMS>
 <TileLevel>{zoom}</TileLevel><TileCountX>1</TileCountX><TileCountY>1</TileCountY>
 <YOrigin>top</YOrigin></DataWindow>
 <Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>
-<BandsCount>3</BandsCount><Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent>
+<BandsCount>3</BandsCount><MaxConnections>6</MaxConnections>
+<Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent>
 </GDAL_WMS>"""
 """How GDAL reads tiles (its WMS driver, minidriver TMS)."""
 
