@@ -42,8 +42,15 @@ def serve(status=200):
         program.communicate()
 
 
+@pytest.fixture(scope="module")
+def address():
+    """Run a server that is well."""
+    with serve() as found:
+        yield found
+
+
 def asked_of(address):
-    """Give the paths that were asked of a server."""
+    """Give the paths that were asked of a server since the last time."""
     with urllib.request.urlopen(address + "/asked", timeout=10) as answer:
         return json.load(answer)
 
@@ -55,14 +62,13 @@ def asked_of(address):
      (View(4.30, 51.98, 4.34, 52.02), "EPSG:4326")],
     ids=["RD", "UTM", "south", "degrees"],
 )  # fmt: skip
-def test_tiles_lie_where_they_belong(view, crs):
+def test_tiles_lie_where_they_belong(address, view, crs):
     """Each pixel shows the part of the tile that pyproj puts there, to a pixel of the tile or two.
 
     Half a pixel of the picture may be more than one of the tile, which is warped to it.
     """
-    with serve() as address:
-        picture = read_basemap(address + "/{z}/{x}/{y}.png", view, CRS(crs))
-        asked = asked_of(address)
+    picture = read_basemap(address + "/{z}/{x}/{y}.png", view, CRS(crs))
+    asked = asked_of(address)
     assert (picture.shape, picture.dtype) == ((SIDE, SIDE, 4), np.uint8)
     assert (picture[..., 3] == 255).all()
     (zoom,) = {int(path.split("/")[1]) for path in asked}
@@ -84,33 +90,31 @@ def test_tiles_lie_where_they_belong(view, crs):
     assert compared > 300
 
 
-def test_tiles_are_about_as_fine_as_the_picture():
+def test_tiles_are_about_as_fine_as_the_picture(address):
     """The zoom is such that a pixel of a tile is neither half nor twice one of the picture."""
-    with serve() as address:
-        read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD)
-        asked = asked_of(address)
+    read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD)
+    asked = asked_of(address)
     (zoom,) = {int(path.split("/")[1]) for path in asked}
     pixel = WORLD / 256 / 2**zoom * math.cos(math.radians(52))
     assert 0.5 <= pixel / (DELFT.width / SIDE) <= 2
     assert len(asked) <= 40
 
 
-def test_address_with_more():
+def test_address_with_more(address):
     """Other parts of an address, such as a key after &, reach the server."""
-    with serve() as address:
-        read_basemap(address + "/{z}/{x}/{y}.png?key=a&style=b", DELFT, RD)
-        asked = asked_of(address)
+    read_basemap(address + "/{z}/{x}/{y}.png?key=a&style=b", DELFT, RD)
+    asked = asked_of(address)
     assert asked
     assert all(path.endswith("?key=a&style=b") for path in asked)
 
 
 def test_nobody_listens():
     """Where no server is, a named error comes within seconds, and says what to do."""
-    with serve() as address:
-        pass
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
     begin = time.monotonic()
     with pytest.raises(CatalogueError, match="switch it off, or connect"):
-        read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD)
+        read_basemap(nobody + "/{z}/{x}/{y}.png", DELFT, RD)
     assert time.monotonic() - begin < 10
 
 
@@ -126,18 +130,18 @@ def test_server_is_silent():
 @pytest.mark.parametrize("status", [404, 500])
 def test_server_refuses(status):
     """A server that refuses tiles gives a named error."""
-    with serve(status) as address, pytest.raises(CatalogueError, match="cannot be fetched"):
-        read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD)
+    with serve(status) as bad, pytest.raises(CatalogueError, match="cannot be fetched"):
+        read_basemap(bad + "/{z}/{x}/{y}.png", DELFT, RD)
 
 
 @pytest.mark.parametrize(
-    ("address", "missing"),
+    ("template", "missing"),
     [("http://x/{z}/{x}", "y"), ("http://x/{x}/{y}", "z"), ("", "z"), ("http://x/{z}/{y}", "x")],
 )  # fmt: skip
-def test_bad_address(address, missing):
+def test_bad_address(template, missing):
     """An address without a place for z, x or y ends in an error that shows a right one."""
     with pytest.raises(InvalidInputError, match=rf"has no \{{{missing}\}}.*openstreetmap"):
-        read_basemap(address, DELFT, RD)
+        read_basemap(template, DELFT, RD)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -34,6 +34,7 @@ class Tiles(BaseHTTPRequestHandler):
         """Give a tile."""
         if self.path == "/asked":
             self.answer(json.dumps(self.server.asked).encode(), "application/json")
+            self.server.asked.clear()
             return
         self.server.asked.append(self.path)
         found = re.fullmatch(r"/(\d+)/(\d+)/(\d+)\.png(\?.*)?", self.path)
