@@ -230,7 +230,7 @@ def opened(browser: Browser, url: str, **state: object) -> Iterator[Seen]:
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     asked = "&".join(f"{name}={json.dumps(value, separators=(',', ':'))}"
                      for name, value in state.items())  # fmt: skip
-    page.goto(f"{url}?{asked}")
+    page.goto(f"{url}?{asked}", timeout=180_000)
     page.locator(".bk-Figure").first.wait_for(timeout=120_000)
     page.wait_for_timeout(1000)
     page.evaluate(WATCH)
