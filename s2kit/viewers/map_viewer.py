@@ -78,9 +78,13 @@ class MapViewer(pn.viewable.Viewer):
     def _begin(self, address: tuple[str, ...], first: Callable[[], None]) -> None:
         """Take over what the address of the page says, draw for the first time, then listen."""
         wrong = keep_in_address(self, list(address))
-        for act in (self._go_to_view, first):
-            with self.page.careful():
-                act()
+        try:
+            self._go_to_view()
+        except InvalidInputError:
+            wrong.append(f"view={self.view}")
+            self.view = []
+        with self.page.careful():
+            first()
         if wrong:
             self.page.fail(
                 f"The address of this page asks for what there is not here: {', '.join(wrong)}."

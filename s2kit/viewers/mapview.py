@@ -114,9 +114,9 @@ class MapView:
         """Call ``act(x, y)`` at a click."""
         self.figure.on_event(Tap, lambda event: act(event.x, event.y))
 
-    def on_double_click(self, act: Callable[[], None]) -> None:
-        """Call ``act()`` at a double click, which is two clicks as well."""
-        self.figure.on_event(DoubleTap, lambda event: act())
+    def on_double_click(self, act: Callable[[float, float], None]) -> None:
+        """Call ``act(x, y)`` at a double click, which is no click."""
+        self.figure.on_event(DoubleTap, lambda event: act(event.x, event.y))
 
     def on_view(self, act: Callable[[], None]) -> None:
         """Call ``act()`` when another part of the map is seen, a moment after the last move."""

@@ -106,7 +106,7 @@ class NdviStatistics(MapViewer):
         self.watch(self._draw_charts, "chart", "chosen", "variable", "start", "end")
         self.watch(self._take_drawn, "drawn")
         self.map.on_click(self.page.guarded(self.click))
-        self.map.on_double_click(self.page.guarded(self.finish))
+        self.map.on_double_click(self.page.guarded(self.click_last))
         self.map.on_point(self._read_out)
 
     # The map
@@ -216,6 +216,11 @@ class NdviStatistics(MapViewer):
         self.corners = [*self.corners, (float(x), float(y))]
         if self.draw == "point" or (self.draw == "box" and len(self.corners) == 2):
             self.finish()
+
+    def click_last(self, x: float, y: float) -> None:
+        """Add a corner, and finish the place."""
+        self.click(x, y)
+        self.finish()
 
     def finish(self) -> None:
         """Make a place of the corners."""

@@ -85,18 +85,13 @@ def _limits(viewer: "NdviStatistics") -> pn.Row:
 
     def take(bottom: float | None, top: float | None) -> None:
         if (bottom, top) != viewer.shown_limits:
-            viewer.set_limits(bottom, top)
+            set_limits(bottom, top)
 
+    set_limits = viewer.page.guarded(viewer.set_limits)
     viewer.param.watch(show, ["span", "shown_limits"])
-    slider.param.watch(viewer.page.guarded(lambda event: take(*event.new)), "value_throttled")
-    low.param.watch(
-        viewer.page.guarded(lambda event: take(event.new, viewer.shown_limits[1])),
-        "value_throttled",
-    )
-    high.param.watch(
-        viewer.page.guarded(lambda event: take(viewer.shown_limits[0], event.new)),
-        "value_throttled",
-    )
+    slider.param.watch(lambda event: take(*event.new), "value_throttled")
+    low.param.watch(lambda event: take(event.new, viewer.shown_limits[1]), "value_throttled")
+    high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
     return pn.FlexBox(low, high, slider, fit)
 
 
@@ -111,11 +106,9 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
     )
 
     def take(event) -> None:
-        if event.new:
-            try:
-                viewer.upload(event.new, file.filename)
-            finally:
-                file.clear()
+        if event.new:  # not so when it is cleared, which leaves an error on the page
+            upload(event.new, file.filename)
+            file.clear()
 
     def tell(*_events) -> None:
         count = len(viewer.corners)
@@ -124,8 +117,9 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
 
     viewer.param.watch(tell, ["draw", "corners"])
     viewer.watch(viewer.cancel, "draw")
-    file.param.watch(viewer.page.guarded(take), "value")
     page = viewer.page
+    upload = page.guarded(viewer.upload)
+    file.param.watch(take, "value")
     return pn.Column(
         kind,
         hint,
@@ -151,17 +145,18 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
 
     def rename(event) -> None:
         if viewer.chosen and event.new != viewer.chosen:
-            viewer.change(name=event.new)
+            change(name=event.new)
 
     def recolour(event) -> None:
         found = [one for one in viewer.places if one.name == viewer.chosen]
         if found and event.new != found[0].colour:
-            viewer.change(colour=event.new)
+            change(colour=event.new)
 
     fill()
     viewer.param.watch(fill, ["chosen", "places"])
-    name.param.watch(viewer.page.guarded(rename), "value")
-    colour.param.watch(viewer.page.guarded(recolour), "value")
+    change = viewer.page.guarded(viewer.change)
+    name.param.watch(rename, "value")
+    colour.param.watch(recolour, "value")
     return pn.Column(
         place, pn.Row(name, colour), button("Remove this place", viewer.remove, viewer.page)
     )
@@ -169,10 +164,14 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
 
 def _save(viewer: "NdviStatistics") -> pn.Column:
     page = viewer.page
+    curves = save_button("Curves as PNG", viewer.curves.save, "ndvi_statistics_curves")
+    years = save_button("Years as PNG", viewer.years.save, "ndvi_statistics_years")
+    for chart, saves in ((viewer.curves, curves), (viewer.years, years)):
+        chart.pane.link(saves, visible="visible")  # what is hidden has no picture
     return pn.Column(
         save_button("Map as PNG", viewer.map.save, "ndvi_statistics_map"),
-        save_button("Curves as PNG", viewer.curves.save, "ndvi_statistics_curves"),
-        save_button("Years as PNG", viewer.years.save, "ndvi_statistics_years"),
+        curves,
+        years,
         download("Series as CSV", viewer.csv, "ndvi_statistics_series.csv", page),
         download("Places as GeoJSON", viewer.geojson, "ndvi_statistics_places.geojson", page),
     )
