@@ -82,6 +82,17 @@ def made(kind: type, parameter: param.Parameter, name: str, **options: Any) -> A
     return kind.from_param(parameter, name=name, **silent, **options)
 
 
+def stretch(slider: Any, start: float, end: float, value: Any, **options: Any) -> None:
+    """Give a slider other ends and a value.
+
+    The value always lies between the ends: else Bokeh would move it there, and tell so as if a
+    person had done it.
+    """
+    slider.param.update(start=min(start, slider.start), end=max(end, slider.end), **options)
+    slider.value = value
+    slider.param.update(start=start, end=end)
+
+
 def grouped(
     viewer: param.Parameterized,
     name: str,

@@ -12,6 +12,7 @@ from s2kit.viewers.controls import (
     made,
     save_button,
     sections,
+    stretch,
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
@@ -77,10 +78,8 @@ def _limits(viewer: "NdviStatistics") -> pn.Row:
     def show(*_events) -> None:
         least, most = viewer.span
         bottom, top = viewer.shown_limits
-        slider.param.update(
-            start=min(least, bottom), end=max(most, top), value=(bottom, top),
-            step=max((most - least) / 200, 1e-6),
-        )  # fmt: skip
+        step = max((most - least) / 200, 1e-6)
+        stretch(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
         low.value, high.value = bottom, top
 
     def take(bottom: float | None, top: float | None) -> None:

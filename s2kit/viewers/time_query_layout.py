@@ -16,6 +16,7 @@ from s2kit.viewers.controls import (
     made,
     save_button,
     sections,
+    stretch,
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
@@ -80,18 +81,19 @@ def _dates(viewer: "TimeQuery") -> pn.FlexBox:
 def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
     """Keep the slider and the overpass in step; it tells of itself when it is let go."""
 
+    def place() -> int:
+        moments = list(viewer.offered.values())
+        return moments.index(viewer.moment) if viewer.moment in moments else 0
+
     def offer(*_events) -> None:
         days = [label[:10] for label in viewer.offered] or ["none"]
-        slider.param.update(
-            end=max(len(days) - 1, 1), disabled=len(days) < 2,
+        stretch(
+            slider, 0, max(len(days) - 1, 1), place(), disabled=len(days) < 2,
             format=CustomJSTickFormatter(args={"days": days}, code="return days[tick] ?? ''"),
         )  # fmt: skip
-        turn()
 
     def turn(*_events) -> None:
-        moments = list(viewer.offered.values())
-        if viewer.moment in moments:
-            slider.value = moments.index(viewer.moment)
+        slider.value = place()
 
     def go(event) -> None:
         moments = list(viewer.offered.values())
