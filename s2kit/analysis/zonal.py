@@ -4,6 +4,7 @@ import itertools
 import uuid
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import dask.array as da
 import geopandas as gpd
@@ -82,6 +83,19 @@ def field_series(
     also of one that lies partly beyond the cube. For curves per field, see `s2kit.regular_series`:
     ``series.set_index(["time", "field"])["mean"].to_xarray()``.
     """
+    return describe_series(cube, fields, variable, clear, start, end)
+
+
+def describe_series(
+    cube: xr.Dataset,
+    fields: Fields,
+    variable: str,
+    clear: xr.DataArray | None = None,
+    start: Moment | None = None,
+    end: Moment | None = None,
+    **compute: Any,
+) -> pd.DataFrame:
+    """Do what `field_series` does, with options for Dask's ``compute``."""
     require_cube(cube)
     grid = read_grid(cube)
     found = read_fields(fields, cube)
@@ -90,7 +104,7 @@ def field_series(
     kept = empty_moments(len(found), part.sizes["time"])
     places, moments = _by_block(series, covered)
     with TqdmCallback(desc="fields", leave=False, delay=2):
-        parts = moments.compute()
+        parts = moments.compute(**compute)
     for (steps, own), block in zip(places, parts, strict=True):
         kept[:, own, steps] = merge(kept[:, own, steps], block)
     times = part.time.values

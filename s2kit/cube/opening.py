@@ -298,6 +298,8 @@ def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     if source is None:
         return None
     parts = [layer for layer, _ in source.parts]
+    if any(part.shape[1:] != tuple(part.document["shape"][1:]) for part in parts):
+        return None
     groups, names = zip(*(part.prefix.rsplit("/", 1) for part in parts), strict=True)
     objects = parts[0].objects
     place = objects.root if getattr(objects, "local", False) else objects.url

@@ -1,11 +1,13 @@
 """Where the controls of a viewer stand, and what they are called."""
 
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import panel as pn
 import param
 
+from s2kit.errors import S2KitError
 from s2kit.viewers.frames import View
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
@@ -30,11 +32,15 @@ def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
 
 
 def download(name: str, make: Callable[[], Any], filename: str, page: Page):
-    """Make a button that gives a file; an error is shown on the page, not in the file."""
+    """Make a button that gives a file; what cannot be given is told on the page and in the file."""
 
     def give() -> Any:
-        with page.careful():
+        page.clear_error()
+        try:
             return make()
+        except S2KitError as error:
+            page.fail(str(error))
+            return io.StringIO(f"{error}\n")
 
     return pn.widgets.FileDownload(
         callback=give, filename=filename, label=name, button_type="default", margin=(3, 3),
@@ -76,12 +82,6 @@ def zoom_row(look: Callable[[View | None], None], seen: MapView, page: Page) -> 
     return pn.Row(*row, margin=(0, 5))
 
 
-def made(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
-    """Make a control for a parameter, without the parameter's documentation beside it."""
-    silent = {"description": None} if "description" in kind.param else {}
-    return kind.from_param(parameter, name=name, **silent, **options)
-
-
 def stretch(slider: Any, start: float, end: float, value: Any, **options: Any) -> None:
     """Give a slider other ends and a value.
 
@@ -91,6 +91,12 @@ def stretch(slider: Any, start: float, end: float, value: Any, **options: Any) -
     slider.param.update(start=min(start, slider.start), end=max(end, slider.end), **options)
     slider.value = value
     slider.param.update(start=start, end=end)
+
+
+def made(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
+    """Make a control for a parameter, without the parameter's documentation beside it."""
+    silent = {"description": None} if "description" in kind.param else {}
+    return kind.from_param(parameter, name=name, **silent, **options)
 
 
 def grouped(

@@ -171,6 +171,17 @@ class Levels:
         )
         return replace(window, rows=rows, cols=cols, view=covered)
 
+    def finest(self, view: View) -> Window | None:
+        """Give the pixels of full resolution that a view touches; None beside the region."""
+        return _cut(view, self.grid, 0, self.cubes[0])
+
+    def say(self, window: Window) -> str:
+        """Say in words which pixels a window shows."""
+        step = window.cols.step or 1
+        every = {1: "", 2: "every 2nd of the ", 3: "every 3rd of the "}.get(step)
+        every = f"every {step}th of the " if every is None else every
+        return f"{every}pixels of {window.pixel:g} {self.unit}"
+
     def read(self, window: Window, step: int, layers: list[str]) -> dict[str, np.ndarray]:
         """Read layers of one overpass, shape (y, x), in physical values."""
         cut = {"time": step, "y": window.rows, "x": window.cols}

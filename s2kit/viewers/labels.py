@@ -37,7 +37,9 @@ const name = (element) => {
 export function render({ model, el }) {
   const timer = setInterval(() => {
     if (!el.isConnected) return;
-    walk(document, name);
+    let top = el;
+    while (top.getRootNode().host) top = top.getRootNode().host;
+    if (top.shadowRoot) walk(top.shadowRoot, name);
   }, 500);
   model.on('remove', () => clearInterval(timer));
 }

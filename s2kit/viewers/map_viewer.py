@@ -7,7 +7,7 @@ import param
 import xarray as xr
 
 from s2kit.analysis.inputs import require_cube, steps_in_period
-from s2kit.errors import InvalidInputError
+from s2kit.errors import InvalidInputError, S2KitError
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import keep_in_address
 from s2kit.viewers.mapview import MapView
@@ -42,7 +42,7 @@ class MapViewer(pn.viewable.Viewer):
             "Point at the map to read a value", margin=(0, 10), height=20,
             styles={"font-size": "13px"},
         )  # fmt: skip
-        self._pointer: tuple[float, float] | None = None
+        self._pointer: tuple[float, float, bool] | None = None
         self._due: dict[Callable[[], None], None] = {}
         self._at_work = False
 
@@ -106,8 +106,9 @@ class MapViewer(pn.viewable.Viewer):
 
     def _schedule(self, *_events) -> None:
         page = pn.state.curdoc
-        if self._at_work:
+        if self._at_work or not self._due:
             return
+        self.page.clear_error()  # here, so that what fails from now on is seen
         if page is not None and page.session_context is not None:
             page.add_next_tick_callback(self._catch_up)
         else:
@@ -118,7 +119,6 @@ class MapViewer(pn.viewable.Viewer):
         if self._at_work or not self._due:
             return
         self._at_work = True
-        self.page.clear_error()
         try:
             while self._due:
                 act = next(iter(self._due))
@@ -128,15 +128,27 @@ class MapViewer(pn.viewable.Viewer):
         finally:
             self._at_work = False
 
-    def _read_out(self, x: float, y: float) -> None:
-        """Say what lies under the mouse, or did before the picture changed."""
-        self._pointer = x, y
-        value = self._value_at(x, y)
-        self.readout.object = self.map.name_place(x, y) + (f" · {value}" if value else "")
+    def drawing(self, draw: Callable[[], None]) -> None:
+        """Draw; if that fails, no picture of something else stays on the map."""
+        try:
+            draw()
+        except S2KitError:
+            self.map.say("Not drawn: see the message above")
+            raise
+
+    def _point(self, x: float, y: float, *, beside: bool = False) -> None:
+        """Say what lies under the mouse on the map, or on the one beside it."""
+        self._pointer = x, y, beside
+        self._read_again()
 
     def _read_again(self) -> None:
-        if self._pointer:
-            self._read_out(*self._pointer)
+        """Say what lies where the mouse was last, after the picture has changed."""
+        if self._pointer is None:
+            return
+        with self.page.careful():
+            x, y, _ = self._pointer
+            value = self._value_at(*self._pointer)
+            self.readout.object = self.map.name_place(x, y) + (f" · {value}" if value else "")
 
-    def _value_at(self, x: float, y: float) -> str:
+    def _value_at(self, x: float, y: float, beside: bool) -> str:
         raise NotImplementedError

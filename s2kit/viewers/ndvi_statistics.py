@@ -29,6 +29,10 @@ _WORDS = {name: word for word, name in STATISTICS.items()}
 _SPREADS = ("std", "amplitude", "count")
 """Statistics that begin at 0; they get colours of their own."""
 
+_LONGEST = 6000
+"""Characters of places in an address; servers refuse longer ones."""
+_TOO_LONG = "<p>The address of this page cannot hold these places: save them as GeoJSON.</p>"
+
 ALONG_TIME, BY_YEAR = "along time", "year by year"
 
 
@@ -71,6 +75,7 @@ class NdviStatistics(MapViewer):
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
+        self._written = self._unkept = ""
         self._series: dict[tuple, pd.DataFrame] = {}
         self._values: np.ndarray | None = None
         self._window: Window | None = None
@@ -107,7 +112,7 @@ class NdviStatistics(MapViewer):
         self.watch(self._take_drawn, "drawn")
         self.map.on_click(self.page.guarded(self.click))
         self.map.on_double_click(self.page.guarded(self.click_last))
-        self.map.on_point(self._read_out)
+        self.map.on_point(self._point)
 
     # The map
 
@@ -115,15 +120,18 @@ class NdviStatistics(MapViewer):
         self.limits = None
 
     def _draw_map(self) -> None:
+        self.drawing(self._compute_map)
+
+    def _compute_map(self) -> None:
         """Compute what is in sight, in the detail that the screen can show."""
-        self._values, self._window = None, self.levels.window(self.map.view)
+        self._values = self._window = None
+        window = self.levels.window(self.map.view)
         self._check_years()
-        if self._window is None:
+        if window is None:
             self.map.say("The cube has nothing here: go back with “Whole region”")
             return
-        found = self._statistics(self._window).transpose("y", "x").values.astype("float32")
-        values = found[:: self._window.rows.step, :: self._window.cols.step]
-        self._values = np.where(values > 0, values, np.nan) if self.statistic == "count" else values
+        found = self._statistics(window).transpose("y", "x").values.astype("float32")
+        self._values, self._window = found[:: window.rows.step, :: window.cols.step], window
         self._paint()
 
     def _check_years(self) -> None:
@@ -146,9 +154,9 @@ class NdviStatistics(MapViewer):
         if values is None or window is None:
             return
         title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
-        self.map.figure.title.text = f"{title} ({self.page.note})"
+        self.map.figure.title.text = f"{title} ({self.page.note}){self._caution(window)}"
         self.histogram.show(values, self.label)
-        if not np.isfinite(values).any():
+        if not np.isfinite(values).any() or (self.statistic == "count" and not values.any()):
             self.map.say("No clear observation here in these years")
             self.page.tell(f"{title}: no clear observation here.")
             return
@@ -164,8 +172,17 @@ class NdviStatistics(MapViewer):
         self._read_again()
         middle = float(np.nanmedian(values))
         self.page.tell(
-            f"{title}; pixels of {window.pixel * (window.cols.step or 1):g} {self.levels.unit}, "
-            f"half of them below {middle:.3g}."
+            f"{title}; {self.levels.say(window)}, half of them below {middle:.3g}."
+            f"{self._caution(window)}"
+        )
+
+    def _caution(self, window: Window) -> str:
+        """Say what overviews do to statistics: they mix a small cloud with what lies beside it."""
+        if not window.level:
+            return ""
+        size = f"{window.pixel:g} {self.levels.unit}"
+        return (
+            f"\nOverview of {size}: clouds smaller than that are mixed in; zoom in for exact values"
         )
 
     def set_limits(self, low: float, high: float) -> None:
@@ -198,7 +215,7 @@ class NdviStatistics(MapViewer):
         name = f"{_WORDS[self.statistic]} of {self.variable}"
         return f"{name} ({unit})" if unit not in ("", "1") and self.statistic != "count" else name
 
-    def _value_at(self, x: float, y: float) -> str:
+    def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window and self._values is not None else None
         if at is None:
             return ""
@@ -271,7 +288,8 @@ class NdviStatistics(MapViewer):
         Returns
         -------
         dict of str to pandas.DataFrame
-            As `s2kit.field_series` gives them, and ``pixel``: the size of the pixels.
+            As `s2kit.field_series` gives them; of a place that reaches beyond the cube, of what
+            lies on it.
         """
         return {place.name: self._series_of(place) for place in self.places}
 
@@ -290,17 +308,17 @@ class NdviStatistics(MapViewer):
         kept = {place.shape.wkb for place in self.places}
         self._series = {key: table for key, table in self._series.items() if key[0] in kept}
         self.layer.show(self.places)
+        text = shapes.write_text(self.places, self.levels.digits - 1)
+        self._unkept = _TOO_LONG if len(text) > _LONGEST else ""
+        self._written = "" if self._unkept else text
+        self.drawn = self._written
         self._draw_charts()
-        self.drawn = self._as_text()
 
     def _take_drawn(self) -> None:
         """Take over the places that the address of the page names."""
-        if self.drawn != self._as_text():
+        if self.drawn != self._written:
             self.places = shapes.read_text(self.drawn)
             self._on_places()
-
-    def _as_text(self) -> str:
-        return shapes.write_text(self.places, self.levels.digits - 1)
 
     def _draw_draft(self) -> None:
         self.layer.show_draft(self.corners)
@@ -314,13 +332,13 @@ class NdviStatistics(MapViewer):
             self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else "1"
         )
         label = f"{self.variable} ({unit})"
-        self.table.object = shapes.describe(self.places, series, self.levels.unit)
+        self.table.object = shapes.describe(self.places, series) + self._unkept
         if not self.places:
             for one in (self.curves, self.years):
                 one.show([], "Draw a place: its curve comes here", label)
             return
         note = self.page.note
-        title = f"{self.variable}: mean ± std of clear pixels\n({note})"
+        title = f"{self.variable}: mean ± std of clear pixels, dates at least half clear\n({note})"
         self.curves.show(along_time(self.places, series), title, label)
         table = series.get(self.chosen)
         if table is not None:

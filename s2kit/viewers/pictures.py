@@ -75,6 +75,8 @@ class Picture:
 
     def tell(self, frame: Frame, row: int, col: int) -> str:
         """Say in words what a pixel of a frame holds."""
+        frame = {name: frame[name][row : row + 1, col : col + 1] for name in self.layers}
+        row = col = 0
         if self.values is None:
             parts = [f"{name} {_number(frame[name][row, col])}" for name in self.layers]
             return ", ".join(parts)

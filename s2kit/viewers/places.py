@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import dask
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from pyproj import CRS
 
 from s2kit.analysis.fields import read_fields
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.zonal import field_series
+from s2kit.analysis.zonal import describe_series
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View, workers
@@ -39,6 +38,12 @@ _COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 _GEOJSON = ("FeatureCollection", "Feature", *_SHAPES)
 _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
+
+_WIDEST = 1024
+"""Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
+
+_LARGEST = 5_000_000
+"""Bytes of an upload; a notebook's connection takes little more."""
 
 _BLOCKS = {"time": 96, "y": 128, "x": 128}
 """What is held of a place at a time, so that memory stays flat."""
@@ -62,10 +67,11 @@ class Place:
 
     @property
     def corners(self) -> list[tuple[list[float], list[float]]]:
-        """Give x and y along each outer ring; of a point, itself."""
+        """Give x and y along each ring, also of holes; of a point, itself."""
         if self.shape.geom_type == "Point":
             return [([self.shape.x], [self.shape.y])]
-        rings = [part.exterior for part in getattr(self.shape, "geoms", [self.shape])]
+        parts = getattr(self.shape, "geoms", [self.shape])
+        rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
         return [tuple(list(axis) for axis in ring.xy) for ring in rings]
 
 
@@ -127,6 +133,11 @@ def read_upload(
     InvalidInputError
         If it is of another kind, cannot be read, holds too many, or none that touches the cube.
     """
+    if len(content) > _LARGEST:
+        raise InvalidInputError(
+            f"{filename} has {len(content) / 1e6:.0f} MB; give a file of {_LARGEST / 1e6:.0f} MB "
+            "at most, or use s2kit.field_series"
+        )
     suffix = Path(filename).suffix.lower()
     if suffix not in FORMATS:
         raise InvalidInputError(
@@ -175,23 +186,31 @@ def _only(suffix: str, content: bytes, filename: str) -> bytes:
 def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     """Describe the clear pixels of a place at each overpass; see `s2kit.field_series`.
 
-    A place that is wide is described by larger pixels, so that the answer comes soon; ``pixel``
-    tells their size. Nothing changes for a place of up to 512 × 512 pixels.
+    Of a place that reaches beyond the cube, what lies on the cube counts: ``share`` is of that.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is too wide for an answer in seconds, or lies beside the cube.
     """
-    around = place.shape
-    if around.geom_type == "Point":
-        around = around.buffer(levels.pixel / 1000)  # on a border of pixels, take those beside it
-    window = levels.window(View(*around.bounds))
+    shape = place.shape
+    if shape.geom_type != "Point":
+        shape = shape.intersection(levels.grid.extent.geom).buffer(0)  # without lines that touch
+    around = shape.buffer(levels.pixel / 1000)  # on a border of pixels, take those beside it
+    window = None if around.is_empty else levels.finest(View(*around.bounds))
     if window is None:
         raise InvalidInputError(f"{place.name} lies beside the cube")
-    cube = levels.cubes[window.level]
+    if max(s.stop - s.start for s in (window.rows, window.cols)) > _WIDEST:
+        raise InvalidInputError(
+            f"{place.name} is more than {_WIDEST * levels.pixel:g} {levels.unit} wide, which would "
+            "take too long here; draw a smaller one, or use s2kit.field_series"
+        )
+    cube = levels.cubes[0]
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
     part = cube[[*bands, *(["SCL"] if "SCL" in cube.data_vars else [])]]
-    part = part.isel(y=slice(window.rows.start, window.rows.stop),
-                     x=slice(window.cols.start, window.cols.stop)).chunk(_BLOCKS)  # fmt: skip
-    field = gpd.GeoDataFrame(geometry=[place.shape], crs=levels.grid.crs.proj)
-    with dask.config.set(scheduler="threads", pool=workers()):
-        return field_series(part, field, variable).assign(pixel=window.pixel)
+    part = part.isel(y=window.rows, x=window.cols).chunk(_BLOCKS)
+    field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
+    return describe_series(part, field, variable, scheduler="threads", pool=workers())
 
 
 def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
@@ -244,7 +263,7 @@ def read_text(text: str) -> list[Place]:
     return found
 
 
-def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame], unit: str) -> str:
+def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:
     """Give a table of places: how often each was seen well, and its mean over these dates."""
     if not places:
         return ""
@@ -255,11 +274,10 @@ def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame], unit: 
         rows.append(
             f'<tr><td style="color:{place.colour}">■</td><td>{html.escape(place.name)}</td>'
             f"<td>{len(table)} of {len(series[place.name])}</td><td>{mean:.3f}</td>"
-            f"<td>{table['std'].mean():.3f}</td><td>{series[place.name]['pixel'].iloc[0]:g} {unit}"
-            "</td></tr>"
+            f"<td>{table['std'].mean():.3f}</td></tr>"
         )
     head = "".join(f"<th scope='col'>{word}</th>" for word in
-                   ("", "place", "dates seen", "mean", "std inside", "pixel"))  # fmt: skip
+                   ("", "place", "dates at least half clear", "mean", "std inside"))  # fmt: skip
     return (
         '<table style="font-size:12px; border-spacing:8px 2px; text-align:left">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"

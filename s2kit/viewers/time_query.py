@@ -1,6 +1,7 @@
 """The time-query viewer: see the cube move, choose days, ask a pixel, compare."""
 
 import io
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -86,7 +87,10 @@ class TimeQuery(MapViewer):
         self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
         self.series = SeriesChart()
         self._frame: Frame = {}
+        self._pinned_frame: Frame = {}
+        self._border: float | None = None
         self._window: Window | None = None
+        self._last = pd.Timestamp(self.moment)
         self._choose_steps()
         self._layout = lay_out(self)
         self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
@@ -115,11 +119,14 @@ class TimeQuery(MapViewer):
             chart="NDVI" if "NDVI" in numbers else (numbers or [""])[0],
         )
         self._take_limits(read_picture(self.cube, self.picture), {})
+        self._first = self.picture, self.low, self.high
 
     def _draw_all(self) -> None:
         self._choose_steps()
         if self.x is None or self.y is None:
             self.ask(*self.levels.whole.middle)
+        if self.picture != self._first[0] and (self.low, self.high) == self._first[1:]:
+            self._on_picture()  # an address that names a picture, but no limits for it
         self._draw()
         self._draw_basemap()
         self._draw_series()
@@ -136,7 +143,7 @@ class TimeQuery(MapViewer):
         self.watch(self._draw_series, "x", "y", "chart")
         for one in (self.map, self.other):
             one.on_click(self.page.guarded(self.ask))
-            one.on_point(self._read_out)
+            one.on_point(partial(self._point, beside=one is self.other))
         self.series.on_click(self.page.guarded(self.go_to))
 
     # Overpasses
@@ -163,8 +170,9 @@ class TimeQuery(MapViewer):
             orbits=self.orbits, platforms=self.platforms,
         )  # fmt: skip
         offered = self._moments(self.steps)
-        now = pd.Timestamp(self.moment) if self.moment else self.timeline.time.iloc[0]
-        nearest = self._nearest(now)
+        if self.moment:
+            self._last = pd.Timestamp(self.moment)
+        nearest = self._nearest(self._last)
         self.param.moment.objects = offered
         self.param.update(
             offered=offered, moment=None if nearest is None else self._isos([nearest])[0]
@@ -194,9 +202,10 @@ class TimeQuery(MapViewer):
             self._clock.stop()
 
     def _next_of_play(self) -> None:
-        if len(self.steps):
-            at_end = self.step == self.steps[-1]
-            self.move(-len(self.steps) if at_end else 1)
+        self.playing = self.playing and len(self.steps) > 1
+        if self.playing:
+            with self.page.careful():
+                self.move(-len(self.steps) if self.step == self.steps[-1] else 1)
 
     # Reactions
 
@@ -226,11 +235,14 @@ class TimeQuery(MapViewer):
         return self.levels.read(window, step, wanted)
 
     def _draw(self) -> None:
+        self.drawing(self._draw_pictures)
+
+    def _draw_pictures(self) -> None:
         """Draw the map, and the pinned one."""
         self.series.show_day(None if self.step is None else self.timeline.time[self.step])
         shown = read_picture(self.cube, self.picture)
         window = self.levels.window(self.map.view)
-        self._frame, self._window = {}, window
+        self._frame, self._pinned_frame, self._window, self._border = {}, {}, None, None
         beside, swiped = (self.compare == mode and self.pin is not None for mode in (BESIDE, SWIPE))
         self._arrange(beside)
         self.map.divide(None)
@@ -240,18 +252,21 @@ class TimeQuery(MapViewer):
         if window is None:
             self._say("The cube has nothing here: go back with “Whole region”")
             return
-        self._frame = self._read(shown, window, self.step)
-        limits = self._limits(shown, self._frame)
-        picture = self._paint(shown, self._frame, limits)
+        frame = self._read(shown, window, self.step)
+        pinned_frame = self._read(shown, window, self.pin) if beside or swiped else {}
+        limits = self._limits(shown, frame)
+        picture = self._paint(shown, frame, limits)
         title = f"{shown.name}, {self._day(self.step)}"
         if beside or swiped:
-            pinned = self._paint(shown, self._read(shown, window, self.pin), limits)
+            pinned = self._paint(shown, pinned_frame, limits)
         if beside:
             self._put(self.other, pinned, window, f"Pinned: {self._day(self.pin)}")
         if swiped:
             picture = self._join(pinned, picture, window)
             title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
         self._put(self.map, picture, window, f"{title} ({self.page.note})")
+        self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
+        self._shown = shown
         self.map.show_scale(_titled(shown), shown.palette, *(limits or (0, 1)))
         self._tell(shown, window)
         self._read_again()
@@ -276,6 +291,7 @@ class TimeQuery(MapViewer):
         seen = self.map.view
         border = seen.west + seen.width * self.swipe / 100
         self.map.divide(border)
+        self._border = border
         covered = window.view
         col = round((border - covered.west) / covered.width * right.shape[1])
         out = right.copy()
@@ -306,8 +322,8 @@ class TimeQuery(MapViewer):
         row = self.timeline.iloc[self.step]
         clear = "" if np.isnan(row.clear) else f", {row.clear:.0%} of the region clear"
         self.page.tell(
-            f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; pixels of "
-            f"{window.pixel * (window.cols.step or 1):g} {self.levels.unit}. Overpass "
+            f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; {self.levels.say(window)}. "
+            "Overpass "
             f"{int(np.searchsorted(self.steps, self.step)) + 1} of {len(self.steps)} that pass "
             "the filter."
         )
@@ -360,7 +376,7 @@ class TimeQuery(MapViewer):
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
         part = self.levels.cubes[0][wanted].isel(y=row, x=col)
         found = {name: part[name].values for name in wanted}
-        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
+        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True  # nothing tells
         table = self.timeline[["time", "orbit", "platform", "label", "products"]]
         return table.assign(value=shown.values(found), clear=clear)
 
@@ -372,12 +388,17 @@ class TimeQuery(MapViewer):
         for one in (self.map, self.other):
             one.mark((self.x, self.y))
         shown = read_picture(self.cube, self.chart)
-        title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note})"
+        told = "" if "SCL" in self.cube.data_vars else "; no classification, clouds are not marked"
+        title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note}{told})"
         self.series.show(self.pixel_series(), title, f"{shown.name} ({shown.unit})")
 
-    def _value_at(self, x: float, y: float) -> str:
-        at = self._window.place(x, y) if self._window and self._frame else None
-        return read_picture(self.cube, self.picture).tell(self._frame, *at) if at else ""
+    def _value_at(self, x: float, y: float, beside: bool) -> str:
+        at = self._window.place(x, y) if self._window else None
+        if at is None:
+            return ""
+        pinned = beside or (self._border is not None and x < self._border)
+        frame, step = (self._pinned_frame, self.pin) if pinned else (self._frame, self.step)
+        return f"{self._shown.tell(frame, *at)}, {self._day(step)}"
 
     def csv(self) -> io.StringIO:
         """Give the series as a table of text; see `pixel_series`."""

@@ -136,7 +136,7 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
 
 def _also(viewer: "TimeQuery") -> pn.widgets.CheckBoxGroup:
     """Two boxes to tick; a group, since a box by itself has no name for who cannot see it."""
-    words = {"Tint cloud, shadow, snow": "mask", "Basemap (internet)": "basemap"}
+    words = {"Tint what is not clear": "mask", "Basemap (internet)": "basemap"}
     boxes = pn.widgets.CheckBoxGroup(name="Also", options=words, inline=True, margin=(0, 10))
 
     def tick(*_events) -> None:

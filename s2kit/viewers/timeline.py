@@ -27,6 +27,10 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     known = "clear_fraction" in cube.coords
     table["clear"] = cube["clear_fraction"].values if known else np.nan
     table["label"] = [_label(row) for row in table.itertuples()]
+    again = table.label.duplicated(keep=False)
+    table.loc[again, "label"] = [
+        f"{row.label} · {row.platform} {row.time:%S} s" for row in table[again].itertuples()
+    ]
     return table
 
 

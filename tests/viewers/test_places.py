@@ -223,10 +223,10 @@ def test_table_keeps_names_as_text(levels):
     """A name that is HTML stands in the table as text."""
     place = Place("<script>alert(1)</script>", "#000000", box(0, 0, 5, 5))
     series = {place.name: places.place_series(levels, place, "NDVI")}
-    table = places.describe([place], series, "m")
+    table = places.describe([place], series)
     assert "<script" not in table
     assert "&lt;script&gt;" in table
-    assert places.describe([], {}, "m") == ""
+    assert places.describe([], {}) == ""
 
 
 # Files
@@ -383,7 +383,6 @@ def test_series_of_boxes(levels, layers, corners):
     inside = np.zeros((ROWS, COLS))
     inside[north:south, west:east] = 1
     assert_series(found, ndvi_of(layers), inside, inside.sum())
-    assert (found.pixel == PIXEL).all()
     grid = from_origin(WEST, NORTH, PIXEL, PIXEL)
     mask = ~geometry_mask([place.shape], (ROWS, COLS), grid)
     np.testing.assert_array_equal(mask, inside > 0)
@@ -393,13 +392,13 @@ def test_series_of_boxes(levels, layers, corners):
 @given(st.lists(st.tuples(st.floats(-5, COLS + 5), st.floats(-5, ROWS + 5)), min_size=3,
                 max_size=3))  # fmt: skip
 def test_series_of_triangles(levels, layers, corners):
-    """Pixels count by the area that lies in the triangle, also across the cube's edge."""
+    """Pixels count by the area in the triangle; of what lies beyond the cube nothing is asked."""
     shape = shapely.Polygon([(WEST + PIXEL * x, NORTH - PIXEL * y) for x, y in corners])
     weight = areas(shape)
     if weight.sum() < 0.05:
         return
     found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
-    assert_series(found, ndvi_of(layers), weight, shape.area / PIXEL**2)
+    assert_series(found, ndvi_of(layers), weight, weight.sum())
 
 
 def test_series_of_a_layer(levels, layers):
@@ -431,23 +430,21 @@ def test_series_beside_the_cube(levels):
             places.place_series(levels, Place("my field", "#000000", shape), "NDVI")
 
 
-def test_wide_places_take_larger_pixels(tmp_path):
-    """A place wider than 512 pixels is described by the overview's, narrower ones by the cube's."""
+def test_wide_places_are_described_by_the_cube_itself(tmp_path):
+    """However wide a place is, its pixels are the cube's: a cloud is never mixed into a mean."""
     rng = np.random.default_rng(1)
-    layers = {"B08": rng.integers(0, 5000, (2, 20, 700)).astype("i2"),
-              "SCL": np.full((2, 20, 700), 4, "u1")}  # fmt: skip
-    levels = Levels(make_cube(tmp_path / "c", layers, every(9, 2), overviews=True))
-    values = layers["B08"] / 1e4
-    narrow = places.place_series(levels, Place("a", "#000000", box(0, 0, 512, 20)), "B08")
-    assert (narrow.pixel == 10).all()
-    np.testing.assert_allclose(narrow["mean"], values[:, :, :512].mean((1, 2)), atol=1e-6)
-    wide = places.place_series(levels, Place("a", "#000000", box(0, 0, 700, 20)), "B08")
-    assert (wide.pixel == 20).all()
-    coarse = values.reshape(2, 10, 2, 350, 2).mean((2, 4))
-    np.testing.assert_allclose(wide["mean"], coarse.mean((1, 2)), atol=5e-5)
-    np.testing.assert_allclose(wide["std"], coarse.std((1, 2)), atol=5e-5)
-    assert wide["count"].tolist() == [3500, 3500]
-    assert wide.share.tolist() == [1, 1]
+    shape = (2, 20, 1100)
+    classes = rng.choice([4, 9], shape).astype("u1")
+    counts = np.where(classes == 4, rng.integers(0, 3000, shape), 9000).astype("i2")
+    levels = Levels(make_cube(tmp_path / "c", {"B08": counts, "SCL": classes}, every(9, 2),
+                              overviews=True))  # fmt: skip
+    found = places.place_series(levels, Place("a", "#000000", box(0, 0, 1024, 20)), "B08")
+    clear = np.where(classes == 4, counts / 1e4, np.nan)[:, :, :1024]
+    np.testing.assert_allclose(found["mean"], np.nanmean(clear, (1, 2)), atol=1e-6)
+    np.testing.assert_allclose(found["std"], np.nanstd(clear, (1, 2)), atol=1e-6)
+    np.testing.assert_allclose(found["count"], np.isfinite(clear).sum((1, 2)))
+    with pytest.raises(InvalidInputError, match="all of it is more than 10240 m wide"):
+        places.place_series(levels, Place("all of it", "#000000", box(0, 0, 1100, 20)), "B08")
 
 
 def test_well_seen():
