@@ -39,7 +39,7 @@ MIXES = {
 
 def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[float, float] | None:
     """Give the range without the lowest and highest ``cut`` % of all values; None without any."""
-    values = np.concatenate([layer[np.isfinite(layer)] for layer in layers])
+    values = np.concatenate([layer[np.isfinite(layer)] for layer in layers]).astype("float64")
     if not len(values):
         return None
     low, high = (float(v) for v in np.percentile(values, (cut, 100 - cut)))
