@@ -96,7 +96,8 @@ class MapView:
         self.figure.add_layout(self._message)
         self._divider = Span(dimension="height", line_color="#ffffff", line_width=3, visible=False)
         self.figure.add_layout(self._divider)
-        self.pane = pn.pane.Bokeh(self.figure, margin=(0, 5))
+        # In a column, since a Bokeh pane that is made visible takes its figure's word: not visible
+        self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5)))
 
     def _name_axes(self) -> None:
         unit = self.crs.axis_info[0].unit_name.replace("metre", "m")

@@ -90,7 +90,8 @@ class PlacesChart:
                 code="return months[days.indexOf(tick)] ?? ''",
             )
             self.figure.x_range = Range1d(1, 366)
-        self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+        shown = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+        self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapView.pane`
 
     def show(self, curves: Sequence[Curve], title: str, label: str) -> None:
         """Draw curves, the spread of each around it."""
