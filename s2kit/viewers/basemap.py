@@ -14,7 +14,6 @@ from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.frames import SIDE, View
 
 TILES = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
-CREDIT = "Basemap © OpenStreetMap contributors"
 
 _EDGE = 20037508.342789244
 """Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
@@ -30,9 +29,30 @@ _DESCRIPTION = """<GDAL_WMS>
 <YOrigin>top</YOrigin></DataWindow>
 <Projection>EPSG:3857</Projection><BlockSizeX>256</BlockSizeX><BlockSizeY>256</BlockSizeY>
 <BandsCount>3</BandsCount><MaxConnections>6</MaxConnections>
-<Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent>
+<Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent><Cache/>
 </GDAL_WMS>"""
 """How GDAL reads tiles (its WMS driver, minidriver TMS)."""
+
+
+def credit_of(tiles: str) -> str:
+    """Say whose tiles these are."""
+    return "Basemap © OpenStreetMap contributors" if tiles == TILES else f"Basemap from {tiles}"
+
+
+def read_address(tiles: str) -> str:
+    """Check an address of tiles.
+
+    Raises
+    ------
+    InvalidInputError
+        If it has no place for z, x and y.
+    """
+    for letter in "zxy":
+        if not isinstance(tiles, str) or f"{{{letter}}}" not in tiles:
+            raise InvalidInputError(
+                f"tiles={tiles!r} has no {{{letter}}}; give an address such as {TILES}"
+            )
+    return tiles
 
 
 def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
@@ -57,12 +77,8 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
     CatalogueError
         If the tiles cannot be fetched.
     """
-    url = escape(tiles)
+    url = escape(read_address(tiles))
     for letter in "zxy":
-        if f"{{{letter}}}" not in tiles:
-            raise InvalidInputError(
-                f"basemap={tiles!r} has no {{{letter}}}; give an address such as {TILES}"
-            )
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
     source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs), wait=_WAIT)
     place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)

@@ -1,5 +1,6 @@
 """Where the controls of a viewer stand, and what they are called."""
 
+import html
 import io
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +9,7 @@ import panel as pn
 import param
 
 from s2kit.errors import S2KitError
+from s2kit.viewers.basemap import credit_of
 from s2kit.viewers.frames import View
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
@@ -113,3 +115,28 @@ def grouped(
     built.param.watch(lambda event: viewer.param.update(**{name: event.new}), "value")
     viewer.param.watch(lambda event: built.param.update(value=event.new), name)
     return built
+
+
+def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
+    """Make boxes for parameters that are True or False.
+
+    They are a group, since a box by itself has no name for programs that read screens aloud.
+    """
+    boxes = pn.widgets.CheckBoxGroup(name="Also", options=dict(words), inline=True, margin=(0, 10))
+
+    def tick(*_events: Any) -> None:
+        boxes.value = [name for name in words.values() if getattr(viewer, name)]
+
+    tick()
+    viewer.param.watch(tick, list(words.values()))
+    boxes.param.watch(
+        lambda event: viewer.param.update(**{n: n in event.new for n in words.values()}), "value"
+    )
+    return boxes
+
+
+def credit(viewer: param.Parameterized) -> pn.pane.HTML:
+    """Name who made the basemap, while it is shown."""
+    return pn.pane.HTML(
+        html.escape(credit_of(viewer.tiles)), visible=viewer.param.basemap, margin=(0, 10)
+    )

@@ -8,6 +8,7 @@ import xarray as xr
 
 from s2kit.analysis.inputs import require_cube, steps_in_period
 from s2kit.errors import InvalidInputError, S2KitError
+from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import keep_in_address
 from s2kit.viewers.mapview import MapView
@@ -22,11 +23,15 @@ class MapViewer(pn.viewable.Viewer):
     ----------
     cube : xarray.Dataset, dims (time, y, x)
     title : str
+    tiles : str
+        Where the tiles of the basemap are.
     """
 
+    opacity = param.Integer(100, bounds=(0, 100), doc="Opacity of the picture, %")
+    basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
     view = param.List([], item_type=(int, float), doc="West, south, east, north of the map")
 
-    def __init__(self, cube: xr.Dataset, title: str):
+    def __init__(self, cube: xr.Dataset, title: str, tiles: str):
         require_cube(cube)
         if not cube.data_vars:
             raise InvalidInputError("the cube has no layers; give it as open_cube does")
@@ -37,6 +42,7 @@ class MapViewer(pn.viewable.Viewer):
         self.cube, self.levels = cube, Levels(cube)
         self.names = picture_names(cube)
         self.page = Page(title, cube)
+        self.tiles = read_address(tiles)
         self.map = MapView(self.levels.whole, self.levels.grid.crs.proj)
         self.readout = pn.pane.HTML(
             "Point at the map to read a value", margin=(0, 10), height=20,
@@ -85,10 +91,14 @@ class MapViewer(pn.viewable.Viewer):
             self.view = []
         with self.page.careful():
             first()
+            self._set_opacity()
+            self._draw_basemap()
         if wrong:
             self.page.fail(
                 f"The address of this page asks for what there is not here: {', '.join(wrong)}."
             )
+        self.watch(self._set_opacity, "opacity")
+        self.watch(self._draw_basemap, "basemap", "view")
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
     def watch(self, act: Callable[[], None], *names: str) -> None:
@@ -127,6 +137,14 @@ class MapViewer(pn.viewable.Viewer):
                     act()
         finally:
             self._at_work = False
+
+    def _set_opacity(self) -> None:
+        self.map.picture.glyph.global_alpha = self.opacity / 100
+
+    def _draw_basemap(self) -> None:
+        seen = self.map.view
+        tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj) if self.basemap else None
+        self.map.show_below(tiles, seen)
 
     def drawing(self, draw: Callable[[], None]) -> None:
         """Draw; if that fails, no picture of something else stays on the map."""

@@ -13,6 +13,7 @@ from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
+from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
 from s2kit.viewers.map_viewer import MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
@@ -39,13 +40,16 @@ ALONG_TIME, BY_YEAR = "along time", "year by year"
 class NdviStatistics(MapViewer):
     """Look at the statistics of an index over years, and compare places.
 
-    In a notebook, the last line of a cell shows it; ``.servable()`` makes a page of it for
-    ``panel serve``. Each of its controls is an attribute: ``viewer.statistic = "std"``.
+    After ``panel.extension()``, the last line of a cell shows it; ``.servable()`` makes a page of
+    it for ``panel serve``. Each of its controls is an attribute: ``viewer.statistic = "std"``.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
         As `s2kit.open_cube` gives it. A part of a cube does too, but has no overviews.
+    tiles : str, default OpenStreetMap's
+        Address of the tiles of the basemap, with ``{z}``, ``{x}`` and ``{y}``. Nothing is fetched
+        from there unless it is switched on.
 
     Raises
     ------
@@ -67,10 +71,11 @@ class NdviStatistics(MapViewer):
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
 
-    _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn")
+    _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn",
+                   "opacity", "basemap")  # fmt: skip
 
-    def __init__(self, cube: xr.Dataset):
-        super().__init__(cube, "NDVI statistics")
+    def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
+        super().__init__(cube, "NDVI statistics", tiles)
         self._set_choices()
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()

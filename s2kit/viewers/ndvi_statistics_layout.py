@@ -7,12 +7,14 @@ import panel as pn
 from s2kit.viewers.controls import (
     WIDTH,
     button,
+    credit,
     download,
     grouped,
     made,
     save_button,
     sections,
     stretch,
+    tick_boxes,
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
@@ -67,6 +69,12 @@ def _map(viewer: "NdviStatistics") -> pn.Column:
         pn.FlexBox(variable, statistic, *years),
         viewer.histogram.pane,
         _limits(viewer),
+        pn.FlexBox(
+            made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=150),
+            tick_boxes(viewer, {"Basemap (internet)": "basemap"}),
+            align_items="center",
+        ),
+        credit(viewer),
     )
 
 

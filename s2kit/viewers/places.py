@@ -200,7 +200,8 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     window = None if around.is_empty else levels.finest(View(*around.bounds))
     if window is None:
         raise InvalidInputError(f"{place.name} lies beside the cube")
-    if max(s.stop - s.start for s in (window.rows, window.cols)) > _WIDEST:
+    west, south, east, north = shape.bounds
+    if max(east - west, north - south) > _WIDEST * levels.pixel:
         raise InvalidInputError(
             f"{place.name} is more than {_WIDEST * levels.pixel:g} {levels.unit} wide, which would "
             "take too long here; draw a smaller one, or use s2kit.field_series"

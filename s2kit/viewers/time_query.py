@@ -12,7 +12,7 @@ import xarray as xr
 from s2kit.analysis.masks import CLEAR
 from s2kit.errors import InvalidInputError
 from s2kit.viewers import colours
-from s2kit.viewers.basemap import TILES, read_basemap
+from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
 from s2kit.viewers.map_viewer import MapViewer
@@ -32,15 +32,15 @@ _SMALL = 350
 class TimeQuery(MapViewer):
     """Look at the overpasses of a cube, one after the other.
 
-    In a notebook, the last line of a cell shows it; ``.servable()`` makes a page of it for
-    ``panel serve``. Each of its controls is an attribute: ``viewer.picture = "NDVI"``.
+    After ``panel.extension()``, the last line of a cell shows it; ``.servable()`` makes a page of
+    it for ``panel serve``. Each of its controls is an attribute: ``viewer.picture = "NDVI"``.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
         As `s2kit.open_cube` gives it. A part of a cube does too, but has no overviews.
-    basemap : str, default OpenStreetMap
-        Address of the tiles of a map that can be shown below, with ``{z}``, ``{x}`` and ``{y}``.
+    tiles : str, default OpenStreetMap's
+        Address of the tiles of the basemap, with ``{z}``, ``{x}`` and ``{y}``.
         Nothing is fetched from there unless it is switched on.
 
     Raises
@@ -58,9 +58,7 @@ class TimeQuery(MapViewer):
     stretch = param.Selector(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
     low = param.Number(0.0, doc="Darkest value")
     high = param.Number(1.0, doc="Brightest value")
-    opacity = param.Integer(100, bounds=(0, 100), doc="Opacity of the picture, %")
     mask = param.Boolean(False, doc="Tint what is not clear")
-    basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
     least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the region, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
     orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
@@ -79,9 +77,8 @@ class TimeQuery(MapViewer):
                    "low", "high", "opacity", "mask", "basemap", "x", "y", "chart", "pinned",
                    "compare", "swipe", "view")  # fmt: skip
 
-    def __init__(self, cube: xr.Dataset, *, basemap: str = TILES):
-        super().__init__(cube, "Time query")
-        self._tiles = basemap
+    def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
+        super().__init__(cube, "Time query", tiles)
         self.timeline = timeline_of(cube)
         self._set_choices()
         self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
@@ -128,7 +125,6 @@ class TimeQuery(MapViewer):
         if self.picture != self._first[0] and (self.low, self.high) == self._first[1:]:
             self._on_picture()  # an address that names a picture, but no limits for it
         self._draw()
-        self._draw_basemap()
         self._draw_series()
 
     def _listen(self) -> None:
@@ -138,8 +134,6 @@ class TimeQuery(MapViewer):
         self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "low", "high",
                    "mask", "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")
-        self.watch(self._on_opacity, "opacity")
-        self.watch(self._draw_basemap, "basemap", "view")
         self.watch(self._draw_series, "x", "y", "chart")
         for one in (self.map, self.other):
             one.on_click(self.page.guarded(self.ask))
@@ -222,9 +216,9 @@ class TimeQuery(MapViewer):
         low, high = colours.rounded(*limits)
         self.param.update(low=low, high=high)
 
-    def _on_opacity(self) -> None:
-        for one in (self.map, self.other):
-            one.picture.glyph.global_alpha = self.opacity / 100
+    def _set_opacity(self) -> None:
+        super()._set_opacity()
+        self.other.picture.glyph.global_alpha = self.opacity / 100
 
     # Pictures
 
@@ -330,13 +324,6 @@ class TimeQuery(MapViewer):
 
     def _day(self, step: int) -> str:
         return f"{self.timeline.time[step]:%d %b %Y}"
-
-    def _draw_basemap(self) -> None:
-        if not self.basemap:
-            self.map.show_below(None, self.map.view)
-            return
-        seen = self.map.view
-        self.map.show_below(read_basemap(self._tiles, seen, self.levels.grid.crs.proj), seen)
 
     # A place
 

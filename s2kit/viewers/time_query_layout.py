@@ -7,16 +7,17 @@ import panel as pn
 from bokeh.models import CustomJSTickFormatter
 
 from s2kit.viewers import colours
-from s2kit.viewers.basemap import CREDIT
 from s2kit.viewers.controls import (
     WIDTH,
     button,
+    credit,
     download,
     grouped,
     made,
     save_button,
     sections,
     stretch,
+    tick_boxes,
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
@@ -129,25 +130,9 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
         numbers,
         legend,
         made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
-        _also(viewer),
-        pn.pane.HTML(CREDIT, visible=viewer.param.basemap, margin=(0, 10)),
+        tick_boxes(viewer, {"Tint what is not clear": "mask", "Basemap (internet)": "basemap"}),
+        credit(viewer),
     )
-
-
-def _also(viewer: "TimeQuery") -> pn.widgets.CheckBoxGroup:
-    """Two boxes to tick; a group, since a box by itself has no name for who cannot see it."""
-    words = {"Tint what is not clear": "mask", "Basemap (internet)": "basemap"}
-    boxes = pn.widgets.CheckBoxGroup(name="Also", options=words, inline=True, margin=(0, 10))
-
-    def tick(*_events) -> None:
-        boxes.value = [name for name in words.values() if getattr(viewer, name)]
-
-    tick()
-    viewer.param.watch(tick, list(words.values()))
-    boxes.param.watch(
-        lambda event: viewer.param.update(**{n: n in event.new for n in words.values()}), "value"
-    )
-    return boxes
 
 
 def _legend(viewer: "TimeQuery") -> str:

@@ -8,6 +8,7 @@ import pytest
 import spyndex
 from bokeh.palettes import Greys256, Viridis256
 from cubes import decoded, every, make_cube, random_layers
+from painting import assert_layer, assert_mix
 
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.pictures import CLASSES, picture_names, read_picture
@@ -50,31 +51,6 @@ def values_of(stored, name):
     return decoded(stored[name])[0].astype("f8")
 
 
-def expected_mix(stored, bands, highs):
-    """Scale three bands from 0 to a reflectance and cut off, in float64; alpha 0 for gaps."""
-    values = np.stack([values_of(stored, band) for band in bands], -1)
-    scaled = np.clip(values / highs * 255, 0, 255)
-    return scaled, np.isfinite(values).all(-1)
-
-
-def expected_layer(values, low, high, palette):
-    """Give palette colours of values; those on the border of two may be either."""
-    place = np.clip((values - low) / (high - low) * 255, 0, 255)
-    table = np.array([[int(word[i : i + 2], 16) for i in (1, 3, 5)] for word in palette])
-    known = np.isfinite(values)
-    return [
-        table[np.nan_to_num(place + shift).clip(0, 255).astype(int)] for shift in (-0.01, 0.01)
-    ], known
-
-
-def assert_layer(picture, values, low, high, palette):
-    """Compare a picture of numbers."""
-    either, known = expected_layer(values, low, high, palette)
-    np.testing.assert_array_equal(picture[..., 3], 255 * known)
-    fits = [(picture[..., :3] == one).all(-1) for one in either]
-    assert (fits[0] | fits[1] | ~known).all()
-
-
 @pytest.mark.parametrize(
     ("name", "bands", "highs"),
     [("True colour", ("B04", "B03", "B02"), (0.2, 0.2, 0.2)),
@@ -85,12 +61,9 @@ def test_mixes(cube, stored, frame, name, bands, highs):
     shown = read_picture(cube, name)
     assert shown.limits == (0, 0.2)
     picture = shown.paint(frame, *shown.limits)
-    scaled, known = expected_mix(stored, bands, np.array(highs))
-    np.testing.assert_array_equal(picture[..., 3], 255 * known)
-    assert (abs(picture[known][:, :3] - scaled[known]) <= 1.001).all()
-    half = shown.paint(frame, 0.0, 0.1)
-    scaled, _ = expected_mix(stored, bands, np.array(highs) / 2)
-    assert (abs(half[known][:, :3] - scaled[known]) <= 1.001).all()
+    values = np.stack([values_of(stored, band) for band in bands], -1)
+    assert_mix(picture, values, np.array(highs))
+    assert_mix(shown.paint(frame, 0.0, 0.1), values, np.array(highs) / 2)
 
 
 def test_classes(cube, stored, frame):
