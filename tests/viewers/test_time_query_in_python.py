@@ -1,0 +1,550 @@
+"""The time-query viewer without a browser: what it sends to the map and the chart is numpy's."""
+
+import socket
+
+import numpy as np
+import pandas as pd
+import pytest
+from affine import Affine
+from bokeh.palettes import Greys256, Viridis256
+from cubes import NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
+from odc.geo.geobox import GeoBox
+from painting import assert_layer, assert_mix, seen, words
+
+import s2kit
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import TimeQuery
+from s2kit.viewers.frames import View
+from s2kit.viewers.time_query import BESIDE, NOT_PINNED, OF_VIEW, SWIPE
+
+STEPS, ROWS, COLS = 8, 40, 50
+BANDS = ("B02", "B03", "B04", "B08")
+CLEAR = [4, 5, 6, 7]
+WHOLE = (WEST, NORTH - ROWS * PIXEL, WEST + COLS * PIXEL, NORTH)
+TIMES = np.sort(np.concatenate([every(90, 4, "2021-01-10"), every(90, 4, "2021-02-20")]))
+
+
+def timed(step):
+    """Give the time of a step."""
+    return pd.Timestamp(TIMES[step], unit="s")
+
+
+def iso(step):
+    """Give it as the viewer's parameter has it."""
+    return f"{timed(step):%Y-%m-%dT%H:%M:%S}"
+
+
+@pytest.fixture(scope="module")
+def layers():
+    """Make up steps of which k eighths, in the north, are clear; the first has no data at all."""
+    made = random_layers(11, (STEPS, ROWS, COLS), BANDS)
+    for step in range(STEPS):
+        made["SCL"][step] = 9
+        made["SCL"][step, : 5 * step] = np.arange(COLS) % 4 + 4
+    for band in BANDS:
+        made[band][0] = -9999
+    made["SCL"][0] = 0
+    made["SCL"][:, 20, 7] = [0, 1, 2, 3, 8, 10, 11, 4]
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(layers, tmp_path_factory):
+    """Write them as overpasses of two orbits in turn."""
+    path = tmp_path_factory.mktemp("query") / "c"
+    for orbit, first in ((51, 0), (8, 1)):
+        part = {name: layer[first::2] for name, layer in layers.items()}
+        write_cube(path, part, TIMES[first::2], orbit=orbit)
+    return path
+
+
+@pytest.fixture
+def viewer(store):
+    """Open the viewer on it."""
+    return TimeQuery(s2kit.open_cube(store, dask=False))
+
+
+def values_of(layers, band, step):
+    """Give reflectance, float64."""
+    return decoded(layers[band])[step].astype("f8")
+
+
+def true_colour(layers, step):
+    """Give red, green and blue reflectance."""
+    return np.stack([values_of(layers, band, step) for band in ("B04", "B03", "B02")], -1)
+
+
+def ndvi_of(layers):
+    """Write the NDVI out in numpy, float64."""
+    red, nir = (decoded(layers[band]).astype("f8") for band in ("B04", "B08"))
+    with np.errstate(all="ignore"):
+        return (nir - red) / (nir + red)
+
+
+# The map
+
+
+def test_begins_with_the_clearest(viewer, layers):
+    """At first the clearest overpass is shown, whole, in true colour, and nothing is wrong."""
+    picture, covered = seen(viewer.map)
+    assert words(viewer.page.alert) == ""
+    assert viewer.moment == iso(7)
+    assert covered == WHOLE
+    assert_mix(picture, true_colour(layers, 7), 0.2)
+    title = viewer.map.figure.title.text
+    assert title == f"True colour, {timed(7):%d %b %Y} (synthetic practice data)"
+    said = words(viewer.page.status)
+    assert "pixels of 10 m" in said
+    assert "Overpass 8 of 8" in said
+
+
+@pytest.mark.parametrize("step", [1, 4, 6])
+def test_pictures_equal_numpy(viewer, layers, step):
+    """Each picture of each date is what numpy makes of the stored numbers, north up."""
+    viewer.moment = iso(step)
+    assert_mix(seen(viewer.map)[0], true_colour(layers, step), 0.2)
+    viewer.picture = "False colour"
+    bands = [values_of(layers, band, step) for band in ("B08", "B04", "B03")]
+    assert_mix(seen(viewer.map)[0], np.stack(bands, -1), np.array([0.5, 0.2, 0.2]))
+    viewer.picture = "B08"
+    assert_layer(seen(viewer.map)[0], values_of(layers, "B08", step), 0, 0.5, Greys256)
+    viewer.picture = "NDVI"
+    assert_layer(seen(viewer.map)[0], ndvi_of(layers)[step], -0.1, 0.9, Viridis256)
+    viewer.picture = "Classes (SCL)"
+    picture, covered = seen(viewer.map)
+    legend = viewer.cube.SCL.attrs["flag_colors"].split()
+    for row, col in [(0, 0), (20, 7), (39, 49), (4, 2)]:
+        number = layers["SCL"][step, row, col]
+        assert "#{:02x}{:02x}{:02x}".format(*picture[row, col]) == legend[number]
+    np.testing.assert_array_equal(picture[..., 3] == 0, layers["SCL"][step] == 0)
+    assert covered == WHOLE
+    assert words(viewer.page.alert) == ""
+
+
+def test_stretch_of_the_view(viewer, layers):
+    """Limits of the view are numpy's percentiles of what is in sight; fixed ones are as given."""
+    viewer.param.update(picture="B08", moment=iso(5), stretch=OF_VIEW)
+    values = values_of(layers, "B08", 5)
+    limits = np.percentile(values[np.isfinite(values)], [2, 98])
+    assert_layer(seen(viewer.map)[0], values, *limits, Greys256)
+    viewer.look(View(WEST + 100, NORTH - 300, WEST + 250, NORTH - 150))
+    part = values[15:30, 10:25]
+    limits = np.percentile(part[np.isfinite(part)], [2, 98])
+    assert_layer(seen(viewer.map)[0], part, *limits, Greys256)
+    viewer.param.update(stretch="fixed", low=0.1, high=0.3)
+    assert_layer(seen(viewer.map)[0], part, 0.1, 0.3, Greys256)
+    assert (viewer.map._mapper.low, viewer.map._mapper.high) == (0.1, 0.3)
+
+
+def test_tint(viewer, layers):
+    """With the mask, what is neither clear nor without data is tinted, nothing else is."""
+    viewer.moment = iso(3)
+    bare, _ = seen(viewer.map)
+    bare = bare.copy()
+    viewer.mask = True
+    found, _ = seen(viewer.map)
+    classes = layers["SCL"][3]
+    cloudy = (classes != 0) & ~np.isin(classes, CLEAR)
+    np.testing.assert_array_equal(found[~cloudy], bare[~cloudy])
+    exact = bare[cloudy][:, :3] * 0.45 + np.array([230, 0, 160]) * 0.55
+    assert (abs(found[cloudy][:, :3] - exact) <= 1).all()
+
+
+def test_view_shows_its_pixels(viewer, layers):
+    """A part of the map shows the pixels that it touches, where they lie."""
+    viewer.view = [WEST + 101, NORTH - 249, WEST + 251, NORTH - 99]
+    picture, covered = seen(viewer.map)
+    assert covered == (WEST + 100, NORTH - 250, WEST + 260, NORTH - 90)
+    assert_mix(picture, true_colour(layers, 7)[9:25, 10:26], 0.2)
+    viewer.look(None)
+    assert seen(viewer.map)[1] == WHOLE
+
+
+def test_levels(tmp_path):
+    """The whole of a large cube is shown by means of 2 × 2 pixels, a part of it by its own."""
+    rng = np.random.default_rng(2)
+    layer = rng.integers(0, 2000, (1, 600, 700)).astype("i2")
+    store = write_cube(tmp_path / "c", {"B04": layer}, every(1, 1), overviews=True)
+    viewer = TimeQuery(s2kit.open_cube(store))
+    coarse = layer[0].reshape(300, 2, 350, 2).mean((1, 3)) / 1e4
+    viewer.picture = "B04"
+    picture, covered = seen(viewer.map)
+    assert covered == (WEST, NORTH - 6000, WEST + 7000, NORTH)
+    assert_layer(picture, coarse, 0, 0.2, Greys256, slack=0.1)
+    assert "pixels of 20 m" in words(viewer.page.status)
+    viewer.look(View(WEST, NORTH - 5120, WEST + 5120, NORTH))
+    assert_layer(seen(viewer.map)[0], layer[0, :512, :512] / 1e4, 0, 0.2, Greys256)
+    assert "pixels of 10 m" in words(viewer.page.status)
+
+
+def test_nothing_there(viewer):
+    """A date without data, and a view beside the region, say so and show no picture."""
+    viewer.moment = iso(0)
+    assert seen(viewer.map) == (None, None)
+    assert viewer.map._message.visible
+    assert viewer.map._message.text == "No data here on this date"
+    viewer.moment = iso(5)
+    assert not viewer.map._message.visible
+    viewer.view = [0, 0, 500, 500]
+    assert seen(viewer.map) == (None, None)
+    assert "nothing here" in viewer.map._message.text
+    viewer.look(None)
+    assert seen(viewer.map)[1] == WHOLE
+    assert words(viewer.page.alert) == ""
+
+
+def test_readout(viewer, layers):
+    """What is under the mouse is told, again when the picture changes."""
+    viewer.moment = iso(2)
+    viewer.picture = "NDVI"
+    rows, cols = np.nonzero(np.isfinite(ndvi_of(layers)[2]) & np.isfinite(ndvi_of(layers)[3]))
+    row, col = int(rows[30]), int(cols[30])
+    viewer._point(WEST + col * PIXEL + 3, NORTH - row * PIXEL - 3)
+    assert f"NDVI {ndvi_of(layers)[2, row, col]:.3f}"[:-1] in words(viewer.readout)
+    viewer.moment = iso(3)
+    assert f"NDVI {ndvi_of(layers)[3, row, col]:.3f}"[:-1] in words(viewer.readout)
+    viewer._point(WEST - 50, NORTH)
+    assert "NDVI" not in words(viewer.readout)
+
+
+def test_opacity(viewer):
+    """The opacity is that of the picture on both maps."""
+    viewer.opacity = 30
+    assert viewer.map.picture.glyph.global_alpha == viewer.other.picture.glyph.global_alpha == 0.3
+
+
+# Dates
+
+
+def test_filter_keeps_to_the_nearest(viewer):
+    """A filter offers what passes, and moves to the nearest of it in time."""
+    viewer.moment = iso(1)
+    viewer.least_clear = 50
+    assert [*viewer.offered.values()] == [iso(n) for n in range(4, 8)]
+    assert viewer.moment == iso(4)
+    viewer.orbits = ["8"]
+    assert [*viewer.offered.values()] == [iso(5), iso(7)]
+    assert viewer.moment == iso(5)
+    viewer.param.update(least_clear=0, orbits=["8", "51"], seasons=["Jun–Aug"])
+    summer = [n for n in range(STEPS) if timed(n).month in (6, 7, 8)]
+    assert [*viewer.offered.values()] == [iso(n) for n in summer]
+    nearest = min(summer, key=lambda n: abs(timed(n) - timed(5)))
+    assert viewer.moment == iso(nearest)
+    assert f"of {len(summer)} that pass" in words(viewer.page.status)
+
+
+def test_none_passes(viewer):
+    """If no overpass passes there is a message and no picture; the picture comes back."""
+    viewer.param.update(least_clear=50, seasons=["Dec–Feb"], orbits=["51"])
+    assert viewer.moment is None
+    assert viewer.step is None
+    assert seen(viewer.map) == (None, None)
+    assert viewer.map._message.text.startswith("No clear acquisition")
+    assert words(viewer.page.status).startswith("No clear acquisition")
+    assert words(viewer.page.alert) == ""
+    for act in (lambda: viewer.move(1), lambda: viewer.go_to(timed(3)), viewer.pin_this,
+                viewer._next_of_play):  # fmt: skip
+        act()
+        assert viewer.moment is None
+    viewer.picture = "NDVI"
+    assert words(viewer.page.alert) == ""
+    viewer.param.update(least_clear=0, seasons=list(viewer.param.seasons.objects))
+    assert viewer.moment is not None
+    assert words(viewer.page.alert) == ""
+
+
+def test_moves_end_at_the_ends(viewer):
+    """Next and previous stop at the last and first overpass that pass the filter."""
+    viewer.move(100)
+    assert viewer.moment == iso(7)
+    viewer.move(1)
+    assert viewer.moment == iso(7)
+    viewer.move(-2)
+    assert viewer.moment == iso(5)
+    viewer.orbits = ["8"]
+    viewer.move(-1)
+    assert viewer.moment == iso(3)
+    viewer.move(-100)
+    assert viewer.moment == iso(1)
+
+
+def test_go_to_takes_the_nearest(viewer):
+    """A moment in the chart shows the overpass nearest to it."""
+    for step in range(STEPS):
+        viewer.go_to(timed(step) + pd.Timedelta(days=5))
+        assert viewer.moment == iso(step)
+    viewer.go_to(pd.Timestamp("1999-01-01"))
+    assert viewer.moment == iso(0)
+    viewer.go_to(pd.Timestamp("2099-01-01"))
+    assert viewer.moment == iso(7)
+
+
+def test_play_begins_again_at_the_end(viewer):
+    """Playing goes on one by one, and from the last to the first."""
+    viewer.moment = iso(6)
+    viewer.playing = True
+    found = []
+    for _ in range(3):
+        viewer._next_of_play()
+        found.append(viewer.moment)
+    assert found == [iso(7), iso(0), iso(1)]
+    viewer.playing = False
+
+
+# Comparing
+
+
+def test_swipe_joins_at_the_right_column(viewer, layers):
+    """West of the line is the pinned date, east of it the other one."""
+    viewer.moment = iso(2)
+    viewer.pin_this()
+    assert (viewer.pinned, viewer.compare) == (iso(2), SWIPE)
+    viewer.moment = iso(6)
+    for share, col in ((50, 25), (0, 0), (100, 50), (30, 15)):
+        viewer.swipe = share
+        picture, covered = seen(viewer.map)
+        values = np.concatenate(
+            [true_colour(layers, 2)[:, :col], true_colour(layers, 6)[:, col:]], 1
+        )
+        assert_mix(picture, values, 0.2)
+        assert covered == WHOLE
+        assert viewer.map._divider.visible
+        assert viewer.map._divider.location == WEST + COLS * PIXEL * share / 100
+    viewer.view = [WEST - 200, NORTH - 300, WEST + 200, NORTH + 100]
+    viewer.swipe = 75
+    values = np.concatenate(
+        [true_colour(layers, 2)[:30, :10], true_colour(layers, 6)[:30, 10:20]], 1
+    )
+    assert_mix(seen(viewer.map)[0], values, 0.2)
+    viewer.compare = "one map"
+    assert_mix(seen(viewer.map)[0], true_colour(layers, 6)[:30, :20], 0.2)
+    assert not viewer.map._divider.visible
+
+
+def test_side_by_side(viewer, layers):
+    """The other map shows the pinned date in the same place and with the same limits."""
+    viewer.param.update(pinned=iso(2), moment=iso(6), picture="B08")
+    assert not viewer.other.pane.visible
+    viewer.param.update(compare=BESIDE, stretch=OF_VIEW)
+    assert viewer.other.pane.visible
+    values = values_of(layers, "B08", 6)
+    limits = np.percentile(values[np.isfinite(values)], [2, 98])
+    assert_layer(seen(viewer.map)[0], values, *limits, Greys256)
+    assert_layer(seen(viewer.other)[0], values_of(layers, "B08", 2), *limits, Greys256)
+    assert seen(viewer.other)[1] == WHOLE
+    assert viewer.other.view == viewer.map.view
+    viewer.pinned = iso(0)
+    assert viewer.other._message.text == "No data here on this date"
+    viewer.pinned = NOT_PINNED
+    assert not viewer.other.pane.visible
+    assert viewer.pin is None
+
+
+# A pixel
+
+
+@pytest.mark.parametrize(("row", "col"), [(0, 0), (20, 7), (39, 49), (12, 30)])
+def test_pixel_series(viewer, layers, row, col):
+    """The series of a pixel is numpy's, with what is clear and which overpass it is."""
+    viewer.ask(WEST + col * PIXEL + 1, NORTH - row * PIXEL - 9)
+    assert (viewer.x, viewer.y) == (WEST + col * PIXEL + 5, NORTH - row * PIXEL - 5)
+    for chart, values in (("NDVI", ndvi_of(layers)), ("B08", decoded(layers["B08"]))):
+        viewer.chart = chart
+        table = viewer.pixel_series()
+        np.testing.assert_allclose(table.value, values[:, row, col], atol=1e-6)
+        np.testing.assert_array_equal(table.clear, np.isin(layers["SCL"][:, row, col], CLEAR))
+        assert [*table.time] == [timed(n) for n in range(STEPS)]
+        assert [*table.orbit] == ["51", "8"] * 4
+        assert chart in viewer.series.figure.title.text
+    known = table[np.isfinite(table.value)]
+    for source, part in ((viewer.series._clear, known[known.clear]),
+                         (viewer.series._cloudy, known[~known.clear])):  # fmt: skip
+        assert [*source.data["value"]] == [*part.value]
+        assert [*pd.to_datetime(source.data["time"])] == [*part.time]
+    assert viewer.map._mark.data == {"x": [viewer.x], "y": [viewer.y]}
+
+
+def test_csv(viewer, layers):
+    """The table that is saved is that of the series, with its place, in UTC."""
+    viewer.ask(WEST + 75, NORTH - 205)
+    viewer.chart = "B08"
+    table = pd.read_csv(viewer.csv(), parse_dates=["time"])
+    np.testing.assert_allclose(table.B08, decoded(layers["B08"])[:, 20, 7], atol=1e-6)
+    assert [*table.time.dt.tz_convert(None)] == [timed(n) for n in range(STEPS)]
+    assert [*table.clear] == [False] * 7 + [True]
+    assert set(table.x) == {WEST + 75}
+    assert set(table.y) == {NORTH - 205}
+    assert table.products[1] == "R008-0"
+
+
+def test_chart_follows_the_picture(viewer):
+    """A picture of numbers becomes the series too; a mix does not. The day is marked."""
+    viewer.picture = "B03"
+    assert viewer.chart == "B03"
+    viewer.picture = "True colour"
+    assert viewer.chart == "B03"
+    viewer.moment = iso(4)
+    assert viewer.series._now.visible
+    assert pd.Timestamp(viewer.series._now.location) == timed(4)
+
+
+# What goes wrong
+
+
+def test_errors_are_shown(viewer):
+    """What cannot be is said on the page, and gone after the next thing that works."""
+    viewer.picture = "B08"
+    for wrong, text in (
+        ({"low": 0.9, "high": 0.1}, "low (0.9) is not below high (0.1)"),
+        ({"low": 0.1, "high": 0.1}, "low (0.1) is not below high (0.1)"),
+        ({"view": [1, 2, 3]}, "is not [west, south, east, north]"),
+        ({"view": [5, 5, 5, 5]}, "is not a part of the map"),
+        ({"x": 0.0, "y": 0.0}, "lies beside the cube"),
+    ):
+        before = {name: getattr(viewer, name) for name in wrong}
+        viewer.param.update(**wrong)
+        assert text in words(viewer.page.alert), wrong
+        assert viewer.page.alert.visible
+        viewer.param.update(**before)
+        viewer.moment = iso(3) if viewer.moment != iso(3) else iso(4)
+        assert words(viewer.page.alert) == "", wrong
+
+
+def test_click_beside_the_cube(viewer):
+    """A click beside the cube ends in a named error; the place stays."""
+    before = viewer.x, viewer.y
+    with pytest.raises(InvalidInputError, match="lies beside the cube; click on the picture"):
+        viewer.ask(WEST - 1, NORTH)
+    viewer.page.guarded(viewer.ask)(WEST - 1, NORTH)
+    assert "lies beside the cube" in words(viewer.page.alert)
+    assert (viewer.x, viewer.y) == before
+
+
+def test_basemap_that_is_absent(viewer, store):
+    """Without a server for the basemap the page says so, and shows the picture all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        nobody = f"http://127.0.0.1:{closed.getsockname()[1]}/{{z}}/{{x}}/{{y}}.png"
+    without = TimeQuery(s2kit.open_cube(store), tiles=nobody)
+    assert words(without.page.alert) == ""
+    without.basemap = True
+    assert "basemap cannot be fetched" in words(without.page.alert)
+    assert seen(without.map)[1] == WHOLE
+    without.basemap = False
+    assert words(without.page.alert) == ""
+    assert without.map._below.data["image"] == []
+
+
+CUTS = {
+    "one step": lambda cube: cube.isel(time=[5]),
+    "a year": lambda cube: cube.sel(time="2021"),
+    "backwards": lambda cube: cube.isel(time=slice(None, None, -1)),
+    "part": lambda cube: cube.isel(y=slice(3, 30), x=slice(10, 11)),
+    "north": lambda cube: cube.sel(y=slice(NORTH, NORTH - 150)),
+    "one pixel": lambda cube: cube.isel(y=[4], x=[9]),
+    "every second": lambda cube: cube.isel(y=slice(None, None, 2), x=slice(None, None, 2)),
+    "without classes": lambda cube: cube.drop_vars("SCL"),
+    "without provenance": lambda cube: cube.drop_vars(["platform", "products", "clear_fraction",
+                                                       "relative_orbit"]),
+    "in memory": lambda cube: cube.load(),
+    "masked": s2kit.mask_clouds,
+    "turned": lambda cube: cube.transpose("x", "y", "time"),
+    "milliseconds": lambda cube: cube.load().assign_coords(
+        time=cube.time + np.timedelta64(24, "ms")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dask", [True, False])
+@pytest.mark.parametrize("cut", CUTS)
+def test_cubes_of_all_kinds(store, cut, dask):
+    """Parts of a cube, changed ones, with Dask or without, show what they hold where it lies."""
+    cube = CUTS[cut](s2kit.open_cube(store, dask=dask))
+    viewer = TimeQuery(cube)
+    assert words(viewer.page.alert) == ""
+    last = cube.isel(time=-1).transpose("y", "x", ...)
+    viewer.go_to(pd.Timestamp(last.time.values))
+    picture, covered = seen(viewer.map)
+    bands = [last[band].values.astype("f8") for band in ("B04", "B03", "B02")]
+    if np.isfinite(np.stack(bands)).all(0).any():
+        assert_mix(picture, np.stack(bands, -1), 0.2)
+        half = float(viewer.levels.pixel) / 2
+        sides = cube.x.min() - half, cube.y.min() - half, cube.x.max() + half, cube.y.max() + half
+        assert covered == tuple(map(float, sides))
+    table = viewer.pixel_series()
+    here = cube.sel(x=viewer.x, y=viewer.y, method="nearest")
+    red, nir = here.B04.values.astype("f8"), here.B08.values.astype("f8")
+    np.testing.assert_allclose(table.value, (nir - red) / (nir + red), atol=1e-6)
+    clear = np.isin(here.SCL.values, CLEAR) if "SCL" in cube else np.full(len(table), True)
+    np.testing.assert_array_equal(table.clear, clear)
+    viewer.param.update(mask=True, picture="NDVI")
+    assert words(viewer.page.alert) == ""
+
+
+def test_one_orbit(store):
+    """A cube of one orbit shows its overpasses alone."""
+    viewer = TimeQuery(s2kit.open_cube(store, orbit=8))
+    assert [*viewer.offered.values()] == [iso(n) for n in (1, 3, 5, 7)]
+    assert viewer.orbits == ["8"]
+
+
+def test_classes_alone(store, layers):
+    """A cube of classes alone shows them; it has no series, and says so."""
+    viewer = TimeQuery(s2kit.open_cube(store)[["SCL"]])
+    assert words(viewer.page.alert) == ""
+    viewer.ask(WEST + 5, NORTH - 5)
+    assert words(viewer.page.alert) == ""
+    with pytest.raises(InvalidInputError, match="no layer of numbers"):
+        viewer.csv()
+
+
+def test_layers_of_ones_own(store):
+    """A layer without time and one of yes and no can be looked at."""
+    cube = s2kit.open_cube(store)
+    own = cube.assign(height=cube.B08.isel(time=5, drop=True), clear=s2kit.clear_mask(cube))
+    viewer = TimeQuery(own)
+    viewer.param.update(picture="height", stretch=OF_VIEW)
+    values = own.height.values
+    limits = np.percentile(values[np.isfinite(values)], [2, 98])
+    assert_layer(seen(viewer.map)[0], values, *limits, Greys256)
+    viewer.moment = iso(5)
+    viewer.param.update(picture="clear", stretch="fixed", low=0, high=1)
+    assert_layer(seen(viewer.map)[0], own.clear.values[5].astype("f8"), 0, 1, Greys256)
+    assert words(viewer.page.alert) == ""
+
+
+def test_degrees(tmp_path):
+    """A cube in degrees is shown, looked into and asked as any other."""
+    grid = GeoBox((30, 40), Affine(1e-4, 0, 4.3, 0, -1e-4, 52), "EPSG:4326")
+    layers = random_layers(1, (2, 30, 40), ("B04", "B08"))
+    viewer = TimeQuery(make_cube(tmp_path / "c", layers, every(9, 2), grid=grid))
+    viewer.param.update(picture="B04", moment=[*viewer.offered.values()][1])
+    viewer.look(View(4.30101, 51.99801, 4.30199, 51.99899))
+    picture, covered = seen(viewer.map)
+    assert covered == pytest.approx((4.301, 51.998, 4.302, 51.999), abs=1e-9)
+    assert_layer(picture, decoded(layers["B04"])[1, 10:20, 10:20], 0, 0.2, Greys256)
+    viewer.ask(4.30055, 51.99955)
+    viewer.chart = "NDVI"
+    np.testing.assert_allclose(viewer.pixel_series().value, ndvi_of(layers)[:, 4, 5], atol=1e-6)
+    assert "4.30055" in viewer.series.figure.title.text
+    assert "0.0001 °" in words(viewer.page.status)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(lambda cube: cube.B04, "DataArray"), (lambda cube: None, "NoneType"),
+     (lambda cube: "cube.zarr", "str"), (lambda cube: cube[[]], "no layers"),
+     (lambda cube: cube.isel(time=0), "no dimension time"),
+     (lambda cube: cube.isel(time=[]), "no steps left"),
+     (lambda cube: cube.drop_vars("time"), "no dates"),
+     (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+     (lambda cube: cube.isel(x=3), "not on a regular grid"),
+     (lambda cube: cube.isel(x=[1, 2, 5]), "not on a regular grid"),
+     (lambda cube: cube.isel(x=slice(None, None, 2)), "20 wide and 10 high"),
+     (lambda cube: cube.where(cube.B04 > 0), "SCL is float32"),
+     (lambda cube: cube.astype("i4"), "is int32")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_bad_input(store, change, text):
+    """What is no cube, or lacks what a map needs, ends in a named error that tells it."""
+    cube = s2kit.open_cube(store)
+    with pytest.raises(InvalidInputError, match=text):
+        TimeQuery(change(cube))
