@@ -28,6 +28,12 @@ const name = (element) => {
   } else if (kind.contains('bk-btn')) {
     const group = element.closest('.bk-btn-group');
     const single = element.getRootNode().host?.classList.contains('bk-Toggle');
+    if (element.querySelector('a') && !element.dataset.passes) {
+      element.dataset.passes = 'yes';  // Panel hears a click on the link in it only: no key
+      element.addEventListener('click', (event) => {
+        if (event.target === element) element.querySelector('a').click();
+      });
+    }
     const turns = single || group?.children.length > 1;
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
   } else if (element.type === 'file') {
@@ -47,6 +53,6 @@ export function render({ model, el }) {
 
 
 class Labels(JSComponent):
-    """Invisible; names sliders, steppers, uploads and buttons that stay pressed."""
+    """Invisible; names controls, tells which buttons are pressed, lets keys press all of them."""
 
     _esm = _NAME_ALL

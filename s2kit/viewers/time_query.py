@@ -25,7 +25,7 @@ FIXED, OF_VIEW = "fixed", "2–98 % of the view"
 OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
 NOT_PINNED = "no date"
 
-_SMALL = 350
+_SMALL = 330
 """Pixels of the screen along one side of a map that has another beside it."""
 
 
