@@ -49,6 +49,13 @@ def address():
         yield found
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path):
+    """Keep GDAL's tiles apart: an address that another test or run had is asked again."""
+    with rasterio.Env(GDAL_DEFAULT_WMS_CACHE_PATH=str(tmp_path)):
+        yield tmp_path
+
+
 def asked_of(address):
     """Give the paths that were asked of a server since the last time."""
     with urllib.request.urlopen(address + "/asked", timeout=10) as answer:
@@ -98,6 +105,14 @@ def test_tiles_are_about_as_fine_as_the_picture(address):
     pixel = WORLD / 256 / 2**zoom * math.cos(math.radians(52))
     assert 0.5 <= pixel / (DELFT.width / SIDE) <= 2
     assert len(asked) <= 40
+
+
+def test_tiles_are_asked_once(address):
+    """The same view again costs the server nothing."""
+    first, again = (read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    asked = asked_of(address)
+    assert len(asked) == len(set(asked)) > 0
 
 
 def test_address_with_more(address):
