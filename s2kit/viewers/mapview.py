@@ -116,7 +116,7 @@ class MapView:
         self.figure.on_event(Tap, lambda event: act(event.x, event.y))
 
     def on_double_click(self, act: Callable[[float, float], None]) -> None:
-        """Call ``act(x, y)`` at a double click, which is no click."""
+        """Call ``act(x, y)`` at the second of two quick clicks, also where they lie apart."""
         self.figure.on_event(DoubleTap, lambda event: act(event.x, event.y))
 
     def on_view(self, act: Callable[[], None]) -> None:

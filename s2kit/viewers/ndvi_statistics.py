@@ -116,7 +116,7 @@ class NdviStatistics(MapViewer):
         self.watch(self._draw_charts, "chart", "chosen", "variable", "start", "end")
         self.watch(self._take_drawn, "drawn")
         self.map.on_click(self.page.guarded(self.click))
-        self.map.on_double_click(self.page.guarded(self.click_last))
+        self.map.on_double_click(self.page.guarded(self.click_again))
         self.map.on_point(self._point)
 
     # The map
@@ -239,10 +239,16 @@ class NdviStatistics(MapViewer):
         if self.draw == "point" or (self.draw == "box" and len(self.corners) == 2):
             self.finish()
 
-    def click_last(self, x: float, y: float) -> None:
-        """Add a corner, and finish the place."""
-        self.click(x, y)
-        self.finish()
+    def click_again(self, x: float, y: float) -> None:
+        """Finish at a double click; two quick clicks apart from each other are two corners."""
+        if not self.corners:
+            return
+        reach = 6 * self.map.view.width / self.map.figure.frame_width
+        last_x, last_y = self.corners[-1]
+        if max(abs(x - last_x), abs(y - last_y)) < reach:
+            self.finish()
+        else:
+            self.click(x, y)
 
     def finish(self) -> None:
         """Make a place of the corners."""
