@@ -158,7 +158,7 @@ def open_viewer(page, viewers) -> Callable[..., Seen]:
     """Open a viewer in `page`; ``asked`` is what follows in its address."""
 
     def open_it(kind: str, asked: str = "") -> Seen:
-        page.goto(f"{viewers.url}/{kind}{asked}")
+        page.goto(f"{viewers.url}/{kind}{asked}", timeout=90_000)
         return Seen(page).wait()
 
     return open_it

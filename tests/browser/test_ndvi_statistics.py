@@ -1,0 +1,366 @@
+"""The NDVI statistics in a page of ``panel serve``, used by mouse, against plain numpy."""
+
+import json
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from bokeh.palettes import Cividis256
+from expecting import (
+    CURVES,
+    DRAFT,
+    HISTOGRAM,
+    MAP,
+    NAMES,
+    POINTS,
+    YEARS,
+    begin,
+    clear_ndvi,
+    draw,
+    drawn,
+    expect_curve,
+    expected,
+    is_,
+    type_corner,
+)
+from known import COLS, EAST, NORTH, PIXEL, ROWS, SOUTH, STEPS, WEST
+from PIL import Image
+from playwright.sync_api import expect
+from seeing import Seen, painted
+
+CORNERS = ((82_003, 448_001), (82_604, 448_297), (82_951, 447_803), (82_207, 447_406))
+"""Of a field that is cut out of pixels."""
+
+
+@pytest.fixture
+def seen(open_viewer) -> Seen:
+    """Open the viewer."""
+    return open_viewer("NdviStatistics")
+
+
+def test_map_of_the_mean(seen, known):
+    """The map begins with the mean of all years, in the level that fits the screen."""
+    values = np.nanmean(clear_ndvi(known), axis=0)
+    found = seen.expect_picture(painted(values, -0.1, 0.9))
+    assert found.place == (WEST, SOUTH, EAST, NORTH)
+    assert seen.title().startswith("NDVI, mean, 2021–2023 (synthetic practice data)")
+    expect(seen.status).to_contain_text(f"half of them below {np.median(values):.3g}")
+    assert sum(seen.data(HISTOGRAM, 0)["top"]) == values.size
+    cells = np.array([(102, 102), (42, 102), (250, 18), (2, 302)])
+    places = [(WEST + (c + 0.5) * 2 * PIXEL, NORTH - (r + 0.5) * 2 * PIXEL) for r, c in cells]
+    seen.expect_pixels(places, found.pixels[tuple(cells.T)][:, :3])
+
+
+def test_statistics_and_years(seen, known):
+    """Each statistic, and each choice of years, is that of numpy; spreads have other colours."""
+    values = clear_ndvi(known)
+    ranks = np.nanpercentile(values, (10, 90), axis=0)
+    maps = {
+        "smallest": np.nanmin(values, 0), "largest": np.nanmax(values, 0),
+        "standard deviation": np.nanstd(values, 0), "amplitude (p90 − p10)": ranks[1] - ranks[0],
+        "clear observations": np.isfinite(values).sum(0).astype(float),
+    }  # fmt: skip
+    for name, wanted in maps.items():
+        seen.choose("Statistic", name)
+        if name in ("smallest", "largest"):
+            seen.expect_picture(painted(wanted, -0.1, 0.9))
+        else:
+            expect_fitting(seen, wanted)
+        assert name in seen.title()
+    seen.choose("Statistic", "mean")
+    seen.choose("First year", "2022")
+    seen.choose("Last year", "2022")
+    part = values[known.time.astype("M8[Y]") == np.datetime64("2022")]
+    seen.expect_picture(painted(_mean(part), -0.1, 0.9))
+    assert "mean, 2022 " in seen.title()
+    seen.choose("Last year", "2021")
+    expect(seen.error).to_contain_text("the first year, 2022, is after the last, 2021")
+    seen.choose("First year", "2021")
+    expect(seen.error).to_have_count(0)
+    part = values[known.time.astype("M8[Y]") == np.datetime64("2021")]
+    seen.expect_picture(painted(_mean(part), -0.1, 0.9))
+    seen.choose("Index or layer", "B08")
+    layer = np.where(known.clear(1), known.levels[1]["B08"], np.nan)
+    part = _mean(layer[known.time.astype("M8[Y]") == np.datetime64("2021")])
+    seen.expect_picture(painted(part, 0, 0.5))
+
+
+def expect_fitting(seen: Seen, values: np.ndarray) -> np.ndarray:
+    """Wait until limits are what nine of ten pixels span, to a hundredth, and colours fit them."""
+    wanted = np.nanpercentile(values, (5, 95))
+
+    def check() -> list[float]:
+        found = [float(seen.box(name).input_value()) for name in ("Lowest", "Highest")]
+        np.testing.assert_allclose(found, wanted, atol=np.ptp(wanted) / 100)
+        return found
+
+    picture = painted(values, *seen.eventually(check), Cividis256)
+    seen.expect_picture(picture, near=8)
+    return picture
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Give the mean, NaN without a warning where nothing is."""
+    count = np.isfinite(values).sum(0)
+    return np.where(count, np.nansum(values, 0) / np.maximum(count, 1), np.nan)
+
+
+def test_limits(seen, known):
+    """Colours span what is typed or pushed, until they are fitted again; what cannot be is told."""
+    values = np.nanmean(clear_ndvi(known), axis=0)
+    seen.expect_picture(painted(values, -0.1, 0.9))
+    high = seen.box("Highest")
+    seen.type("Lowest", 0.3)
+    seen.expect_picture(painted(values, 0.3, 0.9))
+    seen.type("Highest", 0.5)
+    seen.expect_picture(painted(values, 0.3, 0.5), near=8)
+    seen.type("Highest", 0.2)
+    expect(seen.error).to_contain_text("the lowest value (0.3) is not below the highest (0.2)")
+    seen.press("Fit")
+    expect(seen.error).to_have_count(0)
+    seen.expect_picture(painted(values, -0.1, 0.9))
+    upper = seen.slider("Colours, upper end")
+    upper.press("ArrowLeft")
+    seen.eventually(lambda: is_(float(high.input_value()) < 0.9, True))
+    seen.expect_picture(painted(values, -0.1, float(high.input_value())))
+
+
+def test_zoom_computes_the_finer_level(seen, known):
+    """Where one zooms in, statistics are those of the full detail; wheel and buttons do it."""
+    values = np.nanmean(clear_ndvi(known, 0)[:, 120:440, 160:480], axis=0)
+    seen.press("Zoom in")
+    seen.expect_picture(painted(values, -0.1, 0.9))
+    expect(seen.status).to_contain_text("pixels of 10 m")
+    assert sum(seen.data(HISTOGRAM, 0)["top"]) == 320 * 320
+    seen.press("Whole region")
+    expect(seen.status).to_contain_text("pixels of 20 m")
+    seen.page.mouse.move(*seen.spot(83_200, 447_200))
+    for _ in range(6):
+        seen.page.mouse.wheel(0, -240)
+    expect(seen.status).to_contain_text("pixels of 10 m")
+    seen.press("Whole region")
+    seen.expect_picture(painted(np.nanmean(clear_ndvi(known), axis=0), -0.1, 0.9))
+
+
+def test_box_of_two_clicks(seen, known):
+    """A box holds what lies between two clicks: mean, spread and count are numpy's."""
+    begin(seen, "box")
+    seen.click(81_000, 449_000)
+    seen.eventually(lambda: is_(len(seen.data(MAP, DRAFT)["x"]), 1))
+    seen.click(81_700, 448_400)
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["box"]))
+    shape = drawn(seen)
+    assert np.abs(np.subtract(shape.bounds, (81_000, 448_400, 81_700, 449_000))).max() < 15
+    expect_curve(seen, "box", expected(known, shape))
+    assert seen.data(MAP, DRAFT)["x"] == []
+
+
+def test_polygon_of_clicks(seen, known):
+    """A polygon ends with a double click on its last corner; quick clicks are corners too."""
+    begin(seen, "polygon")
+    corners = [(84_000, 447_000), (85_000, 447_500), (85_400, 446_700), (84_300, 446_200)]
+    for corner in corners[:-1]:
+        seen.click(*corner)
+    seen.eventually(lambda: is_(len(seen.data(MAP, DRAFT)["x"]), 3))
+    seen.page.wait_for_timeout(400)  # what follows sooner is no double click
+    seen.page.mouse.dblclick(*seen.spot(*corners[-1]))
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon"]))
+    shape = drawn(seen)
+    assert shape.symmetric_difference(shapely.Polygon(corners)).area < 0.03 * shape.area
+    expect_curve(seen, "polygon", expected(known, shape))
+
+
+def test_point_takes_its_pixel(seen, known):
+    """A point's curve is the series of the pixel that was clicked."""
+    begin(seen, "point")
+    seen.click(82_000, 446_000)
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["point"]))
+    place = seen.data(MAP, POINTS)
+    row, col = int((NORTH - place["y"][0]) // PIXEL), int((place["x"][0] - WEST) // PIXEL)
+    value = clear_ndvi(known, 0)[:, row, col]
+    table = pd.DataFrame({"time": known.time, "mean": value, "std": 0.0, "count": 1.0})
+    expect_curve(seen, "point", table.assign(share=np.isfinite(value).astype(float)))
+
+
+def test_typed_polygon_is_exact_and_saved(seen, known, tmp_path):
+    """A polygon of typed corners is taken to the digit: in the chart, in CSV and in GeoJSON."""
+    shape = shapely.Polygon(CORNERS)
+    draw(seen, CORNERS)
+    table = expected(known, shape)
+    expect_curve(seen, "polygon", table)
+    assert drawn(seen).equals(shape)
+    seen.press("Save")
+    saved = pd.read_csv(seen.save("Series as CSV", tmp_path))
+    assert saved.time.to_list() == [f"{known.iso(n)}Z" for n in range(STEPS)]
+    assert set(zip(saved.place, saved.variable, strict=True)) == {("polygon", "NDVI")}
+    for column in ("mean", "std", "count", "share"):
+        np.testing.assert_allclose(saved[column], table[column], rtol=2e-5, atol=1e-5)
+    path = seen.save("Places as GeoJSON", tmp_path)
+    assert json.loads(path.read_text())["features"][0]["properties"]["name"] == "polygon"
+    there = gpd.read_file(path).to_crs("EPSG:28992").geometry[0]
+    assert there.hausdorff_distance(shape) < 0.01
+
+
+def test_places_year_by_year(seen, known):
+    """One place's years stand beside each other by their days; each year is a curve."""
+    draw(seen, CORNERS)
+    table = expected(known, shapely.Polygon(CORNERS))
+    expect_curve(seen, "polygon", table)
+    seen.press("year by year")
+    table = table[table.share >= 0.5]
+
+    def check() -> None:
+        dots = pd.DataFrame(seen.data(YEARS, 2))
+        np.testing.assert_array_equal(dots.name.astype(int), table.time.dt.year)
+        np.testing.assert_array_equal(dots.x, table.time.dt.dayofyear)
+        np.testing.assert_allclose(dots["mean"], table["mean"], atol=1e-5)
+
+    seen.eventually(check)
+    expect(seen.button("year by year")).to_have_attribute("aria-pressed", "true")
+    seen.press("Map")
+    seen.choose("First year", "2023")
+    table = table[table.time.dt.year == 2023]
+    seen.eventually(check)
+
+
+def test_places_are_named_coloured_and_removed(seen, known):
+    """A place takes another name and colour, also in the chart, and goes when it is removed."""
+    for corners in (CORNERS, [(x + 1000, y) for x, y in CORNERS]):
+        draw(seen, corners)
+        seen.eventually(lambda: is_(seen.data(MAP, DRAFT)["x"], []))
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon", "polygon 2"]))
+    assert len(set(seen.data(MAP, NAMES)["colour"])) == 2
+    seen.press("Places")
+    name = seen.box("Name")
+    expect(name).to_have_value("polygon 2")
+    name.fill("Meadow <b>1</b>")
+    name.press("Enter")
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon", "Meadow <b>1</b>"]))
+    seen.choice("Colour").fill("#123456")
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["colour"][1], "#123456"))
+    moved = expected(known, shapely.Polygon([(x + 1000, y) for x, y in CORNERS]))
+    expect_curve(seen, "Meadow <b>1</b>", moved)
+    seen.choose("Place", "polygon")
+    expect(name).to_have_value("polygon")
+    seen.press("Remove this place")
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["Meadow <b>1</b>"]))
+    seen.press("Remove this place")
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], []))
+    assert "Draw a place" in seen.title(CURVES)
+
+
+def test_mistakes_in_drawing_are_told(seen):
+    """Too few corners, a corner beside the cube: each is said, and drawing goes on."""
+    begin(seen, "polygon")
+    seen.press("Finish")
+    type_corner(seen, WEST - 500, NORTH)
+    expect(seen.error).to_contain_text("lies beside the cube")
+    type_corner(seen, 82_000, 448_000)
+    expect(seen.error).to_have_count(0)
+    expect(seen.page.get_by_text("So far: 1 corner.")).to_be_visible()
+    seen.press("Finish")
+    expect(seen.error).to_contain_text("a polygon needs 3 corners")
+    draw(seen, CORNERS)
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon"]))
+    expect(seen.error).to_have_count(0)
+    seen.press("Save")
+
+
+def test_upload(seen, known):
+    """A broken file is told and the session goes on; fields of a file are drawn and described."""
+    seen.press("Draw")
+    file = seen.choice("File to upload")
+    broken = {"name": "broken.geojson", "mimeType": "application/geo+json", "buffer": b"{nonsense"}
+    file.set_input_files(broken)
+    expect(seen.error).to_contain_text("broken.geojson")
+    expect(file).to_have_value("")  # it is ready for another one
+    away = gpd.GeoDataFrame(geometry=[shapely.box(4, 40, 5, 41)], crs="EPSG:4326")
+    file.set_input_files(broken | {"name": "away.geojson", "buffer": away.to_json().encode()})
+    expect(seen.error).to_contain_text("touches the cube")
+    expect(file).to_have_value("")
+    shape = shapely.Polygon(CORNERS)
+    fields = gpd.GeoDataFrame({"name": ["North"]}, geometry=[shape], crs="EPSG:28992")
+    content = fields.to_crs("EPSG:4326").to_json().encode()
+    file.set_input_files(broken | {"name": "fields.geojson", "buffer": content})
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["North"]))
+    expect(seen.error).to_have_count(0)
+    expect_curve(seen, "North", expected(known, drawn(seen)))
+    assert drawn(seen).hausdorff_distance(shape) < 0.01
+
+
+def test_pictures_are_saved_as_png(seen, known, tmp_path):
+    """Map, curves and years are saved as they are on the screen."""
+    draw(seen, CORNERS)
+    expect_curve(seen, "polygon", expected(known, shapely.Polygon(CORNERS)))
+    seen.press("Save")
+    for name, figure, least in (("Map", MAP, 100), ("Curves", CURVES, 20)):
+        path = seen.save(f"{name} as PNG", tmp_path)
+        assert path.name == f"ndvi_statistics_{name.lower()}.png"
+        picture = Image.open(path).convert("RGB")
+        size = seen.ask("return [figure.outer_width, figure.outer_height]", figure)
+        assert np.abs(np.subtract(picture.size, size)).max() <= 1
+        assert len(picture.getcolors(1 << 20)) > least
+    seen.press("year by year")
+    assert (
+        len(Image.open(seen.save("Years as PNG", tmp_path)).convert("RGB").getcolors(1 << 20)) > 20
+    )
+
+
+def test_address_restores_all(seen, known, page):
+    """Another page with the same address shows the same map, places and chart."""
+    seen.choose("Statistic", "standard deviation")
+    seen.choose("First year", "2022")
+    seen.press("Zoom in")
+    draw(seen, CORNERS)
+    seen.press("year by year")
+    seen.eventually(lambda: is_("year%20by%20year" in page.url.replace("+", "%20"), True))
+    seen.eventually(lambda: is_("drawn=" in page.url, True))
+    later = clear_ndvi(known, 0)[known.time >= np.datetime64("2022"), 120:440, 160:480]
+    values = np.nanstd(later, axis=0)
+    seen.press("Map")
+    wanted = expect_fitting(seen, values)
+
+    again = Seen(page.context.new_page())
+    again.page.goto(page.url)
+    again.wait()
+    again.expect_picture(wanted, near=8)
+    assert again.title() == seen.title()
+    assert drawn(again).equals(shapely.Polygon(CORNERS))
+    years = seen.eventually(lambda: _some(seen.data(YEARS, 2)["mean"]))
+    assert again.data(YEARS, 2)["mean"] == years
+    expect(again.error).to_have_count(0)
+    assert again.page.url == page.url
+
+
+def _some(values: list) -> list:
+    assert values
+    return values
+
+
+@pytest.mark.parametrize(
+    "asked, named",
+    [
+        ("?statistic=most&start=1999&draw=9", ("statistic=most", "start=1999")),
+        ("?start=2023&end=2021", ("the first year, 2023, is after the last, 2021",)),
+        ("?drawn=nonsense", ("names no places",)),
+        ("?drawn=a%7C%23123456%7CPOINT%20(0%200)", ("beside the cube",)),
+        ("?limits=[5,1]", ("lowest value (5",)),
+        ("?view=[0,0,1]", ("view=[0, 0, 1]",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_address_is_told(open_viewer, asked, named):
+    """What the address asks for in vain is named, and the viewer works."""
+    seen = open_viewer("NdviStatistics", asked)
+    for words in named:
+        expect(seen.error).to_contain_text(words)
+    for label, choice in (("First year", "2022"), ("Last year", "2022"), ("Statistic", "mean")):
+        seen.choose(label, choice)
+    seen.press("Fit")
+    seen.press("Whole region")
+    draw(seen, CORNERS)
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"][-1:], ["polygon"]))
+    expect(seen.status).to_contain_text("NDVI, mean, 2022")
+    assert seen.picture().pixels.shape == (ROWS // 2, COLS // 2, 4)

@@ -1,0 +1,391 @@
+"""The time query in a page of ``panel serve``, used by mouse, against plain numpy."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from expecting import (
+    MAP,
+    PINNED,
+    SERIES,
+    at,
+    expect_day,
+    expect_series,
+    is_,
+    near,
+    offered,
+    place_of,
+    true_colour,
+)
+from known import (
+    CLEAR,
+    CLEAREST,
+    CLOUDED,
+    COLS,
+    EAST,
+    EMPTY,
+    NORTH,
+    PIXEL,
+    ROWS,
+    SOUTH,
+    STEPS,
+    WEST,
+)
+from PIL import Image
+from playwright.sync_api import expect
+from seeing import FALSE_COLOUR, GREY, Seen, colours, mixed, painted
+
+X, Y = WEST + 200.5 * PIXEL, NORTH - 300.5 * PIXEL
+"""Centre of the pixel in row 300, column 200."""
+
+
+@pytest.fixture
+def seen(open_viewer) -> Seen:
+    """Open the viewer."""
+    return open_viewer("TimeQuery")
+
+
+def test_first_picture_is_the_clearest(seen, known):
+    """The map begins with the clearest date, at its place, and its pixels reach the screen."""
+    expect_day(seen, known, CLEAREST)
+    found = seen.picture()
+    assert found.place == (WEST, SOUTH, EAST, NORTH)
+    cells = np.array([(102, 102), (42, 102), (250, 18), (2, 302), (6, 6)])
+    places = [(WEST + (c + 0.5) * 2 * PIXEL, NORTH - (r + 0.5) * 2 * PIXEL) for r, c in cells]
+    wanted = found.pixels[tuple(cells.T)][:, :3].copy()
+    wanted[-1] = 243  # no data in the corner: the ground shows, not black
+    seen.expect_pixels(places, wanted)
+
+
+def test_date_moves(seen, known):
+    """Buttons, picker and slider move the date, and the picture is that of the date."""
+    for name, step in (("Next", CLEAREST + 1), ("Previous", CLEAREST), ("First", 0),
+                       ("Previous", 0), ("Last", STEPS - 1), ("Next", STEPS - 1)):  # fmt: skip
+        seen.press(name)
+        expect_day(seen, known, step)
+    seen.choose("Overpass", known.label(7))
+    expect_day(seen, known, 7)
+    slider = seen.slider("Date")
+    for key, step in (("ArrowRight", 8), ("Home", 0), ("End", STEPS - 1), ("ArrowLeft", 22)):
+        slider.press(key)
+        expect_day(seen, known, step)
+
+
+def test_play_goes_on_until_it_is_stopped(seen, known):
+    """Play shows one date after the other; pressed again, it stays."""
+    seen.press("First")
+    expect_day(seen, known, 0)
+    play = seen.button("Play")
+    expect(play).to_have_attribute("aria-pressed", "false")
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "true")
+    for step in (1, 2, 3):
+        expect(seen.status).to_contain_text(f"Overpass {step + 1} of {STEPS}")
+    play.click()
+    expect(play).to_have_attribute("aria-pressed", "false")
+    shown = seen.choice("Overpass").input_value()
+    seen.page.wait_for_timeout(1500)  # two more would come
+    step = [known.label(n) for n in range(STEPS)].index(shown)
+    expect_day(seen, known, step)
+
+
+def test_date_without_data_says_so(seen, known):
+    """A date without any data has words in place of a black picture."""
+    seen.choose("Overpass", known.label(EMPTY))
+    seen.eventually(lambda: is_(seen.message(), "No data here on this date"))
+    assert seen.data(MAP, 1)["image"] == []
+    seen.press("Next")
+    expect_day(seen, known, EMPTY + 1)
+    assert seen.message() == ""
+
+
+def test_pictures(seen, known):
+    """Mixes, classes, indices and layers have the colours that numpy gives."""
+    layers = at(known, CLEAREST)
+    seen.choose("Show", "False colour")
+    seen.expect_picture(mixed(layers, FALSE_COLOUR))
+    seen.choose("Show", "NDVI")
+    seen.expect_picture(painted(known.ndvi(1)[CLEAREST], -0.1, 0.9))
+    expect(seen.status).to_contain_text("NDVI on 13 January 2022")
+    seen.choose("Show", "B08")
+    seen.expect_picture(painted(layers["B08"], 0, 0.5, GREY))
+    seen.press("Next")
+    veiled = at(known, CLEAREST + 1)
+    seen.expect_picture(painted(veiled["B08"], 0, 0.5, GREY))
+    seen.choose("Show", "Classes (SCL)")
+    legend = seen.choice("Legend of the classes").locator("li")
+    told = {int(text.split()[0]): n for n, text in enumerate(legend.all_inner_texts())}
+    table = np.zeros((12, 4), "u1")
+    for number, n in told.items():
+        style = legend.nth(n).locator("span").get_attribute("style")
+        table[number] = colours([style.rpartition("background:")[2][:7]])[0]
+    assert len(np.unique(table, axis=0)) == 12
+    seen.expect_picture(table[veiled["SCL"]], near=0)
+
+
+def test_limits_and_tint(seen, known):
+    """Limits are those that are typed, or those of the view; clouds are tinted, nothing else is."""
+    layers = at(known, CLEAREST)
+    seen.choose("Show", "B04")
+    seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
+    seen.type("Low", 0.05)
+    seen.type("High", 0.1)
+    seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
+    seen.choose("Limits", "2–98 % of the view")
+    spread = np.nanpercentile(layers["B04"], (2, 98))
+    seen.expect_picture(painted(layers["B04"], *spread, GREY))
+    seen.choose("Limits", "fixed")
+    seen.choice("Tint what is not clear").check()
+    seen.choose("Overpass", known.label(CLOUDED))
+    seen.expect_picture(_tinted(known, CLOUDED))
+    seen.choose("Overpass", known.label(2))
+    seen.expect_picture(_tinted(known, 2))
+
+
+def _tinted(known, step: int) -> np.ndarray:
+    layers = at(known, step)
+    plain = painted(layers["B04"], 0.05, 0.1, GREY).astype(float)
+    veiled = (layers["SCL"] > 0) & ~np.isin(layers["SCL"], CLEAR)
+    plain[veiled, :3] = 0.45 * plain[veiled, :3] + 0.55 * np.array([230, 0, 160])
+    return plain.astype("u1")
+
+
+def test_filter(seen, known):
+    """The dates that pass the filter are those that numpy finds; none at all is said in words."""
+    seen.press("Filter")
+    clear = seen.slider("Clear share")
+    for _ in range(10):
+        clear.press("ArrowRight")
+    expect(clear).to_have_attribute("aria-valuetext", "50")
+    months = known.time.astype("M8[M]").astype(int) % 12 + 1
+    kept = known.clear_share >= 0.5
+    seen.eventually(lambda: is_(offered(seen), [known.label(n) for n in np.flatnonzero(kept)]))
+    seen.choice("Dec–Feb").uncheck()
+    kept &= ~np.isin(months, (12, 1, 2))
+    seen.choice("orbit 8").uncheck()
+    kept &= known.orbit == 51
+    seen.eventually(lambda: is_(offered(seen), [known.label(n) for n in np.flatnonzero(kept)]))
+    left = np.flatnonzero(kept)
+    assert 2 <= len(left) < 12
+    nearest = left[np.abs(known.seconds[left] - known.seconds[CLEAREST]).argmin()]
+    expect_day_of(seen, known, nearest, left)
+    seen.press("Last")
+    expect_day_of(seen, known, left[-1], left)
+    seen.choice("orbit 51").uncheck()
+    expect(seen.status).to_have_text("No clear acquisition: no overpass passes the filter.")
+    seen.eventually(
+        lambda: is_(seen.message(), "No clear acquisition: no overpass passes the filter")
+    )
+    assert seen.data(MAP, 1)["image"] == []
+    seen.press("Next")  # which has nowhere to go
+    seen.choice("orbit 8").check()
+    seen.choice("orbit 51").check()
+    expect(seen.status).to_contain_text("that pass the filter")
+    expect(seen.error).to_have_count(0)
+
+
+def expect_day_of(seen: Seen, known, step: int, left: np.ndarray) -> None:
+    """Wait for a date, by its place among those that pass."""
+    expect_day(seen, known, step)
+    place = left.tolist().index(step) + 1
+    expect(seen.status).to_contain_text(f"Overpass {place} of {len(left)} that pass")
+
+
+def test_click_on_the_map_asks_that_pixel(seen, known):
+    """The series is that of the pixel that was clicked, and of the next one after another click."""
+    expect_series(seen, known, 280, 320)  # the middle, at first
+    for row, col in ((300, 200), (41, 30), (ROWS - 3, COLS - 3)):
+        seen.click(WEST + (col + 0.5) * PIXEL, NORTH - (row + 0.5) * PIXEL)
+        expect(seen.status).not_to_be_empty()
+        seen.eventually(lambda: near(place_of(seen), (row, col)))  # noqa: B023
+        expect_series(seen, known, *place_of(seen))
+    assert np.isnan(known.ndvi()[:, 41, 30]).any()
+
+
+def test_click_on_the_chart_shows_that_date(seen, known):
+    """A click on the chart shows the date that is nearest to it."""
+    expect_series(seen, known, 280, 320)
+    for step in (4, 19):
+        height = seen.ask("const y = figure.y_range; return (y.start + y.end) / 2", SERIES)
+        seen.click(known.seconds[step] * 1000.0, height, SERIES)
+        expect_day(seen, known, step)
+
+
+def test_pointing_at_the_map_reads_it(seen, known):
+    """Under the mouse are place and value."""
+    seen.page.mouse.move(*seen.spot(X, Y))
+    row, col = 150, 100  # of the coarser level, whose blocks are four wide
+    values = [f"{b} {at(known, CLEAREST)[b][row, col]:.3f}" for b in ("B04", "B03", "B02")]
+    expect(seen.page.get_by_text(", ".join(values))).to_be_visible()
+
+
+def test_zoom_and_pan_fetch_what_is_in_sight(seen, known):
+    """Buttons and wheel fetch the finer level, and only what is in sight; one comes back too."""
+    seen.press("Zoom in")
+    found = seen.expect_picture(_part(known, 120, 440, 160, 480))
+    assert found.place == (WEST + 1600, NORTH - 4400, WEST + 4800, NORTH - 1200)
+    expect(seen.status).to_contain_text("pixels of 10 m")
+    seen.press("West")
+    seen.expect_picture(_part(known, 120, 440, 0, 320))
+    seen.press("North")
+    seen.expect_picture(_part(known, 0, 280, 0, 320))
+    for name in ("West", "West"):
+        seen.press(name)
+    seen.eventually(lambda: is_(seen.message()[:25], "The cube has nothing here"))
+    seen.press("Whole region")
+    seen.expect_picture(true_colour(known, CLEAREST))
+    expect(seen.status).to_contain_text("pixels of 20 m")
+
+    seen.page.mouse.move(*seen.spot(X, Y))
+    for _ in range(6):
+        seen.page.mouse.wheel(0, -240)
+    expect(seen.status).to_contain_text("pixels of 10 m")
+    _expect_what_is_in_sight(seen, known)
+    start = seen.spot(X, Y)
+    seen.page.mouse.move(*start)
+    seen.page.mouse.down()
+    seen.page.mouse.move(start[0] + 60, start[1] + 40, steps=4)
+    seen.page.mouse.up()
+    _expect_what_is_in_sight(seen, known)
+
+
+def _part(known, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+    return true_colour(known, CLEAREST, 0)[top:bottom, left:right]
+
+
+def _expect_what_is_in_sight(seen: Seen, known) -> None:
+    """Wait until the picture is that of all pixels that the view touches, at full detail."""
+
+    def check() -> np.ndarray:
+        west, south, east, north = seen.view()
+        edges = ((NORTH - north) / PIXEL, (NORTH - south) / PIXEL, (west - WEST) / PIXEL,
+                 (east - WEST) / PIXEL)  # fmt: skip
+        top, bottom, left, right = (int(f(n)) for f, n in
+                                    zip((np.floor, np.ceil) * 2, edges, strict=True))  # fmt: skip
+        wanted = _part(known, max(top, 0), bottom, max(left, 0), right)
+        found = seen.picture().pixels
+        assert found.shape == wanted.shape
+        assert np.abs(found.astype(int) - wanted.astype(int)).max() <= 1
+        return wanted
+
+    assert seen.eventually(check).size
+
+
+def test_compare(seen, known):
+    """A pinned date is swiped over another, then both stand side by side and move together."""
+    seen.press("Compare")
+    seen.press("Pin the date that is shown")
+    seen.press("Last")
+    last, pinned = true_colour(known, STEPS - 1), true_colour(known, CLEAREST)
+    both = last.copy()
+    both[:, :160] = pinned[:, :160]
+    seen.expect_picture(both)
+    swipe = seen.slider("Swipe")
+    swipe.press("Home")
+    seen.expect_picture(last)
+    swipe.press("End")
+    seen.expect_picture(pinned)
+    seen.press("side by side")
+    seen.expect_picture(last, MAP)
+    seen.expect_picture(pinned, PINNED)
+    assert "13 Jan 2022" in seen.title(PINNED)
+    seen.press("Zoom in")
+    seen.expect_picture(true_colour(known, CLEAREST, 0)[120:440, 160:480], PINNED)
+    assert seen.view(PINNED) == seen.view(MAP)
+    seen.click(X, Y, PINNED)
+    seen.eventually(lambda: near(place_of(seen), (300, 200)))
+    expect_series(seen, known, *place_of(seen))
+    seen.press("one map")
+    expect(seen.page.locator(".bk-Figure:visible")).to_have_count(2)
+    expect(seen.button("one map")).to_have_attribute("aria-pressed", "true")
+
+
+def test_series_is_saved_as_csv(seen, known, tmp_path):
+    """The table holds all observations of the pixel, with their time, orbit and clearness."""
+    seen.press("Place")
+    seen.type("x", WEST + 41 * PIXEL + 3)
+    seen.type("y", NORTH - 30 * PIXEL - 3)
+    seen.press("Ask this pixel")
+    expect_series(seen, known, 30, 41)
+    seen.press("Save")
+    path = seen.save("Series as CSV", tmp_path)
+    assert path.name == "time_query_series.csv"
+    table = pd.read_csv(path)
+    wanted = known.ndvi()[:, 30, 41]
+    assert table.time.to_list() == [f"{known.iso(n)}Z" for n in range(STEPS)]
+    np.testing.assert_allclose(table.NDVI, wanted, atol=1e-5)
+    np.testing.assert_array_equal(table.clear, known.clear()[:, 30, 41])
+    np.testing.assert_array_equal(table.orbit, known.orbit)
+    assert set(zip(table.x, table.y, strict=True)) == {(WEST + 41.5 * PIXEL, NORTH - 30.5 * PIXEL)}
+
+
+def test_map_and_series_are_saved_as_png(seen, known, tmp_path):
+    """Both pictures are those on the screen: of its size, with the colours of the map."""
+    expect_day(seen, known, CLEAREST)
+    seen.press("Save")
+    for name, figure, least in (("Map as PNG", MAP, 1000), ("Series as PNG", SERIES, 20)):
+        path = seen.save(name, tmp_path)
+        picture = Image.open(path).convert("RGB")
+        size = seen.ask("return [figure.outer_width, figure.outer_height]", figure)
+        assert np.abs(np.subtract(picture.size, size)).max() <= 1
+        assert len(picture.getcolors(1 << 20)) > least
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        "time_query_map.png", "time_query_series.png"
+    }  # fmt: skip
+
+
+def test_address_restores_all(seen, known, page, watch):
+    """Another page with the same address shows the same."""
+    seen.choose("Show", "NDVI")
+    seen.press("Filter")
+    seen.choice("orbit 51").uncheck()
+    seen.press("Last")
+    seen.press("Zoom in")
+    seen.click(X, Y)
+    seen.eventually(lambda: near(place_of(seen), (300, 200)))
+    row, col = place_of(seen)
+    seen.press("Compare")
+    seen.press("Pin the date that is shown")
+    expect(seen.button("swipe")).to_have_attribute("aria-pressed", "true")
+    seen.press("First")
+    seen.press("side by side")
+    first, last = (painted(known.ndvi(0)[n][120:440, 160:480], -0.1, 0.9) for n in (1, STEPS - 1))
+    seen.expect_picture(first, MAP)
+    seen.expect_picture(last, PINNED)
+    seen.eventually(lambda: is_("compare=side" in page.url, True))
+
+    again = Seen(page.context.new_page())
+    again.page.goto(page.url)
+    again.wait()
+    again.expect_picture(first, MAP)
+    again.expect_picture(last, PINNED)
+    assert again.view() == seen.view()
+    assert offered(again) == [known.label(n) for n in range(1, STEPS, 2)]
+    expect_series(again, known, row, col)
+    expect(again.error).to_have_count(0)
+    assert again.page.url == page.url
+
+
+@pytest.mark.parametrize(
+    "asked, named",
+    [
+        (
+            "?picture=Nonsense&moment=1999-01-01T00:00:00&opacity=900&low=low&orbits=[%227%22]",
+            ("picture=Nonsense", "moment=1999-01-01", "opacity=900", "low=low", "orbits=['7']"),
+        ),
+        ("?view=[1,2]", ("view=[1, 2]",)),
+        ("?view=[9,9,1,1]", ("view=[9, 9, 1, 1]",)),
+        ("?x=1&y=2", ("x 1, y 2",)),
+        ("?low=5&high=1", ("low (5",)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_address_is_told(open_viewer, known, asked, named):
+    """What the address asks for in vain is named, and the viewer works."""
+    seen = open_viewer("TimeQuery", asked)
+    for words in named:
+        expect(seen.error).to_contain_text(words)
+    seen.choose("Show", "NDVI")
+    seen.press("Whole region")
+    seen.press("Next")
+    seen.expect_picture(painted(known.ndvi(1)[CLEAREST + 1], -0.1, 0.9))
+    expect(seen.error).to_have_count(0)
