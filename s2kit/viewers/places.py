@@ -156,7 +156,8 @@ def read_upload(
             f"{filename} holds {len(found)} places on the cube; {room} more can be shown. Give a "
             "file with fewer, or use s2kit.field_series for all"
         )
-    named = next((c for c in found.columns if c.lower() in ("name", "naam", "id")), None)
+    columns = {column.lower(): column for column in found.columns}
+    named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
     return [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
