@@ -205,8 +205,10 @@ class TimeQuery(MapViewer):
 
     def _on_picture(self) -> None:
         shown = read_picture(self.cube, self.picture)
-        window = self.levels.window(self.map.view)
-        frame = self._read(shown, window, self.step) if window and self.step is not None else {}
+        frame: Frame = {}
+        if shown.limits is None and self.step is not None:
+            window = self.levels.window(self.map.view)
+            frame = self._read(shown, window, self.step) if window else {}
         self._take_limits(shown, frame)
         if self.picture in self.param.chart.objects:
             self.chart = self.picture
