@@ -386,6 +386,7 @@ class TimeQuery(MapViewer):
         if at is None:
             return ""
         pinned = beside or (self._border is not None and x < self._border)
+        pinned = pinned and bool(self._pinned_frame)
         frame, step = (self._pinned_frame, self.pin) if pinned else (self._frame, self.step)
         return f"{self._shown.tell(frame, *at)}, {self._day(step)}"
 

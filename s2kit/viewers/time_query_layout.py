@@ -97,14 +97,14 @@ def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
         slider.value = place()
 
     def go(event) -> None:
-        moments = list(viewer.offered.values())
-        if event.new < len(moments):
-            viewer.moment = moments[event.new]
+        if event.new != place():  # not so when it follows the overpass
+            show(list(viewer.offered.values())[event.new])
 
+    show = viewer.page.guarded(lambda moment: viewer.param.update(moment=moment))
     offer()
     viewer.param.watch(offer, "offered")
     viewer.param.watch(turn, "moment")
-    slider.param.watch(viewer.page.guarded(go), "value_throttled")
+    slider.param.watch(go, "value_throttled")
 
 
 def _picture(viewer: "TimeQuery") -> pn.Column:
