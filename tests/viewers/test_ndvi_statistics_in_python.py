@@ -1,0 +1,551 @@
+"""The statistics viewer without a browser: maps, places and curves are numpy's and pandas'."""
+
+import json
+import warnings
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from bokeh.palettes import Cividis256, Viridis256
+from cubes import CRS, NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
+from painting import assert_layer, seen, words
+
+import s2kit
+from s2kit.errors import InvalidInputError
+from s2kit.viewers import NdviStatistics
+from s2kit.viewers.colours import PLACE_COLOURS
+from s2kit.viewers.frames import View
+
+STEPS, ROWS, COLS = 24, 20, 30
+CLEAR = [4, 5, 6, 7]
+TIMES = every(40, STEPS, "2020-01-05")
+YEARS = pd.to_datetime(TIMES, unit="s").year.to_numpy()
+WHOLE = (WEST, NORTH - ROWS * PIXEL, WEST + COLS * PIXEL, NORTH)
+
+
+def box(west, north, east, south):
+    """Give a box in pixels from the north-west corner, southward positive."""
+    return shapely.box(
+        WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
+    )
+
+
+@pytest.fixture(scope="module")
+def layers():
+    """Make up layers with gaps: a pixel is never clear, another only in the first year."""
+    made = random_layers(21, (STEPS, ROWS, COLS))
+    made["SCL"][:, 0, 0] = 9
+    made["SCL"][YEARS > 2020, 1, 1] = 3
+    return made
+
+
+@pytest.fixture(scope="module")
+def store(layers, tmp_path_factory):
+    """Write a cube of them."""
+    return write_cube(tmp_path_factory.mktemp("statistics") / "c", layers, TIMES)
+
+
+@pytest.fixture
+def viewer(store):
+    """Open the viewer on it."""
+    return NdviStatistics(s2kit.open_cube(store))
+
+
+def between(start, end):
+    """Tell which steps lie in these years."""
+    return np.isin(YEARS, range(start, end + 1))
+
+
+def clear_values(layers, name="NDVI"):
+    """Give clear observations in float64, NaN elsewhere, by plain numpy."""
+    red, nir = (decoded(layers[band]).astype("f8") for band in ("B04", "B08"))
+    with np.errstate(all="ignore"):
+        values = {"NDVI": (nir - red) / (nir + red), "B04": red, "B08": nir}[name]
+    return np.where(np.isin(layers["SCL"], CLEAR) & np.isfinite(values), values, np.nan)
+
+
+def plain(values, statistic):
+    """Describe values along time by numpy's functions that know NaN."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranks = {"p10": 10, "p90": 90}
+        if statistic == "amplitude":
+            low, high = (np.nanpercentile(values, q, 0) for q in ranks.values())
+            return high - low
+        if statistic == "count":
+            return np.isfinite(values).sum(0).astype("f8")
+        return getattr(np, f"nan{statistic}")(values, 0)
+
+
+def palette_of(statistic):
+    """Give the colours of a statistic: those that begin at 0 have their own."""
+    return Cividis256 if statistic in ("std", "amplitude", "count") else Viridis256
+
+
+def assert_map(viewer, values):
+    """Compare the map with values, and its limits as they are told."""
+    picture, covered = seen(viewer.map)
+    low, high = viewer.shown_limits
+    assert_layer(picture, values, low, high, palette_of(viewer.statistic), slack=0.05)
+    assert (viewer.map._mapper.low, viewer.map._mapper.high) == (low, high)
+    known = values[np.isfinite(values)]
+    assert viewer.span == pytest.approx((known.min(), known.max()), abs=1e-6)
+    assert viewer.histogram._bars.data["top"].sum() == known.size
+    return covered
+
+
+# The map
+
+
+def test_begins_with_the_mean_ndvi(viewer, layers):
+    """At first the mean NDVI of all years is shown, from -0.1 to 0.9, and nothing is wrong."""
+    assert words(viewer.page.alert) == ""
+    assert (viewer.start, viewer.end) == (YEARS[0], YEARS[-1])
+    assert viewer.shown_limits == (-0.1, 0.9)
+    assert assert_map(viewer, plain(clear_values(layers), "mean")) == WHOLE
+    assert viewer.map.figure.title.text == "NDVI, mean, 2020–2022 (synthetic practice data)"
+    assert "pixels of 10 m" in words(viewer.page.status)
+
+
+@pytest.mark.parametrize("statistic", ["mean", "std", "min", "max", "amplitude", "count"])
+def test_statistics_equal_numpy(viewer, layers, statistic):
+    """Each statistic of each pixel is numpy's of its clear observations, in the years asked."""
+    viewer.statistic = statistic
+    for start, end in ((2020, 2022), (2021, 2022), (2020, 2020)):
+        viewer.param.update(start=start, end=end)
+        asked = between(start, end)
+        for name in ("NDVI", "B08"):
+            viewer.variable = name
+            assert words(viewer.page.alert) == ""
+            assert_map(viewer, plain(clear_values(layers, name)[asked], statistic))
+
+
+def test_amplitude_is_the_difference_of_ranks(viewer, layers):
+    """The amplitude told under the mouse is the 90 % percentile less the 10 %."""
+    viewer.statistic = "amplitude"
+    low, high = np.nanpercentile(clear_values(layers)[:, 7, 9], [10, 90])
+    viewer._point(WEST + 95, NORTH - 75)
+    assert f"{high - low:.3f}"[:-1] in words(viewer.readout)
+
+
+def test_count_tells_of_pixels_never_seen(viewer, layers):
+    """The count under the mouse is that of clear observations, of a pixel never clear too."""
+    viewer.statistic = "count"
+    for row, col in ((0, 0), (1, 1), (9, 9)):
+        viewer._point(WEST + col * PIXEL + 5, NORTH - row * PIXEL - 5)
+        number = np.isfinite(clear_values(layers)[:, row, col]).sum()
+        assert f"{number:g}" in words(viewer.readout).split(" · ")[-1]
+    viewer.statistic = "mean"
+    viewer._point(WEST + 5, NORTH - 5)
+    assert "no data" in words(viewer.readout)
+
+
+def test_view_shows_its_pixels(viewer, layers):
+    """A part of the map shows the pixels that it touches, where they lie."""
+    viewer.view = [WEST + 51, NORTH - 149, WEST + 151, NORTH - 49]
+    values = plain(clear_values(layers), "mean")[4:15, 5:16]
+    covered = assert_map(viewer, values)
+    assert covered == (WEST + 50, NORTH - 150, WEST + 160, NORTH - 40)
+    viewer.look(View(0, 0, 100, 100))
+    assert seen(viewer.map) == (None, None)
+    assert "nothing here" in viewer.map._message.text
+    viewer.look(None)
+    assert seen(viewer.map)[1] == WHOLE
+
+
+def test_nothing_clear(viewer):
+    """Where nothing was clear the map says so, and comes back in years when there was."""
+    viewer.view = [WEST + 11, NORTH - 19, WEST + 19, NORTH - 11]
+    assert seen(viewer.map)[0] is not None
+    for statistic in ("mean", "count"):
+        viewer.param.update(statistic=statistic, start=2021)
+        assert seen(viewer.map) == (None, None)
+        assert "No clear observation" in viewer.map._message.text
+        assert "no clear observation" in words(viewer.page.status)
+        viewer.start = 2020
+        assert seen(viewer.map)[0] is not None
+    assert words(viewer.page.alert) == ""
+
+
+def test_limits(viewer, layers):
+    """Limits are those chosen, until another statistic is shown or they are let go."""
+    values = plain(clear_values(layers), "mean")
+    viewer.set_limits(0.2, 0.4)
+    assert viewer.shown_limits == (0.2, 0.4)
+    assert_map(viewer, values)
+    viewer.limits = None
+    assert viewer.shown_limits == (-0.1, 0.9)
+    viewer.set_limits(0.2, 0.4)
+    viewer.statistic = "std"
+    deviation = plain(clear_values(layers), "std")
+    expected = np.nanpercentile(deviation, [5, 95])
+    assert viewer.shown_limits == pytest.approx(expected, abs=0.01 * np.ptp(expected))
+    assert_map(viewer, deviation)
+    viewer.statistic = "mean"
+    assert viewer.shown_limits == (-0.1, 0.9)
+
+
+@pytest.mark.parametrize("limits", [(0.4, 0.2), (0.3, 0.3), (None, 1.0), (0.0, None)])
+def test_limits_that_are_none(viewer, limits):
+    """Limits that are missing, equal or exchanged end in a named error; the map stays."""
+    before = seen(viewer.map)[0]
+    with pytest.raises(InvalidInputError, match="is not below the highest"):
+        viewer.set_limits(*limits)
+    np.testing.assert_array_equal(seen(viewer.map)[0], before)
+    assert viewer.limits is None
+
+
+def test_equal_limits_of_an_address(viewer):
+    """Equal limits from the address of the page are told, not an error of the computer."""
+    viewer.limits = (0.3, 0.3)
+    assert "is not below the highest" in words(viewer.page.alert)
+    viewer.limits = None
+    assert words(viewer.page.alert) == ""
+
+
+def test_constant_maps(tmp_path):
+    """Maps that are the same everywhere have limits around their only value."""
+    layers = {"B04": np.full((5, 4, 4), 3000, "i2"), "B08": np.full((5, 4, 4), 4000, "i2"),
+              "SCL": np.full((5, 4, 4), 4, "u1")}  # fmt: skip
+    viewer = NdviStatistics(make_cube(tmp_path / "c", layers, every(9, 5)))
+    for statistic, value in (("count", 5), ("std", 0), ("amplitude", 0)):
+        viewer.statistic = statistic
+        assert words(viewer.page.alert) == ""
+        low, high = viewer.shown_limits
+        assert low < value < high
+        assert seen(viewer.map)[0][..., 3].all()
+
+
+def test_years_in_the_wrong_order(viewer):
+    """A first year after the last is told, with places too; it is gone when they are right."""
+    viewer.add("a", box(2, 2, 9, 9))
+    viewer.param.update(start=2022, end=2020)
+    assert "the first year, 2022, is after the last, 2020" in words(viewer.page.alert)
+    viewer.end = 2022
+    assert words(viewer.page.alert) == ""
+    assert seen(viewer.map)[0] is not None
+
+
+def test_overviews(tmp_path):
+    """A wide view shows the statistics of larger pixels, and says so."""
+    rng = np.random.default_rng(3)
+    layers = {"B08": rng.integers(0, 5000, (3, 520, 540)).astype("i2"),
+              "SCL": np.full((3, 520, 540), 4, "u1")}  # fmt: skip
+    viewer = NdviStatistics(make_cube(tmp_path / "c", layers, every(9, 3), overviews=True))
+    means = layers["B08"].reshape(3, 260, 2, 270, 2).mean((2, 4)) / 1e4
+    assert_layer(seen(viewer.map)[0], means.mean(0), *viewer.shown_limits, Viridis256, slack=0.1)
+    assert seen(viewer.map)[1] == (WEST, NORTH - 5200, WEST + 5400, NORTH)
+    assert "20 m" in words(viewer.page.status)
+    viewer.look(View(WEST, NORTH - 2000, WEST + 2000, NORTH))
+    part = layers["B08"][:, :200, :200].mean(0) / 1e4
+    assert_layer(seen(viewer.map)[0], part, *viewer.shown_limits, Viridis256, slack=0.05)
+
+
+# Places
+
+
+def test_clicks_make_places(viewer):
+    """One click makes a point, two a box, and a polygon is finished when it is asked."""
+    viewer.draw = "point"
+    viewer.click(WEST + 33, NORTH - 44)
+    viewer.draw = "box"
+    viewer.click(WEST + 100, NORTH - 150)
+    assert viewer.corners == [(WEST + 100, NORTH - 150)]
+    assert viewer.layer._draft.data == {"x": [WEST + 100], "y": [NORTH - 150]}
+    viewer.click(WEST + 50, NORTH - 50)
+    viewer.draw = "polygon"
+    for x, y in ((0, 0), (100, 0), (0, 100)):
+        viewer.click(WEST + x, NORTH - y)
+    assert len(viewer.places) == 2
+    viewer.finish()
+    assert viewer.corners == []
+    assert viewer.layer._draft.data == {"x": [], "y": []}
+    point, square, triangle = (place.shape for place in viewer.places)
+    assert point == shapely.Point(WEST + 33, NORTH - 44)
+    assert square.equals(shapely.box(WEST + 50, NORTH - 150, WEST + 100, NORTH - 50))
+    assert triangle.area == 5000
+    assert [place.name for place in viewer.places] == ["point", "box", "polygon"]
+    assert [place.colour for place in viewer.places] == list(PLACE_COLOURS[:3])
+    assert viewer.chosen == "polygon"
+    assert viewer.layer._names.data["name"] == ["point", "box", "polygon"]
+    assert viewer.layer._points.data["x"] == [WEST + 33]
+    assert len(viewer.layer._areas.data["xs"]) == 2
+
+
+def test_double_click_finishes(viewer):
+    """A second click on the last corner finishes, one elsewhere is a corner more."""
+    for x, y in ((0, 0), (100, 0)):
+        viewer.click(WEST + x, NORTH - y)
+    viewer.click_again(WEST, NORTH - 100)
+    assert viewer.places == []
+    viewer.click_again(WEST + 0.5, NORTH - 100.5)
+    assert viewer.places[0].shape.area == 5000
+    viewer.click_again(WEST, NORTH)
+    assert viewer.corners == []
+    assert len(viewer.places) == 1
+
+
+def test_drawing_is_cancelled(viewer):
+    """Cancelling, and another kind of place, forget the corners."""
+    viewer.click(WEST + 5, NORTH - 5)
+    viewer.cancel()
+    assert viewer.corners == []
+    viewer.click(WEST + 5, NORTH - 5)
+    viewer.draw = "box"
+    assert viewer.corners == []
+    viewer.finish()
+    assert viewer.places == []
+    assert words(viewer.page.alert) == ""
+
+
+def test_drawing_errors(viewer):
+    """A click beside the cube, too few corners and corners in a line end in named errors."""
+    with pytest.raises(InvalidInputError, match="lies beside the cube; click on the picture"):
+        viewer.click(WEST - 1, NORTH - 1)
+    viewer.click(WEST + 5, NORTH - 5)
+    viewer.click(WEST + 15, NORTH - 15)
+    with pytest.raises(InvalidInputError, match="needs 3 corners, and there are 2"):
+        viewer.finish()
+    for n in (1, 2, 3):
+        viewer.click(WEST + 10 * n, NORTH - 10 * n)
+    viewer.page.guarded(viewer.finish)()
+    assert "enclose nothing" in words(viewer.page.alert)
+    assert viewer.places == []
+    viewer.draw = "point"
+    viewer.click(WEST + 5, NORTH - 5)
+    assert words(viewer.page.alert) == ""
+
+
+def test_change_and_remove(viewer):
+    """A place is renamed, coloured and removed; names stay different and the series go with it."""
+    for corner in (1, 5, 9):
+        viewer.add("field", box(corner, corner, corner + 3, corner + 3))
+    assert [place.name for place in viewer.places] == ["field", "field 2", "field 3"]
+    viewer.chosen = "field 2"
+    viewer.change(name="orchard", colour="#123456")
+    assert viewer.chosen == "orchard"
+    assert viewer.places[1].colour == "#123456"
+    viewer.change(name="field")
+    assert viewer.chosen == "field 2"
+    viewer.change(name="  ")
+    assert viewer.chosen == "place"
+    assert [*viewer.series()] == ["field", "place", "field 3"]
+    viewer.remove()
+    assert [place.name for place in viewer.places] == ["field", "field 3"]
+    assert viewer.chosen == "field 3"
+    assert [*viewer.series()] == ["field", "field 3"]
+    viewer.remove()
+    viewer.remove()
+    assert (viewer.places, viewer.chosen, viewer.drawn) == ([], None, "")
+    assert viewer.curves._lines.data["xs"] == []
+    assert words(viewer.table) == ""
+    viewer.remove()
+    assert words(viewer.page.alert) == ""
+
+
+def test_upload(viewer):
+    """Uploaded places join the others; a bad file changes nothing."""
+    viewer.add("mine", box(1, 1, 4, 4))
+    table = gpd.GeoDataFrame({"name": ["a", "mine"]}, geometry=[box(2, 3, 9, 8), box(9, 1, 12, 4)],
+                             crs=CRS)  # fmt: skip
+    content = table.to_crs("EPSG:4326").to_json().encode()
+    viewer.upload(content, "fields.geojson")
+    assert [place.name for place in viewer.places] == ["mine", "a", "mine 2"]
+    assert viewer.chosen == "mine 2"
+    before = list(viewer.places)
+    for bad, name in ((b"{", "a.geojson"), (b"", "b.gpkg"), (content, "c.txt")):
+        with pytest.raises(InvalidInputError, match=name):
+            viewer.upload(bad, name)
+    assert viewer.places == before
+
+
+def test_series_equal_numpy(viewer, layers):
+    """Several places have the mean, spread, count and share of their clear pixels, by year."""
+    corners = {"a": (2, 3, 9, 8), "b": (0, 0, COLS, ROWS), "c": (20, 10, 21, 11)}
+    for name, sides in corners.items():
+        viewer.add(name, box(*sides))
+    for start, end in ((2020, 2022), (2021, 2021)):
+        viewer.param.update(start=start, end=end)
+        asked = between(start, end)
+        found = viewer.series()
+        assert [*found] == ["a", "b", "c"]
+        for name, (west, north, east, south) in corners.items():
+            part = clear_values(layers)[asked, north:south, west:east].reshape(asked.sum(), -1)
+            table = found[name]
+            assert [*table.time] == [*pd.to_datetime(TIMES[asked], unit="s")]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                np.testing.assert_allclose(table["mean"], np.nanmean(part, 1), atol=1e-6)
+                np.testing.assert_allclose(table["std"], np.nanstd(part, 1), atol=1e-6)
+            count = np.isfinite(part).sum(1)
+            np.testing.assert_allclose(table["count"], count, atol=1e-4)
+            np.testing.assert_allclose(table.share, count / part.shape[1], atol=1e-6)
+
+
+def test_curves(viewer, layers):
+    """A curve has the dates that saw half of its place; the band is one deviation to each side."""
+    viewer.add("a", box(2, 3, 9, 8))
+    viewer.add("b", box(10, 3, 19, 8))
+    for n, (west, east) in enumerate([(2, 9), (10, 19)]):
+        part = clear_values(layers)[:, 3:8, west:east].reshape(STEPS, -1)
+        half = np.isfinite(part).mean(1) >= 0.5
+        mean, std = np.nanmean(part[half], 1), np.nanstd(part[half], 1)
+        lines, bands = viewer.curves._lines.data, viewer.curves._bands.data
+        np.testing.assert_allclose(lines["ys"][n], mean, atol=1e-6)
+        times = pd.to_datetime(TIMES[half], unit="s")
+        assert [*pd.to_datetime(lines["xs"][n])] == [*times]
+        around = np.concatenate([mean - std, (mean + std)[::-1]])
+        np.testing.assert_allclose(bands["ys"][n], around, atol=2e-6)
+        assert f"{half.sum()} of {STEPS}" in viewer.table.object
+        assert f"{mean.mean():.3f}"[:-1] in viewer.table.object
+    assert lines["name"] == ["a", "b"]
+    assert lines["colour"] == [place.colour for place in viewer.places]
+
+
+def test_curves_year_by_year(viewer, layers):
+    """Year by year, the chosen place has a curve for each year over the day of the year."""
+    viewer.add("a", box(2, 3, 9, 8))
+    viewer.add("b", box(10, 3, 19, 8))
+    assert (viewer.curves.pane.visible, viewer.years.pane.visible) == (True, False)
+    viewer.chart = "year by year"
+    assert (viewer.curves.pane.visible, viewer.years.pane.visible) == (False, True)
+    for name, (west, east) in {"b": (10, 19), "a": (2, 9)}.items():
+        viewer.chosen = name
+        part = clear_values(layers)[:, 3:8, west:east].reshape(STEPS, -1)
+        half = np.isfinite(part).mean(1) >= 0.5
+        lines = viewer.years._lines.data
+        assert lines["name"] == [str(year) for year in np.unique(YEARS[half])]
+        for n, year in enumerate(np.unique(YEARS[half])):
+            own = half & between(year, year)
+            days = pd.to_datetime(TIMES[own], unit="s").dayofyear
+            assert [*lines["xs"][n]] == [*days]
+            np.testing.assert_allclose(lines["ys"][n], np.nanmean(part[own], 1), atol=1e-6)
+        assert f" of {name}, year by year" in viewer.years.figure.title.text
+    viewer.chart = "along time"
+    assert (viewer.curves.pane.visible, viewer.years.pane.visible) == (True, False)
+
+
+def test_place_beside_the_cube(viewer):
+    """A place beside the cube, as a link may hold, is told, and can be removed."""
+    viewer.drawn = "far|#000000|POINT (1 2)"
+    assert "far lies beside the cube" in words(viewer.page.alert)
+    assert [place.name for place in viewer.places] == ["far"]
+    viewer.remove()
+    assert viewer.places == []
+    assert words(viewer.page.alert) == ""
+    viewer.add("near", box(1, 1, 3, 3))
+    assert len(viewer.curves._lines.data["xs"]) == 1
+
+
+def test_drawn_restores_the_places(viewer, store):
+    """The text for the address brings names, colours and outlines back in another viewer."""
+    viewer.add("Über | 100 %; <b>", box(2, 3, 9, 8))
+    viewer.draw = "point"
+    viewer.click(WEST + 33.3, NORTH - 44.4)
+    viewer.change(name="p", colour="#abcdef")
+    other = NdviStatistics(s2kit.open_cube(store))
+    other.drawn = viewer.drawn
+    assert words(other.page.alert) == ""
+    for mine, its in zip(viewer.places, other.places, strict=True):
+        assert (mine.name, mine.colour) == (its.name, its.colour)
+        assert shapely.equals_exact(mine.shape, its.shape, 0.05)
+        pd.testing.assert_frame_equal(viewer.series()[mine.name], other.series()[mine.name])
+    other.drawn = ""
+    assert other.places == []
+
+
+def test_bad_text_in_the_address(viewer):
+    """A link that names no places is told; the places that are there stay."""
+    viewer.add("a", box(2, 3, 9, 8))
+    for bad in ("a|b", 'x|#000000"><script>|POINT (1 2)'):
+        viewer.drawn = bad
+        assert "address of this page" in words(viewer.page.alert)
+        assert "<script" not in viewer.page.alert.object
+        assert [place.name for place in viewer.places] == ["a"]
+
+
+def test_csv(viewer, layers):
+    """The table that is saved has all places, in UTC, as pandas reads it."""
+    with pytest.raises(InvalidInputError, match="no places yet"):
+        viewer.csv()
+    viewer.add("a, b", box(2, 3, 9, 8))
+    viewer.add("c", shapely.Point(WEST + 15, NORTH - 15))
+    viewer.variable = "B08"
+    table = pd.read_csv(viewer.csv(), parse_dates=["time"])
+    assert [*table.columns[:3]] == ["place", "variable", "time"]
+    assert [*table.place] == ["a, b"] * STEPS + ["c"] * STEPS
+    assert set(table.variable) == {"B08"}
+    expected = [pd.Timestamp(t, unit="s", tz="UTC") for t in TIMES]
+    assert [*table.time] == expected * 2
+    pixel = clear_values(layers, "B08")[:, 1, 1]
+    np.testing.assert_allclose(table["mean"][STEPS:], pixel, atol=1e-6)
+
+
+def test_geojson(viewer):
+    """The places that are saved are GeoJSON in degrees."""
+    with pytest.raises(InvalidInputError, match="no places yet"):
+        viewer.geojson()
+    viewer.add("á", box(2, 3, 9, 8))
+    found = gpd.GeoDataFrame.from_features(json.load(viewer.geojson()), crs="EPSG:4326")
+    assert [*found.name] == ["á"]
+    assert found.to_crs(CRS).geometry[0].hausdorff_distance(viewer.places[0].shape) < 0.005
+
+
+# Cubes
+
+CUTS = {
+    "one step": lambda cube: cube.isel(time=[5]),
+    "part": lambda cube: cube.isel(y=slice(3, 15), x=slice(10, 12)),
+    "in memory": lambda cube: cube.load(),
+    "masked": s2kit.mask_clouds,
+    "turned": lambda cube: cube.transpose("x", "y", "time"),
+    "backwards": lambda cube: cube.isel(time=slice(None, None, -1)),
+    "own layer": lambda cube: cube.assign(twice=cube.B08 * 2),
+}
+
+
+@pytest.mark.parametrize("dask", [True, False])
+@pytest.mark.parametrize("cut", CUTS)
+def test_cubes_of_all_kinds(store, cut, dask):
+    """Parts of a cube, changed ones, with Dask or without, have statistics of what they hold."""
+    cube = CUTS[cut](s2kit.open_cube(store, dask=dask))
+    viewer = NdviStatistics(cube)
+    assert words(viewer.page.alert) == ""
+    plainly = cube.transpose("time", "y", "x")
+    red, nir = plainly.B04.values.astype("f8"), plainly.B08.values.astype("f8")
+    values = np.where(np.isin(plainly.SCL.values, CLEAR), (nir - red) / (nir + red), np.nan)
+    expected = plain(values, "mean")
+    assert_map(viewer, expected)
+    x, y = (float(cube[name].values[1]) for name in "xy")
+    viewer.draw = "point"
+    viewer.click(x, y)
+    table = viewer.series()["point"].set_index("time")["mean"]
+    order = np.argsort(cube.time.values)
+    np.testing.assert_allclose(table.sort_index(), values[order, 1, 1], atol=1e-6)
+    if cut == "own layer":
+        viewer.variable = "twice"
+        assert "twice" in viewer.map.figure.title.text
+    assert words(viewer.page.alert) == ""
+
+
+def test_without_classes(store):
+    """Without classes nothing tells what is clear: the page says so."""
+    viewer = NdviStatistics(s2kit.open_cube(store).drop_vars("SCL"))
+    assert "no SCL" in words(viewer.page.alert)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [(lambda cube: cube.B04, "DataArray"), (lambda cube: cube[["SCL"]], "no layer of numbers"),
+     (lambda cube: cube[[]], "no layers"), (lambda cube: cube.isel(time=0), "no dimension time"),
+     (lambda cube: cube.drop_vars("time"), "no dates"),
+     (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+     (lambda cube: cube.where(cube.B04 > 0), "SCL is float32")],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_bad_input(store, change, text):
+    """What is no cube, or lacks what a map needs, ends in a named error that tells it."""
+    with pytest.raises(InvalidInputError, match=text):
+        NdviStatistics(change(s2kit.open_cube(store)))
