@@ -147,7 +147,7 @@ def by_year(table: pd.DataFrame) -> list[Curve]:
     parts = list(known.groupby(known.time.dt.year))
     last = max(len(parts) - 1, 1)
     return [
-        Curve(str(year), Viridis256[int(225 * n / last)], part.time.dt.dayofyear.to_numpy(), part,
+        Curve(str(year), Viridis256[int(225 * n / last)], part.time.dt.day_of_year.to_numpy(), part,
               spread=False, marker=_MARKERS[n % len(_MARKERS)])
         for n, (year, part) in enumerate(parts)
     ]  # fmt: skip
