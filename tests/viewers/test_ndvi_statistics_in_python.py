@@ -419,7 +419,7 @@ def test_curves_year_by_year(viewer, layers):
         assert lines["name"] == [str(year) for year in np.unique(YEARS[half])]
         for n, year in enumerate(np.unique(YEARS[half])):
             own = half & between(year, year)
-            days = pd.to_datetime(TIMES[own], unit="s").dayofyear
+            days = pd.to_datetime(TIMES[own], unit="s").day_of_year
             assert [*lines["xs"][n]] == [*days]
             np.testing.assert_allclose(lines["ys"][n], np.nanmean(part[own], 1), atol=1e-6)
         assert f" of {name}, year by year" in viewer.years.figure.title.text
@@ -504,10 +504,12 @@ CUTS = {
     "backwards": lambda cube: cube.isel(time=slice(None, None, -1)),
     "own layer": lambda cube: cube.assign(twice=cube.B08 * 2),
 }
+WITHOUT_DASK = ("part", "turned")
 
 
-@pytest.mark.parametrize("dask", [True, False])
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("cut", "dask"), [*((cut, True) for cut in CUTS), *((cut, False) for cut in WITHOUT_DASK)]
+)
 def test_cubes_of_all_kinds(store, cut, dask):
     """Parts of a cube, changed ones, with Dask or without, have statistics of what they hold."""
     cube = CUTS[cut](s2kit.open_cube(store, dask=dask))

@@ -451,10 +451,12 @@ CUTS = {
     "milliseconds": lambda cube: cube.load().assign_coords(
         time=cube.time + np.timedelta64(24, "ms")),
 }  # fmt: skip
+WITHOUT_DASK = ("part", "one pixel", "masked")
 
 
-@pytest.mark.parametrize("dask", [True, False])
-@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    ("cut", "dask"), [*((cut, True) for cut in CUTS), *((cut, False) for cut in WITHOUT_DASK)]
+)
 def test_cubes_of_all_kinds(store, cut, dask):
     """Parts of a cube, changed ones, with Dask or without, show what they hold where it lies."""
     cube = CUTS[cut](s2kit.open_cube(store, dask=dask))
