@@ -16,7 +16,7 @@ import s2kit
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.frames import SIDE, Levels, View
 
-EXAMPLES = settings(max_examples=50, deadline=None, derandomize=True)
+EXAMPLES = settings(max_examples=30, deadline=None, derandomize=True)
 
 
 class Case(NamedTuple):

@@ -38,7 +38,7 @@ def overpasses(draw):
     )
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     overpasses(),
     st.integers(0, 20),
