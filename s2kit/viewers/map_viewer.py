@@ -123,6 +123,7 @@ class MapViewer(pn.viewable.Viewer):
             page.add_next_tick_callback(self._catch_up)
         else:
             self._catch_up()
+            pn.io.push_notebook(self._layout)  # what Bokeh draws, Panel does not send by itself
 
     def _catch_up(self) -> None:
         """Do all that is due."""

@@ -18,6 +18,7 @@ from s2kit.viewers.controls import (
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
+from s2kit.viewers.page import Whole
 from s2kit.viewers.places import FORMATS
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _HINTS = {
 }
 
 
-def lay_out(viewer: "NdviStatistics") -> pn.Column:
+def lay_out(viewer: "NdviStatistics") -> Whole:
     """Put the controls of the viewer on its page."""
     viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
     parts = {
@@ -47,7 +48,7 @@ def lay_out(viewer: "NdviStatistics") -> pn.Column:
         sections(parts, "Controls"), chart, viewer.curves.pane, viewer.years.pane, viewer.table,
         min_width=320, max_width=720, styles={"flex": "1 1 320px"},
     )  # fmt: skip
-    return pn.Column(
+    return Whole(
         viewer.page.header,
         viewer.page.alert,
         viewer.page.status,
@@ -112,10 +113,12 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
         accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
     )
 
-    def take(event) -> None:
-        if event.new:  # not so when it is cleared, which leaves an error on the page
-            upload(event.new, file.filename)
+    def take(*_events) -> None:
+        content, filename = file.value, file.filename
+        if content and filename:  # not so when it is cleared, which leaves an error on the page
+            file.param.update(value=None, filename=None)
             file.clear()
+            upload(content, filename)
 
     def tell(*_events) -> None:
         count = len(viewer.corners)
@@ -126,7 +129,7 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
     viewer.watch(viewer.cancel, "draw")
     page = viewer.page
     upload = page.guarded(viewer.upload)
-    file.param.watch(take, "value")
+    file.param.watch(take, ["value", "filename"])
     return pn.Column(
         kind,
         hint,

@@ -17,6 +17,18 @@ _log = logging.getLogger(__name__)
 _SYNTHETIC = "Synthetic practice data: this place does not exist"
 
 
+class Whole(pn.Column):
+    """All of a viewer. In a notebook it hears of each change, also of those that come together.
+
+    Panel itself holds its document after the first change of a message, so that others wait for
+    the next message, or get lost (`panel.io.hold` with a comm, Panel 1.5 to 1.10).
+    """
+
+    def _on_msg(self, ref: str, manager: Any, msg: dict[str, Any]) -> None:
+        for event in msg["content"]["events"]:
+            super()._on_msg(ref, manager, msg | {"content": msg["content"] | {"events": [event]}})
+
+
 class Page:
     """The frame of a viewer: title, note, status line, error.
 

@@ -21,13 +21,14 @@ from s2kit.viewers.controls import (
     zoom_row,
 )
 from s2kit.viewers.labels import Labels
+from s2kit.viewers.page import Whole
 from s2kit.viewers.pictures import CLASSES
 
 if TYPE_CHECKING:
     from s2kit.viewers.time_query import TimeQuery
 
 
-def lay_out(viewer: "TimeQuery") -> pn.Column:
+def lay_out(viewer: "TimeQuery") -> Whole:
     """Put the controls of the viewer on its page."""
     parts = {
         "Picture": _picture(viewer),
@@ -46,7 +47,7 @@ def lay_out(viewer: "TimeQuery") -> pn.Column:
         sections(parts, "Controls"), viewer.series.pane, min_width=320, max_width=720,
         styles={"flex": "1 1 320px"},
     )  # fmt: skip
-    return pn.Column(
+    return Whole(
         viewer.page.header,
         _dates(viewer),
         viewer.page.alert,
