@@ -32,7 +32,7 @@ def expect_day(seen: Seen, known, step: int) -> None:
     seen.expect_picture(true_colour(known, step))
     day = pd.Timestamp(known.time[step])
     expect(seen.status).to_contain_text(f"True colour on {day:%d %B %Y, %H:%M} UTC")
-    assert f"{day:%d %b %Y}" in seen.title()
+    seen.eventually(lambda: is_(f"{day:%d %b %Y}" in seen.title(), True))
     expect(seen.choice("Overpass")).to_have_value(known.label(step))
     slider = seen.slider("Date")
     expect(slider).to_have_attribute("aria-valuetext", known.day(step))
@@ -94,7 +94,7 @@ def expected(known: Known, shape: shapely.Geometry) -> pd.DataFrame:
 
 def is_(found, wanted) -> None:
     """Compare, for `Seen.eventually`."""
-    assert found == wanted
+    assert found == wanted, f"{found} is not {wanted}"
 
 
 def expect_curve(seen: Seen, name: str, table: pd.DataFrame) -> None:
