@@ -1,5 +1,6 @@
 """What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
 
+import math
 from collections.abc import Callable
 
 import panel as pn
@@ -16,6 +17,25 @@ from s2kit.viewers.page import Page
 from s2kit.viewers.pictures import picture_names
 
 
+class Bounds(param.List):
+    """West, south, east and north of a part of the map; empty for the whole region."""
+
+    def _validate(self, val: list) -> None:
+        super()._validate(val)
+        if not val:
+            return
+        if len(val) != 4 or not all(map(math.isfinite, val)):
+            wrong = "is not four numbers"
+        elif not (val[0] < val[2] and val[1] < val[3]):
+            wrong = "has no width or no height"
+        else:
+            return
+        raise InvalidInputError(
+            f"{self.name}={val} {wrong}; give [west, south, east, north] in the cube's coordinate "
+            "system"
+        )
+
+
 class MapViewer(pn.viewable.Viewer):
     """Base of the viewers.
 
@@ -29,7 +49,7 @@ class MapViewer(pn.viewable.Viewer):
 
     opacity = param.Integer(100, bounds=(0, 100), doc="Opacity of the picture, %")
     basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
-    view = param.List([], item_type=(int, float), doc="West, south, east, north of the map")
+    view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
 
     def __init__(self, cube: xr.Dataset, title: str, tiles: str):
         require_cube(cube)
@@ -49,7 +69,7 @@ class MapViewer(pn.viewable.Viewer):
             styles={"font-size": "13px"},
         )  # fmt: skip
         self._pointer: tuple[float, float, bool] | None = None
-        self._due: dict[Callable[[], None], None] = {}
+        self._due: dict[Callable[[], None], bool] = {}
         self._at_work = False
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -70,26 +90,15 @@ class MapViewer(pn.viewable.Viewer):
 
     def _go_to_view(self) -> None:
         """Move the map to `view`, unless it is there but for rounding."""
-        if len(self.view) not in (0, 4):
-            raise InvalidInputError(f"view={self.view} is not [west, south, east, north]")
         asked = View(*self.view) if self.view else self.levels.whole.squared
-        if not (asked.width > 0 and asked.height > 0):
-            raise InvalidInputError(
-                f"view={self.view} is not a part of the map; give [west, south, east, north] in "
-                f"{self.levels.grid.crs.proj.name}"
-            )
         if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
             self.map.look(asked)
 
     def _begin(self, address: tuple[str, ...], first: Callable[[], None]) -> None:
         """Take over what the address of the page says, draw for the first time, then listen."""
         wrong = keep_in_address(self, list(address))
-        try:
-            self._go_to_view()
-        except InvalidInputError:
-            wrong.append(f"view={self.view}")
-            self.view = []
         with self.page.careful():
+            self._go_to_view()
             first()
             self._set_opacity()
             self._draw_basemap()
@@ -97,6 +106,7 @@ class MapViewer(pn.viewable.Viewer):
             self.page.fail(
                 f"The address of this page asks for what there is not here: {', '.join(wrong)}."
             )
+        self.watch(self._go_to_view, "view")
         self.watch(self._set_opacity, "opacity")
         self.watch(self._draw_basemap, "basemap", "view")
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
@@ -104,19 +114,21 @@ class MapViewer(pn.viewable.Viewer):
     def watch(self, act: Callable[[], None], *names: str) -> None:
         """Call ``act()`` after one of the parameters has changed.
 
-        What is due is done once, however many changes asked for it. On a server it is done in a
-        turn of its own, in which what is on the page may be changed.
+        What is due is done once, however many changes asked for it, and in the order of the calls
+        of `watch`. On a server it is done in a turn of its own, in which what is on the page may
+        be changed.
         """
+        self._due[act] = False
 
         def ask(*_events) -> None:
-            self._due[act] = None
+            self._due[act] = True
 
         self.param.watch(ask, list(names))
         self.param.watch(self._schedule, list(names), precedence=1)  # when all have asked
 
     def _schedule(self, *_events) -> None:
         page = pn.state.curdoc
-        if self._at_work or not self._due:
+        if self._at_work or not any(self._due.values()):
             return
         self.page.clear_error()  # here, so that what fails from now on is seen
         if page is not None and page.session_context is not None:
@@ -127,13 +139,12 @@ class MapViewer(pn.viewable.Viewer):
 
     def _catch_up(self) -> None:
         """Do all that is due."""
-        if self._at_work or not self._due:
+        if self._at_work:
             return
         self._at_work = True
         try:
-            while self._due:
-                act = next(iter(self._due))
-                del self._due[act]
+            while act := next((act for act, due in self._due.items() if due), None):
+                self._due[act] = False
                 with self.page.careful():
                     act()
         finally:

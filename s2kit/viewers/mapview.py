@@ -111,13 +111,17 @@ class MapView:
 
     # What it tells
 
-    def on_click(self, act: Callable[[float, float], None]) -> None:
-        """Call ``act(x, y)`` at a click."""
-        self.figure.on_event(Tap, lambda event: act(event.x, event.y))
+    def on_click(
+        self,
+        act: Callable[[float, float], None],
+        again: Callable[[float, float], None] | None = None,
+    ) -> None:
+        """Call ``act(x, y)`` at a click; ``again(x, y)`` at the second of two quick ones.
 
-    def on_double_click(self, act: Callable[[float, float], None]) -> None:
-        """Call ``act(x, y)`` at the second of two quick clicks, also where they lie apart."""
-        self.figure.on_event(DoubleTap, lambda event: act(event.x, event.y))
+        Bokeh tells of the second by another event, also where the two lie far apart.
+        """
+        self.figure.on_event(Tap, lambda event: act(event.x, event.y))
+        self.figure.on_event(DoubleTap, lambda event: (again or act)(event.x, event.y))
 
     def on_view(self, act: Callable[[], None]) -> None:
         """Call ``act()`` when another part of the map is seen, a moment after the last move."""

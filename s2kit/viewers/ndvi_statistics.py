@@ -108,15 +108,13 @@ class NdviStatistics(MapViewer):
 
     def _listen(self) -> None:
         self.watch(self._fit, "variable", "statistic")
-        self.watch(self._go_to_view, "view")
         self.watch(self._draw_map, "variable", "statistic", "start", "end", "view")
         self.watch(self._paint, "limits")
         self.watch(self._draw_draft, "corners")
         self.watch(self._on_places, "places")
         self.watch(self._draw_charts, "chart", "chosen", "variable", "start", "end")
         self.watch(self._take_drawn, "drawn")
-        self.map.on_click(self.page.guarded(self.click))
-        self.map.on_double_click(self.page.guarded(self.click_again))
+        self.map.on_click(self.page.guarded(self.click), again=self.page.guarded(self.click_again))
         self.map.on_point(self._point)
 
     # The map

@@ -130,7 +130,6 @@ class TimeQuery(MapViewer):
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
         self.watch(self._on_picture, "picture")
-        self.watch(self._go_to_view, "view")
         self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "low", "high",
                    "mask", "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")

@@ -1,5 +1,7 @@
 """The time query in a page of ``panel serve``, used by mouse, against plain numpy."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,8 +80,7 @@ def test_play_goes_on_until_it_is_stopped(seen, known):
     expect(play).to_have_attribute("aria-pressed", "false")
     play.click()
     expect(play).to_have_attribute("aria-pressed", "true")
-    for step in (1, 2, 3):
-        expect(seen.status).to_contain_text(f"Overpass {step + 1} of {STEPS}")
+    expect(seen.status).to_contain_text(re.compile(rf"Overpass ([3-9]|1\d) of {STEPS}"))
     play.click()
     expect(play).to_have_attribute("aria-pressed", "false")
     shown = seen.choice("Overpass").input_value()
@@ -369,11 +370,17 @@ def test_address_restores_all(seen, known, page, watch):
     "asked, named",
     [
         (
-            "?picture=Nonsense&moment=1999-01-01T00:00:00&opacity=900&low=low&orbits=[%227%22]",
-            ("picture=Nonsense", "moment=1999-01-01", "opacity=900", "low=low", "orbits=['7']"),
+            "?picture=Nonsense&moment=1999-01-01T00:00:00&opacity=900&low=low&orbits=[%227%22]"
+            "&view=[9,9,1,1]",
+            (
+                "picture=Nonsense",
+                "moment=1999-01-01",
+                "opacity=900",
+                "low=low",
+                "orbits=['7']",
+                "view=[9, 9, 1, 1]",
+            ),
         ),
-        ("?view=[1,2]", ("view=[1, 2]",)),
-        ("?view=[9,9,1,1]", ("view=[9, 9, 1, 1]",)),
         ("?x=1&y=2", ("x 1, y 2",)),
         ("?low=5&high=1", ("low (5",)),
     ],

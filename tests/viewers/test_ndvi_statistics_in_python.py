@@ -6,6 +6,7 @@ import warnings
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import param
 import pytest
 import shapely
 from bokeh.palettes import Cividis256, Viridis256
@@ -272,6 +273,19 @@ def test_clicks_make_places(viewer):
     assert viewer.layer._names.data["name"] == ["point", "box", "polygon"]
     assert viewer.layer._points.data["x"] == [WEST + 33]
     assert len(viewer.layer._areas.data["xs"]) == 2
+
+
+def test_changes_that_come_together(viewer, layers):
+    """However changes come together, the picture is that of the view on the map."""
+    part = View(WEST + 50, NORTH - 150, WEST + 150, NORTH - 50)
+    with param.parameterized.batch_call_watchers(viewer):
+        viewer.statistic = "std"
+        viewer.look(part)
+    picture, covered = seen(viewer.map)
+    assert covered == (part.west, part.south, part.east, part.north)
+    assert viewer.map.view == part
+    wanted = plain(clear_values(layers), "std")[5:15, 5:15]
+    assert_layer(picture, wanted, *viewer.shown_limits, Cividis256)
 
 
 def test_double_click_finishes(viewer):

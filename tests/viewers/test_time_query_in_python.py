@@ -397,8 +397,6 @@ def test_errors_are_shown(viewer):
     for wrong, text in (
         ({"low": 0.9, "high": 0.1}, "low (0.9) is not below high (0.1)"),
         ({"low": 0.1, "high": 0.1}, "low (0.1) is not below high (0.1)"),
-        ({"view": [1, 2, 3]}, "is not [west, south, east, north]"),
-        ({"view": [5, 5, 5, 5]}, "is not a part of the map"),
         ({"x": 0.0, "y": 0.0}, "lies beside the cube"),
     ):
         before = {name: getattr(viewer, name) for name in wrong}
@@ -408,6 +406,24 @@ def test_errors_are_shown(viewer):
         viewer.param.update(**before)
         viewer.moment = iso(3) if viewer.moment != iso(3) else iso(4)
         assert words(viewer.page.alert) == "", wrong
+
+
+@pytest.mark.parametrize(
+    "view, text",
+    [
+        ([1, 2, 3], "is not four numbers"),
+        ([0, 0, 1, float("nan")], "is not four numbers"),
+        ([0, 0, float("inf"), 1], "is not four numbers"),
+        ([5, 5, 5, 5], "has no width or no height"),
+        ([0, 1, 1, 0], "has no width or no height"),
+    ],
+)
+def test_view_that_is_none(viewer, view, text):
+    """A view that cannot be is refused, and the map stays."""
+    before = viewer.view, viewer.map.view
+    with pytest.raises(InvalidInputError, match=rf"{text}; give \[west, south, east, north\]"):
+        viewer.view = view
+    assert (viewer.view, viewer.map.view) == before
 
 
 def test_click_beside_the_cube(viewer):
