@@ -1,8 +1,8 @@
 """The inner loops of the analyses: over all times of many pixels, compiled.
 
 All take ``values`` and ``clear`` with the shape (time, pixel), C-contiguous, so that the loop over
-pixels runs along memory. Where a library's kernel would do, it was slower: the median of 96 × 256²
-values took 16 ms here, 99 ms by numbagg and 141 ms by numpy (tests/benchmarks/analysis.py).
+pixels runs along memory. Where numpy would do, it was slower: the median of 96 × 256²
+values took 16 ms here, 141 ms by numpy (tests/benchmarks/analysis.py).
 """
 
 import numba

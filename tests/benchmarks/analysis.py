@@ -103,8 +103,6 @@ def compare_statistics(source, folder, side, rounds):
 
 def compare_median(source, rounds):
     """The kernels of the median, on one block."""
-    import numbagg
-
     from s2kit.analysis.kernels import percentiles
 
     layers = repeat(source, ("B08", "SCL"), 96, 256)
@@ -114,10 +112,9 @@ def compare_median(source, rounds):
     half = np.array([50.0])
     times = alternate(
         {"s2kit": lambda: percentiles(flat, seen, ids, 1, half),
-         "numbagg.nanmedian": lambda: numbagg.nanmedian(values, axis=0),
          "numpy.nanmedian": lambda: np.nanmedian(values, axis=0)}, rounds,
     )  # fmt: skip
-    table("Median of a block of 96 × 256 × 256, one thread but for numbagg", times, "s2kit")
+    table("Median of a block of 96 × 256 × 256, one thread", times, "s2kit")
 
 
 def compare_memory(source, folder):
