@@ -4,7 +4,7 @@ import difflib
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from types import CodeType
 
 import numpy as np
@@ -51,18 +51,13 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     """
     formula = read_formula(cube, name)
     values = xr.apply_ufunc(
-        partial(_finite, formula), *(cube[band] for band in formula.bands), dask="parallelized",
+        formula.defined, *(cube[band] for band in formula.bands), dask="parallelized",
         output_dtypes=["float32"],
     )  # fmt: skip
     found = spyndex.indices[formula.name]
     attrs = {"long_name": found.long_name, "units": "1", "formula": found.formula,
              "references": found.reference}  # fmt: skip
     return values.rename(formula.name).drop_attrs(deep=False).assign_attrs(attrs)
-
-
-def _finite(formula: "Formula", *values: np.ndarray) -> np.ndarray:
-    found = formula(*values)
-    return np.where(np.isfinite(found), found, np.float32(np.nan))
 
 
 @dataclass(frozen=True)
@@ -97,6 +92,11 @@ class Formula:
         known = self.constants | dict(zip(self.symbols, values, strict=True))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.asarray(eval(_compiled(self.name), {"__builtins__": {}}, known), "float32")
+
+    def defined(self, *values: np.ndarray) -> np.ndarray:
+        """Evaluate likewise; gives NaN where it is not defined."""
+        found = self(*values)
+        return np.where(np.isfinite(found), found, np.float32(np.nan))
 
 
 def read_formula(cube: xr.Dataset, name: str) -> Formula:

@@ -84,6 +84,7 @@ class NdviStatistics(MapViewer):
         self._series: dict[tuple, pd.DataFrame] = {}
         self._values: np.ndarray | None = None
         self._window: Window | None = None
+        self._computed: tuple[tuple, xr.Dataset] | None = None
         self._layout = lay_out(self)
         self._begin(self._IN_ADDRESS, self._draw_all)
         self._listen()
@@ -133,7 +134,7 @@ class NdviStatistics(MapViewer):
         if window is None:
             self.map.say("The cube has nothing here: go back with “Whole region”")
             return
-        found = self._statistics(window).transpose("y", "x").values.astype("float32")
+        found = self._statistic_of(window).transpose("y", "x").values.astype("float32")
         self._values, self._window = found[:: window.rows.step, :: window.cols.step], window
         self._paint()
 
@@ -141,16 +142,19 @@ class NdviStatistics(MapViewer):
         if self.start > self.end:
             raise InvalidInputError(f"the first year, {self.start}, is after the last, {self.end}")
 
-    def _statistics(self, window: Window) -> xr.DataArray:
-        """Compute the statistic of all pixels of a window."""
+    def _statistic_of(self, window: Window) -> xr.DataArray:
+        """Give the statistic of all pixels of a window."""
         spread = self.statistic == "amplitude"
-        maps = time_statistics(
-            self.levels.part(window), self.variable, start=str(self.start), end=str(self.end),
-            percentiles=(10, 90) if spread else (),
-        )  # fmt: skip
-        wanted = ["p10", "p90"] if spread else [self.statistic]
-        found = maps[wanted].compute(scheduler="threads", pool=workers())
-        return found["p90"] - found["p10"] if spread else found[self.statistic]
+        asked = window, self.variable, self.start, self.end, spread
+        if self._computed is None or self._computed[0] != asked:
+            maps = time_statistics(
+                self.levels.part(window), self.variable, start=str(self.start), end=str(self.end),
+                percentiles=(10, 90) if spread else (),
+            )  # fmt: skip
+            wanted = ["p10", "p90"] if spread else list(maps)
+            self._computed = asked, maps[wanted].compute(scheduler="threads", pool=workers())
+        maps = self._computed[1]
+        return maps["p90"] - maps["p10"] if spread else maps[self.statistic]
 
     def _paint(self) -> None:
         values, window = self._values, self._window
@@ -212,11 +216,9 @@ class NdviStatistics(MapViewer):
     @property
     def label(self) -> str:
         """What the colours mean, with the unit."""
-        unit = (
-            self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else ""
-        )
-        name = f"{_WORDS[self.statistic]} of {self.variable}"
-        return f"{name} ({unit})" if unit not in ("", "1") and self.statistic != "count" else name
+        shown = read_picture(self.cube, self.variable)
+        counted = self.statistic == "count"
+        return f"{_WORDS[self.statistic]} of {shown.name if counted else shown.label}"
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window and self._values is not None else None
@@ -337,10 +339,7 @@ class NdviStatistics(MapViewer):
         yearly = self.chart == BY_YEAR
         self.curves.pane.visible, self.years.pane.visible = not yearly, yearly
         series = self.series()
-        unit = (
-            self.cube[self.variable].attrs.get("units", "1") if self.variable in self.cube else "1"
-        )
-        label = f"{self.variable} ({unit})"
+        label = f"{self.variable} ({read_picture(self.cube, self.variable).unit})"
         self.table.object = shapes.describe(self.places, series) + self._unkept
         if not self.places:
             for one in (self.curves, self.years):

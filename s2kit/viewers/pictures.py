@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from operator import itemgetter
 
 import numpy as np
@@ -57,6 +56,11 @@ class Picture:
     values: Callable[[Frame], np.ndarray] | None
     paint: Callable[[Frame, float, float], np.ndarray]
     classes: dict[int, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def label(self) -> str:
+        """What its numbers are, with the unit if there is one."""
+        return self.name if self.unit == "1" else f"{self.name} ({self.unit})"
 
     def typical_limits(self, frame: Frame) -> tuple[float, float] | None:
         """Give limits that leave out the lowest and highest 2 % of what is in sight.
@@ -124,9 +128,11 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
         return _numbers(name, unit, (name,), limits, "grey", itemgetter(name))
     formula = read_formula(cube, name)
     limits = _LIMITS.get(formula.name, (-1.0, 1.0) if formula.ratio else None)
-    return _numbers(
-        formula.name, "1", formula.bands, limits, "viridis", partial(_evaluate, formula)
-    )
+
+    def values(frame: Frame) -> np.ndarray:
+        return formula.defined(*(frame[band] for band in formula.bands))
+
+    return _numbers(formula.name, "1", formula.bands, limits, "viridis", values)
 
 
 def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
@@ -163,11 +169,6 @@ def _numbers(name, unit, layers, limits, palette, values) -> Picture:
         return colours.paint_layer(values(frame), low, high, MAPS[palette])
 
     return Picture(name, unit, tuple(layers), limits, MAPS[palette], values, paint)
-
-
-def _evaluate(formula, frame: Frame) -> np.ndarray:
-    found = formula(*(frame[band] for band in formula.bands))
-    return np.where(np.isfinite(found), found, np.float32(np.nan))
 
 
 def _computable(cube: xr.Dataset, name: str) -> bool:

@@ -19,7 +19,7 @@ from s2kit.viewers.map_viewer import MapViewer
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
-from s2kit.viewers.timeline import SEASONS, choose, timeline_of
+from s2kit.viewers.timeline import SEASONS, choose, nearest, timeline_of
 
 FIXED, OF_VIEW = "fixed", "2–98 % of the view"
 OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
@@ -97,7 +97,7 @@ class TimeQuery(MapViewer):
     # Beginning
 
     def _set_choices(self) -> None:
-        moments = self._moments(np.arange(len(self.timeline)))
+        moments = self._moments(range(len(self.timeline)))
         self.param.moment.objects = moments
         self.param.pinned.objects = {NOT_PINNED: NOT_PINNED} | moments
         names = [name for group in self.names.values() for name in group]
@@ -111,7 +111,7 @@ class TimeQuery(MapViewer):
             self.param.update(**{name: known})
         clearest = int(self.timeline.clear.fillna(0).argmax())
         self.param.update(
-            moment=self._isos([clearest])[0],
+            moment=self.timeline.iso[clearest],
             picture=names[0],
             chart="NDVI" if "NDVI" in numbers else (numbers or [""])[0],
         )
@@ -141,11 +141,12 @@ class TimeQuery(MapViewer):
 
     # Overpasses
 
-    def _isos(self, steps) -> list[str]:
-        return [f"{time:%Y-%m-%dT%H:%M:%S}" for time in self.timeline.time.iloc[steps]]
-
     def _moments(self, steps) -> dict[str, str]:
-        return dict(zip(self.timeline.label.iloc[steps], self._isos(steps), strict=True))
+        chosen = self.timeline.iloc[steps]
+        return dict(zip(chosen.label, chosen.iso, strict=True))
+
+    def _show_step(self, step: int | None) -> None:
+        self.moment = None if step is None else self.timeline.iso[step]
 
     @property
     def step(self) -> int | None:
@@ -153,8 +154,7 @@ class TimeQuery(MapViewer):
         return None if self.moment is None else self._number_of(self.moment)
 
     def _number_of(self, iso: str) -> int:
-        seconds = self.timeline.time.dt.floor("s")
-        return int(np.flatnonzero(seconds == pd.Timestamp(iso))[0])
+        return int((self.timeline.iso == iso).argmax())
 
     def _choose_steps(self) -> None:
         """Offer what passes the filter, and keep to the nearest of it."""
@@ -165,28 +165,21 @@ class TimeQuery(MapViewer):
         offered = self._moments(self.steps)
         if self.moment:
             self._last = pd.Timestamp(self.moment)
-        nearest = self._nearest(self._last)
         self.param.moment.objects = offered
-        self.param.update(
-            offered=offered, moment=None if nearest is None else self._isos([nearest])[0]
-        )
-
-    def _nearest(self, time: pd.Timestamp) -> int | None:
-        if not len(self.steps):
-            return None
-        return int(self.steps[abs(self.timeline.time.iloc[self.steps] - time).argmin()])
+        with param.parameterized.batch_call_watchers(self):
+            self.offered = offered
+            self._show_step(nearest(self.timeline, self.steps, self._last))
 
     def go_to(self, time: pd.Timestamp) -> None:
         """Show the overpass nearest to a moment, among those that pass the filter."""
-        nearest = self._nearest(time)
-        if nearest is not None:
-            self.moment = self._isos([nearest])[0]
+        if len(self.steps):
+            self._show_step(nearest(self.timeline, self.steps, time))
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
         if len(self.steps):
             at = int(np.searchsorted(self.steps, self.step)) + by
-            self.moment = self._isos([self.steps[min(max(at, 0), len(self.steps) - 1)]])[0]
+            self._show_step(self.steps[min(max(at, 0), len(self.steps) - 1)])
 
     def _play_or_stop(self) -> None:
         if self.playing and not self._clock.running:
@@ -262,7 +255,7 @@ class TimeQuery(MapViewer):
         self._put(self.map, picture, window, f"{title} ({self.page.note})")
         self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
         self._shown = shown
-        self.map.show_scale(_titled(shown), shown.palette, *(limits or (0, 1)))
+        self.map.show_scale(shown.label, shown.palette, *(limits or (0, 1)))
         self._tell(shown, window)
         self._read_again()
 
@@ -284,15 +277,11 @@ class TimeQuery(MapViewer):
 
     def _join(self, left: np.ndarray, right: np.ndarray, window: Window) -> np.ndarray:
         seen = self.map.view
-        border = seen.west + seen.width * self.swipe / 100
-        self.map.divide(border)
-        self._border = border
-        covered = window.view
-        col = round((border - covered.west) / covered.width * right.shape[1])
-        out = right.copy()
-        col = min(max(col, 0), right.shape[1])
-        out[:, :col] = left[:, :col]
-        return out
+        self._border = seen.west + seen.width * self.swipe / 100
+        self.map.divide(self._border)
+        share = (self._border - window.view.west) / window.view.width
+        cols = np.arange(right.shape[1])[:, None]
+        return np.where(cols < round(share * len(cols)), left, right)
 
     def _put(self, target: MapView, picture: np.ndarray, window: Window, title: str) -> None:
         target.figure.title.text = title
@@ -355,7 +344,8 @@ class TimeQuery(MapViewer):
         Returns
         -------
         pandas.DataFrame
-            ``time``, ``value`` (NaN for no data), ``clear``, and what the overpass is.
+            ``time``, ``value`` (NaN for no data), ``clear`` (all, where no classification tells),
+            and what the overpass is.
         """
         row, col = self.levels.pixel_at(self.x, self.y)
         if not self.chart:
@@ -364,7 +354,7 @@ class TimeQuery(MapViewer):
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
         part = self.levels.cubes[0][wanted].isel(y=row, x=col)
         found = {name: part[name].values for name in wanted}
-        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True  # nothing tells
+        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
         table = self.timeline[["time", "orbit", "platform", "label", "products"]]
         return table.assign(value=shown.values(found), clear=clear)
 
@@ -393,10 +383,7 @@ class TimeQuery(MapViewer):
         """Give the series as a table of text; see `pixel_series`."""
         if self.x is None:
             raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
-        table = self.pixel_series().drop(columns="label")
+        untold = [] if "SCL" in self.cube.data_vars else ["clear"]
+        table = self.pixel_series().drop(columns=["label", *untold])
         table = table.rename(columns={"value": self.chart}).assign(x=self.x, y=self.y)
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))
-
-
-def _titled(shown: Picture) -> str:
-    return shown.name if shown.unit == "1" else f"{shown.name} ({shown.unit})"

@@ -16,11 +16,13 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        ``time``; ``label`` to choose it by; ``orbit``, ``platform``, ``products``, empty where the
-        cube does not tell; ``clear``, the clear share of the whole region, 0-1; ``season``.
+        ``time``; ``iso``, the same as text; ``label`` to choose it by; ``orbit``, ``platform``,
+        ``products``, empty where the cube does not tell; ``clear``, the clear share of the whole
+        region, 0-1; ``season``.
     """
     times = pd.DatetimeIndex(cube.time.values)
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
+    table["iso"] = times.strftime("%Y-%m-%dT%H:%M:%S")
     for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
                          ("products", "products")):  # fmt: skip
         table[column] = cube[name].values.astype(str) if name in cube.coords else ""
@@ -67,3 +69,17 @@ def choose(
     wanted &= table.orbit.isin(orbits) & table.platform.isin(platforms)
     wanted &= table.clear.fillna(0) >= least_clear
     return np.flatnonzero(wanted)
+
+
+def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int | None:
+    """Give the number of the overpass nearest to a moment, of those given; None if there are none.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        As `timeline_of` gives it.
+    steps : numpy.ndarray
+        As `choose` gives them.
+    time : pandas.Timestamp
+    """
+    return int(steps[abs(table.time.iloc[steps] - time).argmin()]) if len(steps) else None

@@ -504,6 +504,15 @@ def test_one_orbit(store):
     assert viewer.orbits == ["8"]
 
 
+def test_csv_where_no_classification_tells(store):
+    """What nobody knows is no column: without classes, the table says nothing of clear."""
+    viewer = TimeQuery(s2kit.open_cube(store).drop_vars("SCL"))
+    viewer.ask(WEST + 5, NORTH - 5)
+    found = pd.read_csv(viewer.csv())
+    assert {"time", "NDVI"} < set(found)
+    assert "clear" not in found
+
+
 def test_classes_alone(store, layers):
     """A cube of classes alone shows them; it has no series, and says so."""
     viewer = TimeQuery(s2kit.open_cube(store)[["SCL"]])
