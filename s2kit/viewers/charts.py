@@ -21,11 +21,14 @@ from s2kit.viewers.colours import BLUE, GREY, ORANGE
 
 HEIGHT = 250
 
+ROOM = " \n "
+"""A title of two lines: Bokeh makes room for these once, however many they become."""
 
-def time_figure(title: str, **options) -> figure:
+
+def time_figure(**options) -> figure:
     """Make an empty chart whose horizontal axis is time."""
     chart = figure(
-        title=title, height=HEIGHT, min_width=300, sizing_mode="stretch_width",
+        title=ROOM, height=HEIGHT, min_width=300, sizing_mode="stretch_width",
         tools="xpan,xwheel_zoom,reset", toolbar_location="right",
         **({"x_axis_type": "datetime"} | options),
     )  # fmt: skip
@@ -52,7 +55,7 @@ class SeriesChart:
     """The observations of one pixel; clouds are grey crosses, the day on the map is a line."""
 
     def __init__(self):
-        self.figure = time_figure("Click on the map: the series of that pixel comes here")
+        self.figure = time_figure()
         self.save = SaveTool(filename="series")
         self.figure.add_tools(self.save)
         empty = {"time": [], "value": [], "label": [], "what": []}

@@ -16,6 +16,9 @@ from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.pictures import picture_names
 
+READOUT = 540
+"""Pixels of the screen for what is read under the mouse, in two lines, as wide as the map."""
+
 
 class Bounds(param.List):
     """West, south, east and north of a part of the map; empty for the whole region."""
@@ -65,7 +68,7 @@ class MapViewer(pn.viewable.Viewer):
         self.tiles = read_address(tiles)
         self.map = MapView(self.levels.whole, self.levels.grid.crs.proj)
         self.readout = pn.pane.HTML(
-            "Point at the map to read a value", margin=(0, 10), height=20,
+            "Point at the map to read a value", margin=(0, 10), width=READOUT, height=36,
             styles={"font-size": "13px"},
         )  # fmt: skip
         self._pointer: tuple[float, float, bool] | None = None

@@ -20,6 +20,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from pyproj import CRS, Transformer
 
+from s2kit.viewers.charts import ROOM
 from s2kit.viewers.frames import View
 
 _FRAME = 470
@@ -62,7 +63,8 @@ class MapView:
         ranges = _ranges(self.whole) if beside is None else beside.ranges
         self.ranges = ranges
         self.figure = figure(
-            x_range=ranges[0], y_range=ranges[1], frame_width=_FRAME, frame_height=_FRAME,
+            title=ROOM, x_range=ranges[0], y_range=ranges[1],
+            frame_width=_FRAME, frame_height=_FRAME,
             tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom",
             toolbar_location="right", match_aspect=True, background_fill_color="#f3f3f3",
         )  # fmt: skip
@@ -176,6 +178,10 @@ class MapView:
     def mark(self, place: tuple[float, float] | None) -> None:
         """Put a ring around a place."""
         self._mark.data = {"x": [place[0]] if place else [], "y": [place[1]] if place else []}
+
+    def name(self, title: str, note: str) -> None:
+        """Say what the picture is, and in a second line where it comes from."""
+        self.figure.title.text = f"{title}\n({note})"
 
     def divide(self, x: float | None) -> None:
         """Draw the line between two pictures; None removes it."""

@@ -161,7 +161,8 @@ class NdviStatistics(MapViewer):
         if values is None or window is None:
             return
         title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
-        self.map.figure.title.text = f"{title} ({self.page.note}){self._caution(window)}"
+        rough = f"; {self._rough(window)}" if window.level else ""
+        self.map.name(title, self.page.note + rough)
         self.histogram.show(values, self.label)
         if not np.isfinite(values).any() or (self.statistic == "count" and not values.any()):
             self.map.say("No clear observation here in these years")
@@ -180,17 +181,12 @@ class NdviStatistics(MapViewer):
         middle = float(np.nanmedian(values))
         self.page.tell(
             f"{title}; {self.levels.say(window)}, half of them below {middle:.3g}."
-            f"{self._caution(window)}"
+            + (f" An {self._rough(window)}; zoom in for exact values." if window.level else "")
         )
 
-    def _caution(self, window: Window) -> str:
+    def _rough(self, window: Window) -> str:
         """Say what overviews do to statistics: they mix a small cloud with what lies beside it."""
-        if not window.level:
-            return ""
-        size = f"{window.pixel:g} {self.levels.unit}"
-        return (
-            f"\nOverview of {size}: clouds smaller than that are mixed in; zoom in for exact values"
-        )
+        return f"overview of {window.pixel:g} {self.levels.unit}, smaller clouds are mixed in"
 
     def set_limits(self, low: float, high: float) -> None:
         """Choose the values of the darkest and the lightest colour."""
@@ -343,7 +339,7 @@ class NdviStatistics(MapViewer):
         self.table.object = shapes.describe(self.places, series) + self._unkept
         if not self.places:
             for one in (self.curves, self.years):
-                one.show([], "Draw a place: its curve comes here", label)
+                one.show([], f"Draw a place: its curve comes here\n({self.page.note})", label)
             return
         note = self.page.note
         title = f"{self.variable}: mean ± std of clear pixels, dates at least half clear\n({note})"

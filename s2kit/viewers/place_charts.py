@@ -63,7 +63,7 @@ class PlacesChart:
 
     def __init__(self, by_year: bool):
         options = {"x_axis_type": "linear"} if by_year else {}
-        self.figure = time_figure("Draw a place: its curve comes here", **options)
+        self.figure = time_figure(**options)
         self.save = SaveTool()
         self._lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": []})
         self._bands = ColumnDataSource({"xs": [], "ys": [], "colour": []})

@@ -252,7 +252,7 @@ class TimeQuery(MapViewer):
         if swiped:
             picture = self._join(pinned, picture, window)
             title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
-        self._put(self.map, picture, window, f"{title} ({self.page.note})")
+        self._put(self.map, picture, window, title)
         self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
         self._shown = shown
         self.map.show_scale(shown.label, shown.palette, *(limits or (0, 1)))
@@ -284,7 +284,7 @@ class TimeQuery(MapViewer):
         return np.where(cols < round(share * len(cols)), left, right)
 
     def _put(self, target: MapView, picture: np.ndarray, window: Window, title: str) -> None:
-        target.figure.title.text = title
+        target.name(title, self.page.note)
         if picture[..., 3].any():
             target.show(picture, window.view)
         else:
@@ -297,7 +297,7 @@ class TimeQuery(MapViewer):
             self.other.pane.visible = beside
 
     def _say(self, words: str) -> None:
-        self.map.figure.title.text = f"{self.picture} ({self.page.note})"
+        self.map.name(self.picture, self.page.note)
         self.map.say(words)
         self.other.say(words)
         self.page.tell(words + ".")

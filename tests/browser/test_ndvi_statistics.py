@@ -45,7 +45,7 @@ def test_map_of_the_mean(seen, known):
     values = np.nanmean(clear_ndvi(known), axis=0)
     found = seen.expect_picture(painted(values, -0.1, 0.9))
     assert found.place == (WEST, SOUTH, EAST, NORTH)
-    assert seen.title().startswith("NDVI, mean, 2021–2023 (synthetic practice data)")
+    assert seen.title().startswith("NDVI, mean, 2021–2023\n(synthetic practice data; over")
     expect(seen.status).to_contain_text(f"half of them below {np.median(values):.3g}")
     assert sum(seen.data(HISTOGRAM, 0)["top"]) == values.size
     cells = np.array([(102, 102), (42, 102), (250, 18), (2, 302)])
@@ -74,7 +74,7 @@ def test_statistics_and_years(seen, known):
     seen.choose("Last year", "2022")
     part = values[known.time.astype("M8[Y]") == np.datetime64("2022")]
     seen.expect_picture(painted(_mean(part), -0.1, 0.9))
-    assert "mean, 2022 " in seen.title()
+    assert "mean, 2022\n" in seen.title()
     seen.choose("Last year", "2021")
     expect(seen.error).to_contain_text("the first year, 2022, is after the last, 2021")
     seen.choose("First year", "2021")

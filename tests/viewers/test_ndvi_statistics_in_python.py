@@ -106,7 +106,7 @@ def test_begins_with_the_mean_ndvi(viewer, layers):
     assert (viewer.start, viewer.end) == (YEARS[0], YEARS[-1])
     assert viewer.shown_limits == (-0.1, 0.9)
     assert assert_map(viewer, plain(clear_values(layers), "mean")) == WHOLE
-    assert viewer.map.figure.title.text == "NDVI, mean, 2020–2022 (synthetic practice data)"
+    assert viewer.map.figure.title.text == "NDVI, mean, 2020–2022\n(synthetic practice data)"
     assert "pixels of 10 m" in words(viewer.page.status)
 
 

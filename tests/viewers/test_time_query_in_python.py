@@ -92,7 +92,7 @@ def test_begins_with_the_clearest(viewer, layers):
     assert covered == WHOLE
     assert_mix(picture, true_colour(layers, 7), 0.2)
     title = viewer.map.figure.title.text
-    assert title == f"True colour, {timed(7):%d %b %Y} (synthetic practice data)"
+    assert title == f"True colour, {timed(7):%d %b %Y}\n(synthetic practice data)"
     said = words(viewer.page.status)
     assert "pixels of 10 m" in said
     assert "Overpass 8 of 8" in said
