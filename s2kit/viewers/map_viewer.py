@@ -16,7 +16,7 @@ from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.pictures import picture_names
 
-READOUT = 540
+READOUT = 525
 """Pixels of the screen for what is read under the mouse, in two lines, as wide as the map."""
 
 
