@@ -37,7 +37,13 @@ def serve(port: str, prefix: str) -> None:
     """Serve both notebooks from their own folder, as their paths are relative to it."""
     from panel.command import main
 
-    os.chdir(find_notebooks())
+    folder = find_notebooks()
+    if folder is None:
+        sys.exit(
+            f"No notebooks {QUERY}.ipynb and {STATISTICS}.ipynb here: start from the folder of a "
+            "clone of s2kit, or from its folder notebooks"
+        )
+    os.chdir(folder)
     sys.argv = ["panel", "serve", f"{QUERY}.ipynb", f"{STATISTICS}.ipynb",
                 "--address", "127.0.0.1", "--port", port, "--prefix", prefix]  # fmt: skip
     main()

@@ -11,6 +11,9 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from odc.geo.geobox import GeoBox
 
+_SLIVER = 1e-6
+"""Of a field's best covered pixel: what is covered less than that is touched by rounding only."""
+
 WEIGHT, MEAN, SQUARES, MIN, MAX = range(5)
 """Planes of moments: sum of weights, mean, sum of squared deviations, minimum, maximum."""
 
@@ -48,7 +51,8 @@ def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
 
     Notes
     -----
-    Fractions are exact but for the rounding of float32 (library exactextract). A point takes the
+    Fractions are exact but for the rounding of float32 (library exactextract); those that rounding
+    alone makes, along a border between pixels, are left out. A point takes the
     pixel that holds it; on the border between two, the one to the east or south.
     """
     if (fields.geom_type == "Point").all():
@@ -61,7 +65,11 @@ def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
     )
     weight = np.concatenate(found["coverage"].to_list()).astype("float64")
     cells = np.concatenate(found["cell_id"].to_list()).astype("int64")
-    field = np.repeat(np.arange(len(fields), dtype="int32"), found["coverage"].map(len))
+    sizes = found["coverage"].map(len)
+    field = np.repeat(np.arange(len(fields), dtype="int32"), sizes)
+    largest = np.repeat([part.max(initial=0) for part in found["coverage"]], sizes)
+    touched = weight > _SLIVER * largest
+    weight, cells, field = weight[touched], cells[touched], field[touched]
     row, col = np.divmod(cells, grid.shape.x)
     covered = np.bincount(field, weight, len(fields))
     area = shapely.area(fields.geometry.values) / abs(grid.affine.determinant)

@@ -284,6 +284,46 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     return [one[list(cube.data_vars)] for one in levels]
 
 
+def require_steps(cube: xr.Dataset) -> None:
+    """See that the store of a cube still holds its steps; call it after reading.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        As `open_cube` gave it, or what was cut or computed from it.
+
+    Raises
+    ------
+    CubeError
+        If scenes have come between the steps since the cube was opened: what is read from it is
+        then of other dates.
+    """
+    sources = [source for layer in cube.data_vars.values() for source in _sources_under(layer)]
+    parts = [part for source in sources for part, _ in source.parts]
+    for part in {(p.objects.url, p.prefix.rsplit("/", 1)[0]): p for p in parts}.values():
+        part.require_steps()
+
+
+def describe_origin(cube: xr.Dataset) -> tuple[int, bool]:
+    """Tell of which level a cube was opened, and whether it is a part cut out of its region."""
+    levels, cut = [0], False
+    for layer in cube.data_vars.values():
+        for part, _ in itertools.chain(*(source.parts for source in _sources_under(layer))):
+            levels.append(read_group(part.prefix.rsplit("/", 1)[0])[1])
+            cut |= tuple(part.document["shape"][1:]) != (cube.sizes.get("y"), cube.sizes.get("x"))
+    return max(levels), cut
+
+
+def _sources_under(layer: xr.DataArray) -> list[StoredLayer | Overpasses]:
+    """Give all that a layer will be read from."""
+    lazy = layer.variable._data
+    if isinstance(lazy, da.Array):
+        names = [name.removeprefix("original-") for name in lazy.dask.layers]
+        return [_sources[name] for name in names if name in _sources]
+    source = getattr(lazy, "array", None)
+    return [source] if isinstance(source, StoredLayer | Overpasses) else []
+
+
 def _whole_source(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     """Give what a layer is read from, with Dask or without, if it is whole and unchanged."""
     lazy = layer.variable._data
@@ -452,7 +492,8 @@ def _stored_layer(
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """
     scale = None if "flag_values" in stored.attrs else float(stored.attrs.get("scale_factor", 1))
-    return StoredLayer(objects, prefix, documents[f"{prefix}/.zarray"], scale, threads)
+    times = stored.time.values.astype("M8[s]").astype("i8")
+    return StoredLayer(objects, prefix, documents[f"{prefix}/.zarray"], scale, times, threads)
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:

@@ -6,6 +6,7 @@ through a buffer that stays in the processor's cache.
 """
 
 import copy
+import json
 import math
 import threading
 from collections import deque
@@ -24,6 +25,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
+from s2kit.cube.layout import TIMELINE, TIMELINE_CHUNK, decode_coordinate
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
@@ -64,6 +66,8 @@ class StoredLayer(BackendArray):
         Its ``.zarray``.
     scale : float or None
         Physical value of one count; None leaves counts as they are, for classes.
+    times : numpy.ndarray, shape (time,), int64
+        Its steps as they are stored.
     threads : bool, default False
         Work on several chunks side by side; Dask has threads of its own.
     """
@@ -74,10 +78,11 @@ class StoredLayer(BackendArray):
         prefix: str,
         document: dict[str, Any],
         scale: float | None,
+        times: np.ndarray,
         threads: bool = False,
     ):
         self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
-        self.threads = threads
+        self.times, self.threads = times, threads
         self.shape = tuple(document["shape"])
         self.origin = (0, 0, 0)
         self.chunks = tuple(document["chunks"])
@@ -85,7 +90,7 @@ class StoredLayer(BackendArray):
         self.dtype = self.stored if scale is None else np.dtype("float32")
 
     def __dask_tokenize__(self):
-        state = (self.objects, self.prefix, self.document, self.scale, self.threads)
+        state = (self.objects, self.prefix, self.document, self.scale, self.times, self.threads)
         return normalize_token((*state, self.origin, self.shape))
 
     def cut(self, rows: slice, cols: slice) -> "StoredLayer":
@@ -142,10 +147,31 @@ class StoredLayer(BackendArray):
                 "it was opened; open it where it is now"
             )
 
+    def require_steps(self) -> None:
+        """See that its chunks are still those of its steps: scenes may have come between them.
+
+        Raises
+        ------
+        CubeError
+        """
+        group, _ = self.prefix.rsplit("/", 1)
+        chunks = range(-(-len(self.times) // TIMELINE_CHUNK))
+        asked = [f"{self.prefix}/.zarray", *(f"{group}/time/{i}" for i in chunks)]
+        document, *times = self.objects.read_all(asked)
+        if document is None or None in times:
+            self.require()
+        else:
+            now = decode_coordinate(times, TIMELINE["time"][0], len(self.times))
+            alike = _separator(json.loads(document)) == _separator(self.document)
+            if alike and np.array_equal(now, self.times):
+                return
+        raise CubeError(
+            f"the steps of {self.objects.url} have changed since it was opened; open it again"
+        )
+
     def key(self, *index: int) -> str:
         """Give the name of a chunk."""
-        separator = self.document.get("dimension_separator", ".")
-        return f"{self.prefix}/{separator.join(map(str, index))}"
+        return f"{self.prefix}/{_separator(self.document).join(map(str, index))}"
 
     def decompress(self, name: str, data: bytes, slot: int = 0) -> np.ndarray:
         """Give a chunk as stored, in a buffer of this thread: valid until the slot's next one."""
@@ -236,6 +262,10 @@ class Overpasses(BackendArray):
             first = last
         values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
         return values if np.ndim(self.order[time]) else values[0]
+
+
+def _separator(document: dict[str, Any]) -> str:
+    return document.get("dimension_separator", ".")
 
 
 @cache

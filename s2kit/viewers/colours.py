@@ -1,6 +1,7 @@
 """Numbers become colours: mixes of bands, colour maps, classes; the same in all viewers."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"
 
 PLACE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """For places, in order; people who see few colours tell them apart (Okabe and Ito 2008)."""
+
+COLOUR = re.compile("#[0-9A-Fa-f]{6}")
+"""How colours are written."""
 
 MAPS = {"viridis": Viridis256, "cividis": Cividis256, "grey": Greys256}
 """Colour maps whose lightness grows from one end to the other."""
@@ -117,7 +121,11 @@ def classes_of(layer: xr.DataArray) -> list[tuple[int, str, str]]:
     try:
         numbers = [int(n) for n in np.atleast_1d(attrs["flag_values"])]
         names = [name.replace("_", " ") for name in attrs["flag_meanings"].split()]
-        return list(zip(numbers, names, attrs["flag_colors"].split(), strict=True))
+        painted = attrs["flag_colors"].split()
+        wrong = [colour for colour in painted if not COLOUR.fullmatch(colour)]
+        if wrong:  # they become a part of the page
+            raise ValueError(f"{wrong[0]!r} is no colour such as #0072B2")
+        return list(zip(numbers, names, painted, strict=True))
     except (KeyError, ValueError, AttributeError) as error:
         raise InvalidInputError(
             f"{layer.name} lacks flag_values, flag_meanings or flag_colors ({error}); keep the "

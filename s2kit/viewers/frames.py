@@ -11,7 +11,7 @@ from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
 from s2kit.analysis.fields import read_grid
-from s2kit.cube.opening import levels_of, window_of
+from s2kit.cube.opening import describe_origin, levels_of, require_steps, window_of
 from s2kit.errors import InvalidInputError
 
 SIDE = 512
@@ -129,6 +129,7 @@ class Levels:
             )
         self.cubes = levels_of(cube)
         self.pixel = abs(self.grid.affine.a)
+        self._opened, self.cut = describe_origin(cube)
 
     @property
     def whole(self) -> View:
@@ -182,11 +183,44 @@ class Levels:
         every = f"every {step}th of the " if every is None else every
         return f"{every}pixels of {window.pixel:g} {self.unit}"
 
+    def say_pixel(self, window: Window, row: int, col: int) -> str:
+        """Say in words what a pixel of a window is, unless it is one of the finest level."""
+        step = window.cols.step or 1
+        if step > 1:
+            size = step * window.pixel
+            x, y = window.view.west + col * size, window.view.north - row * size
+            half = window.pixel / 2
+            return f" (at x {x + half:.{self.digits}f}, y {y - half:.{self.digits}f})"
+        return f" (pixel of {window.pixel:g} {self.unit})" if window.level else ""
+
     def read(self, window: Window, step: int, layers: list[str]) -> dict[str, np.ndarray]:
         """Read layers of one overpass, shape (y, x), in physical values."""
         cut = {"time": step, "y": window.rows, "x": window.cols}
         part = self.cubes[window.level][layers].isel(cut, missing_dims="ignore")
-        return {name: part[name].transpose("y", "x").values for name in layers}
+        found = {name: part[name].transpose("y", "x").values for name in layers}
+        self.require_steps()
+        return found
+
+    def read_pixel(self, row: int, col: int, layers: list[str]) -> dict[str, np.ndarray]:
+        """Read layers of one pixel at full resolution, shape (time,), in physical values."""
+        part = self.cubes[0][layers].isel(y=row, x=col)
+        found = {name: part[name].values for name in layers}
+        self.require_steps()
+        return found
+
+    def require_steps(self) -> None:
+        """See that what was just read is of the dates that it was read for.
+
+        Raises
+        ------
+        CubeError
+            If scenes have come between the steps since the cube was opened.
+        """
+        require_steps(self.cubes[0])
+
+    def mixes(self, window: Window) -> bool:
+        """Tell whether a pixel of the window stands for several of those that were observed."""
+        return self._opened + window.level > 0
 
     @property
     def digits(self) -> int:

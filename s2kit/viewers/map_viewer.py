@@ -1,14 +1,15 @@
 """What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
 
+import html
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import panel as pn
 import param
 import xarray as xr
 
 from s2kit.analysis.inputs import require_cube, steps_in_period
-from s2kit.errors import InvalidInputError, S2KitError
+from s2kit.errors import InvalidInputError
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import keep_in_address
@@ -19,6 +20,30 @@ from s2kit.viewers.pictures import picture_names
 READOUT = 525
 """Pixels of the screen for what is read under the mouse, in two lines, as wide as the map."""
 
+_FARTHEST = 1e9
+"""No value of a map is larger, and no place lies farther away."""
+
+
+class Number(param.Number):
+    """A number that a map can hold."""
+
+    def _validate(self, val: float | None) -> None:
+        super()._validate(val)
+        if val is not None and not abs(val) <= _FARTHEST:
+            raise InvalidInputError(f"{self.name}={val!s:.20} is not a number of use on a map")
+
+
+class Limits(param.Range):
+    """The values of the darkest and the lightest colour; None for fitting ones."""
+
+    def _validate(self, val: tuple | None) -> None:
+        super()._validate(val)
+        if val is not None and not (all(abs(v) <= _FARTHEST for v in val) and val[0] < val[1]):
+            raise InvalidInputError(
+                f"the lowest value ({val[0]!s:.20}) is not below the highest ({val[1]!s:.20}), or "
+                "one of them is endless"
+            )
+
 
 class Bounds(param.List):
     """West, south, east and north of a part of the map; empty for the whole region."""
@@ -27,20 +52,22 @@ class Bounds(param.List):
         super()._validate(val)
         if not val:
             return
-        if len(val) != 4 or not all(map(math.isfinite, val)):
+        if len(val) != 4 or not all(abs(v) < math.inf for v in val):
             wrong = "is not four numbers"
+        elif max(map(abs, val)) > _FARTHEST:
+            wrong = "lies beyond any map"
         elif not (val[0] < val[2] and val[1] < val[3]):
             wrong = "has no width or no height"
         else:
             return
         raise InvalidInputError(
-            f"{self.name}={val} {wrong}; give [west, south, east, north] in the cube's coordinate "
-            "system"
+            f"{self.name}={val!s:.80} {wrong}; give [west, south, east, north] in the cube's "
+            "coordinate system"
         )
 
 
 class MapViewer(pn.viewable.Viewer):
-    """Base of the viewers.
+    """Base of the viewers; each says by ``_value_at(x, y, beside)`` what lies under the mouse.
 
     Parameters
     ----------
@@ -63,6 +90,7 @@ class MapViewer(pn.viewable.Viewer):
             require_cube(cube, "SCL")
         super().__init__()
         self.cube, self.levels = cube, Levels(cube)
+        _check_shape(cube)
         self.names = picture_names(cube)
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
@@ -97,14 +125,12 @@ class MapViewer(pn.viewable.Viewer):
         if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
             self.map.look(asked)
 
-    def _begin(self, address: tuple[str, ...], first: Callable[[], None]) -> None:
+    def _begin(self, address: tuple[str, ...], first: Sequence[Callable[[], None]]) -> None:
         """Take over what the address of the page says, draw for the first time, then listen."""
         wrong = keep_in_address(self, list(address))
-        with self.page.careful():
-            self._go_to_view()
-            first()
-            self._set_opacity()
-            self._draw_basemap()
+        for act in (self._go_to_view, *first, self._set_opacity, self._draw_basemap):
+            with self.page.careful():
+                act()
         if wrong:
             self.page.fail(
                 f"The address of this page asks for what there is not here: {', '.join(wrong)}."
@@ -162,12 +188,20 @@ class MapViewer(pn.viewable.Viewer):
         self.map.show_below(tiles, seen)
 
     def drawing(self, draw: Callable[[], None]) -> None:
-        """Draw; if that fails, no picture of something else stays on the map."""
+        """Draw; if that fails, nothing of another picture stays on the page."""
         try:
             draw()
-        except S2KitError:
-            self.map.say("Not drawn: see the message above")
+        except Exception:
+            self.blank("Not drawn: see the message above")
             raise
+
+    def blank(self, words: str) -> None:
+        """Show words in place of a picture and all that belongs to it."""
+        self.map.name(" ", self.page.note)
+        self.map.say(words)
+        self.map.show_scale("", (), 0, 1)
+        self.page.tell(f"{words}.")
+        self._read_again()
 
     def _point(self, x: float, y: float, *, beside: bool = False) -> None:
         """Say what lies under the mouse on the map, or on the one beside it."""
@@ -181,7 +215,22 @@ class MapViewer(pn.viewable.Viewer):
         with self.page.careful():
             x, y, _ = self._pointer
             value = self._value_at(*self._pointer)
-            self.readout.object = self.map.name_place(x, y) + (f" · {value}" if value else "")
+            words = self.map.name_place(x, y) + (f" · {value}" if value else "")
+            self.readout.object = html.escape(words)
 
-    def _value_at(self, x: float, y: float, beside: bool) -> str:
-        raise NotImplementedError
+
+def _check_shape(cube: xr.Dataset) -> None:
+    """Refuse what has other dimensions than a cube, or two steps of one moment."""
+    for name, layer in cube.data_vars.items():
+        if not {"y", "x"} <= set(layer.dims) <= {"time", "y", "x"}:
+            raise InvalidInputError(
+                f"{name} has the dimensions {', '.join(map(str, layer.dims)) or 'none'}; a layer "
+                "that can be shown has y, x and mostly time: select one of several with isel, or "
+                "leave it out with drop_vars"
+            )
+    again = cube.indexes["time"][cube.indexes["time"].duplicated()]
+    if len(again):
+        raise InvalidInputError(
+            f"the cube has two steps at {again[0]:%Y-%m-%d %H:%M:%S}; keep one of them: "
+            'cube.drop_duplicates("time")'
+        )

@@ -10,17 +10,17 @@ import shapely
 import xarray as xr
 
 from s2kit.analysis.statistics import time_statistics
-from s2kit.errors import InvalidInputError
+from s2kit.errors import InvalidInputError, S2KitError
 from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import MapViewer
+from s2kit.viewers.map_viewer import Limits, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
-from s2kit.viewers.places import Place
+from s2kit.viewers.places import Place, short
 
 STATISTICS = {
     "mean": "mean", "standard deviation": "std", "smallest": "min", "largest": "max",
@@ -61,10 +61,10 @@ class NdviStatistics(MapViewer):
     statistic = param.Selector(default="mean", objects=STATISTICS, doc="What the map shows")
     start = param.Selector(check_on_set=True, doc="First year")
     end = param.Selector(check_on_set=True, doc="Last year")
-    limits = param.Range(None, allow_None=True, doc="Values of the darkest and lightest colour")
+    limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     draw = param.Selector(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
-    places = param.List([], item_type=Place, doc="Places that are compared")
+    places = shapes.Places([], item_type=Place, doc="Places that are compared")
     chosen = param.Selector(default=None, allow_None=True, objects=[], doc="Place to change")
     chart = param.Selector(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     drawn = param.String("", doc="The places as text, for the address of the page")
@@ -86,7 +86,8 @@ class NdviStatistics(MapViewer):
         self._window: Window | None = None
         self._computed: tuple[tuple, xr.Dataset] | None = None
         self._layout = lay_out(self)
-        self._begin(self._IN_ADDRESS, self._draw_all)
+        self._clicked: tuple[float, float] | None = None
+        self._begin(self._IN_ADDRESS, [self._draw_map, self._take_drawn, self._draw_charts])
         self._listen()
 
     def _set_choices(self) -> None:
@@ -101,11 +102,6 @@ class NdviStatistics(MapViewer):
         self.param.update(
             variable="NDVI" if "NDVI" in names else names[0], start=years[0], end=years[-1]
         )
-
-    def _draw_all(self) -> None:
-        self._draw_map()
-        self._take_drawn()
-        self._draw_charts()
 
     def _listen(self) -> None:
         self.watch(self._fit, "variable", "statistic")
@@ -132,7 +128,7 @@ class NdviStatistics(MapViewer):
         window = self.levels.window(self.map.view)
         self._check_years()
         if window is None:
-            self.map.say("The cube has nothing here: go back with “Whole region”")
+            self.blank("The cube has nothing here: go back with “Whole region”")
             return
         found = self._statistic_of(window).transpose("y", "x").values.astype("float32")
         self._values, self._window = found[:: window.rows.step, :: window.cols.step], window
@@ -152,36 +148,39 @@ class NdviStatistics(MapViewer):
                 percentiles=(10, 90) if spread else (),
             )  # fmt: skip
             wanted = ["p10", "p90"] if spread else list(maps)
-            self._computed = asked, maps[wanted].compute(scheduler="threads", pool=workers())
+            found = maps[wanted].compute(scheduler="threads", pool=workers())
+            self.levels.require_steps()
+            self._computed = asked, found
         maps = self._computed[1]
         return maps["p90"] - maps["p10"] if spread else maps[self.statistic]
+
+    def blank(self, words: str) -> None:
+        """Show words in place of the map and the histogram."""
+        self._values = self._window = None
+        self.histogram.show(np.empty(0), self.label)
+        super().blank(words)
 
     def _paint(self) -> None:
         values, window = self._values, self._window
         if values is None or window is None:
             return
-        title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
-        rough = f"; {self._rough(window)}" if window.level else ""
-        self.map.name(title, self.page.note + rough)
-        self.histogram.show(values, self.label)
         if not np.isfinite(values).any() or (self.statistic == "count" and not values.any()):
-            self.map.say("No clear observation here in these years")
-            self.page.tell(f"{title}: no clear observation here.")
+            self.blank(f"No clear observation here in {self.period}")
             return
+        title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
+        rough = f"; {self._rough(window)}" if self.levels.mixes(window) else ""
+        self.map.name(title, self.page.note + rough)
         low, high = self.limits or self._fitting_limits(values)
-        self._check_limits(low, high)
         palette = colours.MAPS["cividis" if self.statistic in _SPREADS else "viridis"]
         self.map.show(colours.paint_layer(values, low, high, palette), window.view)
         self.map.show_scale(self.label, palette, low, high)
-        self.histogram.shade(low, high)
-        self.param.update(
-            span=(float(np.nanmin(values)), float(np.nanmax(values))), shown_limits=(low, high)
-        )
+        self.histogram.show(values, self.label, (low, high))
+        self.param.update(span=self.histogram.span, shown_limits=(low, high))
         self._read_again()
         middle = float(np.nanmedian(values))
         self.page.tell(
             f"{title}; {self.levels.say(window)}, half of them below {middle:.3g}."
-            + (f" An {self._rough(window)}; zoom in for exact values." if window.level else "")
+            + (f" An {self._rough(window)}; zoom in for exact values." if rough else "")
         )
 
     def _rough(self, window: Window) -> str:
@@ -190,12 +189,12 @@ class NdviStatistics(MapViewer):
 
     def set_limits(self, low: float, high: float) -> None:
         """Choose the values of the darkest and the lightest colour."""
-        self._check_limits(low, high)
+        if low is None or high is None:
+            raise InvalidInputError(
+                f"the lowest value ({low}) is not below the highest ({high}); give both, or press "
+                "“Fit”"
+            )
         self.limits = float(low), float(high)
-
-    def _check_limits(self, low: float | None, high: float | None) -> None:
-        if low is None or high is None or not low < high:
-            raise InvalidInputError(f"the lowest value ({low}) is not below the highest ({high})")
 
     def _fitting_limits(self, values: np.ndarray) -> tuple[float, float]:
         """Give those of the index where it has some; else what nine of ten pixels span."""
@@ -221,7 +220,8 @@ class NdviStatistics(MapViewer):
         if at is None:
             return ""
         value = self._values[at]
-        return f"{_WORDS[self.statistic]} {value:.4g}" if np.isfinite(value) else "no data"
+        known = f"{_WORDS[self.statistic]} {value:.4g}" if np.isfinite(value) else "no data"
+        return known + self.levels.say_pixel(self._window, *at)
 
     # Places
 
@@ -231,20 +231,19 @@ class NdviStatistics(MapViewer):
             raise InvalidInputError(
                 f"{self.map.name_place(x, y)} lies beside the cube; click on the picture"
             )
-        self.corners = [*self.corners, (float(x), float(y))]
+        self._clicked = float(x), float(y)
+        self.corners = [*self.corners, self._clicked]
         if self.draw == "point" or (self.draw == "box" and len(self.corners) == 2):
             self.finish()
 
     def click_again(self, x: float, y: float) -> None:
-        """Finish at a double click; two quick clicks apart from each other are two corners."""
-        if not self.corners:
-            return
+        """Finish at a double click; two quick clicks apart from each other are two clicks."""
         reach = 6 * self.map.view.width / self.map.figure.frame_width
-        last_x, last_y = self.corners[-1]
-        if max(abs(x - last_x), abs(y - last_y)) < reach:
-            self.finish()
-        else:
+        last_x, last_y = self._clicked or (np.inf, np.inf)
+        if max(abs(x - last_x), abs(y - last_y)) > reach:
             self.click(x, y)
+        elif self.corners:
+            self.finish()
 
     def finish(self) -> None:
         """Make a place of the corners."""
@@ -262,16 +261,25 @@ class NdviStatistics(MapViewer):
 
     def upload(self, content: bytes, filename: str) -> None:
         """Add the places of a GeoJSON or GeoPackage file."""
-        found = shapes.read_upload(content, filename, self.cube, len(self.places))
+        found, beside = shapes.read_upload(content, filename, self.cube, len(self.places))
         held = list(self.places)
         for name, shape in found:
             held = shapes.add(held, name, shape)
         self._take(held)
+        self.page.tell(
+            f"{filename}: {len(found)} places taken over"
+            + (f"; {beside} more lie beside the cube." if beside else ".")
+        )
 
     def _take(self, held: list[Place]) -> None:
         """Take over places, and choose the last one."""
-        self.param.chosen.objects = [place.name for place in held]
+        self._offer([place.name for place in held])
         self.param.update(places=held, chosen=held[-1].name)
+
+    def _offer(self, names: list[str]) -> None:
+        """Offer places to choose from, also the chosen one: a list without it would choose anew."""
+        kept = [self.chosen] if self.chosen and self.chosen not in names else []
+        self.param.chosen.objects = names + kept
 
     def change(self, *, name: str | None = None, colour: str | None = None) -> None:
         """Give the chosen place another name or colour."""
@@ -282,7 +290,7 @@ class NdviStatistics(MapViewer):
             if place.name == self.chosen else place
             for place in self.places
         ]  # fmt: skip
-        self.param.chosen.objects = [place.name for place in changed]
+        self._offer([place.name for place in changed])
         self.param.update(places=changed, chosen=new)
 
     def remove(self) -> None:
@@ -297,10 +305,16 @@ class NdviStatistics(MapViewer):
         dict of str to pandas.DataFrame
             As `s2kit.field_series` gives them; of a place that reaches beyond the cube, of what
             lies on it.
+
+        Raises
+        ------
+        InvalidInputError
+            If one of them cannot be given.
         """
         return {place.name: self._series_of(place) for place in self.places}
 
     def _series_of(self, place: Place) -> pd.DataFrame:
+        self._check_years()
         key = place.shape.wkb, self.variable
         if key not in self._series:
             self._series[key] = shapes.place_series(self.levels, place, self.variable)
@@ -309,9 +323,10 @@ class NdviStatistics(MapViewer):
 
     def _on_places(self) -> None:
         names = [place.name for place in self.places]
-        self.param.chosen.objects = names
+        self._offer(names)
         if self.chosen not in names:
             self.chosen = names[-1] if names else None
+        self._offer(names)
         kept = {place.shape.wkb for place in self.places}
         self._series = {key: table for key, table in self._series.items() if key[0] in kept}
         self.layer.show(self.places)
@@ -331,23 +346,30 @@ class NdviStatistics(MapViewer):
         self.layer.show_draft(self.corners)
 
     def _draw_charts(self) -> None:
-        self._check_years()
         yearly = self.chart == BY_YEAR
         self.curves.pane.visible, self.years.pane.visible = not yearly, yearly
-        series = self.series()
-        label = f"{self.variable} ({read_picture(self.cube, self.variable).unit})"
-        self.table.object = shapes.describe(self.places, series) + self._unkept
-        if not self.places:
-            for one in (self.curves, self.years):
-                one.show([], f"Draw a place: its curve comes here\n({self.page.note})", label)
-            return
-        note = self.page.note
+        series, failed = self._known_series()
+        known = [place for place in self.places if place.name in series]
+        self.table.object = shapes.describe(known, series) + self._unkept
+        note, label = self.page.note, read_picture(self.cube, self.variable).label
         title = f"{self.variable}: mean ± std of clear pixels, dates at least half clear\n({note})"
-        self.curves.show(along_time(self.places, series), title, label)
+        none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
+        self.curves.show(along_time(known, series), title if known else none, label)
+        title = f"{self.variable} of {short(self.chosen or '')}, year by year\n({note})"
         table = series.get(self.chosen)
-        if table is not None:
-            title = f"{self.variable} of {self.chosen}, year by year\n({note})"
-            self.years.show(by_year(table), title, label)
+        self.years.show([] if table is None else by_year(table), title if known else none, label)
+        if failed:
+            raise failed[0]
+
+    def _known_series(self) -> tuple[dict[str, pd.DataFrame], list[S2KitError]]:
+        """Give the series of those places that have one, and why others have none."""
+        series, failed = {}, []
+        for place in self.places:
+            try:
+                series[place.name] = self._series_of(place)
+            except S2KitError as error:
+                failed.append(error)
+        return series, failed
 
     # What is taken home
 

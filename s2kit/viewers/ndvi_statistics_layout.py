@@ -156,6 +156,7 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
     def rename(event) -> None:
         if viewer.chosen and event.new != viewer.chosen:
             change(name=event.new)
+            viewer.param.trigger("chosen")  # the name that it got may be the one it had
 
     def recolour(event) -> None:
         found = [one for one in viewer.places if one.name == viewer.chosen]
@@ -163,7 +164,7 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
             change(colour=event.new)
 
     fill()
-    viewer.param.watch(fill, ["chosen", "places"])
+    viewer.watch(fill, "chosen", "places")  # later, as the browser has just sent what it replaces
     change = viewer.page.guarded(viewer.change)
     name.param.watch(rename, "value")
     colour.param.watch(recolour, "value")

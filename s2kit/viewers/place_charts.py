@@ -20,7 +20,7 @@ from bokeh.plotting import figure
 
 from s2kit.viewers.charts import legend_of, time_figure
 from s2kit.viewers.colours import GREY
-from s2kit.viewers.places import Place, well_seen
+from s2kit.viewers.places import Place, short, well_seen
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _FIRSTS = np.cumsum([1, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
@@ -136,7 +136,7 @@ def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> l
     """Give a curve for each place."""
     tables = [well_seen(series[place.name]) for place in places]
     return [
-        Curve(place.name, place.colour, table.time.to_numpy(), table)
+        Curve(short(place.name), place.colour, table.time.to_numpy(), table)
         for place, table in zip(places, tables, strict=True)
     ]
 
@@ -173,14 +173,23 @@ class Histogram:
         self.figure.grid.visible = False
         self.figure.y_range.start = 0
         self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+        self.span = (0.0, 1.0)
 
-    def show(self, values: np.ndarray, label: str) -> None:
-        """Count values; what is not finite does not count."""
+    def show(
+        self, values: np.ndarray, label: str, shaded: tuple[float, float] | None = None
+    ) -> None:
+        """Count values; what is not finite does not count.
+
+        The few that lie far from all others stand in the first and the last bar.
+        """
         known = values[np.isfinite(values)]
-        top, edges = np.histogram(known, _BINS) if known.size else (np.zeros(0), np.zeros(1))
+        low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0.0, 0.0)
+        if not low < high:
+            low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        self.span = float(low), float(high)
+        top, edges = np.histogram(np.clip(known, low, high), _BINS)
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
         self.figure.title.text = f"{label}: {known.size} pixels on the map"
-
-    def shade(self, low: float, high: float) -> None:
-        """Shade what the colours span."""
-        self._span.update(left=low, right=high)
+        self._span.visible = shaded is not None
+        if shaded:
+            self._span.update(left=shaded[0], right=shaded[1])

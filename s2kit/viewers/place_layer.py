@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bokeh.models import ColumnDataSource
 
 from s2kit.viewers.mapview import MapView
-from s2kit.viewers.places import Place
+from s2kit.viewers.places import Place, short
 
 
 class PlaceLayer:
@@ -55,7 +55,7 @@ class PlaceLayer:
         tops = [(place.shape.bounds[0] + place.shape.bounds[2]) / 2 for place in places]
         self._names.data = {
             "x": tops, "y": [place.shape.bounds[3] for place in places],
-            "name": [place.name for place in places], "colour": [p.colour for p in places],
+            "name": [short(place.name) for place in places], "colour": [p.colour for p in places],
         }  # fmt: skip
 
     def show_draft(self, corners: Sequence[tuple[float, float]]) -> None:

@@ -3,7 +3,6 @@
 import html
 import io
 import json
-import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +12,18 @@ from urllib.parse import quote, unquote
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import param
+import pyogrio
 import shapely
 import xarray as xr
 from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from s2kit.analysis.fields import read_fields
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
 from s2kit.errors import InvalidInputError
-from s2kit.viewers.colours import PLACE_COLOURS
+from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View, workers
 
 LEAST_SHARE = 0.5
@@ -33,8 +35,10 @@ FORMATS = (".geojson", ".json", ".gpkg")
 _MOST = 20
 """Places at once: more curves than that are no picture any more."""
 
+_LONG = 20
+"""Letters of a name on the map and in a legend."""
+
 _SHAPES = ("Point", "Polygon", "MultiPolygon")
-_COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 _GEOJSON = ("FeatureCollection", "Feature", *_SHAPES)
 _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
@@ -73,6 +77,27 @@ class Place:
         parts = getattr(self.shape, "geoms", [self.shape])
         rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
         return [tuple(list(axis) for axis in ring.xy) for ring in rings]
+
+
+class Places(param.List):
+    """Places that can be told apart: by their names, and not too many."""
+
+    def _validate(self, val: list[Place]) -> None:
+        super()._validate(val)
+        names = [place.name for place in val]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise InvalidInputError(f"two places are called {twice[0]!r}; give each its own name")
+        if len(val) > _MOST:
+            raise InvalidInputError(
+                f"these are {len(val)} places; {_MOST} at most can be told apart. Leave some out, "
+                "or use s2kit.field_series for many fields"
+            )
+
+
+def short(name: str) -> str:
+    """Give a name as a chart has room for it."""
+    return name if len(name) <= _LONG else name[: _LONG - 1] + "…"
 
 
 def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geometry:
@@ -125,8 +150,15 @@ def free_name(places: Sequence[Place], name: str) -> str:
 
 def read_upload(
     content: bytes, filename: str, cube: xr.Dataset, held: int = 0
-) -> list[tuple[str, shapely.Geometry]]:
+) -> tuple[list[tuple[str, shapely.Geometry]], int]:
     """Read places from a file that was given in a browser.
+
+    Returns
+    -------
+    places : list of (str, shapely.Geometry)
+        Name and shape of each, in the cube's coordinate system.
+    beside : int
+        How many more lie beside the cube.
 
     Raises
     ------
@@ -146,10 +178,8 @@ def read_upload(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"places{suffix}"
         path.write_bytes(_only(suffix, content, filename))
-        try:
-            found = read_fields(path, cube)
-        except InvalidInputError as error:
-            raise InvalidInputError(str(error).replace(str(path), filename)) from error
+        table = _read_table(path, filename)
+    found = read_fields(table, cube)
     room = _MOST - held
     if len(found) > room:
         raise InvalidInputError(
@@ -160,7 +190,27 @@ def read_upload(
     named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
-    return [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+    places = [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+    return places, len(table) - len(found)
+
+
+def _read_table(path: Path, filename: str) -> gpd.GeoDataFrame:
+    """Read all of a file's places: what is left out without a word would be missed too late."""
+    try:
+        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+        table = gpd.read_file(path)
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+        raise InvalidInputError(
+            f"{filename} cannot be read: it is damaged or not whole; give a GeoJSON or GeoPackage "
+            "file as a GIS writes it"
+        ) from error
+    if len(layers) > 1:
+        raise InvalidInputError(
+            f"{filename} holds {len(layers)} layers ({', '.join(layers[:5])}); give a file with one"
+        )
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise InvalidInputError(f"{filename} is a table without shapes; give places with shapes")
+    return table
 
 
 def _only(suffix: str, content: bytes, filename: str) -> bytes:
@@ -175,8 +225,15 @@ def _only(suffix: str, content: bytes, filename: str) -> bytes:
     try:
         found = json.loads(content)
         if found["type"] in _GEOJSON:
+            if named := found.get("crs"):
+                CRS.from_user_input(named["properties"]["name"])  # GDAL would take degrees instead
             return json.dumps(found).encode()
         reason = f"its type is {found['type']!r}"
+    except CRSError:
+        raise InvalidInputError(
+            f"{filename} names the coordinate system {named!r}, which is unknown; GeoJSON is in "
+            "degrees, EPSG:4326, without a word about it"
+        ) from None
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         reason = f"{type(error).__name__}: {error}"
     raise InvalidInputError(
@@ -212,7 +269,9 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     part = cube[[*bands, *(["SCL"] if "SCL" in cube.data_vars else [])]]
     part = part.isel(y=window.rows, x=window.cols).chunk(_BLOCKS)
     field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
-    return describe_series(part, field, variable, scheduler="threads", pool=workers())
+    table = describe_series(part, field, variable, scheduler="threads", pool=workers())
+    levels.require_steps()
+    return table
 
 
 def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
@@ -229,12 +288,16 @@ def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
 def write_text(places: Sequence[Place], digits: int = 1) -> str:
     """Give places as a short text for the address of a page: ``name|colour|outline;…``.
 
-    Coordinates have so many decimals.
+    Coordinates have so many decimals, or all where rounding would spoil the shape.
     """
-    return ";".join(
-        f"{quote(p.name)}|{p.colour}|{shapely.to_wkt(p.shape, rounding_precision=digits)}"
-        for p in places
-    )
+    return ";".join(f"{quote(p.name)}|{p.colour}|{_write_shape(p.shape, digits)}" for p in places)
+
+
+def _write_shape(shape: shapely.Geometry, digits: int) -> str:
+    text = shapely.to_wkt(shape, rounding_precision=digits)
+    rounded = shapely.from_wkt(text)
+    spoilt = not rounded.is_valid or (shape.area > 0 and not rounded.area > 0)
+    return shapely.to_wkt(shape, rounding_precision=-1) if spoilt else text
 
 
 def read_text(text: str) -> list[Place]:
@@ -255,7 +318,7 @@ def read_text(text: str) -> list[Place]:
             raise InvalidInputError(
                 f"the address of this page names a place that is none: {place.name}"
             )
-        if not _COLOUR.fullmatch(place.colour):  # it becomes a part of the page
+        if not COLOUR.fullmatch(place.colour):  # it becomes a part of the page
             raise InvalidInputError(
                 f"the address of this page names a colour that is none: {place.colour!r}; give one "
                 "such as #0072B2"

@@ -15,11 +15,11 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import MapViewer
+from s2kit.viewers.map_viewer import MapViewer, Number
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
-from s2kit.viewers.timeline import SEASONS, choose, nearest, timeline_of
+from s2kit.viewers.timeline import SEASONS, choose, nearest, percent, timeline_of
 
 FIXED, OF_VIEW = "fixed", "2–98 % of the view"
 OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
@@ -56,15 +56,15 @@ class TimeQuery(MapViewer):
         check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
     )
     stretch = param.Selector(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
-    low = param.Number(0.0, doc="Darkest value")
-    high = param.Number(1.0, doc="Brightest value")
+    low = Number(0.0, doc="Darkest value")
+    high = Number(1.0, doc="Brightest value")
     mask = param.Boolean(False, doc="Tint what is not clear")
     least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the region, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
     orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
     platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
-    x = param.Number(None, allow_None=True, doc="Place of the series")
-    y = param.Number(None, allow_None=True, doc="Place of the series")
+    x = Number(None, allow_None=True, doc="Place of the series")
+    y = Number(None, allow_None=True, doc="Place of the series")
     chart = param.Selector(check_on_set=True, doc="What the series shows")
     pinned = param.Selector(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     compare = param.Selector(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
@@ -80,18 +80,22 @@ class TimeQuery(MapViewer):
     def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
         super().__init__(cube, "Time query", tiles)
         self.timeline = timeline_of(cube)
+        self.region = "the whole cube" if self.levels.cut else "the region"
         self._set_choices()
         self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
         self.series = SeriesChart()
         self._frame: Frame = {}
         self._pinned_frame: Frame = {}
-        self._border: float | None = None
+        self._border = 0
         self._window: Window | None = None
-        self._last = pd.Timestamp(self.moment)
+        self._last = self.timeline.time[self.step]
         self._choose_steps()
         self._layout = lay_out(self)
         self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
-        self._begin(self._IN_ADDRESS, self._draw_all)
+        self._begin(
+            self._IN_ADDRESS,
+            [self._choose_steps, self._begin_picture, self._draw, self._begin_series],
+        )
         self._listen()
 
     # Beginning
@@ -118,13 +122,13 @@ class TimeQuery(MapViewer):
         self._take_limits(read_picture(self.cube, self.picture), {})
         self._first = self.picture, self.low, self.high
 
-    def _draw_all(self) -> None:
-        self._choose_steps()
-        if self.x is None or self.y is None:
-            self.ask(*self.levels.whole.middle)
+    def _begin_picture(self) -> None:
         if self.picture != self._first[0] and (self.low, self.high) == self._first[1:]:
             self._on_picture()  # an address that names a picture, but no limits for it
-        self._draw()
+
+    def _begin_series(self) -> None:
+        if self.x is None or self.y is None:
+            self.ask(*self.levels.whole.middle)
         self._draw_series()
 
     def _listen(self) -> None:
@@ -164,16 +168,15 @@ class TimeQuery(MapViewer):
         )  # fmt: skip
         offered = self._moments(self.steps)
         if self.moment:
-            self._last = pd.Timestamp(self.moment)
+            self._last = self.timeline.time[self.step]
         self.param.moment.objects = offered
         with param.parameterized.batch_call_watchers(self):
             self.offered = offered
             self._show_step(nearest(self.timeline, self.steps, self._last))
 
-    def go_to(self, time: pd.Timestamp) -> None:
+    def go_to(self, time: pd.Timestamp | str) -> None:
         """Show the overpass nearest to a moment, among those that pass the filter."""
-        if len(self.steps):
-            self._show_step(nearest(self.timeline, self.steps, time))
+        self._show_step(nearest(self.timeline, self.steps, pd.Timestamp(time)))
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
@@ -230,15 +233,15 @@ class TimeQuery(MapViewer):
         self.series.show_day(None if self.step is None else self.timeline.time[self.step])
         shown = read_picture(self.cube, self.picture)
         window = self.levels.window(self.map.view)
-        self._frame, self._pinned_frame, self._window, self._border = {}, {}, None, None
+        self._frame, self._pinned_frame, self._window, self._border = {}, {}, None, 0
         beside, swiped = (self.compare == mode and self.pin is not None for mode in (BESIDE, SWIPE))
         self._arrange(beside)
         self.map.divide(None)
         if self.step is None:
-            self._say("No clear acquisition: no overpass passes the filter")
+            self.blank("No clear acquisition: no overpass passes the filter")
             return
         if window is None:
-            self._say("The cube has nothing here: go back with “Whole region”")
+            self.blank("The cube has nothing here: go back with “Whole region”")
             return
         frame = self._read(shown, window, self.step)
         pinned_frame = self._read(shown, window, self.pin) if beside or swiped else {}
@@ -276,12 +279,13 @@ class TimeQuery(MapViewer):
         return picture
 
     def _join(self, left: np.ndarray, right: np.ndarray, window: Window) -> np.ndarray:
-        seen = self.map.view
-        self._border = seen.west + seen.width * self.swipe / 100
-        self.map.divide(self._border)
-        share = (self._border - window.view.west) / window.view.width
-        cols = np.arange(right.shape[1])[:, None]
-        return np.where(cols < round(share * len(cols)), left, right)
+        """Put the pinned picture on the left, up to the column that is nearest to the border."""
+        seen, cols = self.map.view, np.arange(right.shape[1])
+        border = seen.west + seen.width * self.swipe / 100
+        size = window.view.width / len(cols)
+        self._border = min(max(round((border - window.view.west) / size), 0), len(cols))
+        self.map.divide(window.view.west + self._border * size)
+        return np.where(cols[:, None] < self._border, left, right)
 
     def _put(self, target: MapView, picture: np.ndarray, window: Window, title: str) -> None:
         target.name(title, self.page.note)
@@ -296,15 +300,16 @@ class TimeQuery(MapViewer):
                 one.resize(_SMALL) if beside else one.resize()
             self.other.pane.visible = beside
 
-    def _say(self, words: str) -> None:
-        self.map.name(self.picture, self.page.note)
-        self.map.say(words)
+    def blank(self, words: str) -> None:
+        """Show words in place of both pictures."""
+        self._frame, self._pinned_frame, self._window = {}, {}, None
+        self.other.name(" ", self.page.note)
         self.other.say(words)
-        self.page.tell(words + ".")
+        super().blank(words)
 
     def _tell(self, shown: Picture, window: Window) -> None:
         row = self.timeline.iloc[self.step]
-        clear = "" if np.isnan(row.clear) else f", {row.clear:.0%} of the region clear"
+        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of {self.region} clear"
         self.page.tell(
             f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; {self.levels.say(window)}. "
             "Overpass "
@@ -330,13 +335,16 @@ class TimeQuery(MapViewer):
 
     def ask(self, x: float, y: float) -> None:
         """Show the series of the pixel that holds a place."""
+        x, y = self.levels.centre_of(*self._pixel_at(x, y))
+        self.param.update(x=x, y=y)
+
+    def _pixel_at(self, x: float, y: float) -> tuple[int, int]:
         pixel = self.levels.pixel_at(x, y)
         if pixel is None:
             raise InvalidInputError(
                 f"{self.map.name_place(x, y)} lies beside the cube; click on the picture"
             )
-        x, y = self.levels.centre_of(*pixel)
-        self.param.update(x=x, y=y)
+        return pixel
 
     def pixel_series(self) -> pd.DataFrame:
         """Give the observations of the chosen pixel.
@@ -347,13 +355,13 @@ class TimeQuery(MapViewer):
             ``time``, ``value`` (NaN for no data), ``clear`` (all, where no classification tells),
             and what the overpass is.
         """
-        row, col = self.levels.pixel_at(self.x, self.y)
+        if self.x is None or self.y is None:
+            raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
         if not self.chart:
             raise InvalidInputError("the cube has no layer of numbers, of which to give a series")
         shown = read_picture(self.cube, self.chart)
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
-        part = self.levels.cubes[0][wanted].isel(y=row, x=col)
-        found = {name: part[name].values for name in wanted}
+        found = self.levels.read_pixel(*self._pixel_at(self.x, self.y), wanted)
         clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
         table = self.timeline[["time", "orbit", "platform", "label", "products"]]
         return table.assign(value=shown.values(found), clear=clear)
@@ -361,8 +369,7 @@ class TimeQuery(MapViewer):
     def _draw_series(self) -> None:
         if self.x is None or self.y is None or not self.chart:
             return
-        if self.levels.pixel_at(self.x, self.y) is None:
-            raise InvalidInputError(f"{self.map.name_place(self.x, self.y)} lies beside the cube")
+        self._pixel_at(self.x, self.y)
         for one in (self.map, self.other):
             one.mark((self.x, self.y))
         shown = read_picture(self.cube, self.chart)
@@ -374,15 +381,13 @@ class TimeQuery(MapViewer):
         at = self._window.place(x, y) if self._window else None
         if at is None:
             return ""
-        pinned = beside or (self._border is not None and x < self._border)
-        pinned = pinned and bool(self._pinned_frame)
+        pinned = bool(self._pinned_frame) and (beside or at[1] < self._border)
         frame, step = (self._pinned_frame, self.pin) if pinned else (self._frame, self.step)
-        return f"{self._shown.tell(frame, *at)}, {self._day(step)}"
+        pixel = self.levels.say_pixel(self._window, *at)
+        return f"{self._shown.tell(frame, *at)}, {self._day(step)}{pixel}"
 
     def csv(self) -> io.StringIO:
         """Give the series as a table of text; see `pixel_series`."""
-        if self.x is None:
-            raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
         untold = [] if "SCL" in self.cube.data_vars else ["clear"]
         table = self.pixel_series().drop(columns=["label", *untold])
         table = table.rename(columns={"value": self.chart}).assign(x=self.x, y=self.y)

@@ -157,7 +157,7 @@ def _filter(viewer: "TimeQuery") -> pn.Column:
     return pn.Column(
         made(
             pn.widgets.IntSlider, viewer.param.least_clear,
-            "Clear share of the region, at least (%)", step=5, width=WIDTH,
+            f"Clear share of {viewer.region}, at least (%)", step=5, width=WIDTH,
         ),
         *(
             made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)

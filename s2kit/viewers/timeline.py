@@ -22,7 +22,8 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     """
     times = pd.DatetimeIndex(cube.time.values)
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
-    table["iso"] = times.strftime("%Y-%m-%dT%H:%M:%S")
+    whole, exact = (times.strftime(f"%Y-%m-%dT%H:%M:%S{more}") for more in ("", ".%f"))
+    table["iso"] = np.where(whole.duplicated(keep=False), exact, whole)
     for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
                          ("products", "products")):  # fmt: skip
         table[column] = cube[name].values.astype(str) if name in cube.coords else ""
@@ -41,8 +42,13 @@ def _label(row) -> str:
     if row.orbit:
         parts.append(f"orbit {row.orbit}")
     if np.isfinite(row.clear):
-        parts.append(f"{row.clear:.0%} clear")
+        parts.append(f"{percent(row.clear)} clear")
     return " · ".join(parts)
+
+
+def percent(share: float) -> str:
+    """Give a share in whole percent, rounded down: 100 % is all, and passes a filter of 100 %."""
+    return f"{int(share * 100 + 1e-4)}%"
 
 
 def choose(
@@ -67,7 +73,7 @@ def choose(
     """
     wanted = table.season.isin([SEASONS[name] for name in seasons])
     wanted &= table.orbit.isin(orbits) & table.platform.isin(platforms)
-    wanted &= table.clear.fillna(0) >= least_clear
+    wanted &= table.clear.fillna(0) + 1e-6 >= least_clear  # as `percent` has it
     return np.flatnonzero(wanted)
 
 

@@ -126,6 +126,27 @@ def test_coverage_is_what_finer_pixels_say(cube):
     np.testing.assert_allclose(weight, expected, atol=0.06)
 
 
+@EXAMPLES
+@given(sides=st.tuples(*[st.integers(1, SIZE - 1)] * 4), off=st.floats(-1e-8, 1e-8))
+def test_pixels_touched_by_rounding_do_not_count(cube, sides, off):
+    """A field along the borders of pixels holds these pixels, however its corners are rounded."""
+    (left, right), (top, bottom) = sorted(sides[:2]), sorted(sides[2:])
+    assume(left < right and top < bottom)
+    field = shapely.box(WEST + PIXEL * left - off, NORTH - PIXEL * bottom - off,
+                        WEST + PIXEL * right + off, NORTH - PIXEL * top + off)  # fmt: skip
+    found = cover(table(field), read_grid(cube))
+    assert {*found.row} == {*range(top, bottom)}
+    assert {*found.col} == {*range(left, right)}
+    np.testing.assert_allclose(found.weight, 1, atol=1e-6)
+
+
+def test_a_field_smaller_than_any_pixel_has_one(cube):
+    """A field of a square millimetre, so less than a millionth of a pixel, is kept."""
+    field = shapely.Point(WEST + 205, NORTH - 185).buffer(6e-4)
+    found = cover(table(field), read_grid(cube))
+    assert (found.row.tolist(), found.col.tolist()) == ([18], [20])
+
+
 def test_point_on_a_border_takes_the_pixel_to_the_south_east(cube):
     """A corner of four pixels belongs to one of them; the cube's far corner to its last pixel."""
     points = [shapely.Point(WEST + x, NORTH - y) for x, y in [(10, 10), (0, 0), (400, 400)]]

@@ -1,5 +1,6 @@
 """Which scenes make a step, in the cube itself: late ones, reprocessed ones, halves, strangers."""
 
+import shutil
 import warnings
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,8 @@ from small_scenes import (
 )
 
 import s2kit
-from s2kit.errors import InvalidInputError, SceneWarning
+from s2kit.cube.opening import require_steps
+from s2kit.errors import CubeError, InvalidInputError, SceneWarning
 
 OPTIONS = {"crs": CRS, "resampling": "nearest", "chunks": (2, 64, 64), "bands": ["B04", "SCL"]}
 INNER = slice(10, 110)
@@ -68,6 +70,30 @@ def test_late_scene_lands_in_order(days, tmp_path, late):
     assert whole(tmp_path / "cube.zarr") == whole(tmp_path / "at-once.zarr")
     times = s2kit.open_cube(tmp_path / "cube.zarr").time.values
     assert (np.diff(times) > np.timedelta64(0, "s")).all()
+
+
+@pytest.mark.parametrize("dask", [True, False])
+def test_steps_of_an_opened_cube(days, tmp_path, dask):
+    """Later steps leave an opened cube as it is; steps before its last one are told."""
+    store = tmp_path / "cube.zarr"
+    build([days[0], days[2]], store)
+    opened = s2kit.open_cube(store, dask=dask)
+    handles = (opened, opened.isel(x=slice(3, 9)), opened[["B04"]].isel(time=[0]), opened + 1)
+    build(days[3:4], store)
+    for handle in handles:
+        require_steps(handle)
+    archive = Path(shutil.make_archive(tmp_path / "cube", "zip", store))
+    zipped = s2kit.open_cube(archive, dask=dask)
+    for late in (days[1:2], days[4:5]):
+        build(late, store)
+        for handle in handles[: 4 if dask else 3]:
+            with pytest.raises(CubeError, match="have changed since it was opened; open it again"):
+                require_steps(handle)
+    require_steps(zipped)
+    require_steps(s2kit.open_cube(store, dask=dask))
+    shutil.rmtree(store)
+    with pytest.raises(CubeError, match="no longer holds"):
+        require_steps(opened)
 
 
 def test_one_scene_after_the_other_in_any_order(days, tmp_path):

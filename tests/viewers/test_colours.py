@@ -143,12 +143,18 @@ def test_place_colours_differ():
 @pytest.mark.parametrize("missing", ["flag_values", "flag_meanings", "flag_colors"])
 def test_classes_without_description(missing):
     """A layer that does not describe its classes ends in an error that names what is needed."""
-    told = {"flag_values": [0, 1], "flag_meanings": "no_data bare_soil", "flag_colors": "#0 #1"}
+    told = {
+        "flag_values": [0, 1],
+        "flag_meanings": "no_data bare_soil",
+        "flag_colors": "#000000 #1a2B3c",
+    }
     layer = xr.DataArray(np.zeros((1, 1), "u1"), dims=("y", "x"), name="SCL", attrs=told)
-    assert colours.classes_of(layer) == [(0, "no data", "#0"), (1, "bare soil", "#1")]
+    assert colours.classes_of(layer) == [(0, "no data", "#000000"), (1, "bare soil", "#1a2B3c")]
     del layer.attrs[missing]
     with pytest.raises(InvalidInputError, match="flag_values, flag_meanings or flag_colors"):
         colours.classes_of(layer)
-    layer.attrs = told | {"flag_meanings": "one two three"}
-    with pytest.raises(InvalidInputError, match="SCL lacks"):
-        colours.classes_of(layer)
+    for wrong in ({"flag_meanings": "one two three"}, {"flag_colors": "#000000 red"},
+                  {"flag_colors": "#000000 #123456'><script>"}):  # fmt: skip
+        layer.attrs = told | wrong
+        with pytest.raises(InvalidInputError, match="SCL lacks"):
+            colours.classes_of(layer)

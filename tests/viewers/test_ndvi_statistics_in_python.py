@@ -6,6 +6,7 @@ import warnings
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import panel as pn
 import param
 import pytest
 import shapely
@@ -18,6 +19,7 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers import NdviStatistics
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
+from s2kit.viewers.places import Place
 
 STEPS, ROWS, COLS = 24, 20, 30
 CLEAR = [4, 5, 6, 7]
@@ -92,7 +94,9 @@ def assert_map(viewer, values):
     assert_layer(picture, values, low, high, palette_of(viewer.statistic), slack=0.05)
     assert (viewer.map._mapper.low, viewer.map._mapper.high) == (low, high)
     known = values[np.isfinite(values)]
-    assert viewer.span == pytest.approx((known.min(), known.max()), abs=1e-6)
+    ends = np.percentile(known, (0.5, 99.5))
+    ends = (known.min(), known.max()) if ends[0] == ends[1] else ends
+    assert viewer.span == pytest.approx(ends, abs=1e-6)
     assert viewer.histogram._bars.data["top"].sum() == known.size
     return covered
 
@@ -164,7 +168,8 @@ def test_nothing_clear(viewer):
         viewer.param.update(statistic=statistic, start=2021)
         assert seen(viewer.map) == (None, None)
         assert "No clear observation" in viewer.map._message.text
-        assert "no clear observation" in words(viewer.page.status)
+        assert "No clear observation" in words(viewer.page.status)
+        assert viewer.histogram._bars.data["top"].sum() == 0
         viewer.start = 2020
         assert seen(viewer.map)[0] is not None
     assert words(viewer.page.alert) == ""
@@ -198,12 +203,15 @@ def test_limits_that_are_none(viewer, limits):
     assert viewer.limits is None
 
 
-def test_equal_limits_of_an_address(viewer):
-    """Equal limits from the address of the page are told, not an error of the computer."""
-    viewer.limits = (0.3, 0.3)
-    assert "is not below the highest" in words(viewer.page.alert)
-    viewer.limits = None
-    assert words(viewer.page.alert) == ""
+@pytest.mark.parametrize(
+    "limits", [(0.3, 0.3), (0, np.inf), (-np.inf, 0), (np.nan, 1), (0, 10**400)],
+    ids=lambda v: f"{v!s:.12}",
+)  # fmt: skip
+def test_limits_of_an_address(viewer, limits):
+    """Limits that no map can show are refused as they are set, as the page's address does."""
+    with pytest.raises(InvalidInputError, match="is not below the highest"):
+        viewer.limits = limits
+    assert viewer.limits is None
 
 
 def test_constant_maps(tmp_path):
@@ -224,6 +232,9 @@ def test_years_in_the_wrong_order(viewer):
     viewer.add("a", box(2, 2, 9, 9))
     viewer.param.update(start=2022, end=2020)
     assert "the first year, 2022, is after the last, 2020" in words(viewer.page.alert)
+    assert viewer.curves._lines.data["xs"] == []
+    assert "NDVI" not in viewer.map.figure.title.text
+    assert "half of them" not in words(viewer.page.status)
     viewer.end = 2022
     assert words(viewer.page.alert) == ""
     assert seen(viewer.map)[0] is not None
@@ -239,7 +250,12 @@ def test_overviews(tmp_path):
     assert_layer(seen(viewer.map)[0], means.mean(0), *viewer.shown_limits, Viridis256, slack=0.1)
     assert seen(viewer.map)[1] == (WEST, NORTH - 5200, WEST + 5400, NORTH)
     assert "20 m" in words(viewer.page.status)
+    viewer._point(WEST + 103, NORTH - 57)
+    assert f"mean {means.mean(0)[2, 5]:.4g} (pixel of 20 m)" in words(viewer.readout)
+    level = NdviStatistics(s2kit.open_cube(tmp_path / "c", level=1))
+    assert "smaller clouds are mixed in" in level.map.figure.title.text
     viewer.look(View(WEST, NORTH - 2000, WEST + 2000, NORTH))
+    assert "clouds" not in viewer.map.figure.title.text
     part = layers["B08"][:, :200, :200].mean(0) / 1e4
     assert_layer(seen(viewer.map)[0], part, *viewer.shown_limits, Viridis256, slack=0.05)
 
@@ -296,9 +312,19 @@ def test_double_click_finishes(viewer):
     assert viewer.places == []
     viewer.click_again(WEST + 0.5, NORTH - 100.5)
     assert viewer.places[0].shape.area == 5000
-    viewer.click_again(WEST, NORTH)
+    viewer.click_again(WEST + 0.5, NORTH - 100.5)
     assert viewer.corners == []
     assert len(viewer.places) == 1
+
+
+def test_quick_clicks_make_points(viewer):
+    """Each of two quick clicks is a point; a double click on one spot is one."""
+    viewer.draw = "point"
+    viewer.click(WEST + 33, NORTH - 44)
+    viewer.click_again(WEST + 33.5, NORTH - 44)
+    assert len(viewer.places) == 1
+    viewer.click_again(WEST + 133, NORTH - 44)
+    assert [place.shape.x for place in viewer.places] == [WEST + 33, WEST + 133]
 
 
 def test_drawing_is_cancelled(viewer):
@@ -451,6 +477,70 @@ def test_place_beside_the_cube(viewer):
     assert words(viewer.page.alert) == ""
     viewer.add("near", box(1, 1, 3, 3))
     assert len(viewer.curves._lines.data["xs"]) == 1
+    viewer.drawn += ";far|#000000|POINT (1 2)"
+    assert "far lies beside the cube" in words(viewer.page.alert)
+    assert viewer.curves._lines.data["name"] == ["near"]
+    with pytest.raises(InvalidInputError, match="far lies beside"):
+        viewer.csv()
+
+
+def test_places_of_one_name(viewer):
+    """Two places of one name would share a curve: refused, as are too many."""
+    one = Place("a", "#000000", box(1, 1, 3, 3))
+    with pytest.raises(InvalidInputError, match="two places are called 'a'"):
+        viewer.places = [one, Place("a", "#0072B2", box(4, 4, 6, 6))]
+    with pytest.raises(InvalidInputError, match="21 places; 20 at most"):
+        viewer.places = [Place(str(n), "#000000", one.shape) for n in range(21)]
+    assert viewer.places == []
+
+
+def test_long_names_are_cut(viewer):
+    """On the map and in the legend a long name is cut; the table and the file have all of it."""
+    name = "the meadow behind the old windmill"
+    viewer.add(name, box(1, 1, 3, 3))
+    cut = "the meadow behind t…"
+    assert viewer.curves._lines.data["name"] == viewer.layer._names.data["name"] == [cut]
+    assert name in words(viewer.table)
+    assert name in viewer.csv().getvalue()
+
+
+def test_empty_view_after_a_picture(viewer):
+    """Where the cube has nothing, nothing of the picture before stays: no number, no scale."""
+    viewer._point(WEST + 15, NORTH - 105)
+    assert "mean" in words(viewer.readout)
+    viewer.view = [0, 0, 500, 500]
+    assert "mean" not in words(viewer.readout)
+    assert viewer.histogram._bars.data["top"].sum() == 0
+    assert "NDVI" not in viewer.map.figure.title.text
+    assert "half of them" not in words(viewer.page.status)
+
+
+def test_the_name_box(viewer):
+    """The box for the name shows that of the chosen place, also after a rename to a taken name."""
+    box_of = {w.name: w for w in viewer.__panel__().select(pn.widgets.Widget)}
+    for corner in (1, 5, 9):
+        viewer.add("field", box(corner, corner, corner + 3, corner + 3))
+    name, place = box_of["Name"], box_of["Place"]
+    viewer.chosen = "field 2"
+    for asked, got in (("wood", "wood"), ("field", "field 2"), ("field 2", "field 2"),
+                       ("field", "field 2"), ("zoo", "zoo")):  # fmt: skip
+        name.value = asked
+        assert (viewer.chosen, name.value, place.value) == (got, got, got), asked
+        assert [one.name for one in viewer.places] == ["field", got, "field 3"]
+        assert list(place.options) == ["field", got, "field 3"]
+
+
+def test_a_cube_that_changes_is_told(tmp_path, layers):
+    """When scenes came between the steps, maps and curves are refused: they are of other dates."""
+    store = write_cube(tmp_path / "c", layers, TIMES)
+    viewer = NdviStatistics(s2kit.open_cube(store))
+    write_cube(store, layers, TIMES + 86_400)
+    viewer.variable = "B08"
+    assert "steps" in words(viewer.page.alert) and "open it again" in words(viewer.page.alert)
+    assert seen(viewer.map) == (None, None)
+    viewer.add("field", box(1, 1, 3, 3))
+    assert "open it again" in words(viewer.page.alert)
+    assert viewer.curves._lines.data["xs"] == []
 
 
 def test_drawn_restores_the_places(viewer, store):

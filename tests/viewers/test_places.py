@@ -194,6 +194,20 @@ def test_text_of_degrees():
 
 
 @EXAMPLES
+@given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), min_size=3, max_size=8))
+def test_text_of_small_outlines(corners):
+    """However small an outline is, what is written can be read again."""
+    shape = shapely.make_valid(shapely.Polygon(corners), method="structure", keep_collapsed=False)
+    if not shape.area > 1e-6:
+        return
+    shape = shapely.transform(shape, lambda xy: xy / 10 + (WEST, NORTH))
+    if not shape.is_valid or not shape.area > 0:
+        return
+    (found,) = places.read_text(places.write_text([Place("a", "#000000", shape)]))
+    assert found.shape.hausdorff_distance(shape) < 0.08
+
+
+@EXAMPLES
 @given(st.text(max_size=60) | st.text("a|#0;POINT()1 ", max_size=60))
 def test_any_text_is_places_or_a_named_error(text):
     """Whatever the address holds becomes places, or a named error."""
@@ -253,7 +267,7 @@ def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
                            crs=CRS)  # fmt: skip
     table = own.to_crs(crs)
     content = as_geopackage(table, tmp_path) if "gpkg" in suffix.lower() else as_geojson(table)
-    found = places.read_upload(content, f"fields{suffix}", cube)
+    found, _ = places.read_upload(content, f"fields{suffix}", cube)
     assert [name for name, _ in found] == ["á", "b"]
     for (_, shape), expected in zip(found, own.geometry, strict=True):
         assert shape.symmetric_difference(expected).area < 0.01 * PIXEL**2
@@ -264,22 +278,22 @@ def test_upload_names(cube, tmp_path):
     shapes = [box(2, 3, 9, 8), box(20, 1, 30, 4)]
     for column in ("Name", "naam", "ID"):
         table = gpd.GeoDataFrame({column: [7, 8]}, geometry=shapes, crs=CRS)
-        found = places.read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
+        found, _ = places.read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
         assert [name for name, _ in found] == ["7", "8"]
     table = gpd.GeoDataFrame({"crop": [1, 2]}, geometry=shapes, crs=CRS)
-    found = places.read_upload(as_geojson(table), "my fields.geojson", cube)
+    found, _ = places.read_upload(as_geojson(table), "my fields.geojson", cube)
     assert [name for name, _ in found] == ["my fields 0", "my fields 1"]
     table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
-    found = places.read_upload(as_geojson(table), "f.geojson", cube)
+    found, _ = places.read_upload(as_geojson(table), "f.geojson", cube)
     assert [name for name, _ in found] == ["a", "f 1"]
 
 
 def test_upload_of_points_and_of_one_beside(cube):
-    """Points are taken, what lies beside the cube is left out."""
+    """Points are taken, what lies beside the cube is counted and left out."""
     shapes = [shapely.Point(WEST + 15, NORTH - 25), shapely.Point(WEST - 500, NORTH)]
     table = gpd.GeoDataFrame({"name": ["in", "out"]}, geometry=shapes, crs=CRS)
-    ((name, shape),) = places.read_upload(as_geojson(table), "p.geojson", cube)
-    assert name == "in"
+    ((name, shape),), beside = places.read_upload(as_geojson(table), "p.geojson", cube)
+    assert (name, beside) == ("in", 1)
     assert shape.distance(shapes[0]) < 0.01
 
 
@@ -298,6 +312,24 @@ def test_upload_of_broken_files(cube, content, name, words):
     with pytest.raises(InvalidInputError, match=words) as caught:
         places.read_upload(content, name, cube)
     assert "/tmp" not in str(caught.value)
+
+
+def test_upload_of_two_layers(cube, tmp_path):
+    """Of a GeoPackage with two layers none is left out without a word."""
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    for layer in ("meadows", "woods"):
+        table.to_file(tmp_path / "two.gpkg", layer=layer)
+    with pytest.raises(InvalidInputError, match=r"holds 2 layers \(meadows, woods\)"):
+        places.read_upload((tmp_path / "two.gpkg").read_bytes(), "two.gpkg", cube)
+
+
+def test_upload_of_an_unknown_system(cube):
+    """A coordinate system that nobody knows is no reason to take degrees."""
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    content = json.loads(as_geojson(table))
+    content["crs"] = {"type": "name", "properties": {"name": "EPSG:123456"}}
+    with pytest.raises(InvalidInputError, match="EPSG:123456"):
+        places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
 
 
 def test_upload_cut_short(cube, tmp_path):
@@ -327,7 +359,7 @@ def test_upload_that_names_other_files(cube, tmp_path):
 def test_upload_of_too_many_outside_or_mixed(cube):
     """Too many places, none on the cube, points among polygons: named errors."""
     many = gpd.GeoDataFrame(geometry=[box(n, 0, n + 1, 1) for n in range(18)], crs=CRS)
-    assert len(places.read_upload(as_geojson(many), "m.geojson", cube, 2)) == 18
+    assert len(places.read_upload(as_geojson(many), "m.geojson", cube, 2)[0]) == 18
     with pytest.raises(InvalidInputError, match="holds 18 places on the cube; 17 more"):
         places.read_upload(as_geojson(many), "m.geojson", cube, 3)
     far = gpd.GeoDataFrame(geometry=[box(900, 0, 901, 1)], crs=CRS)
@@ -364,7 +396,7 @@ def test_geojson_comes_back(cube):
     """A file that was taken home can be uploaded again."""
     held = [Place("a & b", "#000000", box(1, 2, 5, 6))]
     written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
-    ((name, shape),) = places.read_upload(written, "home.geojson", cube)
+    ((name, shape),), _ = places.read_upload(written, "home.geojson", cube)
     assert name == "a & b"
     assert shape.hausdorff_distance(held[0].shape) < 0.005
 

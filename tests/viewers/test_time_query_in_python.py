@@ -1,5 +1,6 @@
 """The time-query viewer without a browser: what it sends to the map and the chart is numpy's."""
 
+import re
 import socket
 
 import numpy as np
@@ -12,8 +13,8 @@ from odc.geo.geobox import GeoBox
 from painting import assert_layer, assert_mix, seen, words
 
 import s2kit
-from s2kit.errors import InvalidInputError
-from s2kit.viewers import TimeQuery
+from s2kit.errors import CubeError, InvalidInputError
+from s2kit.viewers import TimeQuery, colours
 from s2kit.viewers.frames import View
 from s2kit.viewers.time_query import BESIDE, NOT_PINNED, OF_VIEW, SWIPE
 
@@ -207,6 +208,128 @@ def test_readout(viewer, layers):
     assert "NDVI" not in words(viewer.readout)
 
 
+@pytest.mark.parametrize("east", [3, 33, 333])
+def test_readout_of_thinned_pixels(tmp_path, east):
+    """Without overviews every second pixel is shown; what is told is of the pixel that is named."""
+    layer = np.arange(600 * 600, dtype="i2").reshape(1, 600, 600)
+    layer[layer == -9999] = 0
+    viewer = TimeQuery(make_cube(tmp_path / "c", {"B04": layer}, every(1, 1)))
+    viewer.picture = "B04"
+    viewer._point(WEST + east, NORTH - 35)
+    told = re.search(r"B04 (-?[0-9.]+), .*\(at x ([0-9.]+), y ([0-9.]+)\)", words(viewer.readout))
+    value, x, y = map(float, told.groups())
+    row, col = int((NORTH - y) / PIXEL), int((x - WEST) / PIXEL)
+    assert abs(col - east // PIXEL) < 2 and abs(row - 3) < 2
+    assert value == pytest.approx(layer[0, row, col] / 1e4, abs=6e-4)
+
+
+@pytest.mark.parametrize("share", [33, 49, 51, 77])
+def test_readout_beside_the_swipe(viewer, layers, share):
+    """On both sides of the swipe, what is told is of the date that is seen there."""
+    viewer.picture = "B08"
+    viewer.param.update(pinned=iso(5), moment=iso(6), compare=SWIPE, swipe=share)
+    picture, _ = seen(viewer.map)
+    painted = [colours.paint_layer(values_of(layers, "B08", step).astype("f4"), 0, 0.5, Greys256)
+               for step in (5, 6)]  # fmt: skip
+    row = next(r for r in range(ROWS) if (painted[0][r] != painted[1][r]).any(-1).mean() > 0.9)
+    for col in range(COLS):
+        for inside in (0.1, 9.9):
+            viewer._point(WEST + col * PIXEL + inside, NORTH - row * PIXEL - 5)
+            step = 5 if f"{timed(5):%d %b %Y}" in words(viewer.readout) else 6
+            np.testing.assert_array_equal(picture[row, col], painted[step - 5][row, col])
+
+
+def test_readout_is_no_html(store):
+    """What a cube says of its units stands on the page as text."""
+    cube = s2kit.open_cube(store)
+    cube.B04.attrs["units"] = "<script>alert(1)</script>"
+    viewer = TimeQuery(cube)
+    viewer.picture = "B04"
+    viewer._point(WEST + 15, NORTH - 15)
+    assert "<script>" not in viewer.readout.object
+    assert "&lt;script&gt;" in viewer.readout.object
+
+
+def test_clear_share_of_a_part(store):
+    """Of a part of a cube, the clear share is told as what it is: that of the whole cube."""
+    viewer = TimeQuery(s2kit.open_cube(store))
+    assert "% of the region clear" in words(viewer.page.status)
+    for dask in (True, False):
+        part = TimeQuery(s2kit.open_cube(store, dask=dask).isel(x=slice(5, 20)))
+        assert "% of the whole cube clear" in words(part.page.status)
+
+
+def test_overpasses_within_a_second(store):
+    """Two overpasses in one second are two; two at the same moment are refused."""
+    cube = s2kit.open_cube(store).isel(x=slice(1, None))
+    times = cube.time.values.copy()
+    times[4] = times[3] + np.timedelta64(300, "ms")
+    viewer = TimeQuery(cube.assign_coords(time=times))
+    steps = []
+    for moment in viewer.param.moment.objects:
+        viewer.moment = moment
+        steps.append(viewer.step)
+    assert sorted(steps) == list(range(STEPS))
+    times[4] = times[3]
+    with pytest.raises(InvalidInputError, match="two steps at"):
+        TimeQuery(cube.assign_coords(time=times))
+
+
+def test_full_share_passes_the_full_filter(store):
+    """What is told as 100% clear passes a filter of 100 %, and what passes is told so."""
+    cube = s2kit.open_cube(store)
+    shares = np.linspace(0.98, 1, STEPS, dtype="f4")
+    shares[-2] = 0.9984
+    viewer = TimeQuery(cube.assign_coords(clear_fraction=("time", shares)))
+    for least in (97, 98, 99, 100):
+        viewer.least_clear = least
+        told = [int(re.search(r"(\d+)% clear", label)[1]) for label in viewer.timeline.label]
+        assert [*viewer.steps] == [n for n, share in enumerate(told) if share >= least]
+
+
+@pytest.mark.parametrize("name", ["x", "y", "low", "high"])
+@pytest.mark.parametrize(
+    "value", [np.inf, -np.inf, np.nan, 10**400, 1e300], ids=lambda v: f"{v!s:.5}"
+)
+def test_numbers_that_are_none(viewer, name, value):
+    """Numbers that no map can hold are refused as they are set."""
+    before = getattr(viewer, name)
+    with pytest.raises(InvalidInputError, match=f"{name}=.* is not a number of use"):
+        setattr(viewer, name, value)
+    assert getattr(viewer, name) == before
+
+
+def test_series_beside_the_cube(viewer):
+    """A series and a file of a place beside the cube, or of none, are refused by name."""
+    viewer.param.update(x=0.0, y=0.0)
+    for make in (viewer.pixel_series, viewer.csv):
+        with pytest.raises(InvalidInputError, match="lies beside the cube"):
+            make()
+    viewer.y = None
+    with pytest.raises(InvalidInputError, match="choose a pixel first"):
+        viewer.csv()
+
+
+def test_a_cube_that_changes_is_told(tmp_path, layers):
+    """When scenes came between the steps, pixels are refused: they are of other dates."""
+    store = write_cube(tmp_path / "c", layers, TIMES)
+    viewer = TimeQuery(s2kit.open_cube(store, dask=False))
+    write_cube(store, layers, TIMES + 86_400)
+    viewer.moment = iso(4)
+    assert "open it again" in words(viewer.page.alert)
+    assert seen(viewer.map) == (None, None)
+    with pytest.raises(CubeError, match="open it again"):
+        viewer.pixel_series()
+
+
+def test_one_error_leaves_the_rest(tmp_path):
+    """A view too wide for a cube without overviews is told; the series is there all the same."""
+    layer = np.ones((2, 2100, 40), "i2")
+    viewer = TimeQuery(make_cube(tmp_path / "c", {"B04": layer}, every(1, 2)))
+    assert "has no overviews" in words(viewer.page.alert)
+    assert len(viewer.series._clear.data["time"]) == 2
+
+
 def test_opacity(viewer):
     """The opacity is that of the picture on both maps."""
     viewer.opacity = 30
@@ -309,7 +432,7 @@ def test_swipe_joins_at_the_right_column(viewer, layers):
         assert_mix(picture, values, 0.2)
         assert covered == WHOLE
         assert viewer.map._divider.visible
-        assert viewer.map._divider.location == WEST + COLS * PIXEL * share / 100
+        assert viewer.map._divider.location == WEST + col * PIXEL
     viewer.view = [WEST - 200, NORTH - 300, WEST + 200, NORTH + 100]
     viewer.swipe = 75
     values = np.concatenate(
@@ -414,6 +537,7 @@ def test_errors_are_shown(viewer):
         ([1, 2, 3], "is not four numbers"),
         ([0, 0, 1, float("nan")], "is not four numbers"),
         ([0, 0, float("inf"), 1], "is not four numbers"),
+        ([-1e308, -1e308, 1e308, 1e308], "lies beyond any map"),
         ([5, 5, 5, 5], "has no width or no height"),
         ([0, 1, 1, 0], "has no width or no height"),
     ],
@@ -567,7 +691,8 @@ def test_degrees(tmp_path):
      (lambda cube: cube.isel(x=[1, 2, 5]), "not on a regular grid"),
      (lambda cube: cube.isel(x=slice(None, None, 2)), "20 wide and 10 high"),
      (lambda cube: cube.where(cube.B04 > 0), "SCL is float32"),
-     (lambda cube: cube.astype("i4"), "is int32")],
+     (lambda cube: cube.astype("i4"), "is int32"),
+     (lambda cube: cube.expand_dims("model"), "has the dimensions model")],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
 def test_bad_input(store, change, text):
