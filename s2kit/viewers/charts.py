@@ -66,8 +66,8 @@ class SeriesChart:
         )
         blue = self.figure.scatter("time", "value", source=self._clear, size=7, color=BLUE)
         tips = [("", "@label"), ("", "@value{0.000}, @what")]
-        self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips))
-        words = [("clear", [blue]), ("not clear: cloud, shadow …", [grey])]
+        self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips, visible=False))
+        words = [("clear", [blue]), ("not clear (cloud, shadow, snow)", [grey])]
         self.figure.add_layout(legend_of(words), "below")
         self._now = Span(dimension="height", line_color=ORANGE, line_width=2, visible=False)
         self.figure.add_layout(self._now)

@@ -3,6 +3,7 @@
 import html
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import panel as pn
 import param
@@ -106,6 +107,10 @@ class MapViewer(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
 
+    def servable(self, title: str | None = None, **options: Any) -> "MapViewer":
+        """Make a page of it for ``panel serve``, with its own title in the browser's tab."""
+        return super().servable(title or self.page.title, **options)
+
     @property
     def number_names(self) -> dict[str, list[str]]:
         """Names of what is a number in each pixel, in groups."""
@@ -192,7 +197,7 @@ class MapViewer(pn.viewable.Viewer):
         try:
             draw()
         except Exception:
-            self.blank("Not drawn: see the message above")
+            self.blank("Not drawn:\nsee the message above")
             raise
 
     def blank(self, words: str) -> None:
@@ -200,7 +205,7 @@ class MapViewer(pn.viewable.Viewer):
         self.map.name(" ", self.page.note)
         self.map.say(words)
         self.map.show_scale("", (), 0, 1)
-        self.page.tell(f"{words}.")
+        self.page.tell(f"{words}.".replace("\n", " "))
         self._read_again()
 
     def _point(self, x: float, y: float, *, beside: bool = False) -> None:

@@ -81,9 +81,10 @@ class MapView:
         self._mapper = LinearColorMapper(palette=["#000000", "#ffffff"], low=0, high=1)
         self._scale = ColorBar(
             color_mapper=self._mapper, ticker=BasicTicker(desired_num_ticks=6), height=10,
-            width=_FRAME - 60, title_text_font_style="normal", padding=4, visible=False,
+            width=_FRAME - 60, title_text_font_style="normal", padding=4, title=" ",
         )  # fmt: skip
         self.figure.add_layout(self._scale, "below")
+        self.show_scale("", (), 0, 1)
         self._mark = ColumnDataSource({"x": [], "y": []})
         for colour, width in (("#ffffff", 6), ("#E69F00", 3)):
             self.figure.scatter(
@@ -169,11 +170,14 @@ class MapView:
         self._message.update(text=message, visible=True)
 
     def show_scale(self, title: str, palette: Sequence[str], low: float, high: float) -> None:
-        """Show which colour means what; nothing where there is no palette."""
-        self._scale.visible = bool(palette)
+        """Show which colour means what; where there is no palette, only the room for it."""
+        seen = 1 if palette else 0
+        self._scale.update(
+            title=title or " ", scale_alpha=seen, major_label_text_alpha=seen,
+            major_tick_line_alpha=seen,
+        )  # fmt: skip
         if palette:
             self._mapper.update(palette=list(palette), low=low, high=high)
-            self._scale.title = title
 
     def mark(self, place: tuple[float, float] | None) -> None:
         """Put a ring around a place."""

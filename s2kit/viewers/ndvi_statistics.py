@@ -128,7 +128,7 @@ class NdviStatistics(MapViewer):
         window = self.levels.window(self.map.view)
         self._check_years()
         if window is None:
-            self.blank("The cube has nothing here: go back with “Whole region”")
+            self.blank("The cube has nothing here:\ngo back with “Whole region”")
             return
         found = self._statistic_of(window).transpose("y", "x").values.astype("float32")
         self._values, self._window = found[:: window.rows.step, :: window.cols.step], window
@@ -170,11 +170,13 @@ class NdviStatistics(MapViewer):
         title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
         rough = f"; {self._rough(window)}" if self.levels.mixes(window) else ""
         self.map.name(title, self.page.note + rough)
-        low, high = self.limits or self._fitting_limits(values)
+        fitting = self._fitting_limits(values)
+        low, high = self.limits or fitting
         palette = colours.MAPS["cividis" if self.statistic in _SPREADS else "viridis"]
         self.map.show(colours.paint_layer(values, low, high, palette), window.view)
         self.map.show_scale(self.label, palette, low, high)
-        self.histogram.show(values, self.label, (low, high))
+        around = min(low, fitting[0]), max(high, fitting[1])
+        self.histogram.show(values, self.label, around, (low, high))
         self.param.update(span=self.histogram.span, shown_limits=(low, high))
         self._read_again()
         middle = float(np.nanmedian(values))

@@ -40,6 +40,7 @@ class Page:
     """
 
     def __init__(self, title: str, cube: xr.Dataset):
+        self.title = title
         self.synthetic = bool(cube.attrs.get("synthetic", False))
         note = f'<span style="{_BADGE}">{_SYNTHETIC}</span>' if self.synthetic else ""
         self.header = pn.pane.HTML(

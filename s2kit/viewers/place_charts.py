@@ -78,7 +78,7 @@ class PlacesChart:
             "x", "mean", source=self._dots, color="colour", marker="marker", size=6
         )
         tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
-        self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips))
+        self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
         legend = legend_of([])
         legend.items = [LegendItem(label={"field": "name"}, renderers=[lines])]
         legend.ncols = 4
@@ -176,16 +176,31 @@ class Histogram:
         self.span = (0.0, 1.0)
 
     def show(
-        self, values: np.ndarray, label: str, shaded: tuple[float, float] | None = None
+        self,
+        values: np.ndarray,
+        label: str,
+        around: tuple[float, float] | None = None,
+        shaded: tuple[float, float] | None = None,
     ) -> None:
         """Count values; what is not finite does not count.
 
-        The few that lie far from all others stand in the first and the last bar.
+        Parameters
+        ----------
+        values : numpy.ndarray
+        label : str
+            What they are.
+        around : tuple of float
+            What matters of them: half of its width to both sides is shown too, and what lies
+            beyond that counts in the first and the last bar.
+        shaded : tuple of float
+            What the colours span.
         """
         known = values[np.isfinite(values)]
-        low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0.0, 0.0)
-        if not low < high:
-            low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+        if around and low < high:
+            margin = (around[1] - around[0]) / 2
+            least, most = max(low, around[0] - margin), min(high, around[1] + margin)
+            low, high = (least, most) if least < most else (low, high)
         self.span = float(low), float(high)
         top, edges = np.histogram(np.clip(known, low, high), _BINS)
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}

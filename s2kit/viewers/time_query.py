@@ -238,10 +238,10 @@ class TimeQuery(MapViewer):
         self._arrange(beside)
         self.map.divide(None)
         if self.step is None:
-            self.blank("No clear acquisition: no overpass passes the filter")
+            self.blank("No clear acquisition:\nno overpass passes the filter")
             return
         if window is None:
-            self.blank("The cube has nothing here: go back with “Whole region”")
+            self.blank("The cube has nothing here:\ngo back with “Whole region”")
             return
         frame = self._read(shown, window, self.step)
         pinned_frame = self._read(shown, window, self.pin) if beside or swiped else {}
@@ -375,7 +375,7 @@ class TimeQuery(MapViewer):
         shown = read_picture(self.cube, self.chart)
         told = "" if "SCL" in self.cube.data_vars else "; no classification, clouds are not marked"
         title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note}{told})"
-        self.series.show(self.pixel_series(), title, f"{shown.name} ({shown.unit})")
+        self.series.show(self.pixel_series(), title, shown.label)
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window else None

@@ -95,7 +95,8 @@ class Known:
     def label(self, step: int) -> str:
         """Name an overpass as lists do."""
         moment = self.iso(step).replace("T", " ")[:-3]
-        return f"{moment} · orbit {self.orbit[step]} · {self.clear_share[step]:.0%} clear"
+        percent = np.floor(self.clear_share[step] * 100 + 1e-6)
+        return f"{moment} · orbit {self.orbit[step]} · {percent:.0f}% clear"
 
     def write(self, store: Path) -> None:
         """Write the cube, with overviews."""

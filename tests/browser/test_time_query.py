@@ -174,7 +174,7 @@ def test_filter(seen, known):
     seen.choice("orbit 51").uncheck()
     expect(seen.status).to_have_text("No clear acquisition: no overpass passes the filter.")
     seen.eventually(
-        lambda: is_(seen.message(), "No clear acquisition: no overpass passes the filter")
+        lambda: is_(seen.message(), "No clear acquisition:\nno overpass passes the filter")
     )
     assert seen.data(MAP, 1)["image"] == []
     seen.press("Next")  # which has nowhere to go

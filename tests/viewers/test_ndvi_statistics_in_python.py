@@ -94,9 +94,11 @@ def assert_map(viewer, values):
     assert_layer(picture, values, low, high, palette_of(viewer.statistic), slack=0.05)
     assert (viewer.map._mapper.low, viewer.map._mapper.high) == (low, high)
     known = values[np.isfinite(values)]
-    ends = np.percentile(known, (0.5, 99.5))
-    ends = (known.min(), known.max()) if ends[0] == ends[1] else ends
-    assert viewer.span == pytest.approx(ends, abs=1e-6)
+    least, most = viewer.span
+    assert known.min() - 1e-6 <= least and most <= known.max() + 1e-6
+    bars = viewer.histogram._bars.data
+    counted, _ = np.histogram(np.clip(known.astype("f4"), least, most), 50, (least, most))
+    assert abs(bars["top"] - counted).sum() <= 4  # on an edge, float32 may fall on the other side
     assert viewer.histogram._bars.data["top"].sum() == known.size
     return covered
 

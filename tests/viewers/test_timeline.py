@@ -77,7 +77,11 @@ def test_table_of_two_orbits(tmp_path):
     assert table.products.tolist() == ["R051-0", "R008-0", "R051-1", "R008-1", "R051-2", "R008-2"]
     assert set(table.platform) == {"Sentinel-2A"}
     np.testing.assert_array_equal(table.clear, cube.clear_fraction)
-    words = [f"{table.time[0]:%Y-%m-%d %H:%M}", "orbit 51", f"{table.clear[0]:.0%} clear"]
+    words = [
+        f"{table.time[0]:%Y-%m-%d %H:%M}",
+        "orbit 51",
+        f"{np.floor(table.clear[0] * 100):.0f}% clear",
+    ]
     assert table.label[0] == " · ".join(words)
     assert table.label.is_unique
 
