@@ -23,8 +23,11 @@ from pyproj import CRS, Transformer
 from s2kit.viewers.charts import ROOM
 from s2kit.viewers.frames import View
 
-_FRAME = 470
+_FRAME = 450
 """Pixels of the screen along one side of the map; a frame is up to `frames.SIDE` wide."""
+
+_AXES = 75
+"""Pixels beside the map: its vertical axis and its tools."""
 
 _SETTLE = """
 const timers = (window.s2kit_timers ??= {});
@@ -64,7 +67,7 @@ class MapView:
         self.ranges = ranges
         self.figure = figure(
             title=ROOM, x_range=ranges[0], y_range=ranges[1],
-            frame_width=_FRAME, frame_height=_FRAME,
+            frame_width=_FRAME, frame_height=_FRAME, min_width=_FRAME + _AXES,
             tools="pan,wheel_zoom,box_zoom,reset", active_scroll="wheel_zoom",
             toolbar_location="right", match_aspect=True, background_fill_color="#f3f3f3",
         )  # fmt: skip
@@ -105,7 +108,8 @@ class MapView:
     def _name_axes(self) -> None:
         unit = self.crs.axis_info[0].unit_name.replace("metre", "m")
         for axis, letter in ((self.figure.xaxis, "x"), (self.figure.yaxis, "y")):
-            axis.axis_label = f"{letter} ({unit}), {self.crs.name}" if letter == "x" else letter
+            axis.axis_label = f"{letter} ({unit})"
+            axis.axis_label += f", {self.crs.name}" if letter == "x" else ""
             axis.axis_label_text_font_style = "normal"
             axis.ticker = BasicTicker(desired_num_ticks=5)
             if not self.crs.is_geographic:
@@ -173,7 +177,7 @@ class MapView:
         """Show which colour means what; where there is no palette, only the room for it."""
         seen = 1 if palette else 0
         self._scale.update(
-            title=title or " ", scale_alpha=seen, major_label_text_alpha=seen,
+            title=title if palette else " ", scale_alpha=seen, major_label_text_alpha=seen,
             major_tick_line_alpha=seen,
         )  # fmt: skip
         if palette:
@@ -193,7 +197,7 @@ class MapView:
 
     def resize(self, pixels: int = _FRAME) -> None:
         """Change the size of the map on the screen."""
-        self.figure.update(frame_width=pixels, frame_height=pixels)
+        self.figure.update(frame_width=pixels, frame_height=pixels, min_width=pixels + _AXES)
         self._message.update(x=pixels / 2, y=pixels / 2)
         self._scale.width = pixels - 60
 

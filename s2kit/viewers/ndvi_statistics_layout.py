@@ -42,7 +42,10 @@ def lay_out(viewer: "NdviStatistics") -> Whole:
     }
     chart = made(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
     left = pn.Column(
-        viewer.map.pane, viewer.readout, zoom_row(viewer.look, viewer.map, viewer.page)
+        viewer.map.pane,
+        viewer.readout,
+        zoom_row(viewer.look, viewer.map, viewer.page),
+        styles={"flex": "none"},
     )
     right = pn.Column(
         sections(parts, "Controls"), chart, viewer.curves.pane, viewer.years.pane, viewer.table,

@@ -125,6 +125,7 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
         if limits and layer.attrs["wavelength_nm"] < 700:
             limits = _VISIBLE
         unit = layer.attrs.get("units", "1")
+        limits = (0.0, 100.0) if unit == "percent" else limits
         return _numbers(name, unit, (name,), limits, "grey", itemgetter(name))
     formula = read_formula(cube, name)
     limits = _LIMITS.get(formula.name, (-1.0, 1.0) if formula.ratio else None)

@@ -55,7 +55,8 @@ class PlaceLayer:
         tops = [(place.shape.bounds[0] + place.shape.bounds[2]) / 2 for place in places]
         self._names.data = {
             "x": tops, "y": [place.shape.bounds[3] for place in places],
-            "name": [short(place.name) for place in places], "colour": [p.colour for p in places],
+            "name": [short(place.name, 12) for place in places],
+            "colour": [place.colour for place in places],
         }  # fmt: skip
 
     def show_draft(self, corners: Sequence[tuple[float, float]]) -> None:

@@ -35,9 +35,6 @@ FORMATS = (".geojson", ".json", ".gpkg")
 _MOST = 20
 """Places at once: more curves than that are no picture any more."""
 
-_LONG = 20
-"""Letters of a name on the map and in a legend."""
-
 _SHAPES = ("Point", "Polygon", "MultiPolygon")
 _GEOJSON = ("FeatureCollection", "Feature", *_SHAPES)
 _SQLITE = b"SQLite format 3\0"
@@ -95,9 +92,9 @@ class Places(param.List):
             )
 
 
-def short(name: str) -> str:
-    """Give a name as a chart has room for it."""
-    return name if len(name) <= _LONG else name[: _LONG - 1] + "…"
+def short(name: str, most: int = 20) -> str:
+    """Give a name in so many letters, as a chart has room for it."""
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geometry:

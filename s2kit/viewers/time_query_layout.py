@@ -42,6 +42,7 @@ def lay_out(viewer: "TimeQuery") -> Whole:
         pn.Row(viewer.map.pane, viewer.other.pane),
         viewer.readout,
         zoom_row(viewer.look, viewer.map, viewer.page),
+        styles={"flex": "none"},
     )
     right = pn.Column(
         sections(parts, "Controls"), viewer.series.pane, min_width=320, max_width=720,
@@ -131,7 +132,9 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
         numbers,
         legend,
         made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
-        tick_boxes(viewer, {"Tint what is not clear": "mask", "Basemap (internet)": "basemap"}),
+        tick_boxes(
+            viewer, {"Tint what is not clear (pink)": "mask", "Basemap (internet)": "basemap"}
+        ),
         credit(viewer),
     )
 

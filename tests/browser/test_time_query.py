@@ -135,7 +135,7 @@ def test_limits_and_tint(seen, known):
     spread = np.nanpercentile(layers["B04"], (2, 98))
     seen.expect_picture(painted(layers["B04"], *spread, GREY))
     seen.choose("Limits", "fixed")
-    seen.choice("Tint what is not clear").check()
+    seen.choice("Tint what is not clear (pink)").check()
     seen.choose("Overpass", known.label(CLOUDED))
     seen.expect_picture(_tinted(known, CLOUDED))
     seen.choose("Overpass", known.label(2))
