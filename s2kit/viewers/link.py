@@ -4,7 +4,7 @@ import panel as pn
 import param
 
 
-def keep_in_address(viewer: param.Parameterized, names: list[str]) -> list[str]:
+def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[str], list[str]]:
     """Take over what the address of the page says, then write every change into it.
 
     Parameters
@@ -15,16 +15,19 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> list[str]:
 
     Returns
     -------
-    list of str
-        What the address says that cannot be. In a notebook there is no address: nothing happens.
+    set of str, list of str
+        The parameters that were taken over, and what the address says that cannot be. In a
+        notebook there is no address: nothing happens.
     """
-    wrong: list[str] = []
+    wrong: dict[str, object] = {}
     page = pn.state.curdoc
     location = pn.state.location if page and page.session_context else None
+    asked = set(location.query_params) if location else set()
     for name in names if location else []:
         location.sync(  # one by one: the wrong ones are refused, the others count
             viewer,
             [name],
-            on_error=lambda found: wrong.extend(f"{n}={v}" for n, v in found.items()),
+            on_error=wrong.update,
         )
-    return wrong
+    taken = (asked & set(names)) - set(wrong)
+    return taken, [f"{name}={value}" for name, value in wrong.items()]

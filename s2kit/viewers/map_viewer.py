@@ -132,7 +132,7 @@ class MapViewer(pn.viewable.Viewer):
 
     def _begin(self, address: tuple[str, ...], first: Sequence[Callable[[], None]]) -> None:
         """Take over what the address of the page says, draw for the first time, then listen."""
-        wrong = keep_in_address(self, list(address))
+        self._taken, wrong = keep_in_address(self, list(address))
         for act in (self._go_to_view, *first, self._set_opacity, self._draw_basemap):
             with self.page.careful():
                 act()
@@ -193,11 +193,12 @@ class MapViewer(pn.viewable.Viewer):
         self.map.show_below(tiles, seen)
 
     def drawing(self, draw: Callable[[], None]) -> None:
-        """Draw; if that fails, nothing of another picture stays on the page."""
+        """Draw; if that fails, nothing of another picture stays on the page, but why not."""
         try:
             draw()
-        except Exception:
-            self.blank("Not drawn:\nsee the message above")
+        except Exception as error:
+            self.blank("Not drawn:\nwhy not is told above")
+            self.page.tell(f"Not drawn: {error}")  # which stays when the alert goes
             raise
 
     def blank(self, words: str) -> None:

@@ -202,7 +202,7 @@ class Histogram:
             least, most = max(low, around[0] - margin), min(high, around[1] + margin)
             low, high = (least, most) if least < most else (low, high)
         self.span = float(low), float(high)
-        top, edges = np.histogram(np.clip(known, low, high), _BINS)
+        top, edges = np.histogram(np.clip(known, low, high).astype("float64"), _BINS)
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
         self.figure.title.text = f"{label}: {known.size} pixels on the map"
         self._span.visible = shaded is not None

@@ -52,10 +52,10 @@ class PlaceLayer:
             "x": [p.shape.x for p in points], "y": [p.shape.y for p in points],
             "colour": [p.colour for p in points],
         }  # fmt: skip
-        tops = [(place.shape.bounds[0] + place.shape.bounds[2]) / 2 for place in places]
+        middles = [(place.shape.bounds[0] + place.shape.bounds[2]) / 2 for place in places]
         self._names.data = {
-            "x": tops, "y": [place.shape.bounds[3] for place in places],
-            "name": [short(place.name, 12) for place in places],
+            "x": middles, "y": [place.shape.bounds[3] for place in places],
+            "name": [short(place.name, 16) for place in places],
             "colour": [place.colour for place in places],
         }  # fmt: skip
 

@@ -119,12 +119,12 @@ class TimeQuery(MapViewer):
             picture=names[0],
             chart="NDVI" if "NDVI" in numbers else (numbers or [""])[0],
         )
-        self._take_limits(read_picture(self.cube, self.picture), {})
-        self._first = self.picture, self.low, self.high
 
     def _begin_picture(self) -> None:
-        if self.picture != self._first[0] and (self.low, self.high) == self._first[1:]:
-            self._on_picture()  # an address that names a picture, but no limits for it
+        if not self._taken & {"low", "high"}:
+            self._fit()
+        if "picture" in self._taken and "chart" not in self._taken:
+            self._chart_picture()
 
     def _begin_series(self) -> None:
         if self.x is None or self.y is None:
@@ -199,16 +199,21 @@ class TimeQuery(MapViewer):
     # Reactions
 
     def _on_picture(self) -> None:
+        self._fit()
+        self._chart_picture()
+
+    def _chart_picture(self) -> None:
+        """Let the series show what the map shows, if that is a number."""
+        if self.picture in self.param.chart.objects:
+            self.chart = self.picture
+
+    def _fit(self) -> None:
+        """Take the usual limits of the picture, or those that fit what is in sight."""
         shown = read_picture(self.cube, self.picture)
         frame: Frame = {}
         if shown.limits is None and self.step is not None:
             window = self.levels.window(self.map.view)
             frame = self._read(shown, window, self.step) if window else {}
-        self._take_limits(shown, frame)
-        if self.picture in self.param.chart.objects:
-            self.chart = self.picture
-
-    def _take_limits(self, shown: Picture, frame: Frame) -> None:
         limits = shown.limits or (shown.typical_limits(frame) if frame else None) or (0.0, 1.0)
         low, high = colours.rounded(*limits)
         self.param.update(low=low, high=high)
@@ -375,7 +380,13 @@ class TimeQuery(MapViewer):
         shown = read_picture(self.cube, self.chart)
         told = "" if "SCL" in self.cube.data_vars else "; no classification, clouds are not marked"
         title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note}{told})"
-        self.series.show(self.pixel_series(), title, shown.label)
+        try:
+            series = self.pixel_series()
+        except Exception:
+            empty = self.timeline.iloc[:0].assign(value=np.empty(0), clear=np.empty(0, bool))
+            self.series.show(empty, "No series: why not is told above\n ", shown.label)
+            raise
+        self.series.show(series, title, shown.label)
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window else None

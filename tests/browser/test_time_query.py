@@ -366,6 +366,18 @@ def test_address_restores_all(seen, known, page, watch):
     assert again.page.url == page.url
 
 
+def test_address_with_the_limits_of_another_picture(page, viewers, known, watch):
+    """Limits and series of an address are kept, also where they are those of the first picture."""
+    page.goto(
+        f"{viewers.url}/TimeQuery?picture=B08&low=0&high=0.2&chart=NDVI&moment={known.iso(0)}"
+    )
+    seen = Seen(page).wait()
+    seen.expect_picture(painted(at(known, 0)["B08"], 0, 0.2, GREY))
+    assert "chart=NDVI" in page.url
+    row, col = place_of(seen)
+    expect_series(seen, known, row, col)
+
+
 @pytest.mark.parametrize(
     "asked, named",
     [

@@ -19,6 +19,7 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers import NdviStatistics
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
+from s2kit.viewers.place_charts import Histogram
 from s2kit.viewers.places import Place
 
 STEPS, ROWS, COLS = 24, 20, 30
@@ -501,9 +502,18 @@ def test_long_names_are_cut(viewer):
     name = "the meadow behind the old windmill"
     viewer.add(name, box(1, 1, 3, 3))
     assert viewer.curves._lines.data["name"] == ["the meadow behind t…"]
-    assert viewer.layer._names.data["name"] == ["the meadow …"]
+    assert viewer.layer._names.data["name"] == ["the meadow behi…"]
     assert name in words(viewer.table)
     assert name in viewer.csv().getvalue()
+
+
+def test_histogram_of_values_that_float32_hardly_tells_apart():
+    """All are counted, though there are fewer float32 numbers between them than bars."""
+    near = np.full(100, 0.3, "float32")
+    near[7] = np.nextafter(near[7], np.float32(1))
+    histogram = Histogram()
+    histogram.show(near, "mean", (0.0, 1.0), (0.0, 1.0))
+    assert histogram._bars.data["top"].sum() == 100
 
 
 def test_empty_view_after_a_picture(viewer):
