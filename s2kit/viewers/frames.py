@@ -122,7 +122,8 @@ class Levels:
     def __init__(self, cube: xr.Dataset):
         self.grid = read_grid(cube)
         across, down = self.grid.affine.a, -self.grid.affine.e
-        if abs(across - down) * max(cube.sizes["y"], cube.sizes["x"]) > 0.1 * abs(across):
+        near = min(1e-3, 0.1 / max(cube.sizes["y"], cube.sizes["x"]))  # 0.1 pixel at the far end
+        if not math.isclose(across, down, rel_tol=near):
             raise InvalidInputError(
                 f"the pixels are {across:g} wide and {down:g} high; a map needs square ones: thin "
                 "the cube out in y and x alike"

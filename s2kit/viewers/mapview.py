@@ -84,7 +84,7 @@ class MapView:
         self._mapper = LinearColorMapper(palette=["#000000", "#ffffff"], low=0, high=1)
         self._scale = ColorBar(
             color_mapper=self._mapper, ticker=BasicTicker(desired_num_ticks=6), height=10,
-            width=_FRAME - 60, title_text_font_style="normal", padding=4, title=" ",
+            width=_FRAME - 60, title_text_font_style="normal", padding=4,
         )  # fmt: skip
         self.figure.add_layout(self._scale, "below")
         self.show_scale("", (), 0, 1)

@@ -47,6 +47,9 @@ class NdviStatistics(MapViewer):
     ----------
     cube : xarray.Dataset, dims (time, y, x)
         As `s2kit.open_cube` gives it. A part of a cube does too, but has no overviews.
+    variable : str, default "NDVI"
+        Index or layer of the first map, unless the address of the page names one. The default
+        of a cube without NDVI is its first.
     tiles : str, default OpenStreetMap's
         Address of the tiles of the basemap, with ``{z}``, ``{x}`` and ``{y}``. Nothing is fetched
         from there unless it is switched on.
@@ -55,6 +58,8 @@ class NdviStatistics(MapViewer):
     ------
     InvalidInputError
         If it is no cube, or has no layer of numbers.
+    ValueError
+        If it has no such index or layer.
     """
 
     variable = param.Selector(check_on_set=True, doc="Index or layer")
@@ -74,9 +79,9 @@ class NdviStatistics(MapViewer):
     _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn",
                    "opacity", "basemap")  # fmt: skip
 
-    def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
+    def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
         super().__init__(cube, "NDVI statistics", tiles)
-        self._set_choices()
+        self._set_choices(variable)
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
@@ -90,7 +95,7 @@ class NdviStatistics(MapViewer):
         self._begin(self._IN_ADDRESS, [self._draw_map, self._take_drawn, self._draw_charts])
         self._listen()
 
-    def _set_choices(self) -> None:
+    def _set_choices(self, first: str | None) -> None:
         names = [name for group in self.number_names.values() for name in group]
         if not names:
             raise InvalidInputError(
@@ -99,9 +104,8 @@ class NdviStatistics(MapViewer):
         years = sorted({int(year) for year in self.cube.time.dt.year.values})
         self.param.variable.objects = names
         self.param.start.objects = self.param.end.objects = years
-        self.param.update(
-            variable="NDVI" if "NDVI" in names else names[0], start=years[0], end=years[-1]
-        )
+        usual = "NDVI" if "NDVI" in names else names[0]
+        self.param.update(variable=first or usual, start=years[0], end=years[-1])
 
     def _listen(self) -> None:
         self.watch(self._fit, "variable", "statistic")

@@ -374,19 +374,19 @@ class TimeQuery(MapViewer):
     def _draw_series(self) -> None:
         if self.x is None or self.y is None or not self.chart:
             return
-        self._pixel_at(self.x, self.y)
-        for one in (self.map, self.other):
-            one.mark((self.x, self.y))
         shown = read_picture(self.cube, self.chart)
         told = "" if "SCL" in self.cube.data_vars else "; no classification, clouds are not marked"
         title = f"{self.chart} at {self.map.name_own(self.x, self.y)}\n({self.page.note}{told})"
         try:
-            series = self.pixel_series()
+            series, place = self.pixel_series(), (self.x, self.y)
         except Exception:
-            empty = self.timeline.iloc[:0].assign(value=np.empty(0), clear=np.empty(0, bool))
-            self.series.show(empty, "No series: why not is told above\n ", shown.label)
+            series = self.timeline.iloc[:0].assign(value=np.empty(0), clear=np.empty(0, bool))
+            title, place = "No series: why not is told above\n ", None
             raise
-        self.series.show(series, title, shown.label)
+        finally:
+            self.series.show(series, title, shown.label)
+            for one in (self.map, self.other):
+                one.mark(place)
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window else None

@@ -117,3 +117,8 @@ def test_notebooks_are_served_from_the_root(page, serve_app, real_notebooks):
     for title, name in TILES.items():
         page.goto(f"{service.url}/{name}", timeout=180_000)
         expect_viewer(page, title)
+        expect(page).to_have_title(title)
+    page.goto(f"{service.url}/{launcher.STATISTICS}?variable=B08&limits=[0.1,0.2]")
+    seen = Seen(page).wait(seconds=180)
+    assert "B08, mean" in seen.title()
+    assert "variable=B08" in page.url and "null" not in page.url

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import xarray as xr
 from affine import Affine
 from cubes import NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
 from hypothesis import given, settings
@@ -283,6 +284,19 @@ def test_oblong_pixels_are_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="20 wide and 10 high"):
         Levels(cube.isel(x=slice(None, None, 2)))
     assert Levels(cube.isel(x=slice(None, None, 2), y=slice(None, None, 2))).pixel == 20
+
+
+@pytest.mark.parametrize("size, wide", [(8, 10.02), (4000, 10.005)])
+def test_nearly_square_pixels_are_refused(size, wide):
+    """Pixels that would shift a picture by more than a tenth, or differ by a thousandth, are."""
+    x = WEST + wide * (np.arange(size) + 0.5)
+    layer = xr.DataArray(
+        np.zeros((1, size, 2), "float32"), dims=("time", "x", "y"),
+        coords={"time": [np.datetime64("2021-01-01", "ns")], "x": x, "y": [NORTH - 5, NORTH - 15]},
+    )  # fmt: skip
+    cube = layer.transpose("time", "y", "x").to_dataset(name="B04").rio.write_crs(28992)
+    with pytest.raises(InvalidInputError, match="needs square ones"):
+        Levels(cube)
 
 
 COORDINATE = st.floats(-1e7, 1e7, allow_nan=False)

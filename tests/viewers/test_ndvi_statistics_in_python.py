@@ -96,6 +96,11 @@ def assert_map(viewer, values):
     assert (viewer.map._mapper.low, viewer.map._mapper.high) == (low, high)
     known = values[np.isfinite(values)]
     least, most = viewer.span
+    if viewer.limits is None:
+        beside = (high - low) / 2
+        ends = max(known.min(), low - beside), min(known.max(), high + beside)
+        ends = ends if ends[0] < ends[1] else (known.min(), known.max())
+        assert viewer.span == pytest.approx(ends, abs=1e-6)
     assert known.min() - 1e-6 <= least and most <= known.max() + 1e-6
     bars = viewer.histogram._bars.data
     counted, _ = np.histogram(np.clip(known.astype("f4"), least, most), 50, (least, most))
@@ -514,6 +519,14 @@ def test_histogram_of_values_that_float32_hardly_tells_apart():
     histogram = Histogram()
     histogram.show(near, "mean", (0.0, 1.0), (0.0, 1.0))
     assert histogram._bars.data["top"].sum() == 100
+
+
+def test_index_at_first(store):
+    """The index that is asked for is on the first map, and one that there is not is refused."""
+    cube = s2kit.open_cube(store)
+    assert "B08, mean" in NdviStatistics(cube, variable="B08").map.figure.title.text
+    with pytest.raises(ValueError, match="Nonsense"):
+        NdviStatistics(cube, variable="Nonsense")
 
 
 def test_empty_view_after_a_picture(viewer):

@@ -550,6 +550,31 @@ def test_view_that_is_none(viewer, view, text):
     assert (viewer.view, viewer.map.view) == before
 
 
+def test_why_a_map_is_not_drawn_stays(viewer):
+    """The alert goes with the next thing that works; a map that is still not drawn says why."""
+    viewer.picture = "B08"
+    viewer.param.update(low=0.9, high=0.1)
+    viewer.opacity = 50
+    assert words(viewer.page.alert) == ""
+    assert viewer.map._message.visible
+    assert "low (0.9) is not below high (0.1)" in words(viewer.page.status)
+    viewer.low = 0.0
+    assert "Not drawn" not in words(viewer.page.status)
+
+
+def test_no_series_stays_after_an_error(viewer):
+    """Where no series can be read, neither the points nor the ring of another one are seen."""
+    ring, dots = viewer.map._mark, viewer.series._clear
+    x, y = viewer.x, viewer.y
+    assert len(ring.data["x"]) == 1 and len(dots.data["value"])
+    viewer.param.update(x=0.0, y=0.0)
+    assert len(ring.data["x"]) == len(dots.data["value"]) == 0
+    assert "No series" in viewer.series.figure.title.text
+    viewer.param.update(x=x, y=y)
+    assert len(ring.data["x"]) == 1 and len(dots.data["value"])
+    assert "NDVI" in viewer.series.figure.title.text
+
+
 def test_click_beside_the_cube(viewer):
     """A click beside the cube ends in a named error; the place stays."""
     before = viewer.x, viewer.y
