@@ -6,8 +6,10 @@ from typing import Any
 import geopandas as gpd
 import numpy as np
 import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
+import rioxarray  # noqa: F401  (gives xarray its .rio)
 import shapely
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
@@ -95,7 +97,28 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
             "the data have no coordinate system; keep the coordinate 'spatial_ref' of the cube, "
             'or set it with data.rio.write_crs("EPSG:28992")'
         )
+    if min(grid.shape) == 1:
+        _check_transform(data, grid)
     return grid
+
+
+def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
+    """Refuse a single row or column that is not on the grid of the transform kept with the data.
+
+    Its pixel size is known from there only; of data that were thinned out, it is the old one.
+    """
+    told = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
+    kept = Affine.from_gdal(*map(float, told.split()))
+    cols = (data["x"].values - kept.c) / kept.a  # centres at n + 0.5
+    rows = (data["y"].values - kept.f) / kept.e
+    beside = abs(np.array([cols[0], rows[0]]) % 1 - 0.5)
+    steps = np.concatenate([np.diff(cols), np.diff(rows)])
+    if (beside > 0.01).any() or (abs(steps - 1) > 1e-3).any():
+        raise InvalidInputError(
+            f"the data are one row or column of {dict(data.sizes)}, and the size of its pixels is "
+            f"not known: spatial_ref says {kept.a:g} × {-kept.e:g}, which their other coordinates "
+            "do not fit, as after isel with a step or coarsen. Keep two rows and columns at least"
+        )
 
 
 def is_even(places: np.ndarray) -> bool:

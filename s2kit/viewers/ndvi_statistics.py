@@ -253,9 +253,9 @@ class NdviStatistics(MapViewer):
 
     def finish(self) -> None:
         """Make a place of the corners."""
+        shapes.require_corners(self.draw, self.corners)
         corners, self.corners = self.corners, []
-        if corners:
-            self.add(self.draw, shapes.outline(self.draw, corners))
+        self.add(self.draw, shapes.outline(self.draw, corners))
 
     def cancel(self) -> None:
         """Forget the corners."""

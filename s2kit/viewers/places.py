@@ -36,14 +36,16 @@ _MOST = 20
 """Places at once: more curves than that are no picture any more."""
 
 _SHAPES = ("Point", "Polygon", "MultiPolygon")
-_GEOJSON = ("FeatureCollection", "Feature", *_SHAPES)
 _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
+
+_CORNERS, _CORNERS_CROSSING = 10_000, 500
+"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend."""
 
 _WIDEST = 1024
 """Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
 
-_LARGEST = 5_000_000
+LARGEST = 5_000_000
 """Bytes of an upload; a notebook's connection takes little more."""
 
 _BLOCKS = {"time": 96, "y": 128, "x": 128}
@@ -60,11 +62,33 @@ class Place:
     colour : str
     shape : shapely.Geometry
         Point or polygon, in the cube's coordinate system.
+
+    Raises
+    ------
+    InvalidInputError
+        If the shape is of another kind, empty or invalid, or the colour is none.
     """
 
     name: str
     colour: str
     shape: shapely.Geometry
+
+    def __post_init__(self):
+        kind = getattr(self.shape, "geom_type", type(self.shape).__name__)
+        if kind not in _SHAPES or self.shape.is_empty:
+            raise InvalidInputError(
+                f"{self.name} is {'an empty ' if kind in _SHAPES else 'a '}{kind}; give a point or "
+                "a polygon of shapely, in the cube's coordinate system"
+            )
+        if not self.shape.is_valid:
+            raise InvalidInputError(
+                f"{self.name} is no valid outline ({shapely.is_valid_reason(self.shape):.80}); "
+                "shapely.make_valid mends it"
+            )
+        if not COLOUR.fullmatch(self.colour):  # it becomes a part of the page
+            raise InvalidInputError(
+                f"{self.colour!r:.40} is not a colour; give one such as #0072B2"
+            )
 
     @property
     def corners(self) -> list[tuple[list[float], list[float]]]:
@@ -97,6 +121,21 @@ def short(name: str, most: int = 20) -> str:
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
+def require_corners(kind: str, corners: Sequence[tuple[float, float]]) -> None:
+    """See that there are corners enough for a shape.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    needed = {"point": 1, "box": 2, "polygon": 3}[kind]
+    if len(corners) < needed:
+        raise InvalidInputError(
+            f"a {kind} needs {needed} corners, and there {_are(len(corners))}; click on the map, "
+            "or give x and y and press “Add corner”"
+        )
+
+
 def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geometry:
     """Make a shape from the corners that were clicked.
 
@@ -105,12 +144,7 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
     InvalidInputError
         If they are too few, or enclose nothing.
     """
-    needed = {"point": 1, "box": 2, "polygon": 3}[kind]
-    if len(corners) < needed:
-        raise InvalidInputError(
-            f"a {kind} needs {needed} corners, and there {_are(len(corners))}; click on the map, "
-            "or give x and y and press “Add corner”"
-        )
+    require_corners(kind, corners)
     if kind == "point":
         return shapely.Point(corners[0])
     if kind == "box":
@@ -162,20 +196,15 @@ def read_upload(
     InvalidInputError
         If it is of another kind, cannot be read, holds too many, or none that touches the cube.
     """
-    if len(content) > _LARGEST:
-        raise InvalidInputError(
-            f"{filename} has {len(content) / 1e6:.0f} MB; give a file of {_LARGEST / 1e6:.0f} MB "
-            "at most, or use s2kit.field_series"
-        )
+    require_size(filename, len(content))
     suffix = Path(filename).suffix.lower()
     if suffix not in FORMATS:
         raise InvalidInputError(
             f"{filename} is not a file of fields; give GeoJSON (.geojson) or GeoPackage (.gpkg)"
         )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"places{suffix}"
-        path.write_bytes(_only(suffix, content, filename))
-        table = _read_table(path, filename)
+    read = _read_geopackage if suffix == ".gpkg" else _read_geojson
+    table = read(content, filename)
+    _check_corners(table, filename)
     found = read_fields(table, cube)
     room = _MOST - held
     if len(found) > room:
@@ -191,16 +220,35 @@ def read_upload(
     return places, len(table) - len(found)
 
 
-def _read_table(path: Path, filename: str) -> gpd.GeoDataFrame:
-    """Read all of a file's places: what is left out without a word would be missed too late."""
-    try:
-        layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-        table = gpd.read_file(path)
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+def require_size(filename: str, size: int) -> None:
+    """Refuse a file that is too large for the connection of a page.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if size > LARGEST:
         raise InvalidInputError(
-            f"{filename} cannot be read: it is damaged or not whole; give a GeoJSON or GeoPackage "
-            "file as a GIS writes it"
-        ) from error
+            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most, "
+            "or use s2kit.field_series"
+        )
+
+
+def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
+    """Read all of a file's places: what is left out without a word would be missed too late."""
+    if not content.startswith(_SQLITE):  # else GDAL may take it for a list of other files
+        raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "places.gpkg"
+        path.write_bytes(content)
+        try:
+            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            table = gpd.read_file(path, layer=layers[0] if layers else None)
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+            raise InvalidInputError(
+                f"{filename} cannot be read: it is damaged or not whole; give a GeoPackage as a "
+                "GIS writes it"
+            ) from error
     if len(layers) > 1:
         raise InvalidInputError(
             f"{filename} holds {len(layers)} layers ({', '.join(layers[:5])}); give a file with one"
@@ -210,32 +258,65 @@ def _read_table(path: Path, filename: str) -> gpd.GeoDataFrame:
     return table
 
 
-def _only(suffix: str, content: bytes, filename: str) -> bytes:
-    """Give the content if it is what its name says.
+def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
+    """Read places, in degrees (RFC 7946) or in the one system that the file names (GeoJSON 2008).
 
-    GDAL goes by the content, and some formats make it read other files of this machine.
+    GDAL is not asked: it reads names of systems that it does not know as degrees, and other files
+    of this machine where the content tells it to.
     """
-    if suffix == ".gpkg":
-        if content.startswith(_SQLITE):
-            return content
-        raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
     try:
         found = json.loads(content)
-        if found["type"] in _GEOJSON:
-            if named := found.get("crs"):
-                CRS.from_user_input(named["properties"]["name"])  # GDAL would take degrees instead
-            return json.dumps(found).encode()
-        reason = f"its type is {found['type']!r}"
+        crs = CRS.from_user_input(found["crs"]["properties"]["name"] if found.get("crs") else 4326)
+        features = _features(found)
+        if any("crs" in part for one in features for part in (one, one["geometry"] or {})):
+            raise ValueError("a place has a coordinate system of its own")
+        columns = [{"id": one.get("id")} | (one.get("properties") or {}) for one in features]
+        shapes = [one["geometry"] and shapely.geometry.shape(one["geometry"]) for one in features]
+        return gpd.GeoDataFrame(pd.DataFrame(columns, dtype=object), geometry=shapes, crs=crs)
     except CRSError:
         raise InvalidInputError(
-            f"{filename} names the coordinate system {named!r}, which is unknown; GeoJSON is in "
-            "degrees, EPSG:4326, without a word about it"
+            f"{filename} names the coordinate system {found['crs']!r:.200}, which is unknown; "
+            "GeoJSON is in degrees, EPSG:4326, without a word about it"
         ) from None
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
+        reason = f"{type(error).__name__}: {error!s:.100}"
     raise InvalidInputError(
         f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
     )
+
+
+_NO_GEOJSON = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+"""What ends the reading of text that is something else."""
+
+
+def _features(found: dict) -> list[dict]:
+    """Give the features of a collection, of a feature by itself, or of a shape by itself."""
+    if found["type"] == "FeatureCollection":
+        return found["features"]
+    if found["type"] == "Feature":
+        return [found]
+    if found["type"] in _SHAPES:
+        return [{"geometry": {name: found[name] for name in ("type", "coordinates")}}]
+    raise ValueError(f"its type is {found['type']!r}")
+
+
+def _check_corners(table: gpd.GeoDataFrame, filename: str) -> None:
+    """Refuse outlines with corners that are nowhere, or too many to be read in seconds."""
+    shapes = table.geometry.to_numpy()
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise InvalidInputError(
+            f"{filename} has a corner that is no number (NaN or Infinity); export it again from a "
+            "GIS"
+        )
+    most = np.where(shapely.is_valid(shapes), _CORNERS, _CORNERS_CROSSING)
+    count = shapely.get_num_coordinates(shapes)
+    if (count > most).any():
+        worst = int((count > most).argmax())
+        raise InvalidInputError(
+            f"{filename} holds an outline of {count[worst]} corners; {_CORNERS} at most can be "
+            f"read here, and {_CORNERS_CROSSING} of one that crosses itself: simplify it in a GIS, "
+            "or use s2kit.field_series"
+        )
 
 
 def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
@@ -264,11 +345,18 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     cube = levels.cubes[0]
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
     part = cube[[*bands, *(["SCL"] if "SCL" in cube.data_vars else [])]]
-    part = part.isel(y=window.rows, x=window.cols).chunk(_BLOCKS)
+    rows, cols = (_two_at_least(cut) for cut in (window.rows, window.cols))
+    part = part.isel(y=rows, x=cols).chunk(_BLOCKS)
     field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
     table = describe_series(part, field, variable, scheduler="threads", pool=workers())
     levels.require_steps()
     return table
+
+
+def _two_at_least(cut: slice) -> slice:
+    """Take one more row or column than one, which by itself tells no pixel size."""
+    alone = cut.stop - cut.start == 1
+    return slice(max(cut.start - 1, 0), max(cut.stop, 2)) if alone else cut
 
 
 def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
@@ -293,7 +381,7 @@ def write_text(places: Sequence[Place], digits: int = 1) -> str:
 def _write_shape(shape: shapely.Geometry, digits: int) -> str:
     text = shapely.to_wkt(shape, rounding_precision=digits)
     rounded = shapely.from_wkt(text)
-    spoilt = not rounded.is_valid or (shape.area > 0 and not rounded.area > 0)
+    spoilt = not rounded.is_valid or not rounded.area > 0  # a point may move to another pixel
     return shapely.to_wkt(shape, rounding_precision=-1) if spoilt else text
 
 
@@ -310,16 +398,6 @@ def read_text(text: str) -> list[Place]:
         found = [Place(unquote(n), colour, shapely.from_wkt(wkt)) for n, colour, wkt in parts]
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise InvalidInputError(f"the address of this page names no places ({error})") from error
-    for place in found:
-        if place.shape.geom_type not in _SHAPES or not place.shape.is_valid or place.shape.is_empty:
-            raise InvalidInputError(
-                f"the address of this page names a place that is none: {place.name}"
-            )
-        if not COLOUR.fullmatch(place.colour):  # it becomes a part of the page
-            raise InvalidInputError(
-                f"the address of this page names a colour that is none: {place.colour!r}; give one "
-                "such as #0072B2"
-            )
     if len({place.name for place in found}) < len(found) or len(found) > _MOST:
         raise InvalidInputError("the address of this page names a place twice, or too many")
     return found

@@ -265,6 +265,14 @@ def test_bad_fields_are_refused(cube, fields, message):
         (lambda cube: cube.isel(x=[1, 2, 5]), "not on a regular grid"),
         (lambda cube: cube.isel(y=slice(None, None, -1)), "from north to south"),
         (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+        (
+            lambda cube: cube.isel(x=slice(0, None, 3), y=slice(0, None, 3)).isel(x=[1]),
+            "one row or column .* says 10 × 10, which their other coordinates do not fit",
+        ),
+        (
+            lambda cube: cube.isel(time=0).coarsen(x=2, y=2).mean().isel(x=[1], y=[1]),
+            "one row or column",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:grid_mapping")
@@ -272,6 +280,14 @@ def test_bad_grid_is_refused(cube, part, message):
     """A cube without its grid says what is missing."""
     with pytest.raises(InvalidInputError, match=message):
         read_fields(table(box(1, 5, 2, 1)), part(cube))
+
+
+@pytest.mark.parametrize("cut", [{"x": [3]}, {"y": [2]}, {"x": [3], "y": [2]}])
+def test_grid_of_one_row_or_column(cube, cut):
+    """A single row or column lies where the whole cube has it, with its pixel size."""
+    whole, found = read_grid(cube), read_grid(cube.isel(cut))
+    col, row = cut.get("x", [0])[0], cut.get("y", [0])[0]
+    assert found.affine == whole.affine * whole.affine.translation(col, row)
 
 
 # --- series

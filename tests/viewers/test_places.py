@@ -332,6 +332,103 @@ def test_upload_of_an_unknown_system(cube):
         places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
 
 
+@pytest.mark.parametrize("system", ["Amersfoort", "EPSG:28992", "urn:ogc:def:crs:EPSG::25831"])
+def test_upload_in_the_system_that_it_names(cube, system):
+    """A system by any name that is known is the one in which the numbers are read."""
+    shape = box(2, 3, 9, 8)
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shape], crs=CRS).to_crs(system)
+    content = json.loads(table.to_json(drop_id=True))
+    content["crs"] = {"type": "name", "properties": {"name": system}}
+    ((_, found),), _ = places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+    assert found.hausdorff_distance(shape) < 0.01
+
+
+@pytest.mark.parametrize("inside", ["geometry", "feature"])
+def test_upload_with_a_system_inside(cube, inside):
+    """A system that only one of the places names is not passed over."""
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    content = json.loads(as_geojson(table))
+    feature = content["features"][0]
+    part = feature["geometry"] if inside == "geometry" else feature
+    part["crs"] = {"type": "name", "properties": {"name": "EPSG:28992"}}
+    with pytest.raises(InvalidInputError, match="system of its own"):
+        places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_upload_of_a_corner_that_is_no_number(cube, number):
+    """A corner that is nowhere is not left out: the area would be another one."""
+    content = as_geojson(gpd.GeoDataFrame(geometry=[box(2, 3, 9, 8)], crs=CRS))
+    first = json.loads(content)["features"][0]["geometry"]["coordinates"][0][1][0]
+    broken = content.replace(str(first).encode(), number.encode(), 1)
+    assert broken != content
+    with pytest.raises(InvalidInputError, match=r"a corner that is no number|no GeoJSON"):
+        places.read_upload(broken, "odd.geojson", cube)
+
+
+def test_upload_of_an_open_ring(cube):
+    """A ring of which the last corner is not the first one again is closed."""
+    shape = box(2, 3, 9, 8)
+    content = json.loads(as_geojson(gpd.GeoDataFrame(geometry=[shape], crs=CRS)))
+    content["features"][0]["geometry"]["coordinates"][0].pop()
+    ((_, found),), _ = places.read_upload(json.dumps(content).encode(), "open.geojson", cube)
+    assert found.hausdorff_distance(shape) < 0.01
+
+
+def test_upload_of_ones_own_number(cube):
+    """A feature's number, beside its properties, is a name too; a shape by itself is one place."""
+    table = gpd.GeoDataFrame(geometry=[box(2, 3, 9, 8)], index=["17b"], crs=CRS)
+    content = table.to_crs("EPSG:4326").to_json().encode()
+    ((name, _),), _ = places.read_upload(content, "a.geojson", cube)
+    assert name == "17b"
+    alone = json.dumps(json.loads(content)["features"][0]["geometry"]).encode()
+    ((name, _),), _ = places.read_upload(alone, "a.geojson", cube)
+    assert name == "a 0"
+
+
+def star(corners, crossing):
+    """Give an outline of so many corners around the middle of the cube."""
+    turn = np.linspace(0, 2 * np.pi * (2 if crossing else 1), corners, endpoint=False)
+    reach = np.where(np.arange(corners) % 2, 140, 90)
+    middle = np.array([WEST + PIXEL * COLS / 2, NORTH - PIXEL * ROWS / 2])
+    return shapely.Polygon(middle + reach[:, None] * np.c_[np.cos(turn), np.sin(turn)])
+
+
+@pytest.mark.parametrize(("most", "crossing"), [(9999, False), (499, True)])
+def test_upload_of_many_corners(cube, most, crossing):
+    """An outline of as many corners as can be read is read whole, one with more is refused."""
+    shape = star(most, crossing)
+    assert shape.is_valid != crossing
+    for outline, refused in ((shape, False), (star(most + 1, crossing), True)):
+        content = as_geojson(gpd.GeoDataFrame(geometry=[outline], crs=CRS))
+        if refused:
+            with pytest.raises(InvalidInputError, match=f"outline of {most + 2} corners"):
+                places.read_upload(content, "star.geojson", cube)
+        else:
+            ((_, found),), _ = places.read_upload(content, "star.geojson", cube)
+            mended = shapely.make_valid(shape, method="structure", keep_collapsed=False)
+            assert found.area == pytest.approx(mended.area, rel=1e-4)
+
+
+def test_upload_of_a_large_file(cube):
+    """A file beyond what a page's connection takes is refused by its size."""
+    with pytest.raises(InvalidInputError, match=r"big.geojson has 5.0 MB; give a file of 5 MB"):
+        places.read_upload(b" " * (places.LARGEST + 1), "big.geojson", cube)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [(shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), "no valid outline .Self-intersection"),
+     (shapely.LineString([(0, 0), (1, 1)]), "a is a LineString"), ("POINT (1 2)", "a is a str"),
+     (shapely.Polygon(), "an empty Polygon"), (shapely.Point(np.nan, 1), "no valid outline"),
+     (shapely.MultiPoint([(0, 0), (1, 1)]), "a is a MultiPoint")],
+)  # fmt: skip
+def test_shapes_that_are_no_place(shape, words):
+    """What has no area, or one that is not sure, becomes no place at all."""
+    with pytest.raises(InvalidInputError, match=words):
+        places.add([], "a", shape)
+
+
 def test_upload_cut_short(cube, tmp_path):
     """A GeoPackage of which the end is missing gives a named error."""
     table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
@@ -453,6 +550,44 @@ def test_series_of_points(levels, layers, x, y, row, col):
     expected = ndvi_of(layers)[:, row, col]
     np.testing.assert_allclose(found["mean"], expected, atol=1e-6)
     np.testing.assert_array_equal(found.share, np.isfinite(expected))
+
+
+def thinned(cube):
+    """Take every third pixel in y and x."""
+    return cube.isel(y=slice(0, None, 3), x=slice(0, None, 3))
+
+
+def coarsened(cube):
+    """Take the mean of 2 × 2 pixels; of classes the first."""
+    mean = cube[["B04", "B08"]].coarsen(y=2, x=2).mean()
+    first = cube.SCL.isel(y=slice(0, None, 2), x=slice(0, None, 2))
+    return mean.assign(SCL=first.assign_coords(y=mean.y, x=mean.x))
+
+
+def named_again(cube):
+    """Give the coordinate system anew: the size of the pixels is not told any more."""
+    return cube.drop_vars("spatial_ref").rio.write_crs(CRS)
+
+
+@pytest.mark.parametrize("change", [thinned, coarsened, named_again])
+@pytest.mark.parametrize(("row", "col"), [(0, 0), (3, 7), (9, 12)])
+def test_series_within_one_column_of_a_changed_cube(cube, layers, change, row, col):
+    """A place of one pixel, column or row has the pixel size of the cube as it is now."""
+    changed = change(cube[["B04", "B08", "SCL"]])
+    pixel = float(changed.x[1] - changed.x[0])
+    west, north = float(changed.x[col]) - pixel / 2, float(changed.y[row]) + pixel / 2
+    levels = Levels(changed)
+    red, nir, scl = (changed[name].values for name in ("B04", "B08", "SCL"))
+    with np.errstate(all="ignore"):
+        ndvi = np.where(np.isin(scl, CLEAR), (nir - red) / (nir + red), np.nan)
+    ndvi = np.where(np.isfinite(ndvi), ndvi, np.nan)
+    corners = [(west + 1, north - 1), (west + pixel - 1, north - 1), (west + 1, north - pixel * 1)]
+    for shape in (shapely.Point(west + 1, north - 1), shapely.Polygon(corners)):
+        found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+        weight = shape.area / pixel**2 if shape.area else 1.0
+        inside = np.zeros(ndvi.shape[1:])
+        inside[row, col] = weight
+        assert_series(found, ndvi, inside, weight)
 
 
 def test_series_beside_the_cube(levels):
