@@ -1,5 +1,6 @@
-"""Names for programs that read screens aloud, where Bokeh's controls have none."""
+"""What Bokeh's controls lack: names for programs that read screens aloud, a limit for files."""
 
+import param
 from panel.custom import JSComponent
 
 _NAME_ALL = """
@@ -12,7 +13,7 @@ const walk = (root, visit) => {
 const put = (element, name, value) => {
   if (value && element.getAttribute(name) !== value) element.setAttribute(name, value);
 };
-const name = (element) => {
+const name = (element, model) => {
   const kind = element.classList;
   if (kind.contains('noUi-handle')) {
     const title = element.getRootNode().querySelector('.bk-slider-title')?.textContent ?? '';
@@ -38,6 +39,16 @@ const name = (element) => {
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
   } else if (element.type === 'file') {
     put(element, 'aria-label', 'File to upload');
+    if (!element.dataset.weighed) {
+      element.dataset.weighed = 'yes';  // a file beyond what the connection takes would end it
+      element.addEventListener('change', (event) => {
+        const file = element.files[0];
+        if (!file || file.size <= model.most_bytes) return;
+        event.stopImmediatePropagation();
+        element.value = '';
+        model.send_msg({ name: file.name, size: file.size });
+      }, true);
+    }
   }
 };
 export function render({ model, el }) {
@@ -45,7 +56,7 @@ export function render({ model, el }) {
     if (!el.isConnected) return;
     let top = el;
     while (top.getRootNode().host) top = top.getRootNode().host;
-    if (top.shadowRoot) walk(top.shadowRoot, name);
+    if (top.shadowRoot) walk(top.shadowRoot, (element) => name(element, model));
   }, 500);
   model.on('remove', () => clearInterval(timer));
 }
@@ -53,6 +64,11 @@ export function render({ model, el }) {
 
 
 class Labels(JSComponent):
-    """Invisible; names controls, tells which buttons are pressed, lets keys press all of them."""
+    """Invisible; names controls, tells which buttons are pressed, lets keys press all of them.
+
+    A file of more than ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
+    """
+
+    most_bytes = param.Integer(0, doc="Of a file to upload")
 
     _esm = _NAME_ALL

@@ -19,7 +19,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.labels import Labels
 from s2kit.viewers.page import Whole
-from s2kit.viewers.places import FORMATS
+from s2kit.viewers.places import FORMATS, LARGEST, require_size
 
 if TYPE_CHECKING:
     from s2kit.viewers.ndvi_statistics import NdviStatistics
@@ -51,11 +51,14 @@ def lay_out(viewer: "NdviStatistics") -> Whole:
         sections(parts, "Controls"), chart, viewer.curves.pane, viewer.years.pane, viewer.table,
         min_width=320, max_width=720, styles={"flex": "1 1 320px"},
     )  # fmt: skip
+    labels = Labels(width=0, height=0, margin=0, most_bytes=LARGEST)
+    refuse = viewer.page.guarded(require_size)
+    labels.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
     return Whole(
         viewer.page.header,
         viewer.page.alert,
         viewer.page.status,
-        Labels(width=0, height=0, margin=0),
+        labels,
         pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
         sizing_mode="stretch_width",
         max_width=1400,

@@ -121,6 +121,8 @@ def test_statistics_in_a_cell(open_cell, known, tmp_path):
     chosen.set_input_files(file)
     expect(seen.error).to_contain_text("broken.geojson")
     expect(chosen).to_have_value("")
+    chosen.set_input_files(file | {"name": "big.geojson", "buffer": b" " * 30_000_000})
+    expect(seen.error).to_contain_text("big.geojson has 30.0 MB; give a file of 5 MB")
     field = gpd.GeoDataFrame({"name": ["North"]}, geometry=[drawn(seen)], crs="EPSG:28992")
     chosen.set_input_files(file | {"buffer": field.to_crs("EPSG:4326").to_json().encode()})
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["box", "polygon", "North"]))

@@ -262,6 +262,8 @@ def test_mistakes_in_drawing_are_told(seen):
     expect(seen.page.get_by_text("So far: 1 corner.")).to_be_visible()
     seen.press("Finish")
     expect(seen.error).to_contain_text("a polygon needs 3 corners")
+    expect(seen.page.get_by_text("So far: 1 corner.")).to_be_visible()
+    seen.press("Cancel")
     draw(seen, CORNERS)
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon"]))
     expect(seen.error).to_have_count(0)
@@ -276,6 +278,9 @@ def test_upload(seen, known):
     file.set_input_files(broken)
     expect(seen.error).to_contain_text("broken.geojson")
     expect(file).to_have_value("")  # it is ready for another one
+    file.set_input_files(broken | {"name": "big.geojson", "buffer": b" " * 30_000_000})
+    expect(seen.error).to_contain_text("big.geojson has 30.0 MB; give a file of 5 MB")
+    expect(file).to_have_value("")
     away = gpd.GeoDataFrame(geometry=[shapely.box(4, 40, 5, 41)], crs="EPSG:4326")
     file.set_input_files(broken | {"name": "away.geojson", "buffer": away.to_json().encode()})
     expect(seen.error).to_contain_text("touches the cube")
