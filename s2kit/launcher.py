@@ -13,6 +13,9 @@ QUERY, STATISTICS = "02_query_in_time", "03_ndvi_statistics"
 _NAME = "s2kit"
 """Of the server: its entry point, and where Jupyter shows it."""
 
+_PATIENCE = "120000"
+"""Milliseconds that a page may take to load; after 15 s, Bokeh would make it again."""
+
 
 def time_query() -> dict:
     """Describe the tile of the time query, for jupyter-server-proxy."""
@@ -45,7 +48,8 @@ def serve(port: str, prefix: str) -> None:
         )
     os.chdir(folder)
     sys.argv = ["panel", "serve", f"{QUERY}.ipynb", f"{STATISTICS}.ipynb",
-                "--address", "127.0.0.1", "--port", port, "--prefix", prefix]  # fmt: skip
+                "--address", "127.0.0.1", "--port", port, "--prefix", prefix,
+                "--unused-session-lifetime", _PATIENCE]  # fmt: skip
     main()
 
 

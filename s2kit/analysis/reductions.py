@@ -13,8 +13,8 @@ from s2kit.analysis import kernels
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.series import Series, as_rows
 from s2kit.cube.columns import columns, lie_alike
-from s2kit.cube.opening import source_of
 from s2kit.cube.reading import Overpasses, StoredLayer
+from s2kit.cube.sources import source_of
 
 _SLAB = 2**16
 """Values of each layer that are worked on at a time: they stay in the processor's cache."""

@@ -2,26 +2,23 @@
 
 import itertools
 import json
-import math
 import operator
 import os
-import weakref
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 import zarr.storage
-from dask.tokenize import tokenize
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
 from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import Overpasses, StoredLayer
+from s2kit.cube.sources import blocks_of, in_blocks, whole_source
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -29,16 +26,10 @@ _METADATA = ".zmetadata"
 _TRIES = 5
 _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
-_BLOCK = (96, 128, 128)
-"""Pixels (time, y, x) in a block of Dask, about: 6 MB a layer, ten layers fit any laptop."""
 
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
 
 _Opened = TypeVar("_Opened")
-
-_sources: weakref.WeakValueDictionary[str, StoredLayer | Overpasses]
-_sources = weakref.WeakValueDictionary()
-"""What the layers of opened cubes are read from, by the names of their Dask arrays."""
 
 
 def open_cube(
@@ -65,7 +56,8 @@ def open_cube(
     xarray.Dataset
         Lazy, dims (time, y, x). Reflectance is float32 with 1 for 100 % and NaN for no data; CLD
         and SNW are float32 in %, WVP float32 in cm; SCL stays uint8 with 0 for no data, so that
-        its classes stay whole numbers. Along time lie ``relative_orbit`` and the provenance.
+        its classes stay whole numbers. Along time lie ``relative_orbit`` and the provenance. The
+        attribute ``overview_level`` tells the level, if it is not 0.
 
     Raises
     ------
@@ -202,7 +194,8 @@ def _open(
     for level in levels:
         opened = {group_of(number, level): _open_group(store, group_of(number, level), timeline)
                   for number, timeline in timelines.items()}  # fmt: skip
-        yield _assemble(opened, objects, documents, dask)
+        cube = _assemble(opened, objects, documents, dask)
+        yield cube.assign_attrs(overview_level=level) if level else cube
 
 
 def _assemble(
@@ -215,7 +208,7 @@ def _assemble(
     orbits = list(opened.values())
     order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
     cube = _join(orbits, order) if len(orbits) > 1 else orbits[0]
-    blocks = _blocks(cube, orbits)
+    blocks = blocks_of(cube, orbits)
     layers = {}
     for name in orbits[0].data_vars:
         parts = [
@@ -225,24 +218,11 @@ def _assemble(
         source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
         layers[name] = _variable(orbits[0][name], source)
         if dask:
-            layers[name] = layers[name].copy(data=_in_blocks(source, blocks))
+            layers[name] = layers[name].copy(data=in_blocks(source, blocks))
     cube = cube.assign(layers)
     for variable in cube.variables.values():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
     return cube
-
-
-def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
-    """Give what a layer is read from, if it is one of an opened cube, whole and unchanged.
-
-    Dask names an array after what it is made of, so that a changed one has another name; one that
-    is held in memory (``persist``) keeps its name, but its graph no longer holds what it is read
-    from.
-    """
-    array = layer.data
-    if not isinstance(array, da.Array) or f"original-{array.name}" not in array.dask.layers:
-        return None
-    return _sources.get(array.name)
 
 
 def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
@@ -266,7 +246,7 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     CubeError
         If the store no longer holds the steps of the cube, or cannot be read.
     """
-    sources = {name: _whole_source(layer) for name, layer in cube.data_vars.items()}
+    sources = {name: whole_source(layer) for name, layer in cube.data_vars.items()}
     origins = {_origin(name, source) for name, source in sources.items()}
     if len(origins) != 1 or None in origins or "time" not in cube.coords:
         return [cube]
@@ -284,55 +264,6 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     return [one[list(cube.data_vars)] for one in levels]
 
 
-def require_steps(cube: xr.Dataset) -> None:
-    """See that the store of a cube still holds its steps; call it after reading.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset
-        As `open_cube` gave it, or what was cut or computed from it.
-
-    Raises
-    ------
-    CubeError
-        If scenes have come between the steps since the cube was opened: what is read from it is
-        then of other dates.
-    """
-    sources = [source for layer in cube.data_vars.values() for source in _sources_under(layer)]
-    parts = [part for source in sources for part, _ in source.parts]
-    for part in {(p.objects.url, p.prefix.rsplit("/", 1)[0]): p for p in parts}.values():
-        part.require_steps()
-
-
-def describe_origin(cube: xr.Dataset) -> tuple[int, bool]:
-    """Tell of which level a cube was opened, and whether it is a part cut out of its region."""
-    levels, cut = [0], False
-    for layer in cube.data_vars.values():
-        for part, _ in itertools.chain(*(source.parts for source in _sources_under(layer))):
-            levels.append(read_group(part.prefix.rsplit("/", 1)[0])[1])
-            cut |= tuple(part.document["shape"][1:]) != (cube.sizes.get("y"), cube.sizes.get("x"))
-    return max(levels), cut
-
-
-def _sources_under(layer: xr.DataArray) -> list[StoredLayer | Overpasses]:
-    """Give all that a layer will be read from."""
-    lazy = layer.variable._data
-    if isinstance(lazy, da.Array):
-        names = [name.removeprefix("original-") for name in lazy.dask.layers]
-        return [_sources[name] for name in names if name in _sources]
-    source = getattr(lazy, "array", None)
-    return [source] if isinstance(source, StoredLayer | Overpasses) else []
-
-
-def _whole_source(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
-    """Give what a layer is read from, with Dask or without, if it is whole and unchanged."""
-    lazy = layer.variable._data
-    if not isinstance(lazy, indexing.LazilyIndexedArray):
-        return source_of(layer)
-    whole = all(isinstance(k, slice) and k == slice(None) for k in lazy.key.tuple)
-    return lazy.array if whole and isinstance(lazy.array, StoredLayer | Overpasses) else None
-
-
 def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     """Give the store and the groups that a layer of this name is read from."""
     if source is None:
@@ -344,64 +275,6 @@ def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     objects = parts[0].objects
     place = objects.root if getattr(objects, "local", False) else objects.url
     return (place, groups) if set(names) == {name} else None
-
-
-def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
-    """Cut a window out of a cube, for computing along time.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-        As `open_cube` or `levels_of` gave it.
-    rows, cols : slice
-        Without a step.
-
-    Returns
-    -------
-    xarray.Dataset
-        In blocks of Dask for this window only: those of a whole country would take 150 MB and
-        seconds. `source_of` knows its layers, as it does those of a whole cube. Of a cube that was
-        changed or cut, the same part as `isel` gives.
-    """
-    part = cube.isel(y=rows, x=cols)
-    layers = {}
-    for name, layer in cube.data_vars.items():
-        source = _whole_source(layer)
-        if source is None:
-            return part
-        blocks = {"time": _BLOCK[0]}
-        _, *sizes = source.parts[0][0].chunks
-        for dim, wanted, most, size in zip("yx", (rows, cols), _BLOCK[1:], sizes, strict=True):
-            blocks[dim] = _cut_blocks(wanted, size * _repeats(most, size))
-        layers[name] = part[name].copy(data=_in_blocks(source.cut(rows, cols), blocks))
-    return part.assign(layers)
-
-
-def _cut_blocks(wanted: slice, size: int) -> tuple[int, ...]:
-    """Cut a range of pixels where blocks of a size begin, so that no chunk is read twice."""
-    inner = range(wanted.start // size * size + size, wanted.stop, size)
-    return tuple(b - a for a, b in itertools.pairwise([wanted.start, *inner, wanted.stop]))
-
-
-def in_series(layer: xr.DataArray) -> xr.DataArray:
-    """Give a layer in blocks of whole series, of few pixels where the series are long.
-
-    One of an opened cube is read as such; Dask would join blocks of many pixels.
-    """
-    source = source_of(layer)
-    if source is None:
-        return layer.chunk(time=-1)
-    _, *sizes = source.parts[0][0].chunks
-    side = math.isqrt(math.prod(_BLOCK) // max(source.shape[0], 1))
-    height, width = (size * _repeats(side, size) for size in sizes)
-    return layer.copy(data=_in_blocks(source, {"time": -1, "y": height, "x": width}))
-
-
-def _in_blocks(source: StoredLayer | Overpasses, blocks: dict[str, Any]) -> da.Array:
-    name = f"s2kit-{tokenize(source, blocks)}"
-    source = _sources.setdefault(name, source)
-    lazy = xr.Variable(("time", "y", "x"), indexing.LazilyIndexedArray(source))
-    return lazy.chunk(blocks, name=name).data
 
 
 def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variable]:
@@ -448,27 +321,6 @@ def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
         compat="equals", join="exact", combine_attrs="drop_conflicts",
     )  # fmt: skip
     return joined.isel(time=order).assign_attrs(title=TITLE)
-
-
-def _blocks(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
-    """Choose Dask's blocks: whole stored chunks along the busiest orbit.
-
-    What is picked from a block is cut out before it is read: a pixel stays a pixel.
-    """
-    depth, height, width = next(iter(orbits[0].data_vars.values())).encoding["chunks"]
-    busiest = max(orbits, key=lambda orbit: orbit.sizes["time"])
-    depth *= _repeats(_BLOCK[0], depth * len(orbits))
-    starts = np.searchsorted(cube.time, busiest.time[::depth])
-    steps = []
-    for first, last in itertools.pairwise([0, *starts[1:], cube.sizes["time"]]):
-        parts = -(-(last - first) // (depth * len(orbits)))  # where the busiest one pauses
-        steps += [len(part) for part in np.array_split(np.arange(first, last), parts)]
-    height, width = height * _repeats(_BLOCK[1], height), width * _repeats(_BLOCK[2], width)
-    return {"time": tuple(steps), "y": height, "x": width}
-
-
-def _repeats(most: int, size: int) -> int:
-    return max(1, most // size)
 
 
 def _trim(coordinate: xr.Variable) -> xr.Variable:

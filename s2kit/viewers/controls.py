@@ -8,11 +8,10 @@ from typing import Any
 import panel as pn
 import param
 
-from s2kit.errors import S2KitError
 from s2kit.viewers.basemap import credit_of
 from s2kit.viewers.frames import View
 from s2kit.viewers.mapview import MapView
-from s2kit.viewers.page import Page
+from s2kit.viewers.page import Page, say_error
 
 WIDTH = 300
 """Pixels of the screen for a control."""
@@ -40,9 +39,9 @@ def download(name: str, make: Callable[[], Any], filename: str, page: Page):
         page.clear_error()
         try:
             return make()
-        except S2KitError as error:
-            page.fail(str(error))
-            return io.StringIO(f"{error}\n")
+        except Exception as error:
+            page.fail(words := say_error(error))
+            return io.StringIO(f"{words}\n")
 
     return pn.widgets.FileDownload(
         callback=give, filename=filename, label=name, button_type="default", margin=(3, 3),

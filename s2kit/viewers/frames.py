@@ -11,7 +11,8 @@ from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
 from s2kit.analysis.fields import read_grid
-from s2kit.cube.opening import describe_origin, levels_of, require_steps, window_of
+from s2kit.cube.opening import levels_of
+from s2kit.cube.sources import require_steps, window_of
 from s2kit.errors import InvalidInputError
 
 SIDE = 512
@@ -130,7 +131,7 @@ class Levels:
             )
         self.cubes = levels_of(cube)
         self.pixel = abs(self.grid.affine.a)
-        self._opened, self.cut = describe_origin(cube)
+        self._opened = cube.attrs.get("overview_level", 0)
 
     @property
     def whole(self) -> View:

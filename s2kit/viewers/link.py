@@ -1,7 +1,13 @@
 """The state of a viewer in the address of its page, so that a link restores it."""
 
+import weakref
+
 import panel as pn
 import param
+from bokeh.document import Document
+
+_with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
+"""Pages of which a viewer has the address: of several on one page, the first."""
 
 
 def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[str], list[str]]:
@@ -17,13 +23,16 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
     -------
     set of str, list of str
         The parameters that were taken over, and what the address says that cannot be. In a
-        notebook there is no address: nothing happens.
+        notebook there is no address, and a second viewer of a page has none: nothing happens.
     """
     wrong: dict[str, object] = {}
     page = pn.state.curdoc
     location = pn.state.location if page and page.session_context else None
-    asked = set(location.query_params) if location else set()
-    for name in names if location else []:
+    if location is None or page in _with_viewer:
+        return set(), []
+    _with_viewer.add(page)
+    asked = set(location.query_params)
+    for name in names:
         location.sync(  # one by one: the wrong ones are refused, the others count
             viewer,
             [name],

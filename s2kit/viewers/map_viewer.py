@@ -21,6 +21,9 @@ from s2kit.viewers.pictures import picture_names
 READOUT = 525
 """Pixels of the screen for what is read under the mouse, in two lines, as wide as the map."""
 
+BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
+"""What a map says of a view without a pixel of the cube."""
+
 _FARTHEST = 1e9
 """No value of a map is larger, and no place lies farther away."""
 
@@ -159,6 +162,27 @@ class MapViewer(pn.viewable.Viewer):
 
         self.param.watch(ask, list(names))
         self.param.watch(self._schedule, list(names), precedence=1)  # when all have asked
+
+    def follow(
+        self, act: Callable[[set[str]], None], names: Sequence[str], others: Sequence[str]
+    ) -> None:
+        """Call ``act(free)`` at once, before anything is drawn, after one of ``names`` has changed.
+
+        ``free`` are those of the ``others`` that were not given in the same update: what is given
+        together with a change is meant for after it.
+        """
+
+        def at_once(*events) -> None:
+            if not any(event.name in names and event.old != event.new for event in events):
+                return
+            drawing, self._at_work = self._at_work, True  # what is due is done when all is set
+            try:
+                with self.page.careful():
+                    act(set(others) - {event.name for event in events})
+            finally:
+                self._at_work = drawing
+
+        self.param.watch(at_once, [*names, *others], onlychanged=False)
 
     def _schedule(self, *_events) -> None:
         page = pn.state.curdoc

@@ -15,7 +15,7 @@ from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import Limits, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Limits, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
@@ -77,7 +77,7 @@ class NdviStatistics(MapViewer):
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
 
     _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn",
-                   "opacity", "basemap")  # fmt: skip
+                   "chosen", "opacity", "basemap")  # fmt: skip
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
         super().__init__(cube, "NDVI statistics", tiles)
@@ -108,7 +108,7 @@ class NdviStatistics(MapViewer):
         self.param.update(variable=first or usual, start=years[0], end=years[-1])
 
     def _listen(self) -> None:
-        self.watch(self._fit, "variable", "statistic")
+        self.follow(self._fit, ["variable", "statistic"], ["limits"])
         self.watch(self._draw_map, "variable", "statistic", "start", "end", "view")
         self.watch(self._paint, "limits")
         self.watch(self._draw_draft, "corners")
@@ -120,8 +120,9 @@ class NdviStatistics(MapViewer):
 
     # The map
 
-    def _fit(self) -> None:
-        self.limits = None
+    def _fit(self, free: set[str]) -> None:
+        if free:
+            self.limits = None
 
     def _draw_map(self) -> None:
         self.drawing(self._compute_map)
@@ -132,7 +133,7 @@ class NdviStatistics(MapViewer):
         window = self.levels.window(self.map.view)
         self._check_years()
         if window is None:
-            self.blank("The cube has nothing here:\ngo back with “Whole region”")
+            self.blank(BESIDE_THE_CUBE)
             return
         found = self._statistic_of(window).transpose("y", "x").values.astype("float32")
         self._values, self._window = found[:: window.rows.step, :: window.cols.step], window

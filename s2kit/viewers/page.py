@@ -82,11 +82,8 @@ class Page:
         """Show what goes wrong instead of ending the session; no other session notices."""
         try:
             yield
-        except S2KitError as error:
-            self.fail(str(error))
         except Exception as error:
-            _log.exception("a viewer's action failed")
-            self.fail(f"This did not work ({type(error).__name__}: {error}). The rest goes on.")
+            self.fail(say_error(error))
 
     def guarded(self, act: Callable) -> Callable:
         """Give the same action, careful; the error before it is taken away."""
@@ -98,6 +95,14 @@ class Page:
                 return act(*args, **kwargs)
 
         return careful_act
+
+
+def say_error(error: Exception) -> str:
+    """Say what went wrong; what nobody thought of is told to the server's log, too."""
+    if isinstance(error, S2KitError):
+        return str(error)
+    _log.error("a viewer's action failed", exc_info=error)
+    return f"This did not work ({type(error).__name__}: {error}). The rest goes on."
 
 
 _BADGE = (

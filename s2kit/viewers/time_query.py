@@ -1,6 +1,7 @@
 """The time-query viewer: see the cube move, choose days, ask a pixel, compare."""
 
 import io
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,7 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import MapViewer, Number
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, Number
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
@@ -59,7 +60,7 @@ class TimeQuery(MapViewer):
     low = Number(0.0, doc="Darkest value")
     high = Number(1.0, doc="Brightest value")
     mask = param.Boolean(False, doc="Tint what is not clear")
-    least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the region, % at least")
+    least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the whole cube, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
     orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
     platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
@@ -80,13 +81,13 @@ class TimeQuery(MapViewer):
     def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
         super().__init__(cube, "Time query", tiles)
         self.timeline = timeline_of(cube)
-        self.region = "the whole cube" if self.levels.cut else "the region"
         self._set_choices()
         self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
         self.series = SeriesChart()
         self._frame: Frame = {}
         self._pinned_frame: Frame = {}
         self._border = 0
+        self._unfit: set[str] = set()
         self._window: Window | None = None
         self._last = self.timeline.time[self.step]
         self._choose_steps()
@@ -121,8 +122,7 @@ class TimeQuery(MapViewer):
         )
 
     def _begin_picture(self) -> None:
-        if not self._taken & {"low", "high"}:
-            self._fit()
+        self._fit({"low", "high"} - self._taken)
         if "picture" in self._taken and "chart" not in self._taken:
             self._chart_picture()
 
@@ -133,7 +133,7 @@ class TimeQuery(MapViewer):
 
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
-        self.watch(self._on_picture, "picture")
+        self.follow(self._on_picture, ["picture"], ["low", "high", "chart"])
         self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "low", "high",
                    "mask", "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")
@@ -175,12 +175,25 @@ class TimeQuery(MapViewer):
             self._show_step(nearest(self.timeline, self.steps, self._last))
 
     def go_to(self, time: pd.Timestamp | str) -> None:
-        """Show the overpass nearest to a moment, among those that pass the filter."""
-        self._show_step(nearest(self.timeline, self.steps, pd.Timestamp(time)))
+        """Show the overpass nearest to a moment (UTC), among those that pass the filter.
+
+        Raises
+        ------
+        InvalidInputError
+            If it is no moment.
+        """
+        with suppress(ValueError, TypeError, AttributeError):
+            wanted = pd.to_datetime(time, utc=True).tz_localize(None)
+            if isinstance(wanted, pd.Timestamp):
+                self._show_step(nearest(self.timeline, self.steps, wanted))
+                return
+        raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
-        if len(self.steps):
+        if self.step is None:
+            self._show_step(nearest(self.timeline, self.steps, self._last))
+        elif len(self.steps):
             at = int(np.searchsorted(self.steps, self.step)) + by
             self._show_step(self.steps[min(max(at, 0), len(self.steps) - 1)])
 
@@ -198,25 +211,39 @@ class TimeQuery(MapViewer):
 
     # Reactions
 
-    def _on_picture(self) -> None:
-        self._fit()
-        self._chart_picture()
+    def _on_picture(self, free: set[str]) -> None:
+        if "chart" in free:
+            self._chart_picture()
+        self._fit(free & {"low", "high"})
 
     def _chart_picture(self) -> None:
         """Let the series show what the map shows, if that is a number."""
         if self.picture in self.param.chart.objects:
             self.chart = self.picture
 
-    def _fit(self) -> None:
+    def _fit(self, free: set[str]) -> None:
         """Take the usual limits of the picture, or those that fit what is in sight."""
         shown = read_picture(self.cube, self.picture)
         frame: Frame = {}
-        if shown.limits is None and self.step is not None:
+        if shown.limits is None and self.step is not None and free:
             window = self.levels.window(self.map.view)
             frame = self._read(shown, window, self.step) if window else {}
-        limits = shown.limits or (shown.typical_limits(frame) if frame else None) or (0.0, 1.0)
-        low, high = colours.rounded(*limits)
-        self.param.update(low=low, high=high)
+        limits = shown.limits or (shown.typical_limits(frame) if frame else None)
+        self._unfit = set() if limits else free
+        self._take_limits(limits or (0.0, 1.0), free)
+
+    def _take_limits(self, limits: tuple[float, float], free: set[str]) -> None:
+        fitting = zip(("low", "high"), colours.rounded(*limits), strict=True)
+        self.param.update({name: value for name, value in fitting if name in free})
+
+    def set_limits(self, low: float | None, high: float | None) -> None:
+        """Choose the values of the darkest and the brightest colour."""
+        if low is None or high is None:
+            raise InvalidInputError(
+                "a limit is empty; give both, or choose the limits “2–98 % of the view”"
+            )
+        self._unfit = set()
+        self.param.update(low=float(low), high=float(high))
 
     def _set_opacity(self) -> None:
         super()._set_opacity()
@@ -243,10 +270,15 @@ class TimeQuery(MapViewer):
         self._arrange(beside)
         self.map.divide(None)
         if self.step is None:
-            self.blank("No clear acquisition:\nno overpass passes the filter")
+            passing = f"choose one of the {len(self.steps)} that pass the filter"
+            self.blank(
+                f"No overpass is chosen:\n{passing}"
+                if len(self.steps)
+                else "No clear acquisition:\nno overpass passes the filter"
+            )
             return
         if window is None:
-            self.blank("The cube has nothing here:\ngo back with “Whole region”")
+            self.blank(BESIDE_THE_CUBE)
             return
         frame = self._read(shown, window, self.step)
         pinned_frame = self._read(shown, window, self.pin) if beside or swiped else {}
@@ -272,6 +304,10 @@ class TimeQuery(MapViewer):
             return None
         if self.stretch == OF_VIEW:
             return shown.typical_limits(frame) or (self.low, self.high)
+        fitting = shown.typical_limits(frame) if self._unfit else None
+        if fitting:  # there was nothing in sight, of which to take them, before
+            free, self._unfit = self._unfit, set()
+            self._take_limits(fitting, free)
         if not self.low < self.high:
             raise InvalidInputError(f"low ({self.low}) is not below high ({self.high})")
         return self.low, self.high
@@ -314,7 +350,7 @@ class TimeQuery(MapViewer):
 
     def _tell(self, shown: Picture, window: Window) -> None:
         row = self.timeline.iloc[self.step]
-        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of {self.region} clear"
+        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of the whole cube clear"
         self.page.tell(
             f"{shown.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; {self.levels.say(window)}. "
             "Overpass "

@@ -111,10 +111,7 @@ def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
 
 def _picture(viewer: "TimeQuery") -> pn.Column:
     picture = grouped(viewer, "picture", "Show", viewer.names)
-    numbers = pn.Row(
-        made(pn.widgets.FloatInput, viewer.param.low, "Low", width=110),
-        made(pn.widgets.FloatInput, viewer.param.high, "High", width=110),
-    )
+    numbers = _limits(viewer)
     stretch = made(pn.widgets.Select, viewer.param.stretch, "Limits", width=WIDTH)
     legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
 
@@ -139,6 +136,24 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
     )
 
 
+def _limits(viewer: "TimeQuery") -> pn.Row:
+    low, high = (pn.widgets.FloatInput(name=name, width=110) for name in ("Low", "High"))
+
+    def show(*_events) -> None:
+        low.value, high.value = viewer.low, viewer.high
+
+    def take(bottom: float | None, top: float | None) -> None:
+        if (bottom, top) != (viewer.low, viewer.high):  # not so when they follow these
+            set_limits(bottom, top)
+
+    set_limits = viewer.page.guarded(viewer.set_limits)
+    show()
+    viewer.param.watch(show, ["low", "high"])
+    low.param.watch(lambda event: take(event.new, viewer.high), "value_throttled")
+    high.param.watch(lambda event: take(viewer.low, event.new), "value_throttled")
+    return pn.Row(low, high)
+
+
 def _legend(viewer: "TimeQuery") -> str:
     if "SCL" not in viewer.cube.data_vars:
         return ""
@@ -160,7 +175,7 @@ def _filter(viewer: "TimeQuery") -> pn.Column:
     return pn.Column(
         made(
             pn.widgets.IntSlider, viewer.param.least_clear,
-            f"Clear share of {viewer.region}, at least (%)", step=5, width=WIDTH,
+            "Clear share of the whole cube, at least (%)", step=5, width=WIDTH,
         ),
         *(
             made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)

@@ -18,7 +18,7 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     pandas.DataFrame
         ``time``; ``iso``, the same as text; ``label`` to choose it by; ``orbit``, ``platform``,
         ``products``, empty where the cube does not tell; ``clear``, the clear share of the whole
-        region, 0-1; ``season``.
+        cube, 0-1; ``season``.
     """
     times = pd.DatetimeIndex(cube.time.values)
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
@@ -66,7 +66,7 @@ def choose(
     table : pandas.DataFrame
         As `timeline_of` gives it.
     least_clear : float
-        Clear share of the region, 0-1; one that is not known passes 0 only.
+        Clear share of the whole cube, 0-1; one that is not known passes 0 only.
     seasons : collection of str
         Names in `SEASONS`.
     orbits, platforms : collection of str
@@ -88,4 +88,8 @@ def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int |
         As `choose` gives them.
     time : pandas.Timestamp
     """
-    return int(steps[abs(table.time.iloc[steps] - time).argmin()]) if len(steps) else None
+    if not len(steps):
+        return None
+    times = table.time.iloc[steps]
+    near = min(max(time, times.min()), times.max())  # differences of more than 292 years overflow
+    return int(steps[abs(times - near).argmin()])

@@ -160,6 +160,10 @@ def known_store(known, tmp_path_factory) -> Path:
     return store
 
 
+PATIENT = ("--unused-session-lifetime", "120000")
+"""What the README advises for many at once: what loads for longer, Bokeh would make again."""
+
+
 @pytest.fixture(scope="module")
 def viewers(known_store, tmp_path_factory) -> Iterator[Service]:
     """Serve both viewers of the known cube; a traceback in the log is an error."""
@@ -167,7 +171,7 @@ def viewers(known_store, tmp_path_factory) -> Iterator[Service]:
     scripts = [folder / f"{kind}.py" for kind in ("TimeQuery", "NdviStatistics")]
     for script in scripts:
         script.write_text(cell(script.stem, known_store))
-    with panel_serve(scripts, folder, cwd=folder, env={}, options=()) as service:
+    with panel_serve(scripts, folder, cwd=folder, env={}, options=PATIENT) as service:
         yield service
         check_log(service)
 

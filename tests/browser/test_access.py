@@ -108,7 +108,7 @@ def test_time_query_by_keyboard(open_viewer, known, tmp_path):
     press(page, "Filter")
     press(page, "orbit 51", "Space")
     expect(seen.status).to_contain_text("of 12 that pass")
-    press(page, "Clear share of the region, at least (%)", "ArrowRight", "ArrowRight")
+    press(page, "Clear share of the whole cube, at least (%)", "ArrowRight", "ArrowRight")
     kept = (known.orbit == 8) & (known.clear_share >= 0.1)
     expect(seen.status).to_contain_text(f"of {kept.sum()} that pass")
     press(page, "Last")

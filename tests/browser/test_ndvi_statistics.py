@@ -339,6 +339,23 @@ def test_address_restores_all(seen, known, page):
     assert again.page.url == page.url
 
 
+def test_address_restores_the_chosen_place(seen, page):
+    """Year by year, another page with the same address shows the same place of several."""
+    draw(seen, CORNERS)
+    draw(seen, [(x + 1000, y) for x, y in CORNERS])
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon", "polygon 2"]))
+    seen.press("year by year")
+    seen.press("Places")
+    seen.choose("Place", "polygon")
+    seen.eventually(lambda: is_("NDVI of polygon, year by year" in seen.title(YEARS), True))
+    seen.eventually(lambda: is_("chosen=polygon&" in page.url + "&", True))
+    again = Seen(page.context.new_page())
+    again.page.goto(page.url)
+    again.wait()
+    again.eventually(lambda: is_(again.title(YEARS), seen.title(YEARS)))
+    expect(again.error).to_have_count(0)
+
+
 def _some(values: list) -> list:
     assert values
     return values

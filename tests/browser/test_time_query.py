@@ -31,6 +31,7 @@ from known import (
     SOUTH,
     STEPS,
     WEST,
+    cell,
 )
 from PIL import Image
 from playwright.sync_api import expect
@@ -376,6 +377,26 @@ def test_address_with_the_limits_of_another_picture(page, viewers, known, watch)
     assert "chart=NDVI" in page.url
     row, col = place_of(seen)
     expect_series(seen, known, row, col)
+
+
+def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
+    """What a script sets is shown, however it is asked for; the first viewer has the address."""
+    script = tmp_path / "both.py"
+    script.write_text(
+        cell("TimeQuery", known_store)
+        + f'viewer.moment = {known.iso(0)!r}\nviewer.picture = "B08"\nviewer.chart = "NDVI"\n'
+        "viewer.low = 0.05\nviewer.high = 0.2\n"
+        + cell("NdviStatistics", known_store)
+        + 'viewer.param.update(variable="B08", limits=(0.1, 0.3))\n'
+    )
+    service = serve_app(script)
+    page.goto(f"{service.url}/both?opacity=80")
+    seen = Seen(page).wait()
+    seen.expect_picture(painted(at(known, 0)["B08"], 0.05, 0.2, GREY))
+    expect(seen.box("Lowest")).to_have_value("0.1")
+    expect(seen.box("Highest")).to_have_value("0.3")
+    assert "chart=NDVI" in page.url and "limits" not in page.url
+    expect(seen.error).to_have_count(0)
 
 
 @pytest.mark.parametrize(

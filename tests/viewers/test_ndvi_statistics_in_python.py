@@ -222,6 +222,16 @@ def test_limits_of_an_address(viewer, limits):
     assert viewer.limits is None
 
 
+def test_limits_given_with_an_index(viewer):
+    """Limits that are given together with an index or statistic count, also if they were so."""
+    viewer.param.update(variable="B08", limits=(0.1, 0.3))
+    assert viewer.shown_limits == viewer.limits == (0.1, 0.3)
+    viewer.param.update(statistic="std", limits=(0.1, 0.3))
+    assert viewer.shown_limits == (0.1, 0.3)
+    viewer.statistic = "mean"
+    assert viewer.limits is None
+
+
 def test_constant_maps(tmp_path):
     """Maps that are the same everywhere have limits around their only value."""
     layers = {"B04": np.full((5, 4, 4), 3000, "i2"), "B08": np.full((5, 4, 4), 4000, "i2"),
@@ -260,8 +270,10 @@ def test_overviews(tmp_path):
     assert "20 m" in words(viewer.page.status)
     viewer._point(WEST + 103, NORTH - 57)
     assert f"mean {means.mean(0)[2, 5]:.4g} (pixel of 20 m)" in words(viewer.readout)
-    level = NdviStatistics(s2kit.open_cube(tmp_path / "c", level=1))
-    assert "smaller clouds are mixed in" in level.map.figure.title.text
+    opened = s2kit.open_cube(tmp_path / "c", level=1)
+    for coarse in (opened, opened.load(), opened.isel(x=slice(3, 99))):
+        level = NdviStatistics(coarse)
+        assert "smaller clouds are mixed in" in level.map.figure.title.text
     viewer.look(View(WEST, NORTH - 2000, WEST + 2000, NORTH))
     assert "clouds" not in viewer.map.figure.title.text
     part = layers["B08"][:, :200, :200].mean(0) / 1e4
@@ -499,6 +511,30 @@ def test_places_of_one_name(viewer):
     with pytest.raises(InvalidInputError, match="21 places; 20 at most"):
         viewer.places = [Place(str(n), "#000000", one.shape) for n in range(21)]
     assert viewer.places == []
+
+
+def test_the_chosen_place_of_an_address(viewer):
+    """Of several places of an address the chosen one stays so."""
+    for name in ("a", "b", "c"):
+        viewer.add(name, shapely.Point(WEST + 15, NORTH - 15))
+    text = viewer.drawn
+    for place in list(viewer.places):
+        viewer.chosen = place.name
+        viewer.remove()
+    viewer.param.update(drawn=text, chosen="b")
+    assert [place.name for place in viewer.places] == ["a", "b", "c"]
+    assert viewer.chosen == "b"
+
+
+def test_a_shape_that_is_none_is_refused(viewer):
+    """A shape that is no place is refused at once, and the others keep their curves."""
+    viewer.add("good", shapely.Point(WEST + 15, NORTH - 15))
+    crossed = shapely.Polygon([(WEST, NORTH), (WEST + 50, NORTH - 50), (WEST + 50, NORTH),
+                               (WEST, NORTH - 50)])  # fmt: skip
+    with pytest.raises(InvalidInputError, match="bow is no valid outline"):
+        viewer.add("bow", crossed)
+    assert [place.name for place in viewer.places] == ["good"]
+    assert list(viewer.series()) == ["good"]
 
 
 def test_long_names_are_cut(viewer):

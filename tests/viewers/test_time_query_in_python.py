@@ -251,12 +251,9 @@ def test_readout_is_no_html(store):
 
 
 def test_clear_share_of_a_part(store):
-    """Of a part of a cube, the clear share is told as what it is: that of the whole cube."""
-    viewer = TimeQuery(s2kit.open_cube(store))
-    assert "% of the region clear" in words(viewer.page.status)
-    for dask in (True, False):
-        part = TimeQuery(s2kit.open_cube(store, dask=dask).isel(x=slice(5, 20)))
-        assert "% of the whole cube clear" in words(part.page.status)
+    """Of a part of a cube too, the clear share is told as what it is: that of the whole cube."""
+    for cube in (s2kit.open_cube(store), s2kit.open_cube(store).isel(x=slice(5, 20)).load()):
+        assert "% of the whole cube clear" in words(TimeQuery(cube).page.status)
 
 
 def test_overpasses_within_a_second(store):
@@ -400,6 +397,70 @@ def test_go_to_takes_the_nearest(viewer):
     assert viewer.moment == iso(0)
     viewer.go_to(pd.Timestamp("2099-01-01"))
     assert viewer.moment == iso(7)
+
+
+@pytest.mark.parametrize("time", ["rubbish", None, pd.NaT, ["2021-01-01"], "99999-01-01", object()])
+def test_go_to_what_is_no_date(viewer, time):
+    """What is no date ends in a named error, and the date stays."""
+    before = viewer.moment
+    with pytest.raises(InvalidInputError, match="is no date; give one such as"):
+        viewer.go_to(time)
+    assert viewer.moment == before
+
+
+def test_go_to_a_time_with_a_zone(viewer):
+    """A time with a zone is the same moment in UTC."""
+    step = viewer.timeline.time[3]
+    for zone in ("UTC", "Asia/Tokyo"):
+        viewer.move(-99)
+        viewer.go_to(step.tz_localize("UTC").tz_convert(zone))
+        assert viewer.step == 3
+    for far in ("1700-01-01", "2200-01-01"):
+        viewer.go_to(far)
+        assert viewer.step in (viewer.steps[0], viewer.steps[-1])
+
+
+def test_no_moment_is_chosen(viewer):
+    """Without a date the page says so, not that none passes; every move leads back to one."""
+    before = viewer.moment
+    viewer.moment = None
+    assert f"choose one of the {len(viewer.steps)} that pass" in words(viewer.page.status)
+    viewer.move(1)
+    assert viewer.moment == before
+
+
+@pytest.mark.parametrize("given", [{"low": 0.25, "high": 0.5}, {"high": 0.75}, {"low": 0.0}])
+def test_limits_given_with_a_picture(viewer, given):
+    """What is given together with a picture counts, also what was so before; the rest fits."""
+    viewer.picture = "B08"
+    fitting = {"low": viewer.low, "high": viewer.high}
+    viewer.picture = "NDVI"
+    viewer.param.update(low=0.0, high=1.0)
+    viewer.param.update(picture="B08", chart="B04", **given)
+    assert {"low": viewer.low, "high": viewer.high} == fitting | given
+    assert viewer.chart == "B04"
+
+
+def test_limits_given_after_a_picture(viewer):
+    """One after the other, the last word counts."""
+    viewer.picture = "B08"
+    high = viewer.high
+    viewer.low = 0.01
+    assert (viewer.low, viewer.high, viewer.chart) == (0.01, high, "B08")
+    viewer.picture = "NDVI"
+    assert (viewer.low, viewer.high) != (0.01, high)
+
+
+def test_limits_that_are_empty(viewer):
+    """An emptied field of the page is told, and the limits stay."""
+    before = viewer.low, viewer.high
+    viewer.page.guarded(viewer.set_limits)(None, 1.0)
+    assert "a limit is empty" in words(viewer.page.alert)
+    viewer.page.guarded(viewer.set_limits)(float("inf"), 1.0)
+    assert "low=inf is not a number of use" in words(viewer.page.alert)
+    assert (viewer.low, viewer.high) == before
+    viewer.set_limits(0.1, 0.2)
+    assert (viewer.low, viewer.high, words(viewer.page.alert)) == (0.1, 0.2, "")
 
 
 def test_play_begins_again_at_the_end(viewer):
@@ -685,6 +746,21 @@ def test_layers_of_ones_own(store):
     viewer.param.update(picture="clear", stretch="fixed", low=0, high=1)
     assert_layer(seen(viewer.map)[0], own.clear.values[5].astype("f8"), 0, 1, Greys256)
     assert words(viewer.page.alert) == ""
+
+
+def test_limits_come_with_the_first_values(store):
+    """Where nothing was in sight when a layer was chosen, its limits come with its first values."""
+    cube = s2kit.open_cube(store)
+    own = (cube.B08 * 1000).drop_attrs()
+    viewer = TimeQuery(cube.assign(height=own))
+    away, viewer.view = viewer.view, [WEST - 900, NORTH, WEST - 800, NORTH + 100]
+    viewer.picture = "height"
+    assert (viewer.low, viewer.high) == (0, 1)
+    viewer.view = away
+    expected = TimeQuery(cube.assign(height=own))
+    expected.picture = "height"
+    assert (viewer.low, viewer.high) == (expected.low, expected.high) != (0, 1)
+    np.testing.assert_array_equal(seen(viewer.map)[0], seen(expected.map)[0])
 
 
 def test_degrees(tmp_path):
