@@ -395,8 +395,11 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
     seen.expect_picture(painted(at(known, 0)["B08"], 0.05, 0.2, GREY))
     expect(seen.box("Lowest")).to_have_value("0.1")
     expect(seen.box("Highest")).to_have_value("0.3")
-    assert "chart=NDVI" in page.url and "limits" not in page.url
     expect(seen.error).to_have_count(0)
+    seen.press("Next")
+    seen.expect_picture(painted(at(known, 1)["B08"], 0.05, 0.2, GREY))
+    expect(page).to_have_url(re.compile("moment="))
+    assert "variable" not in page.url
 
 
 @pytest.mark.parametrize(
