@@ -5,6 +5,7 @@ import weakref
 import panel as pn
 import param
 from bokeh.document import Document
+from panel.custom import JSComponent
 
 _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
 """Pages of which a viewer has the address: of several on one page, the first."""
@@ -31,6 +32,7 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
     if location is None or page in _with_viewer:
         return set(), []
     _with_viewer.add(page)
+    BackButton(width=0, height=0, margin=0).servable()
     asked = set(location.query_params)
     for name in names:
         location.sync(  # one by one: the wrong ones are refused, the others count
@@ -40,3 +42,28 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
         )
     taken = (asked & set(names)) - set(wrong)
     return taken, [f"{name}={value}" for name, value in wrong.items()]
+
+
+class BackButton(JSComponent):
+    """Invisible; the browser's buttons Back and Forward show what their address says.
+
+    Panel (1.10) writes each address twice into the browser's history, and does not hear of going
+    back in it.
+    """
+
+    _esm = """
+    export function render({ model }) {
+      const push = window.history.pushState;
+      window.history.pushState = function (state, title, url) {
+        if (new URL(url, window.location).href !== window.location.href) {
+          push.call(this, state, title, url);
+        }
+      };
+      const turn = () => window.location.reload();
+      window.addEventListener('popstate', turn);
+      model.on('remove', () => {
+        window.history.pushState = push;
+        window.removeEventListener('popstate', turn);
+      });
+    }
+    """

@@ -367,6 +367,20 @@ def test_address_restores_all(seen, known, page, watch):
     assert again.page.url == page.url
 
 
+def test_back_and_forward(seen, known, page):
+    """The browser's Back and Forward show what was shown before and after."""
+    for step in (1, 2):
+        seen.press("Next")
+        expect_day(seen, known, CLEAREST + step)
+    page.go_back()
+    seen.wait()
+    expect_day(seen, known, CLEAREST + 1)
+    page.go_forward()
+    seen.wait()
+    expect_day(seen, known, CLEAREST + 2)
+    expect(seen.error).to_have_count(0)
+
+
 def test_address_with_the_limits_of_another_picture(page, viewers, known, watch):
     """Limits and series of an address are kept, also where they are those of the first picture."""
     page.goto(
