@@ -64,7 +64,8 @@ def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataF
     mended = gpd.GeoSeries(outlines, table.index, crs=table.crs)
     moved = table.assign(**{table.active_geometry_name: mended}).to_crs(grid.crs.proj)
     box = grid.extent.geom
-    inside = moved.intersects(box) & (moved.touches(box) <= (moved.geom_type == "Point"))
+    point = moved.geom_type == "Point"
+    inside = moved.intersects(box) & (point | ~moved.touches(box))
     if not inside.any():
         raise InvalidInputError(_explain_distance(table, moved, grid))
     return moved[inside]
@@ -187,11 +188,12 @@ def _check_filled(fields: gpd.GeoDataFrame, outlines: np.ndarray) -> None:
     empty = shapely.is_missing(outlines) | shapely.is_empty(outlines)
     if not empty.any():
         return
-    names = ", ".join(map(str, fields.index[empty][:_NAMED]))
+    names = ", ".join(map(repr, fields.index[empty][:_NAMED].tolist()))
     more = f" and {empty.sum() - _NAMED} more" if empty.sum() > _NAMED else ""
     raise InvalidInputError(
-        f"these fields have no area, or no geometry at all: {names}{more}; leave them out, with "
-        f"fields.drop([{names}]), or mend them"
+        f"these fields have no area, or no geometry at all: {names}{more}; mend them, or leave "
+        "them out: fields[fields.area > 0] for polygons, fields[~fields.is_empty & fields.geometry"
+        ".notna()] for points"
     )
 
 

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import aiohttp
 import numpy as np
 import xarray as xr
 import zarr.storage
+from botocore.exceptions import BotoCoreError
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
@@ -28,6 +30,8 @@ _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "ca
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
 
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
+_FAR = (aiohttp.ClientError, ConnectionError, TimeoutError, BotoCoreError)
+"""What storages raise that cannot be reached, or have no time."""
 
 _Opened = TypeVar("_Opened")
 
@@ -100,6 +104,13 @@ def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Ope
             damage = error
         if _read_metadata(store) != before:
             continue
+        if isinstance(damage, _FAR):
+            raise CubeError(
+                f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
+                "moment, or mend the way to it"
+            ) from damage
+        if isinstance(damage, ImportError):
+            raise CubeError(f"{store} needs a package that is not here: {damage}") from damage
         if damage is not None:
             raise CubeError(
                 f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "

@@ -1,5 +1,6 @@
 """What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
 
+import difflib
 import html
 import math
 from collections.abc import Callable, Sequence
@@ -26,6 +27,23 @@ BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 
 _FARTHEST = 1e9
 """No value of a map is larger, and no place lies farther away."""
+
+
+class Choice(param.Selector):
+    """One of several names."""
+
+    def _validate(self, val: Any) -> None:
+        try:
+            super()._validate(val)
+        except ValueError as error:
+            offered = [str(name) for name in self.get_range().values()]
+            by_small = {name.casefold(): name for name in offered}
+            near = difflib.get_close_matches(str(val).casefold(), by_small, 3)
+            named = [by_small[name] for name in near] or offered[:5]
+            raise InvalidInputError(
+                f"{self.name}={val!r:.40} is none of the {len(offered)} that can be chosen, such "
+                f"as {', '.join(named)}"
+            ) from error
 
 
 class Number(param.Number):

@@ -15,12 +15,13 @@ from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Limits, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, Limits, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
 from s2kit.viewers.places import Place, short
+from s2kit.viewers.uploads import read_upload
 
 STATISTICS = {
     "mean": "mean", "standard deviation": "std", "smallest": "min", "largest": "max",
@@ -57,21 +58,19 @@ class NdviStatistics(MapViewer):
     Raises
     ------
     InvalidInputError
-        If it is no cube, or has no layer of numbers.
-    ValueError
-        If it has no such index or layer.
+        If it is no cube, or has no SCL, no layer of numbers along time, or no such index or layer.
     """
 
-    variable = param.Selector(check_on_set=True, doc="Index or layer")
-    statistic = param.Selector(default="mean", objects=STATISTICS, doc="What the map shows")
-    start = param.Selector(check_on_set=True, doc="First year")
-    end = param.Selector(check_on_set=True, doc="Last year")
+    variable = Choice(check_on_set=True, doc="Index or layer")
+    statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
+    start = Choice(check_on_set=True, doc="First year")
+    end = Choice(check_on_set=True, doc="Last year")
     limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
-    draw = param.Selector(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
+    draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
-    chosen = param.Selector(default=None, allow_None=True, objects=[], doc="Place to change")
-    chart = param.Selector(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
+    chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
+    chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     drawn = param.String("", doc="The places as text, for the address of the page")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
@@ -81,6 +80,11 @@ class NdviStatistics(MapViewer):
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
         super().__init__(cube, "NDVI statistics", tiles)
+        if "SCL" not in cube.data_vars:
+            raise InvalidInputError(
+                "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
+                'as in cube[["B04", "B08", "SCL"]]'
+            )
         self._set_choices(variable)
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()
@@ -92,14 +96,17 @@ class NdviStatistics(MapViewer):
         self._computed: tuple[tuple, xr.Dataset] | None = None
         self._layout = lay_out(self)
         self._clicked: tuple[float, float] | None = None
-        self._begin(self._IN_ADDRESS, [self._draw_map, self._take_drawn, self._draw_charts])
+        self._begin(
+            self._IN_ADDRESS, [self._draw_map, self._take_drawn, self._on_places, self._draw_charts]
+        )
         self._listen()
 
     def _set_choices(self, first: str | None) -> None:
         names = [name for group in self.number_names.values() for name in group]
         if not names:
             raise InvalidInputError(
-                f"the cube has no layer of numbers; it has {', '.join(map(str, self.cube))}"
+                "the cube has no layer of numbers along time; it has "
+                f"{', '.join(map(str, self.cube))}"
             )
         years = sorted({int(year) for year in self.cube.time.dt.year.values})
         self.param.variable.objects = names
@@ -107,13 +114,26 @@ class NdviStatistics(MapViewer):
         usual = "NDVI" if "NDVI" in names else names[0]
         self.param.update(variable=first or usual, start=years[0], end=years[-1])
 
+    @property
+    def number_names(self) -> dict[str, list[str]]:
+        """Names of what was measured along time, in groups."""
+
+        def measured(name: str) -> bool:
+            layers = read_picture(self.cube, name).layers
+            return all("time" in self.cube[layer].dims for layer in layers)
+
+        groups = {
+            group: list(filter(measured, names)) for group, names in super().number_names.items()
+        }
+        return {group: names for group, names in groups.items() if names}
+
     def _listen(self) -> None:
         self.follow(self._fit, ["variable", "statistic"], ["limits"])
         self.watch(self._draw_map, "variable", "statistic", "start", "end", "view")
         self.watch(self._paint, "limits")
         self.watch(self._draw_draft, "corners")
         self.watch(self._on_places, "places")
-        self.watch(self._draw_charts, "chart", "chosen", "variable", "start", "end")
+        self.watch(self._draw_charts, "chart", "places", "chosen", "variable", "start", "end")
         self.watch(self._take_drawn, "drawn")
         self.map.on_click(self.page.guarded(self.click), again=self.page.guarded(self.click_again))
         self.map.on_point(self._point)
@@ -268,7 +288,7 @@ class NdviStatistics(MapViewer):
 
     def upload(self, content: bytes, filename: str) -> None:
         """Add the places of a GeoJSON or GeoPackage file."""
-        found, beside = shapes.read_upload(content, filename, self.cube, len(self.places))
+        found, beside = read_upload(content, filename, self.cube, len(self.places))
         held = list(self.places)
         for name, shape in found:
             held = shapes.add(held, name, shape)
@@ -341,13 +361,11 @@ class NdviStatistics(MapViewer):
         self._unkept = _TOO_LONG if len(text) > _LONGEST else ""
         self._written = "" if self._unkept else text
         self.drawn = self._written
-        self._draw_charts()
 
     def _take_drawn(self) -> None:
         """Take over the places that the address of the page names."""
         if self.drawn != self._written:
             self.places = shapes.read_text(self.drawn)
-            self._on_places()
 
     def _draw_draft(self) -> None:
         self.layer.show_draft(self.corners)

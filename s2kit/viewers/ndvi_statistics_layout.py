@@ -19,7 +19,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.labels import Labels
 from s2kit.viewers.page import Whole
-from s2kit.viewers.places import FORMATS, LARGEST, require_size
+from s2kit.viewers.uploads import FORMATS, LARGEST, require_size
 
 if TYPE_CHECKING:
     from s2kit.viewers.ndvi_statistics import NdviStatistics

@@ -2,24 +2,17 @@
 
 import html
 import io
-import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote, unquote
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import param
-import pyogrio
 import shapely
-import xarray as xr
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
-from s2kit.analysis.fields import read_fields
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
 from s2kit.errors import InvalidInputError
@@ -30,23 +23,14 @@ LEAST_SHARE = 0.5
 """Of a place's area: a date that saw less of it clear is left out of curves and means."""
 
 KINDS = ("point", "box", "polygon")
-FORMATS = (".geojson", ".json", ".gpkg")
 
-_MOST = 20
+MOST = 20
 """Places at once: more curves than that are no picture any more."""
 
-_SHAPES = ("Point", "Polygon", "MultiPolygon")
-_SQLITE = b"SQLite format 3\0"
-"""How a GeoPackage begins."""
-
-_CORNERS, _CORNERS_CROSSING = 10_000, 500
-"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend."""
+SHAPES = ("Point", "Polygon", "MultiPolygon")
 
 _WIDEST = 1024
 """Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
-
-LARGEST = 5_000_000
-"""Bytes of an upload; a notebook's connection takes little more."""
 
 _BLOCKS = {"time": 96, "y": 128, "x": 128}
 """What is held of a place at a time, so that memory stays flat."""
@@ -75,9 +59,9 @@ class Place:
 
     def __post_init__(self):
         kind = getattr(self.shape, "geom_type", type(self.shape).__name__)
-        if kind not in _SHAPES or self.shape.is_empty:
+        if kind not in SHAPES or self.shape.is_empty:
             raise InvalidInputError(
-                f"{self.name} is {'an empty ' if kind in _SHAPES else 'a '}{kind}; give a point or "
+                f"{self.name} is {'an empty ' if kind in SHAPES else 'a '}{kind}; give a point or "
                 "a polygon of shapely, in the cube's coordinate system"
             )
         if not self.shape.is_valid:
@@ -109,16 +93,17 @@ class Places(param.List):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidInputError(f"two places are called {twice[0]!r}; give each its own name")
-        if len(val) > _MOST:
+        if len(val) > MOST:
             raise InvalidInputError(
-                f"these are {len(val)} places; {_MOST} at most can be told apart. Leave some out, "
+                f"these are {len(val)} places; {MOST} at most can be told apart. Leave some out, "
                 "or use s2kit.field_series for many fields"
             )
 
 
 def short(name: str, most: int = 20) -> str:
-    """Give a name in so many letters, as a chart has room for it."""
-    return name if len(name) <= most else name[: most - 1] + "…"
+    """Give a name in so many letters, as a chart has room for it; its end is often a number."""
+    end = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - end]}…{name[-end:]}"
 
 
 def require_corners(kind: str, corners: Sequence[tuple[float, float]]) -> None:
@@ -160,9 +145,9 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
 
 def add(places: Sequence[Place], name: str, shape: shapely.Geometry) -> list[Place]:
     """Give the places and one more, in a colour of its own and under a free name."""
-    if len(places) >= _MOST:
+    if len(places) >= MOST:
         raise InvalidInputError(
-            f"there are {len(places)} places; {_MOST} at most can be told apart. Remove one first, "
+            f"there are {len(places)} places; {MOST} at most can be told apart. Remove one first, "
             "or use s2kit.field_series for many fields"
         )
     taken = {place.colour for place in places}
@@ -177,146 +162,6 @@ def free_name(places: Sequence[Place], name: str) -> str:
     name = name.strip() or "place"
     numbered = (f"{name} {n}" for n in range(2, len(places) + 3))
     return name if name not in taken else next(n for n in numbered if n not in taken)
-
-
-def read_upload(
-    content: bytes, filename: str, cube: xr.Dataset, held: int = 0
-) -> tuple[list[tuple[str, shapely.Geometry]], int]:
-    """Read places from a file that was given in a browser.
-
-    Returns
-    -------
-    places : list of (str, shapely.Geometry)
-        Name and shape of each, in the cube's coordinate system.
-    beside : int
-        How many more lie beside the cube.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is of another kind, cannot be read, holds too many, or none that touches the cube.
-    """
-    require_size(filename, len(content))
-    suffix = Path(filename).suffix.lower()
-    if suffix not in FORMATS:
-        raise InvalidInputError(
-            f"{filename} is not a file of fields; give GeoJSON (.geojson) or GeoPackage (.gpkg)"
-        )
-    read = _read_geopackage if suffix == ".gpkg" else _read_geojson
-    table = read(content, filename)
-    _check_corners(table, filename)
-    found = read_fields(table, cube)
-    room = _MOST - held
-    if len(found) > room:
-        raise InvalidInputError(
-            f"{filename} holds {len(found)} places on the cube; {room} more can be shown. Give a "
-            "file with fewer, or use s2kit.field_series for all"
-        )
-    columns = {column.lower(): column for column in found.columns}
-    named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
-    numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
-    names = found[named].astype("object").fillna(numbered) if named else numbered
-    places = [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
-    return places, len(table) - len(found)
-
-
-def require_size(filename: str, size: int) -> None:
-    """Refuse a file that is too large for the connection of a page.
-
-    Raises
-    ------
-    InvalidInputError
-    """
-    if size > LARGEST:
-        raise InvalidInputError(
-            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most, "
-            "or use s2kit.field_series"
-        )
-
-
-def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
-    """Read all of a file's places: what is left out without a word would be missed too late."""
-    if not content.startswith(_SQLITE):  # else GDAL may take it for a list of other files
-        raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "places.gpkg"
-        path.write_bytes(content)
-        try:
-            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
-            table = gpd.read_file(path, layer=layers[0] if layers else None)
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
-            raise InvalidInputError(
-                f"{filename} cannot be read: it is damaged or not whole; give a GeoPackage as a "
-                "GIS writes it"
-            ) from error
-    if len(layers) > 1:
-        raise InvalidInputError(
-            f"{filename} holds {len(layers)} layers ({', '.join(layers[:5])}); give a file with one"
-        )
-    if not isinstance(table, gpd.GeoDataFrame):
-        raise InvalidInputError(f"{filename} is a table without shapes; give places with shapes")
-    return table
-
-
-def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
-    """Read places, in degrees (RFC 7946) or in the one system that the file names (GeoJSON 2008).
-
-    GDAL is not asked: it reads names of systems that it does not know as degrees, and other files
-    of this machine where the content tells it to.
-    """
-    try:
-        found = json.loads(content)
-        crs = CRS.from_user_input(found["crs"]["properties"]["name"] if found.get("crs") else 4326)
-        features = _features(found)
-        if any("crs" in part for one in features for part in (one, one["geometry"] or {})):
-            raise ValueError("a place has a coordinate system of its own")
-        columns = [{"id": one.get("id")} | (one.get("properties") or {}) for one in features]
-        shapes = [one["geometry"] and shapely.geometry.shape(one["geometry"]) for one in features]
-        return gpd.GeoDataFrame(pd.DataFrame(columns, dtype=object), geometry=shapes, crs=crs)
-    except CRSError:
-        raise InvalidInputError(
-            f"{filename} names the coordinate system {found['crs']!r:.200}, which is unknown; "
-            "GeoJSON is in degrees, EPSG:4326, without a word about it"
-        ) from None
-    except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
-        reason = f"{type(error).__name__}: {error!s:.100}"
-    raise InvalidInputError(
-        f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
-    )
-
-
-_NO_GEOJSON = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
-"""What ends the reading of text that is something else."""
-
-
-def _features(found: dict) -> list[dict]:
-    """Give the features of a collection, of a feature by itself, or of a shape by itself."""
-    if found["type"] == "FeatureCollection":
-        return found["features"]
-    if found["type"] == "Feature":
-        return [found]
-    if found["type"] in _SHAPES:
-        return [{"geometry": {name: found[name] for name in ("type", "coordinates")}}]
-    raise ValueError(f"its type is {found['type']!r}")
-
-
-def _check_corners(table: gpd.GeoDataFrame, filename: str) -> None:
-    """Refuse outlines with corners that are nowhere, or too many to be read in seconds."""
-    shapes = table.geometry.to_numpy()
-    if not np.isfinite(shapely.get_coordinates(shapes)).all():
-        raise InvalidInputError(
-            f"{filename} has a corner that is no number (NaN or Infinity); export it again from a "
-            "GIS"
-        )
-    most = np.where(shapely.is_valid(shapes), _CORNERS, _CORNERS_CROSSING)
-    count = shapely.get_num_coordinates(shapes)
-    if (count > most).any():
-        worst = int((count > most).argmax())
-        raise InvalidInputError(
-            f"{filename} holds an outline of {count[worst]} corners; {_CORNERS} at most can be "
-            f"read here, and {_CORNERS_CROSSING} of one that crosses itself: simplify it in a GIS, "
-            "or use s2kit.field_series"
-        )
 
 
 def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
@@ -344,7 +189,7 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
         )
     cube = levels.cubes[0]
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
-    part = cube[[*bands, *(["SCL"] if "SCL" in cube.data_vars else [])]]
+    part = cube[[*bands, "SCL"]]
     rows, cols = (_two_at_least(cut) for cut in (window.rows, window.cols))
     part = part.isel(y=rows, x=cols).chunk(_BLOCKS)
     field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
@@ -398,7 +243,7 @@ def read_text(text: str) -> list[Place]:
         found = [Place(unquote(n), colour, shapely.from_wkt(wkt)) for n, colour, wkt in parts]
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise InvalidInputError(f"the address of this page names no places ({error})") from error
-    if len({place.name for place in found}) < len(found) or len(found) > _MOST:
+    if len({place.name for place in found}) < len(found) or len(found) > MOST:
         raise InvalidInputError("the address of this page names a place twice, or too many")
     return found
 

@@ -16,7 +16,7 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, Number
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer, Number
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
@@ -50,13 +50,13 @@ class TimeQuery(MapViewer):
         If it is no cube, or has no layer that can be shown.
     """
 
-    moment = param.Selector(
+    moment = Choice(
         allow_None=True, check_on_set=True, doc="Start of the overpass that is shown, UTC"
     )
-    picture = param.Selector(
+    picture = Choice(
         check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
     )
-    stretch = param.Selector(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
+    stretch = Choice(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
     low = Number(0.0, doc="Darkest value")
     high = Number(1.0, doc="Brightest value")
     mask = param.Boolean(False, doc="Tint what is not clear")
@@ -66,9 +66,9 @@ class TimeQuery(MapViewer):
     platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
     x = Number(None, allow_None=True, doc="Place of the series")
     y = Number(None, allow_None=True, doc="Place of the series")
-    chart = param.Selector(check_on_set=True, doc="What the series shows")
-    pinned = param.Selector(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
-    compare = param.Selector(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
+    chart = Choice(check_on_set=True, doc="What the series shows")
+    pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
+    compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = param.Integer(50, bounds=(0, 100), doc="Where the pinned picture ends, % of the view")
 
     playing = param.Boolean(False, doc="Whether overpasses follow one another by themselves")
@@ -127,9 +127,12 @@ class TimeQuery(MapViewer):
             self._chart_picture()
 
     def _begin_series(self) -> None:
+        half = (self.x is None) != (self.y is None)
         if self.x is None or self.y is None:
             self.ask(*self.levels.whole.middle)
         self._draw_series()
+        if half:
+            raise InvalidInputError("the address of this page gives only one of x and y")
 
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
@@ -302,12 +305,13 @@ class TimeQuery(MapViewer):
     def _limits(self, shown: Picture, frame: Frame) -> tuple[float, float] | None:
         if shown.classes:
             return None
-        if self.stretch == OF_VIEW:
-            return shown.typical_limits(frame) or (self.low, self.high)
-        fitting = shown.typical_limits(frame) if self._unfit else None
-        if fitting:  # there was nothing in sight, of which to take them, before
+        wanted = self.stretch == OF_VIEW or self._unfit
+        typical = shown.typical_limits(frame) if wanted else None
+        if self.stretch == OF_VIEW and typical:
+            return typical
+        if self._unfit and typical:  # there was nothing in sight, of which to take them, before
             free, self._unfit = self._unfit, set()
-            self._take_limits(fitting, free)
+            self._take_limits(typical, free)
         if not self.low < self.high:
             raise InvalidInputError(f"low ({self.low}) is not below high ({self.high})")
         return self.low, self.high

@@ -323,6 +323,14 @@ def test_address_that_does_not_answer_well(store, fault):
         assert isinstance(refuse(store, place, s2kit.open_cube, place), CubeError)
 
 
+def test_address_that_answers_in_part(store):
+    """A server that has too much to do for some of the files is not taken for a damaged cube."""
+    with faulty_server(store.parent) as server:
+        server.faults["/time/0"] = ("500", 10**6)
+        with pytest.raises(CubeError, match=r"cannot be read now .*try again"):
+            s2kit.open_cube(f"{server.url}/cube.zarr")
+
+
 def test_address_where_nobody_listens(tmp_path):
     """No server at all."""
     place = f"{refused_address()}/cube.zarr"

@@ -539,12 +539,30 @@ def test_a_shape_that_is_none_is_refused(viewer):
 
 def test_long_names_are_cut(viewer):
     """On the map and in the legend a long name is cut; the table and the file have all of it."""
-    name = "the meadow behind the old windmill"
-    viewer.add(name, box(1, 1, 3, 3))
-    assert viewer.curves._lines.data["name"] == ["the meadow behind t…"]
-    assert viewer.layer._names.data["name"] == ["the meadow behi…"]
-    assert name in words(viewer.table)
-    assert name in viewer.csv().getvalue()
+    names = [f"the meadow behind the old windmill {n}" for n in (1, 2)]
+    for name in names:
+        viewer.add(name, box(1, 1, 3, 3))
+    assert viewer.curves._lines.data["name"] == [f"{n[:10]}…{n[-9:]}" for n in names]
+    assert viewer.layer._names.data["name"] == [f"{n[:8]}…{n[-7:]}" for n in names]
+    for name in names:
+        assert name in words(viewer.table)
+        assert name in viewer.csv().getvalue()
+
+
+def test_each_change_draws_the_charts_once(viewer, monkeypatch):
+    """What is added, renamed, removed or restored is computed and drawn once."""
+    drawn = []
+    monkeypatch.setattr(viewer.curves, "show", lambda *asked: drawn.append(asked))
+    viewer.add("a", box(1, 1, 3, 3))
+    assert len(drawn) == 1
+    viewer.change(name="b")
+    assert len(drawn) == 2
+    text = viewer.drawn
+    viewer.remove()
+    assert len(drawn) == 3
+    viewer.drawn = text
+    assert len(drawn) == 4
+    assert [place.name for place in viewer.places] == ["b"]
 
 
 def test_histogram_of_values_that_float32_hardly_tells_apart():
@@ -560,8 +578,9 @@ def test_index_at_first(store):
     """The index that is asked for is on the first map, and one that there is not is refused."""
     cube = s2kit.open_cube(store)
     assert "B08, mean" in NdviStatistics(cube, variable="B08").map.figure.title.text
-    with pytest.raises(ValueError, match="Nonsense"):
-        NdviStatistics(cube, variable="Nonsense")
+    for name, near in (("ndvi", "such as NDVI"), ("Nonsense", "'Nonsense' is none of the")):
+        with pytest.raises(InvalidInputError, match=near):
+            NdviStatistics(cube, variable=name)
 
 
 def test_empty_view_after_a_picture(viewer):
@@ -696,15 +715,21 @@ def test_cubes_of_all_kinds(store, cut, dask):
     assert words(viewer.page.alert) == ""
 
 
-def test_without_classes(store):
-    """Without classes nothing tells what is clear: the page says so."""
-    viewer = NdviStatistics(s2kit.open_cube(store).drop_vars("SCL"))
-    assert "no SCL" in words(viewer.page.alert)
+def test_every_layer_that_is_offered_can_be_drawn(store):
+    """A map without time is no layer of statistics; all that is offered has a map."""
+    cube = s2kit.open_cube(store)
+    viewer = NdviStatistics(cube.assign(height=cube.B08.isel(time=5, drop=True)))
+    offered = viewer.param.variable.objects
+    assert {"NDVI", "B08"} <= set(offered) and "height" not in offered
+    for name in offered:
+        viewer.variable = name
+        assert words(viewer.page.alert) == "", name
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [(lambda cube: cube.B04, "DataArray"), (lambda cube: cube[["SCL"]], "no layer of numbers"),
+     (lambda cube: cube.drop_vars("SCL"), "no SCL, which tells what is clear"),
      (lambda cube: cube[[]], "no layers"), (lambda cube: cube.isel(time=0), "no dimension time"),
      (lambda cube: cube.drop_vars("time"), "no dates"),
      (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),

@@ -21,6 +21,7 @@ from s2kit.viewers import places
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import Levels
 from s2kit.viewers.places import Place
+from s2kit.viewers.uploads import LARGEST, read_upload
 
 EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 STEPS, ROWS, COLS = 4, 30, 40
@@ -267,7 +268,7 @@ def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
                            crs=CRS)  # fmt: skip
     table = own.to_crs(crs)
     content = as_geopackage(table, tmp_path) if "gpkg" in suffix.lower() else as_geojson(table)
-    found, _ = places.read_upload(content, f"fields{suffix}", cube)
+    found, _ = read_upload(content, f"fields{suffix}", cube)
     assert [name for name, _ in found] == ["á", "b"]
     for (_, shape), expected in zip(found, own.geometry, strict=True):
         assert shape.symmetric_difference(expected).area < 0.01 * PIXEL**2
@@ -278,13 +279,13 @@ def test_upload_names(cube, tmp_path):
     shapes = [box(2, 3, 9, 8), box(20, 1, 30, 4)]
     for column in ("Name", "naam", "ID"):
         table = gpd.GeoDataFrame({column: [7, 8]}, geometry=shapes, crs=CRS)
-        found, _ = places.read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
+        found, _ = read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
         assert [name for name, _ in found] == ["7", "8"]
     table = gpd.GeoDataFrame({"crop": [1, 2]}, geometry=shapes, crs=CRS)
-    found, _ = places.read_upload(as_geojson(table), "my fields.geojson", cube)
+    found, _ = read_upload(as_geojson(table), "my fields.geojson", cube)
     assert [name for name, _ in found] == ["my fields 0", "my fields 1"]
     table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
-    found, _ = places.read_upload(as_geojson(table), "f.geojson", cube)
+    found, _ = read_upload(as_geojson(table), "f.geojson", cube)
     assert [name for name, _ in found] == ["a", "f 1"]
 
 
@@ -292,7 +293,7 @@ def test_upload_of_points_and_of_one_beside(cube):
     """Points are taken, what lies beside the cube is counted and left out."""
     shapes = [shapely.Point(WEST + 15, NORTH - 25), shapely.Point(WEST - 500, NORTH)]
     table = gpd.GeoDataFrame({"name": ["in", "out"]}, geometry=shapes, crs=CRS)
-    ((name, shape),), beside = places.read_upload(as_geojson(table), "p.geojson", cube)
+    ((name, shape),), beside = read_upload(as_geojson(table), "p.geojson", cube)
     assert (name, beside) == ("in", 1)
     assert shape.distance(shapes[0]) < 0.01
 
@@ -310,7 +311,7 @@ def test_upload_of_points_and_of_one_beside(cube):
 def test_upload_of_broken_files(cube, content, name, words):
     """Files of other kinds, cut or empty ones end in an error that names them as the user does."""
     with pytest.raises(InvalidInputError, match=words) as caught:
-        places.read_upload(content, name, cube)
+        read_upload(content, name, cube)
     assert "/tmp" not in str(caught.value)
 
 
@@ -320,7 +321,7 @@ def test_upload_of_two_layers(cube, tmp_path):
     for layer in ("meadows", "woods"):
         table.to_file(tmp_path / "two.gpkg", layer=layer)
     with pytest.raises(InvalidInputError, match=r"holds 2 layers \(meadows, woods\)"):
-        places.read_upload((tmp_path / "two.gpkg").read_bytes(), "two.gpkg", cube)
+        read_upload((tmp_path / "two.gpkg").read_bytes(), "two.gpkg", cube)
 
 
 def test_upload_of_an_unknown_system(cube):
@@ -329,7 +330,7 @@ def test_upload_of_an_unknown_system(cube):
     content = json.loads(as_geojson(table))
     content["crs"] = {"type": "name", "properties": {"name": "EPSG:123456"}}
     with pytest.raises(InvalidInputError, match="EPSG:123456"):
-        places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+        read_upload(json.dumps(content).encode(), "odd.geojson", cube)
 
 
 @pytest.mark.parametrize("system", ["Amersfoort", "EPSG:28992", "urn:ogc:def:crs:EPSG::25831"])
@@ -339,7 +340,7 @@ def test_upload_in_the_system_that_it_names(cube, system):
     table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shape], crs=CRS).to_crs(system)
     content = json.loads(table.to_json(drop_id=True))
     content["crs"] = {"type": "name", "properties": {"name": system}}
-    ((_, found),), _ = places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+    ((_, found),), _ = read_upload(json.dumps(content).encode(), "odd.geojson", cube)
     assert found.hausdorff_distance(shape) < 0.01
 
 
@@ -352,7 +353,7 @@ def test_upload_with_a_system_inside(cube, inside):
     part = feature["geometry"] if inside == "geometry" else feature
     part["crs"] = {"type": "name", "properties": {"name": "EPSG:28992"}}
     with pytest.raises(InvalidInputError, match="system of its own"):
-        places.read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+        read_upload(json.dumps(content).encode(), "odd.geojson", cube)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -363,7 +364,7 @@ def test_upload_of_a_corner_that_is_no_number(cube, number):
     broken = content.replace(str(first).encode(), number.encode(), 1)
     assert broken != content
     with pytest.raises(InvalidInputError, match=r"a corner that is no number|no GeoJSON"):
-        places.read_upload(broken, "odd.geojson", cube)
+        read_upload(broken, "odd.geojson", cube)
 
 
 def test_upload_of_an_open_ring(cube):
@@ -371,7 +372,7 @@ def test_upload_of_an_open_ring(cube):
     shape = box(2, 3, 9, 8)
     content = json.loads(as_geojson(gpd.GeoDataFrame(geometry=[shape], crs=CRS)))
     content["features"][0]["geometry"]["coordinates"][0].pop()
-    ((_, found),), _ = places.read_upload(json.dumps(content).encode(), "open.geojson", cube)
+    ((_, found),), _ = read_upload(json.dumps(content).encode(), "open.geojson", cube)
     assert found.hausdorff_distance(shape) < 0.01
 
 
@@ -379,10 +380,10 @@ def test_upload_of_ones_own_number(cube):
     """A feature's number, beside its properties, is a name too; a shape by itself is one place."""
     table = gpd.GeoDataFrame(geometry=[box(2, 3, 9, 8)], index=["17b"], crs=CRS)
     content = table.to_crs("EPSG:4326").to_json().encode()
-    ((name, _),), _ = places.read_upload(content, "a.geojson", cube)
+    ((name, _),), _ = read_upload(content, "a.geojson", cube)
     assert name == "17b"
     alone = json.dumps(json.loads(content)["features"][0]["geometry"]).encode()
-    ((name, _),), _ = places.read_upload(alone, "a.geojson", cube)
+    ((name, _),), _ = read_upload(alone, "a.geojson", cube)
     assert name == "a 0"
 
 
@@ -403,9 +404,9 @@ def test_upload_of_many_corners(cube, most, crossing):
         content = as_geojson(gpd.GeoDataFrame(geometry=[outline], crs=CRS))
         if refused:
             with pytest.raises(InvalidInputError, match=f"outline of {most + 2} corners"):
-                places.read_upload(content, "star.geojson", cube)
+                read_upload(content, "star.geojson", cube)
         else:
-            ((_, found),), _ = places.read_upload(content, "star.geojson", cube)
+            ((_, found),), _ = read_upload(content, "star.geojson", cube)
             mended = shapely.make_valid(shape, method="structure", keep_collapsed=False)
             assert found.area == pytest.approx(mended.area, rel=1e-4)
 
@@ -413,7 +414,7 @@ def test_upload_of_many_corners(cube, most, crossing):
 def test_upload_of_a_large_file(cube):
     """A file beyond what a page's connection takes is refused by its size."""
     with pytest.raises(InvalidInputError, match=r"big.geojson has 5.0 MB; give a file of 5 MB"):
-        places.read_upload(b" " * (places.LARGEST + 1), "big.geojson", cube)
+        read_upload(b" " * (LARGEST + 1), "big.geojson", cube)
 
 
 @pytest.mark.parametrize(
@@ -434,7 +435,7 @@ def test_upload_cut_short(cube, tmp_path):
     table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
     content = as_geopackage(table, tmp_path)
     with pytest.raises(InvalidInputError, match=r"cut\.gpkg"):
-        places.read_upload(content[: len(content) // 3], "cut.gpkg", cube)
+        read_upload(content[: len(content) // 3], "cut.gpkg", cube)
 
 
 def test_upload_that_names_other_files(cube, tmp_path):
@@ -450,21 +451,21 @@ def test_upload_that_names_other_files(cube, tmp_path):
     for content in (vrt, json.dumps(pipeline), both + json.dumps(pipeline)[1:]):
         for name in ("a.geojson", "a.json", "a.gpkg"):
             with pytest.raises(InvalidInputError):
-                places.read_upload(content.encode(), name, cube)
+                read_upload(content.encode(), name, cube)
 
 
 def test_upload_of_too_many_outside_or_mixed(cube):
     """Too many places, none on the cube, points among polygons: named errors."""
     many = gpd.GeoDataFrame(geometry=[box(n, 0, n + 1, 1) for n in range(18)], crs=CRS)
-    assert len(places.read_upload(as_geojson(many), "m.geojson", cube, 2)[0]) == 18
+    assert len(read_upload(as_geojson(many), "m.geojson", cube, 2)[0]) == 18
     with pytest.raises(InvalidInputError, match="holds 18 places on the cube; 17 more"):
-        places.read_upload(as_geojson(many), "m.geojson", cube, 3)
+        read_upload(as_geojson(many), "m.geojson", cube, 3)
     far = gpd.GeoDataFrame(geometry=[box(900, 0, 901, 1)], crs=CRS)
     with pytest.raises(InvalidInputError, match="none of the 1 fields touches the cube"):
-        places.read_upload(as_geojson(far), "f.geojson", cube)
+        read_upload(as_geojson(far), "f.geojson", cube)
     both = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1), shapely.Point(WEST + 1, NORTH - 1)], crs=CRS)
     with pytest.raises(InvalidInputError, match="types Point, Polygon"):
-        places.read_upload(as_geojson(both), "b.geojson", cube)
+        read_upload(as_geojson(both), "b.geojson", cube)
 
 
 @settings(EXAMPLES, max_examples=15)
@@ -493,7 +494,7 @@ def test_geojson_comes_back(cube):
     """A file that was taken home can be uploaded again."""
     held = [Place("a & b", "#000000", box(1, 2, 5, 6))]
     written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
-    ((name, shape),), _ = places.read_upload(written, "home.geojson", cube)
+    ((name, shape),), _ = read_upload(written, "home.geojson", cube)
     assert name == "a & b"
     assert shape.hausdorff_distance(held[0].shape) < 0.005
 

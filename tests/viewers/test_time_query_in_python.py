@@ -451,6 +451,27 @@ def test_limits_given_after_a_picture(viewer):
     assert (viewer.low, viewer.high) != (0.01, high)
 
 
+def test_limits_of_one_value(viewer):
+    """Limits without a width are told also where nothing is there to take others from."""
+    viewer.param.update(stretch=OF_VIEW, picture="B04", low=0.3, high=0.3)
+    empty = [n for n in viewer.steps if not np.isfinite(viewer.cube.B04[n].values).any()]
+    viewer.go_to(viewer.timeline.time[empty[0]])
+    assert viewer.step == empty[0]
+    assert "low (0.3) is not below high (0.3)" in words(viewer.page.alert)
+
+
+@pytest.mark.parametrize(("name", "value", "near"), [
+    ("picture", "ndvi", "such as NDVI"), ("moment", "2021-06-04", "such as 2"),
+    ("chart", None, "such as"), ("compare", "both", "such as"),
+])  # fmt: skip
+def test_choices_that_are_none(viewer, name, value, near):
+    """What is not offered is refused by a named error that tells the nearest."""
+    before = getattr(viewer, name)
+    with pytest.raises(InvalidInputError, match=near):
+        setattr(viewer, name, value)
+    assert getattr(viewer, name) == before
+
+
 def test_limits_that_are_empty(viewer):
     """An emptied field of the page is told, and the limits stay."""
     before = viewer.low, viewer.high

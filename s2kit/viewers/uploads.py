@@ -1,0 +1,169 @@
+"""Places from a file that was given in a browser: GeoJSON or GeoPackage."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+import xarray as xr
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from s2kit.analysis.fields import read_fields
+from s2kit.errors import InvalidInputError
+from s2kit.viewers.places import MOST, SHAPES
+
+FORMATS = (".geojson", ".json", ".gpkg")
+
+LARGEST = 5_000_000
+"""Bytes of an upload; a notebook's connection takes little more."""
+
+_SQLITE = b"SQLite format 3\0"
+"""How a GeoPackage begins."""
+
+_CORNERS, _CORNERS_CROSSING = 10_000, 500
+"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend."""
+
+
+def read_upload(
+    content: bytes, filename: str, cube: xr.Dataset, held: int = 0
+) -> tuple[list[tuple[str, shapely.Geometry]], int]:
+    """Read places from a file that was given in a browser.
+
+    Returns
+    -------
+    places : list of (str, shapely.Geometry)
+        Name and shape of each, in the cube's coordinate system.
+    beside : int
+        How many more lie beside the cube.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is of another kind, cannot be read, holds too many, or none that touches the cube.
+    """
+    require_size(filename, len(content))
+    suffix = Path(filename).suffix.lower()
+    if suffix not in FORMATS:
+        raise InvalidInputError(
+            f"{filename} is not a file of fields; give GeoJSON (.geojson) or GeoPackage (.gpkg)"
+        )
+    read = _read_geopackage if suffix == ".gpkg" else _read_geojson
+    table = read(content, filename)
+    _check_corners(table, filename)
+    found = read_fields(table, cube)
+    room = MOST - held
+    if len(found) > room:
+        raise InvalidInputError(
+            f"{filename} holds {len(found)} places on the cube; {room} more can be shown. Give a "
+            "file with fewer, or use s2kit.field_series for all"
+        )
+    columns = {column.lower(): column for column in found.columns}
+    named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
+    numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
+    names = found[named].astype("object").fillna(numbered) if named else numbered
+    places = [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+    return places, len(table) - len(found)
+
+
+def require_size(filename: str, size: int) -> None:
+    """Refuse a file that is too large for the connection of a page.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if size > LARGEST:
+        raise InvalidInputError(
+            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most, "
+            "or use s2kit.field_series"
+        )
+
+
+def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
+    """Read all of a file's places: what is left out without a word would be missed too late."""
+    if not content.startswith(_SQLITE):  # else GDAL may take it for a list of other files
+        raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "places.gpkg"
+        path.write_bytes(content)
+        try:
+            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            table = gpd.read_file(path, layer=layers[0] if layers else None)
+        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+            raise InvalidInputError(
+                f"{filename} cannot be read: it is damaged or not whole; give a GeoPackage as a "
+                "GIS writes it"
+            ) from error
+    if len(layers) > 1:
+        raise InvalidInputError(
+            f"{filename} holds {len(layers)} layers ({', '.join(layers[:5])}); give a file with one"
+        )
+    if not isinstance(table, gpd.GeoDataFrame):
+        raise InvalidInputError(f"{filename} is a table without shapes; give places with shapes")
+    return table
+
+
+def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
+    """Read places, in degrees (RFC 7946) or in the one system that the file names (GeoJSON 2008).
+
+    GDAL is not asked: it reads names of systems that it does not know as degrees, and other files
+    of this machine where the content tells it to.
+    """
+    try:
+        found = json.loads(content)
+        crs = CRS.from_user_input(found["crs"]["properties"]["name"] if found.get("crs") else 4326)
+        features = _features(found)
+        if any("crs" in part for one in features for part in (one, one["geometry"] or {})):
+            raise ValueError("a place has a coordinate system of its own")
+        columns = [{"id": one.get("id")} | (one.get("properties") or {}) for one in features]
+        shapes = [one["geometry"] and shapely.geometry.shape(one["geometry"]) for one in features]
+        return gpd.GeoDataFrame(pd.DataFrame(columns, dtype=object), geometry=shapes, crs=crs)
+    except CRSError:
+        raise InvalidInputError(
+            f"{filename} names the coordinate system {found['crs']!r:.200}, which is unknown; "
+            "GeoJSON is in degrees, EPSG:4326, without a word about it"
+        ) from None
+    except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
+        reason = f"{type(error).__name__}: {error!s:.100}"
+    raise InvalidInputError(
+        f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
+    )
+
+
+_NO_GEOJSON = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+"""What ends the reading of text that is something else."""
+
+
+def _features(found: dict) -> list[dict]:
+    """Give the features of a collection, of a feature by itself, or of a shape by itself."""
+    if found["type"] == "FeatureCollection":
+        return found["features"]
+    if found["type"] == "Feature":
+        return [found]
+    if found["type"] in SHAPES:
+        return [{"geometry": {name: found[name] for name in ("type", "coordinates")}}]
+    raise ValueError(f"its type is {found['type']!r}")
+
+
+def _check_corners(table: gpd.GeoDataFrame, filename: str) -> None:
+    """Refuse outlines with corners that are nowhere, or too many to be read in seconds."""
+    shapes = table.geometry.to_numpy()
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise InvalidInputError(
+            f"{filename} has a corner that is no number (NaN or Infinity); export it again from a "
+            "GIS"
+        )
+    most = np.where(shapely.is_valid(shapes), _CORNERS, _CORNERS_CROSSING)
+    count = shapely.get_num_coordinates(shapes)
+    if (count > most).any():
+        worst = int((count > most).argmax())
+        raise InvalidInputError(
+            f"{filename} holds an outline of {count[worst]} corners; {_CORNERS} at most can be "
+            f"read here, and {_CORNERS_CROSSING} of one that crosses itself: simplify it in a GIS, "
+            "or use s2kit.field_series"
+        )
