@@ -207,6 +207,7 @@ class MapViewer(pn.viewable.Viewer):
         if self._at_work or not any(self._due.values()):
             return
         self.page.clear_error()  # here, so that what fails from now on is seen
+        self.page.work(begun=True)
         if page is not None and page.session_context is not None:
             page.add_next_tick_callback(self._catch_up)
         else:
@@ -225,6 +226,7 @@ class MapViewer(pn.viewable.Viewer):
                     act()
         finally:
             self._at_work = False
+            self.page.work(begun=False)
 
     def _set_opacity(self) -> None:
         self.map.picture.glyph.global_alpha = self.opacity / 100

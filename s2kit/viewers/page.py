@@ -47,7 +47,9 @@ class Page:
             f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>{note}',
             sizing_mode="stretch_width", margin=(4, 10),
         )  # fmt: skip
-        self.status = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), min_height=20)
+        self.status = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(0, 10), min_height=20, stylesheets=[_WORKING]
+        )
         self._error = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), visible=False)
 
     @property
@@ -66,6 +68,10 @@ class Page:
             f'<div role="status" aria-live="polite" style="font-size:13px">{html.escape(words)}'
             "</div>"
         )
+
+    def work(self, *, begun: bool) -> None:
+        """Show that something is being computed, from when it has taken a second."""
+        self.status.css_classes = ["working"] if begun else []
 
     def fail(self, words: str) -> None:
         """Show an error until something succeeds."""
@@ -105,6 +111,14 @@ def say_error(error: Exception) -> str:
     return f"This did not work ({type(error).__name__}: {error}). The rest goes on."
 
 
+_WORKING = """
+:host(.working)::after {
+  content: "Working …"; position: absolute; right: 0; top: 0; padding: 1px 8px; opacity: 0;
+  background: #0072B2; color: #ffffff; border-radius: 4px; font-size: 13px;
+  animation: begin 0s 1s forwards;
+}
+@keyframes begin { to { opacity: 1; } }
+"""
 _BADGE = (
     "background:#FFF1CC; color:#5C4300; border:1px solid #E69F00; border-radius:4px; "
     "padding:2px 8px; font-size:13px; white-space:nowrap"

@@ -25,7 +25,7 @@ from expecting import (
     is_,
     type_corner,
 )
-from known import COLS, EAST, NORTH, PIXEL, ROWS, SOUTH, STEPS, WEST
+from known import COLS, EAST, NORTH, PIXEL, ROWS, SOUTH, STEPS, WEST, cell
 from PIL import Image
 from playwright.sync_api import expect
 from seeing import Seen, painted
@@ -249,6 +249,34 @@ def test_places_are_named_coloured_and_removed(seen, known):
     seen.press("Remove this place")
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], []))
     assert "Draw a place" in seen.title(CURVES)
+
+
+SLOW = """
+import time
+from s2kit.viewers import ndvi_statistics
+quick = ndvi_statistics.time_statistics
+def slow(*given, **named):
+    time.sleep(4)
+    return quick(*given, **named)
+ndvi_statistics.time_statistics = slow
+"""
+
+
+def test_long_work_is_seen(page, serve_app, known_store, tmp_path):
+    """What takes longer than a second is said to be at work, until it is there."""
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW + cell("NdviStatistics", known_store))
+    page.goto(f"{serve_app(script).url}/slow", timeout=90_000)
+    seen = Seen(page).wait()
+    working = page.locator(".working")
+    expect(working).to_have_count(0)
+    seen.choose("Statistic", "amplitude (p90 − p10)")
+    expect(working).to_have_count(1)
+    shown = "element => getComputedStyle(element, '::after').opacity"
+    seen.eventually(lambda: is_(working.evaluate(shown), "1"))
+    assert "NDVI, mean" in seen.title()
+    expect(working).to_have_count(0)
+    assert "NDVI, amplitude" in seen.title()
 
 
 def test_mistakes_in_drawing_are_told(seen):
