@@ -1,5 +1,6 @@
 """Fields and points, read into the cube's coordinate system."""
 
+import math
 import os
 from typing import Any
 
@@ -46,15 +47,25 @@ def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataF
         If they cannot be read, have no coordinate system, none touches the cube, ids occur twice,
         geometries are empty, or they are neither all polygons nor all points.
     """
-    grid = read_grid(cube)
     table = read_table(fields)
+    _check_kind(table)
+    return place_fields(table, read_grid(cube))
+
+
+def place_fields(table: gpd.GeoDataFrame, grid: GeoBox) -> gpd.GeoDataFrame:
+    """Give those of points and polygons that touch a grid, in its coordinate system.
+
+    Raises
+    ------
+    InvalidInputError
+        As `read_fields`, but for their types.
+    """
     _check_crs(table, grid)
     if not table.index.is_unique or table.index.nlevels > 1:
         raise InvalidInputError(
             "the index of the fields is their id, but it names some of them twice; number them "
             "with fields.reset_index(drop=True), or set a unique column with fields.set_index"
         )
-    _check_kind(table)
     outlines = shapely.force_2d(table.geometry.values)
     broken = ~shapely.is_valid(outlines)
     outlines[broken] = shapely.make_valid(
@@ -63,9 +74,12 @@ def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataF
     _check_filled(table, outlines)
     mended = gpd.GeoSeries(outlines, table.index, crs=table.crs)
     moved = table.assign(**{table.active_geometry_name: mended}).to_crs(grid.crs.proj)
+    far = ~np.isfinite(moved.bounds.to_numpy()).all(axis=1)  # no place in the grid's system
+    near = moved.geometry.where(~far)
     box = grid.extent.geom
     point = moved.geom_type == "Point"
-    inside = moved.intersects(box) & (point | ~moved.touches(box))
+    inside = near.intersects(box) & (point | ~near.touches(box))
+    _check_reach(mended[~inside], far[~inside], grid)
     if not inside.any():
         raise InvalidInputError(_explain_distance(table, moved, grid))
     return moved[inside]
@@ -189,12 +203,37 @@ def _check_filled(fields: gpd.GeoDataFrame, outlines: np.ndarray) -> None:
     if not empty.any():
         return
     names = ", ".join(map(repr, fields.index[empty][:_NAMED].tolist()))
-    more = f" and {empty.sum() - _NAMED} more" if empty.sum() > _NAMED else ""
+    drop = f"fields.drop([{names}])"
+    if empty.sum() > _NAMED:
+        names += f" and {empty.sum() - _NAMED} more"
+        drop = "fields[~fields.is_empty & fields.notna()]"
     raise InvalidInputError(
-        f"these fields have no area, or no geometry at all: {names}{more}; mend them, or leave "
-        "them out: fields[fields.area > 0] for polygons, fields[~fields.is_empty & fields.geometry"
-        ".notna()] for points"
+        f"these fields have no area, or no geometry at all: {names}; leave them out, with {drop}, "
+        "or mend them"
     )
+
+
+def _check_reach(own: gpd.GeoSeries, far: np.ndarray, grid: GeoBox) -> None:
+    """Refuse what covers the grid in its own system, but has no or another place in the grid's."""
+    if own.empty:
+        return
+    bounds = move_bounds(grid.extent.geom.bounds, grid.crs.proj, own.crs)
+    here = shapely.box(*bounds)
+    over = own.contains(here) | (far & own.intersects(here))
+    if over.any():
+        raise InvalidInputError(
+            f"the field {over.index[over][0]!r} reaches beyond the area of {grid.crs.proj.name}; "
+            f"cut it to the surroundings of the cube first: fields.clip({_rounded(bounds)})"
+        )
+
+
+def _rounded(bounds: tuple) -> tuple:
+    """Give west, south, east, north a little farther out, in short numbers."""
+    west, south, east, north = bounds
+    digits = 2 - math.floor(math.log10(max(east - west, north - south)))
+    more = 10.0**-digits
+    wide = (west - more, south - more, east + more, north + more)
+    return tuple(round(float(v), max(digits, 0)) for v in wide)
 
 
 def _explain_distance(own: gpd.GeoDataFrame, moved: gpd.GeoDataFrame, grid: GeoBox) -> str:

@@ -55,7 +55,8 @@ def columns(
         wanted = np.flatnonzero(steps[places])
         times = [(t, places[wanted[t.target]]) for t in picks(wanted, stored[0].chunks[0])]
         orbits.append((stored, times))
-    stored[0].require()
+        for layer in stored:
+            layer.require()  # no chunk is no data, but no layer is an error
     _, height, width = stored[0].chunks
     _, top, left = stored[0].origin
     across = list(picks(np.arange(cols.start, cols.stop) + left, width))

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 import numpy as np
+import rioxarray  # noqa: F401  (gives xarray its .rio)
 import xarray as xr
 import zarr.storage
 from botocore.exceptions import BotoCoreError
@@ -20,7 +21,7 @@ from s2kit.cube.archive import Archive
 from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import Overpasses, StoredLayer
-from s2kit.cube.sources import blocks_of, in_blocks, whole_source
+from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -250,7 +251,7 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     -------
     list of xarray.Dataset
         The cube, then with pixels 2, 4, 8 … times as large; lazy, with the layers of ``cube``. One
-        that was changed or cut stands there alone, as it is.
+        that was changed or cut, also in its coordinates, stands there alone, as it is.
 
     Raises
     ------
@@ -270,8 +271,10 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
         return list(_open(store, documents, orbit, asked, dask))
 
     levels = _while_steady(store, open_levels)
-    if not np.array_equal(levels[0].time, cube.time):
-        raise CubeError(f"the steps of {store} have changed since it was opened; open it again")
+    same = all(np.array_equal(levels[0][name], cube[name]) for name in ("time", "y", "x"))
+    if not same or levels[0].rio.crs != cube.rio.crs:
+        require_steps(cube)
+        return [cube]
     return [one[list(cube.data_vars)] for one in levels]
 
 
@@ -356,7 +359,9 @@ def _stored_layer(
     """
     scale = None if "flag_values" in stored.attrs else float(stored.attrs.get("scale_factor", 1))
     times = stored.time.values.astype("M8[s]").astype("i8")
-    return StoredLayer(objects, prefix, documents[f"{prefix}/.zarray"], scale, times, threads)
+    mapping = documents[f"{prefix.rsplit('/', 1)[0]}/spatial_ref/.zattrs"]
+    document = documents[f"{prefix}/.zarray"]
+    return StoredLayer(objects, prefix, document, scale, times, mapping, threads)
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:

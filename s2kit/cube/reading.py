@@ -68,6 +68,8 @@ class StoredLayer(BackendArray):
         Physical value of one count; None leaves counts as they are, for classes.
     times : numpy.ndarray, shape (time,), int64
         Its steps as they are stored.
+    mapping : dict
+        Where its pixels lie: the attributes of ``spatial_ref``.
     threads : bool, default False
         Work on several chunks side by side; Dask has threads of its own.
     """
@@ -79,10 +81,11 @@ class StoredLayer(BackendArray):
         document: dict[str, Any],
         scale: float | None,
         times: np.ndarray,
+        mapping: dict[str, Any],
         threads: bool = False,
     ):
         self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
-        self.times, self.threads = times, threads
+        self.times, self.mapping, self.threads = times, mapping, threads
         self.shape = tuple(document["shape"])
         self.origin = (0, 0, 0)
         self.chunks = tuple(document["chunks"])
@@ -148,7 +151,9 @@ class StoredLayer(BackendArray):
             )
 
     def require_steps(self) -> None:
-        """See that its chunks are still those of its steps: scenes may have come between them.
+        """See that its chunks are still those of its steps and pixels.
+
+        Scenes may have come between the steps; another cube may have taken the place of this one.
 
         Raises
         ------
@@ -156,17 +161,19 @@ class StoredLayer(BackendArray):
         """
         group, _ = self.prefix.rsplit("/", 1)
         chunks = range(-(-len(self.times) // TIMELINE_CHUNK))
-        asked = [f"{self.prefix}/.zarray", *(f"{group}/time/{i}" for i in chunks)]
-        document, *times = self.objects.read_all(asked)
-        if document is None or None in times:
+        steps = [f"{group}/time/{i}" for i in chunks]
+        found = self.objects.read_all([f"{self.prefix}/.zarray", f"{group}/{_MAPPING}", *steps])
+        if None in found:
             self.require()
         else:
+            (document, mapping), times = map(json.loads, found[:2]), found[2:]
             now = decode_coordinate(times, TIMELINE["time"][0], len(self.times))
-            alike = _separator(json.loads(document)) == _separator(self.document)
+            alike = _layout(document) == _layout(self.document) and mapping == self.mapping
             if alike and np.array_equal(now, self.times):
                 return
         raise CubeError(
-            f"the steps of {self.objects.url} have changed since it was opened; open it again"
+            f"the steps or the grid of {self.objects.url} have changed since it was opened; open "
+            "it again"
         )
 
     def key(self, *index: int) -> str:
@@ -262,6 +269,14 @@ class Overpasses(BackendArray):
             first = last
         values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
         return values if np.ndim(self.order[time]) else values[0]
+
+
+_MAPPING = "spatial_ref/.zattrs"
+
+
+def _layout(document: dict[str, Any]) -> dict[str, Any]:
+    """Give what stays when steps are added at the end."""
+    return document | {"shape": document["shape"][1:]}
 
 
 def _separator(document: dict[str, Any]) -> str:

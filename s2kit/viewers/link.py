@@ -1,6 +1,7 @@
 """The state of a viewer in the address of its page, so that a link restores it."""
 
 import weakref
+from urllib.parse import parse_qsl
 
 import panel as pn
 import param
@@ -33,6 +34,7 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
         return set(), []
     _with_viewer.add(page)
     BackButton(width=0, height=0, margin=0).servable()
+    raw = dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
     asked = set(location.query_params)
     for name in names:
         location.sync(  # one by one: the wrong ones are refused, the others count
@@ -40,6 +42,7 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
             [name],
             on_error=wrong.update,
         )
+    wrong |= {name: raw[name] for name in names if name in raw.keys() - asked}  # cut off, mostly
     taken = (asked & set(names)) - set(wrong)
     return taken, [f"{name}={value}" for name, value in wrong.items()]
 

@@ -72,11 +72,12 @@ class NdviStatistics(MapViewer):
     chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     drawn = param.String("", doc="The places as text, for the address of the page")
+    place = param.String("", doc="The chosen place as text, for the address of the page")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
 
     _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn",
-                   "chosen", "opacity", "basemap")  # fmt: skip
+                   "place", "opacity", "basemap")  # fmt: skip
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
         super().__init__(cube, "NDVI statistics", tiles)
@@ -135,6 +136,7 @@ class NdviStatistics(MapViewer):
         self.watch(self._on_places, "places")
         self.watch(self._draw_charts, "chart", "places", "chosen", "variable", "start", "end")
         self.watch(self._take_drawn, "drawn")
+        self.watch(self._note_chosen, "chosen")
         self.map.on_click(self.page.guarded(self.click), again=self.page.guarded(self.click_again))
         self.map.on_point(self._point)
 
@@ -168,8 +170,9 @@ class NdviStatistics(MapViewer):
         spread = self.statistic == "amplitude"
         asked = window, self.variable, self.start, self.end, spread
         if self._computed is None or self._computed[0] != asked:
+            start, end = f"{self.start:.0f}", f"{self.end:.0f}"  # an address may say 2021.0
             maps = time_statistics(
-                self.levels.part(window), self.variable, start=str(self.start), end=str(self.end),
+                self.levels.part(window), self.variable, start=start, end=end,
                 percentiles=(10, 90) if spread else (),
             )  # fmt: skip
             wanted = ["p10", "p90"] if spread else list(maps)
@@ -233,7 +236,8 @@ class NdviStatistics(MapViewer):
     @property
     def period(self) -> str:
         """The years in words."""
-        return str(self.start) if self.start == self.end else f"{self.start}–{self.end}"
+        first, last = f"{self.start:.0f}", f"{self.end:.0f}"
+        return first if first == last else f"{first}–{last}"
 
     @property
     def label(self) -> str:
@@ -294,7 +298,7 @@ class NdviStatistics(MapViewer):
             held = shapes.add(held, name, shape)
         self._take(held)
         self.page.tell(
-            f"{filename}: {len(found)} places taken over"
+            f"{filename}: {len(found)} place{'s' * (len(found) != 1)} taken over"
             + (f"; {beside} more lie beside the cube." if beside else ".")
         )
 
@@ -360,12 +364,19 @@ class NdviStatistics(MapViewer):
         text = shapes.write_text(self.places, self.levels.digits - 1)
         self._unkept = _TOO_LONG if len(text) > _LONGEST else ""
         self._written = "" if self._unkept else text
-        self.drawn = self._written
+        self.param.update(drawn=self._written, place=self.chosen or "")
 
     def _take_drawn(self) -> None:
         """Take over the places that the address of the page names."""
         if self.drawn != self._written:
             self.places = shapes.read_text(self.drawn)
+            names = [place.name for place in self.places]
+            if self.place in names:
+                self._offer(names)
+                self.chosen = self.place
+
+    def _note_chosen(self) -> None:
+        self.place = self.chosen or ""
 
     def _draw_draft(self) -> None:
         self.layer.show_draft(self.corners)
@@ -377,10 +388,11 @@ class NdviStatistics(MapViewer):
         known = [place for place in self.places if place.name in series]
         self.table.object = shapes.describe(known, series) + self._unkept
         note, label = self.page.note, read_picture(self.cube, self.variable).label
-        title = f"{self.variable}: mean ± std of clear pixels, dates at least half clear\n({note})"
+        title = f"{self.variable}: mean ± std, dates at least half clear\n({note})"
         none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
         self.curves.show(along_time(known, series), title if known else none, label)
-        title = f"{self.variable} of {short(self.chosen or '')}, year by year\n({note})"
+        more = "; “Places” has the others" if len(self.places) > 1 else ""
+        title = f"{self.variable} of {short(self.chosen or '')}, year by year\n({note}{more})"
         table = series.get(self.chosen)
         self.years.show([] if table is None else by_year(table), title if known else none, label)
         if failed:

@@ -158,7 +158,7 @@ def _legend(viewer: "TimeQuery") -> str:
     if "SCL" not in viewer.cube.data_vars:
         return ""
     rows = [
-        f'<li style="margin:1px 0"><span style="display:inline-block; width:14px; height:14px; '
+        f'<li style="margin:1px 0 1px 20px; text-indent:-20px; break-inside:avoid"><span style="display:inline-block; width:14px; height:14px; '
         f'border:1px solid #777; vertical-align:-2px; background:{colour}"></span> '
         f"{number} {html.escape(name)}</li>"
         for number, name, colour in colours.classes_of(viewer.cube["SCL"])
@@ -177,12 +177,17 @@ def _filter(viewer: "TimeQuery") -> pn.Column:
             pn.widgets.IntSlider, viewer.param.least_clear,
             "Clear share of the whole cube, at least (%)", step=5, width=WIDTH,
         ),
-        *(
-            made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)
-            )
-            for name, title in groups
-        ),
+        *(part for name, title in groups for part in _boxes(viewer, name, title)),
+        pn.pane.HTML("The series shows all overpasses, whatever passes.", margin=(4, 10)),
     )  # fmt: skip
+
+
+def _boxes(viewer: "TimeQuery", name: str, title: str) -> list[pn.viewable.Viewable]:
+    heading = pn.pane.HTML(f'<span aria-hidden="true">{title}</span>', margin=(6, 10, 0, 10))
+    return [
+        heading,
+        made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)),
+    ]
 
 
 def _place(viewer: "TimeQuery") -> pn.Column:

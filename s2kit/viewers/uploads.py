@@ -13,7 +13,7 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from s2kit.analysis.fields import read_fields
+from s2kit.analysis.fields import place_fields, read_grid
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.places import MOST, SHAPES
 
@@ -54,8 +54,8 @@ def read_upload(
         )
     read = _read_geopackage if suffix == ".gpkg" else _read_geojson
     table = read(content, filename)
-    _check_corners(table, filename)
-    found = read_fields(table, cube)
+    _check_shapes(table, filename)
+    found = place_fields(table, read_grid(cube))
     room = MOST - held
     if len(found) > room:
         raise InvalidInputError(
@@ -66,7 +66,8 @@ def read_upload(
     named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
-    places = [(str(n), shape) for n, shape in zip(names, found.geometry, strict=True)]
+    readable = [str(name).encode("utf-8", "replace").decode() for name in names]
+    places = [(n, shape) for n, shape in zip(readable, found.geometry, strict=True)]
     return places, len(table) - len(found)
 
 
@@ -135,7 +136,9 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
     )
 
 
-_NO_GEOJSON = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
+_NO_GEOJSON = (
+    ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError,
+)  # fmt: skip
 """What ends the reading of text that is something else."""
 
 
@@ -150,13 +153,29 @@ def _features(found: dict) -> list[dict]:
     raise ValueError(f"its type is {found['type']!r}")
 
 
-def _check_corners(table: gpd.GeoDataFrame, filename: str) -> None:
-    """Refuse outlines with corners that are nowhere, or too many to be read in seconds."""
+def _check_shapes(table: gpd.GeoDataFrame, filename: str) -> None:
+    """Refuse what is no place, and corners that are nowhere, or too many to be read in seconds."""
+    if table.empty:
+        raise InvalidInputError(f"{filename} has no places in it; give one with points or polygons")
+    odd = sorted(set(table.geom_type.dropna()) - set(SHAPES))
+    if odd:
+        raise InvalidInputError(
+            f"{filename} holds a {odd[0]}; give points and polygons only, as a GIS exports them"
+        )
     shapes = table.geometry.to_numpy()
     if not np.isfinite(shapely.get_coordinates(shapes)).all():
         raise InvalidInputError(
             f"{filename} has a corner that is no number (NaN or Infinity); export it again from a "
             "GIS"
+        )
+    if (
+        table.crs
+        and table.crs.is_geographic
+        and (np.abs(shapely.get_coordinates(shapes)) > (360, 90)).any()
+    ):
+        raise InvalidInputError(
+            f"{filename} has a corner beyond the Earth: it is read in degrees ({table.crs.name}), "
+            "first east, then north"
         )
     most = np.where(shapely.is_valid(shapes), _CORNERS, _CORNERS_CROSSING)
     count = shapely.get_num_coordinates(shapes)

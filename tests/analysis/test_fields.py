@@ -229,6 +229,19 @@ def test_wrong_system_is_found_by_its_distance(cube):
         read_fields(own.set_crs("EPSG:4326", allow_override=True), cube)
 
 
+def test_field_beyond_the_area_of_the_system(cube):
+    """A field that covers the cube and half the Earth says how to cut it; one far away is left."""
+    whole = gpd.GeoDataFrame(geometry=[shapely.box(-180, -90, 180, 90)], crs="EPSG:4326")
+    with pytest.raises(InvalidInputError, match=r"cut it .* first: fields\.clip\(") as caught:
+        read_fields(whole, cube)
+    bounds = eval(str(caught.value).split("fields.clip")[1])
+    assert len(read_fields(whole.clip(bounds), cube)) == 1
+    antarctic = gpd.GeoDataFrame(geometry=[shapely.box(-180, -90, 180, -80)], crs="EPSG:4326")
+    near = table(box(1, 5, 2, 1)).to_crs("EPSG:4326")
+    both = pd.concat([antarctic, near], ignore_index=True)
+    assert list(read_fields(both, cube).index) == [1]
+
+
 def test_system_of_a_drawing_is_refused(cube):
     """What has no place on Earth cannot be brought to the cube."""
     drawing = 'LOCAL_CS["drawing",UNIT["metre",1]]'

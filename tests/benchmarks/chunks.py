@@ -81,7 +81,9 @@ def measure(values, chunks, codec):
         )  # fmt: skip
         write = timed(lambda _: array.__setitem__(slice(None), values), 1)
         document = json.loads((Path(folder) / "layer/.zarray").read_text())
-        stored = StoredLayer(Store(folder), "layer", document, 1e-4, np.arange(96), threads=True)
+        stored = StoredLayer(
+            Store(folder), "layer", document, 1e-4, np.arange(96), {}, threads=True
+        )
         layer = xr.Variable(("time", "y", "x"), indexing.LazilyIndexedArray(stored))
         size = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
         pixel = timed(lambda i: layer[:, spots[i][0], spots[i][1]].values, 20)

@@ -368,15 +368,20 @@ def test_address_restores_all(seen, known, page):
 
 
 def test_address_restores_the_chosen_place(seen, page):
-    """Year by year, another page with the same address shows the same place of several."""
-    draw(seen, CORNERS)
-    draw(seen, [(x + 1000, y) for x, y in CORNERS])
-    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["polygon", "polygon 2"]))
+    """Year by year, another page with the same address shows the same place, also one by number."""
+    shapes = [shapely.Polygon([(x + 600 * n, y) for x, y in CORNERS]) for n in range(3)]
+    fields = gpd.GeoDataFrame({"name": [12, 13, 14]}, geometry=shapes, crs="EPSG:28992")
+    content = fields.to_crs("EPSG:4326").to_json().encode()
+    seen.press("Draw")
+    seen.choice("File to upload").set_input_files(
+        {"name": "f.geojson", "mimeType": "application/geo+json", "buffer": content}
+    )
+    seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["12", "13", "14"]))
     seen.press("year by year")
     seen.press("Places")
-    seen.choose("Place", "polygon")
-    seen.eventually(lambda: is_("NDVI of polygon, year by year" in seen.title(YEARS), True))
-    seen.eventually(lambda: is_("chosen=polygon&" in page.url + "&", True))
+    seen.choose("Place", "13")
+    seen.eventually(lambda: is_("NDVI of 13, year by year" in seen.title(YEARS), True))
+    seen.eventually(lambda: is_("place=13&" in page.url + "&", True))
     again = Seen(page.context.new_page())
     again.page.goto(page.url)
     again.wait()
@@ -395,6 +400,7 @@ def _some(values: list) -> list:
         ("?statistic=most&start=1999&view=[0,0,1]", ("statistic=most", "start=1999", "view=[0")),
         ("?start=2023&end=2021", ("the first year, 2023, is after the last, 2021",)),
         ("?drawn=nonsense", ("names no places",)),
+        ("?limits=[0.1,0.5", ("limits=[0.1,0.5",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -1,6 +1,7 @@
 """The statistics viewer without a browser: maps, places and curves are numpy's and pandas'."""
 
 import json
+import shutil
 import warnings
 
 import geopandas as gpd
@@ -517,11 +518,13 @@ def test_the_chosen_place_of_an_address(viewer):
     """Of several places of an address the chosen one stays so."""
     for name in ("a", "b", "c"):
         viewer.add(name, shapely.Point(WEST + 15, NORTH - 15))
+    viewer.chosen = "a"
+    assert viewer.place == "a"
     text = viewer.drawn
     for place in list(viewer.places):
         viewer.chosen = place.name
         viewer.remove()
-    viewer.param.update(drawn=text, chosen="b")
+    viewer.param.update(drawn=text, place="b")
     assert [place.name for place in viewer.places] == ["a", "b", "c"]
     assert viewer.chosen == "b"
 
@@ -620,6 +623,30 @@ def test_a_cube_that_changes_is_told(tmp_path, layers):
     viewer.add("field", box(1, 1, 3, 3))
     assert "open it again" in words(viewer.page.alert)
     assert viewer.curves._lines.data["xs"] == []
+
+
+def test_a_cube_of_another_place_is_told(tmp_path, layers):
+    """When a cube of another region took the place of this one, nothing of it is shown as this."""
+    store = write_cube(tmp_path / "c", layers, TIMES)
+    viewer = NdviStatistics(s2kit.open_cube(store))
+    grid = viewer.levels.grid
+    shutil.rmtree(store)
+    write_cube(store, layers, TIMES, grid=grid.translate_pix(500, 0))
+    viewer.variable = "B08"
+    assert "the grid of" in words(viewer.page.alert) and "open it again" in words(viewer.page.alert)
+    assert seen(viewer.map) == (None, None)
+
+
+@pytest.mark.parametrize("band", ["B04", "B08", "SCL"])
+def test_a_band_that_is_gone_is_told(tmp_path, layers, band):
+    """A layer that is removed meanwhile is not taken for one without data."""
+    store = write_cube(tmp_path / "c", layers, TIMES)
+    viewer = NdviStatistics(s2kit.open_cube(store))
+    shutil.rmtree(store / "S2/R051" / band)
+    viewer.start = viewer.param.start.objects[-1]
+    viewer.start = viewer.param.start.objects[0]
+    viewer.statistic = "amplitude"
+    assert f"no longer holds S2/R051/{band}" in words(viewer.page.alert)
 
 
 def test_drawn_restores_the_places(viewer, store):

@@ -305,7 +305,7 @@ def test_upload_of_points_and_of_one_beside(cube):
      (b'{"type": "FeatureColl', "a.geojson", "no GeoJSON"), (b"[1]", "a.json", "no GeoJSON"),
      (b"\xff\xfe\x00", "a.geojson", "no GeoJSON"), (b"[" * 99_999, "a.geojson", "no GeoJSON"),
      (b"SQLite format 3\x00 and no more", "a.gpkg", "a.gpkg.*cannot be read"),
-     (b'{"type": "FeatureCollection", "features": []}', "a.geojson", "no rows|no table"),
+     (b'{"type": "FeatureCollection", "features": []}', "a.geojson", "no places in it"),
      (b'{"type": "Feature", "properties": {}, "geometry": null}', "a.json", "no geometry|no ta")],
 )  # fmt: skip
 def test_upload_of_broken_files(cube, content, name, words):
@@ -387,6 +387,27 @@ def test_upload_of_ones_own_number(cube):
     assert name == "a 0"
 
 
+def test_upload_of_a_name_that_is_no_text(cube):
+    """Half of a character, which JSON can hold and an address cannot, becomes a sign for it."""
+    table = gpd.GeoDataFrame({"name": ["NAME"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
+    content = as_geojson(table).replace(b"NAME", b"\\ud800x")
+    ((name, _),), _ = read_upload(content, "a.geojson", cube)
+    assert name == "?x"
+
+
+@pytest.mark.parametrize(
+    ("corners", "words"),
+    [([[0, 0], [500, 0], [500, 95], [0, 95], [0, 0]], "a corner beyond the Earth"),
+     ([[10**400, 1], [2, 1], [2, 2], [10**400, 1]], "no GeoJSON"),
+     ([[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]], r"fields\.clip")],
+)  # fmt: skip
+def test_upload_of_the_whole_earth(cube, corners, words):
+    """What has no place in the cube's system is refused for what it is."""
+    content = {"type": "Polygon", "coordinates": [corners]}
+    with pytest.raises(InvalidInputError, match=words):
+        read_upload(json.dumps(content).encode(), "a.geojson", cube)
+
+
 def star(corners, crossing):
     """Give an outline of so many corners around the middle of the cube."""
     turn = np.linspace(0, 2 * np.pi * (2 if crossing else 1), corners, endpoint=False)
@@ -463,9 +484,9 @@ def test_upload_of_too_many_outside_or_mixed(cube):
     far = gpd.GeoDataFrame(geometry=[box(900, 0, 901, 1)], crs=CRS)
     with pytest.raises(InvalidInputError, match="none of the 1 fields touches the cube"):
         read_upload(as_geojson(far), "f.geojson", cube)
-    both = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1), shapely.Point(WEST + 1, NORTH - 1)], crs=CRS)
-    with pytest.raises(InvalidInputError, match="types Point, Polygon"):
-        read_upload(as_geojson(both), "b.geojson", cube)
+    line = gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1), box(0, 0, 1, 1).exterior], crs=CRS)
+    with pytest.raises(InvalidInputError, match="holds a LineString; give points and polygons"):
+        read_upload(as_geojson(line), "b.geojson", cube)
 
 
 @settings(EXAMPLES, max_examples=15)
@@ -488,6 +509,17 @@ def test_geojson_without_places():
     """There is nothing to write without places: a named error."""
     with pytest.raises(InvalidInputError, match="no places yet"):
         places.write_geojson([], pyproj.CRS(CRS))
+
+
+def test_geojson_of_all_kinds_comes_back(cube):
+    """Points and polygons that were saved together are read together, in their order."""
+    shapes = [box(2, 3, 9, 8), shapely.Point(WEST + 15, NORTH - 25), box(1, 1, 2, 2)]
+    held = [Place(name, "#0072B2", shape) for name, shape in zip("abc", shapes, strict=True)]
+    content = places.write_geojson(held, pyproj.CRS(CRS)).read()
+    found, beside = read_upload(content, "mine.geojson", cube)
+    assert ([name for name, _ in found], beside) == (["a", "b", "c"], 0)
+    for (_, shape), place in zip(found, held, strict=True):
+        assert shape.hausdorff_distance(place.shape) < 0.005
 
 
 def test_geojson_comes_back(cube):
@@ -565,12 +597,24 @@ def coarsened(cube):
     return mean.assign(SCL=first.assign_coords(y=mean.y, x=mean.x))
 
 
+def moved_by_half(cube):
+    """Give the pixels other places, half a pixel to the east."""
+    return cube.assign_coords(x=cube.x + 5)
+
+
+def in_another_system(cube):
+    """Say that the coordinates are of another system."""
+    return cube.rio.write_crs("EPSG:32631")
+
+
 def named_again(cube):
     """Give the coordinate system anew: the size of the pixels is not told any more."""
     return cube.drop_vars("spatial_ref").rio.write_crs(CRS)
 
 
-@pytest.mark.parametrize("change", [thinned, coarsened, named_again])
+@pytest.mark.parametrize(
+    "change", [thinned, coarsened, named_again, moved_by_half, in_another_system]
+)
 @pytest.mark.parametrize(("row", "col"), [(0, 0), (3, 7), (9, 12)])
 def test_series_within_one_column_of_a_changed_cube(cube, layers, change, row, col):
     """A place of one pixel, column or row has the pixel size of the cube as it is now."""

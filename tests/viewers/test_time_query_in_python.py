@@ -728,6 +728,14 @@ def test_cubes_of_all_kinds(store, cut, dask):
     assert words(viewer.page.alert) == ""
 
 
+def test_times_of_ones_own(store):
+    """A cube with other times, be it whole days, is shown by them."""
+    cube = s2kit.open_cube(store, orbit=8)
+    viewer = TimeQuery(cube.assign_coords(time=cube.time.dt.floor("D")))
+    assert "00:00" in viewer.timeline.label[0]
+    assert words(viewer.page.alert) == ""
+
+
 def test_one_orbit(store):
     """A cube of one orbit shows its overpasses alone."""
     viewer = TimeQuery(s2kit.open_cube(store, orbit=8))
