@@ -158,8 +158,9 @@ def _legend(viewer: "TimeQuery") -> str:
     if "SCL" not in viewer.cube.data_vars:
         return ""
     rows = [
-        f'<li style="margin:1px 0 1px 20px; text-indent:-20px; break-inside:avoid"><span style="display:inline-block; width:14px; height:14px; '
-        f'border:1px solid #777; vertical-align:-2px; background:{colour}"></span> '
+        '<li style="margin:1px 0 1px 20px; text-indent:-20px; break-inside:avoid">'
+        '<span style="display:inline-block; width:14px; height:14px; border:1px solid #777; '
+        f'vertical-align:-2px; background:{colour}"></span> '
         f"{number} {html.escape(name)}</li>"
         for number, name, colour in colours.classes_of(viewer.cube["SCL"])
         if number
