@@ -51,8 +51,20 @@ class Number(param.Number):
 
     def _validate(self, val: float | None) -> None:
         super()._validate(val)
-        if val is not None and not abs(val) <= _FARTHEST:
+        if val is not None and (isinstance(val, bool) or not abs(val) <= _FARTHEST):
             raise InvalidInputError(f"{self.name}={val!s:.20} is not a number of use on a map")
+
+
+class Percent(param.Integer):
+    """A whole number from 0 to 100."""
+
+    def __init__(self, default: int, *, doc: str):
+        super().__init__(default, bounds=(0, 100), doc=doc)
+
+    def _validate(self, val: int | None) -> None:
+        super()._validate(val)
+        if isinstance(val, bool):
+            raise InvalidInputError(f"{self.name}={val} is not a number; give one from 0 to 100")
 
 
 class Limits(param.Range):
@@ -99,7 +111,7 @@ class MapViewer(pn.viewable.Viewer):
         Where the tiles of the basemap are.
     """
 
-    opacity = param.Integer(100, bounds=(0, 100), doc="Opacity of the picture, %")
+    opacity = Percent(100, doc="Opacity of the picture, %")
     basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
 

@@ -16,7 +16,7 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer, Number
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer, Number, Percent
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
@@ -60,7 +60,7 @@ class TimeQuery(MapViewer):
     low = Number(0.0, doc="Darkest value")
     high = Number(1.0, doc="Brightest value")
     mask = param.Boolean(False, doc="Tint what is not clear")
-    least_clear = param.Integer(0, bounds=(0, 100), doc="Clear share of the whole cube, % at least")
+    least_clear = Percent(0, doc="Clear share of the whole cube, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
     orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
     platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
@@ -69,7 +69,7 @@ class TimeQuery(MapViewer):
     chart = Choice(check_on_set=True, doc="What the series shows")
     pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
-    swipe = param.Integer(50, bounds=(0, 100), doc="Where the pinned picture ends, % of the view")
+    swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
 
     playing = param.Boolean(False, doc="Whether overpasses follow one another by themselves")
     offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")

@@ -451,6 +451,15 @@ def test_limits_given_after_a_picture(viewer):
     assert (viewer.low, viewer.high) != (0.01, high)
 
 
+@pytest.mark.parametrize("name", ["least_clear", "opacity", "swipe", "low", "high", "x", "y"])
+def test_yes_is_no_number(viewer, name):
+    """True, which Python counts as 1, is refused."""
+    before = getattr(viewer, name)
+    with pytest.raises(InvalidInputError, match=f"{name}=True is not a number"):
+        setattr(viewer, name, True)
+    assert getattr(viewer, name) == before
+
+
 def test_limits_of_one_value(viewer):
     """Limits without a width are told also where nothing is there to take others from."""
     viewer.param.update(stretch=OF_VIEW, picture="B04", low=0.3, high=0.3)
