@@ -127,12 +127,9 @@ class TimeQuery(MapViewer):
             self._chart_picture()
 
     def _begin_series(self) -> None:
-        half = (self.x is None) != (self.y is None)
         if self.x is None or self.y is None:
             self.ask(*self.levels.whole.middle)
         self._draw_series()
-        if half:
-            raise InvalidInputError("the address of this page gives only one of x and y")
 
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")

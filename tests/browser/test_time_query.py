@@ -432,7 +432,6 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
             ),
         ),
         ("?x=1&y=2", ("x 1, y 2",)),
-        ("?x=82003", ("only one of x and y",)),
         ("?least_clear=true&low=true", ("least_clear=True", "low=True")),
         ("?low=5&high=1", ("low (5",)),
     ],
