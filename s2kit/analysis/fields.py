@@ -206,7 +206,8 @@ def _check_filled(fields: gpd.GeoDataFrame, outlines: np.ndarray) -> None:
     drop = f"fields.drop([{names}])"
     if empty.sum() > _NAMED:
         names += f" and {empty.sum() - _NAMED} more"
-        drop = "fields[~fields.is_empty & fields.notna()]"
+        drop = "fields[~shapes.isna() & ~shapes.is_empty], where shapes = fields.make_valid("
+        drop += 'method="structure", keep_collapsed=False)'
     raise InvalidInputError(
         f"these fields have no area, or no geometry at all: {names}; leave them out, with {drop}, "
         "or mend them"

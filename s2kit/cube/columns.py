@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, picks
+from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, picks, require
 
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 
@@ -55,8 +55,7 @@ def columns(
         wanted = np.flatnonzero(steps[places])
         times = [(t, places[wanted[t.target]]) for t in picks(wanted, stored[0].chunks[0])]
         orbits.append((stored, times))
-        for layer in stored:
-            layer.require()  # no chunk is no data, but no layer is an error
+        require(stored)  # no chunk is no data, but no layer is an error
     _, height, width = stored[0].chunks
     _, top, left = stored[0].origin
     across = list(picks(np.arange(cols.start, cols.stop) + left, width))

@@ -20,7 +20,7 @@ from xarray.core import indexing
 from s2kit.cube.archive import Archive
 from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
-from s2kit.cube.reading import Overpasses, StoredLayer
+from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.errors import CubeError, InvalidInputError
@@ -110,8 +110,6 @@ def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Ope
                 f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
                 "moment, or mend the way to it"
             ) from damage
-        if isinstance(damage, ImportError):
-            raise CubeError(f"{store} needs a package that is not here: {damage}") from damage
         if damage is not None:
             raise CubeError(
                 f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
@@ -359,7 +357,7 @@ def _stored_layer(
     """
     scale = None if "flag_values" in stored.attrs else float(stored.attrs.get("scale_factor", 1))
     times = stored.time.values.astype("M8[s]").astype("i8")
-    mapping = documents[f"{prefix.rsplit('/', 1)[0]}/spatial_ref/.zattrs"]
+    mapping = documents[f"{prefix.rsplit('/', 1)[0]}/{MAPPING}"]
     document = documents[f"{prefix}/.zarray"]
     return StoredLayer(objects, prefix, document, scale, times, mapping, threads)
 

@@ -10,7 +10,7 @@ import json
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -31,6 +31,9 @@ from s2kit.errors import CubeError
 
 AT_ONCE = 64
 """Objects that are fetched together from a remote store."""
+
+MAPPING = "spatial_ref/.zattrs"
+"""Where a group says in which system and grid its pixels lie."""
 
 
 class _Buffers(threading.local):
@@ -93,8 +96,8 @@ class StoredLayer(BackendArray):
         self.dtype = self.stored if scale is None else np.dtype("float32")
 
     def __dask_tokenize__(self):
-        state = (self.objects, self.prefix, self.document, self.scale, self.times, self.threads)
-        return normalize_token((*state, self.origin, self.shape))
+        state = (self.objects, self.prefix, self.document, self.scale, self.times, self.mapping)
+        return normalize_token((*state, self.threads, self.origin, self.shape))
 
     def cut(self, rows: slice, cols: slice) -> "StoredLayer":
         """Give a window of the layer; its first pixel is at ``origin`` in what is stored."""
@@ -126,7 +129,7 @@ class StoredLayer(BackendArray):
             each = _pool().map if self.threads else map
             deque(each(put, some, names, found), 0)
         if not there:
-            self.require()
+            require([self])
         return out.reshape([n for w in wanted for n in np.shape(w)])
 
     def _put(self, out: np.ndarray, piece: tuple[Pick, ...], name: str, data: bytes | None) -> None:
@@ -136,19 +139,6 @@ class StoredLayer(BackendArray):
     def parts(self) -> list[tuple["StoredLayer", np.ndarray]]:
         """The layer of each orbit, and where its steps lie in the whole: here all, in order."""
         return [(self, np.arange(self.shape[0]))]
-
-    def require(self) -> None:
-        """See that the layer is still there, which no chunk in some places does not tell.
-
-        Raises
-        ------
-        CubeError
-        """
-        if self.objects.read_all([f"{self.prefix}/.zarray"]) == [None]:
-            raise CubeError(
-                f"{self.objects.url} no longer holds {self.prefix}: it was moved or removed since "
-                "it was opened; open it where it is now"
-            )
 
     def require_steps(self) -> None:
         """See that its chunks are still those of its steps and pixels.
@@ -162,9 +152,9 @@ class StoredLayer(BackendArray):
         group, _ = self.prefix.rsplit("/", 1)
         chunks = range(-(-len(self.times) // TIMELINE_CHUNK))
         steps = [f"{group}/time/{i}" for i in chunks]
-        found = self.objects.read_all([f"{self.prefix}/.zarray", f"{group}/{_MAPPING}", *steps])
+        found = self.objects.read_all([f"{self.prefix}/.zarray", f"{group}/{MAPPING}", *steps])
         if None in found:
-            self.require()
+            require([self])
         else:
             (document, mapping), times = map(json.loads, found[:2]), found[2:]
             now = decode_coordinate(times, TIMELINE["time"][0], len(self.times))
@@ -271,7 +261,20 @@ class Overpasses(BackendArray):
         return values if np.ndim(self.order[time]) else values[0]
 
 
-_MAPPING = "spatial_ref/.zattrs"
+def require(layers: Sequence[StoredLayer]) -> None:
+    """See that layers of one store are still there, which no chunk in some places does not tell.
+
+    Raises
+    ------
+    CubeError
+    """
+    found = layers[0].objects.read_all([f"{layer.prefix}/.zarray" for layer in layers])
+    for layer, document in zip(layers, found, strict=True):
+        if document is None:
+            raise CubeError(
+                f"{layer.objects.url} no longer holds {layer.prefix}: it was moved or removed "
+                "since it was opened; open it where it is now"
+            )
 
 
 def _layout(document: dict[str, Any]) -> dict[str, Any]:

@@ -116,6 +116,29 @@ def grouped(
     return built
 
 
+def limit_boxes(
+    viewer: Any, names: tuple[str, str], held: Callable[[], tuple[float, float]], width: int
+) -> tuple[list[pn.widgets.FloatInput], Callable[[Any, Any], None]]:
+    """Make boxes for the lowest and the highest value of a viewer's colours.
+
+    Returns
+    -------
+    boxes : list of FloatInput
+    take : callable
+        Sets two values, unless they are those that are ``held`` already: so when the boxes follow.
+    """
+    set_limits = viewer.page.guarded(viewer.set_limits)
+    low, high = boxes = [pn.widgets.FloatInput(name=name, width=width) for name in names]
+
+    def take(bottom: float | None, top: float | None) -> None:
+        if (bottom, top) != held():
+            set_limits(bottom, top)
+
+    low.param.watch(lambda event: take(event.new, held()[1]), "value_throttled")
+    high.param.watch(lambda event: take(held()[0], event.new), "value_throttled")
+    return boxes, take
+
+
 def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
     """Make boxes for parameters that are True or False.
 

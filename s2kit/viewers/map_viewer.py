@@ -33,10 +33,12 @@ class Choice(param.Selector):
     """One of several names."""
 
     def _validate(self, val: Any) -> None:
+        offered = [str(name) for name in self.get_range().values()]
         try:
             super()._validate(val)
+            if val is not None and offered and str(val) not in offered:
+                raise ValueError(f"{val!r} is only equal to one")  # 2021.0 is no year
         except ValueError as error:
-            offered = [str(name) for name in self.get_range().values()]
             by_small = {name.casefold(): name for name in offered}
             near = difflib.get_close_matches(str(val).casefold(), by_small, 3)
             named = [by_small[name] for name in near] or offered[:5]

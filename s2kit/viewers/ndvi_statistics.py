@@ -17,7 +17,7 @@ from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, Limits, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
-from s2kit.viewers.pictures import read_picture
+from s2kit.viewers.pictures import picture_names, read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
 from s2kit.viewers.places import Place, short
@@ -69,7 +69,9 @@ class NdviStatistics(MapViewer):
     draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
-    chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
+    chosen = Choice(
+        default=None, allow_None=True, objects=[], check_on_set=True, doc="Place to change"
+    )
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     drawn = param.String("", doc="The places as text, for the address of the page")
     place = param.String("", doc="The chosen place as text, for the address of the page")
@@ -86,11 +88,14 @@ class NdviStatistics(MapViewer):
                 "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
                 'as in cube[["B04", "B08", "SCL"]]'
             )
+        still = [name for name, layer in cube.data_vars.items() if "time" not in layer.dims]
+        if still:
+            self.names = picture_names(cube.drop_vars(still))
         self._set_choices(variable)
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
-        self._written = self._unkept = ""
+        self._written = self._unkept = self._shown = ""
         self._series: dict[tuple, pd.DataFrame] = {}
         self._values: np.ndarray | None = None
         self._window: Window | None = None
@@ -114,19 +119,6 @@ class NdviStatistics(MapViewer):
         self.param.start.objects = self.param.end.objects = years
         usual = "NDVI" if "NDVI" in names else names[0]
         self.param.update(variable=first or usual, start=years[0], end=years[-1])
-
-    @property
-    def number_names(self) -> dict[str, list[str]]:
-        """Names of what was measured along time, in groups."""
-
-        def measured(name: str) -> bool:
-            layers = read_picture(self.cube, name).layers
-            return all("time" in self.cube[layer].dims for layer in layers)
-
-        groups = {
-            group: list(filter(measured, names)) for group, names in super().number_names.items()
-        }
-        return {group: names for group, names in groups.items() if names}
 
     def _listen(self) -> None:
         self.follow(self._fit, ["variable", "statistic"], ["limits"])
@@ -170,9 +162,8 @@ class NdviStatistics(MapViewer):
         spread = self.statistic == "amplitude"
         asked = window, self.variable, self.start, self.end, spread
         if self._computed is None or self._computed[0] != asked:
-            start, end = f"{self.start:.0f}", f"{self.end:.0f}"  # an address may say 2021.0
             maps = time_statistics(
-                self.levels.part(window), self.variable, start=start, end=end,
+                self.levels.part(window), self.variable, start=str(self.start), end=str(self.end),
                 percentiles=(10, 90) if spread else (),
             )  # fmt: skip
             wanted = ["p10", "p90"] if spread else list(maps)
@@ -195,7 +186,8 @@ class NdviStatistics(MapViewer):
         if not np.isfinite(values).any() or (self.statistic == "count" and not values.any()):
             self.blank(f"No clear observation here in {self.period}")
             return
-        title = f"{self.variable}, {_WORDS[self.statistic]}, {self.period}"
+        self._shown = _WORDS[self.statistic]
+        title = f"{self.variable}, {self._shown}, {self.period}"
         rough = f"; {self._rough(window)}" if self.levels.mixes(window) else ""
         self.map.name(title, self.page.note + rough)
         fitting = self._fitting_limits(values)
@@ -236,8 +228,7 @@ class NdviStatistics(MapViewer):
     @property
     def period(self) -> str:
         """The years in words."""
-        first, last = f"{self.start:.0f}", f"{self.end:.0f}"
-        return first if first == last else f"{first}–{last}"
+        return str(self.start) if self.start == self.end else f"{self.start}–{self.end}"
 
     @property
     def label(self) -> str:
@@ -251,7 +242,7 @@ class NdviStatistics(MapViewer):
         if at is None:
             return ""
         value = self._values[at]
-        known = f"{_WORDS[self.statistic]} {value:.4g}" if np.isfinite(value) else "no data"
+        known = f"{self._shown} {value:.4g}" if np.isfinite(value) else "no data"
         return known + self.levels.say_pixel(self._window, *at)
 
     # Places

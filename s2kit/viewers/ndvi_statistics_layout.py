@@ -10,6 +10,7 @@ from s2kit.viewers.controls import (
     credit,
     download,
     grouped,
+    limit_boxes,
     made,
     save_button,
     sections,
@@ -87,7 +88,7 @@ def _map(viewer: "NdviStatistics") -> pn.Column:
 
 def _limits(viewer: "NdviStatistics") -> pn.Row:
     slider = pn.widgets.RangeSlider(name="Colours", show_value=False, width=WIDTH - 100)
-    low, high = (pn.widgets.FloatInput(name=name, width=90) for name in ("Lowest", "Highest"))
+    (low, high), take = limit_boxes(viewer, ("Lowest", "Highest"), lambda: viewer.shown_limits, 90)
     fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
 
     def show(*_events) -> None:
@@ -97,15 +98,8 @@ def _limits(viewer: "NdviStatistics") -> pn.Row:
         stretch(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
         low.value, high.value = bottom, top
 
-    def take(bottom: float | None, top: float | None) -> None:
-        if (bottom, top) != viewer.shown_limits:
-            set_limits(bottom, top)
-
-    set_limits = viewer.page.guarded(viewer.set_limits)
     viewer.param.watch(show, ["span", "shown_limits"])
     slider.param.watch(lambda event: take(*event.new), "value_throttled")
-    low.param.watch(lambda event: take(event.new, viewer.shown_limits[1]), "value_throttled")
-    high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
     return pn.FlexBox(low, high, slider, fit)
 
 

@@ -15,6 +15,7 @@ from pyproj import CRS
 
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
+from s2kit.cube.sources import window_of
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View, workers
@@ -33,7 +34,7 @@ _WIDEST = 1024
 """Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
 
 _BLOCKS = {"time": 96, "y": 128, "x": 128}
-"""What is held of a place at a time, so that memory stays flat."""
+"""What is held of a place at a time in a changed cube without Dask, so that memory stays flat."""
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,10 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
         )
     cube = levels.cubes[0]
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
-    part = cube[[*bands, "SCL"]]
     rows, cols = (_two_at_least(cut) for cut in (window.rows, window.cols))
-    part = part.isel(y=rows, x=cols).chunk(_BLOCKS)
+    part = window_of(cube[[*bands, "SCL"]], rows, cols)
+    if any(layer.chunks is None for layer in part.data_vars.values()):
+        part = part.chunk(_BLOCKS)
     field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
     table = describe_series(part, field, variable, scheduler="threads", pool=workers())
     levels.require_steps()

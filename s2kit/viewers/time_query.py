@@ -2,6 +2,7 @@
 
 import io
 from contextlib import suppress
+from datetime import date
 from functools import partial
 
 import numpy as np
@@ -182,9 +183,10 @@ class TimeQuery(MapViewer):
         InvalidInputError
             If it is no moment.
         """
-        with suppress(ValueError, TypeError, AttributeError):
-            wanted = pd.to_datetime(time, utc=True).tz_localize(None)
-            if isinstance(wanted, pd.Timestamp):
+        known = isinstance(time, str | date | np.datetime64)  # pandas takes 2021 for nanoseconds
+        with suppress(ValueError):
+            wanted = pd.to_datetime(time, utc=True).tz_localize(None) if known else pd.NaT
+            if wanted is not pd.NaT:
                 self._show_step(nearest(self.timeline, self.steps, wanted))
                 return
         raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
@@ -294,7 +296,7 @@ class TimeQuery(MapViewer):
             title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
         self._put(self.map, picture, window, title)
         self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
-        self._shown = shown
+        self._shown, self._steps_shown = shown, (self.step, self.pin)
         self.map.show_scale(shown.label, shown.palette, *(limits or (0, 1)))
         self._tell(shown, window)
         self._read_again()
@@ -430,7 +432,8 @@ class TimeQuery(MapViewer):
         if at is None:
             return ""
         pinned = bool(self._pinned_frame) and (beside or at[1] < self._border)
-        frame, step = (self._pinned_frame, self.pin) if pinned else (self._frame, self.step)
+        frame = self._pinned_frame if pinned else self._frame
+        step = self._steps_shown[pinned]
         pixel = self.levels.say_pixel(self._window, *at)
         return f"{self._shown.tell(frame, *at)}, {self._day(step)}{pixel}"
 

@@ -13,6 +13,7 @@ from s2kit.viewers.controls import (
     credit,
     download,
     grouped,
+    limit_boxes,
     made,
     save_button,
     sections,
@@ -137,20 +138,13 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
 
 
 def _limits(viewer: "TimeQuery") -> pn.Row:
-    low, high = (pn.widgets.FloatInput(name=name, width=110) for name in ("Low", "High"))
+    (low, high), _ = limit_boxes(viewer, ("Low", "High"), lambda: (viewer.low, viewer.high), 110)
 
     def show(*_events) -> None:
         low.value, high.value = viewer.low, viewer.high
 
-    def take(bottom: float | None, top: float | None) -> None:
-        if (bottom, top) != (viewer.low, viewer.high):  # not so when they follow these
-            set_limits(bottom, top)
-
-    set_limits = viewer.page.guarded(viewer.set_limits)
     show()
     viewer.param.watch(show, ["low", "high"])
-    low.param.watch(lambda event: take(event.new, viewer.high), "value_throttled")
-    high.param.watch(lambda event: take(viewer.low, event.new), "value_throttled")
     return pn.Row(low, high)
 
 

@@ -67,8 +67,7 @@ def read_upload(
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
     readable = [str(name).encode("utf-8", "replace").decode() for name in names]
-    places = [(n, shape) for n, shape in zip(readable, found.geometry, strict=True)]
-    return places, len(table) - len(found)
+    return list(zip(readable, found.geometry, strict=True)), len(table) - len(found)
 
 
 def require_size(filename: str, size: int) -> None:
@@ -163,16 +162,13 @@ def _check_shapes(table: gpd.GeoDataFrame, filename: str) -> None:
             f"{filename} holds a {odd[0]}; give points and polygons only, as a GIS exports them"
         )
     shapes = table.geometry.to_numpy()
-    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+    corners = shapely.get_coordinates(shapes)
+    if not np.isfinite(corners).all():
         raise InvalidInputError(
             f"{filename} has a corner that is no number (NaN or Infinity); export it again from a "
             "GIS"
         )
-    if (
-        table.crs
-        and table.crs.is_geographic
-        and (np.abs(shapely.get_coordinates(shapes)) > (360, 90)).any()
-    ):
+    if table.crs and table.crs.is_geographic and (np.abs(corners) > (360, 90)).any():
         raise InvalidInputError(
             f"{filename} has a corner beyond the Earth: it is read in degrees ({table.crs.name}), "
             "first east, then north"

@@ -242,6 +242,23 @@ def test_field_beyond_the_area_of_the_system(cube):
     assert list(read_fields(both, cube).index) == [1]
 
 
+def test_many_fields_without_area_say_how_to_leave_them(cube):
+    """The advice is Python that leaves all of them out, and none that only has to be mended."""
+    flat = shapely.Polygon([(WEST, NORTH), (WEST + 9, NORTH - 9), (WEST, NORTH)])
+    bow = shapely.Polygon([(WEST + 5, NORTH - 5), (WEST + 25, NORTH - 25), (WEST + 25, NORTH - 5),
+                           (WEST + 5, NORTH - 25)])  # fmt: skip
+    shapes = [*[flat] * 5, None, shapely.Polygon(), bow, box(1, 5, 2, 1)]
+    fields = gpd.GeoDataFrame({"name": list("abcdefghi")}, geometry=shapes, crs=CRS)
+    with pytest.raises(InvalidInputError, match="0, 1, 2, 3, 4 and 2 more") as caught:
+        read_fields(fields, cube)
+    kept, made = str(caught.value).split("leave them out, with ")[1].split(", where shapes = ")
+    shapes = eval(made.removesuffix(", or mend them"))
+    assert list(eval(kept).name) == ["h", "i"]
+    named = fields[:3].set_index("name")
+    with pytest.raises(InvalidInputError, match=r"fields\.drop\(\['a', 'b', 'c'\]\)"):
+        read_fields(named, cube)
+
+
 def test_system_of_a_drawing_is_refused(cube):
     """What has no place on Earth cannot be brought to the cube."""
     drawing = 'LOCAL_CS["drawing",UNIT["metre",1]]'

@@ -625,16 +625,44 @@ def test_a_cube_that_changes_is_told(tmp_path, layers):
     assert viewer.curves._lines.data["xs"] == []
 
 
+def test_readout_after_a_refused_update(viewer):
+    """What is read belongs to the map that is drawn, whatever was set and not drawn."""
+    viewer._point(WEST + 15, NORTH - 15)
+    before = words(viewer.readout)
+    with pytest.raises(InvalidInputError):
+        viewer.param.update(statistic="max", start=1900)
+    viewer._point(WEST + 15, NORTH - 15)
+    assert words(viewer.readout) == before
+
+
+@pytest.mark.parametrize("year", [2021.0, True, "2021", 1900])
+def test_years_that_are_none(viewer, year):
+    """A number that only equals a year is none: it would be read as another text."""
+    with pytest.raises(InvalidInputError, match=f"start={year!r} is none of the"):
+        viewer.start = year
+
+
+def test_a_place_that_is_not_there_is_not_chosen(viewer):
+    """Only a place of the list can be chosen."""
+    viewer.add("a", shapely.Point(WEST + 15, NORTH - 15))
+    with pytest.raises(InvalidInputError, match="chosen='b' is none of the 1"):
+        viewer.chosen = "b"
+    assert viewer.chosen == "a"
+
+
 def test_a_cube_of_another_place_is_told(tmp_path, layers):
     """When a cube of another region took the place of this one, nothing of it is shown as this."""
     store = write_cube(tmp_path / "c", layers, TIMES)
     viewer = NdviStatistics(s2kit.open_cube(store))
-    grid = viewer.levels.grid
+    grid, seen_west = viewer.levels.grid, seen(viewer.map)[1][0]
     shutil.rmtree(store)
     write_cube(store, layers, TIMES, grid=grid.translate_pix(500, 0))
     viewer.variable = "B08"
     assert "the grid of" in words(viewer.page.alert) and "open it again" in words(viewer.page.alert)
     assert seen(viewer.map) == (None, None)
+    again = NdviStatistics(s2kit.open_cube(store))  # while the other is still there
+    assert words(again.page.alert) == ""
+    assert seen(again.map)[1][0] == seen_west + 5000
 
 
 @pytest.mark.parametrize("band", ["B04", "B08", "SCL"])

@@ -626,7 +626,7 @@ def test_series_within_one_column_of_a_changed_cube(cube, layers, change, row, c
     with np.errstate(all="ignore"):
         ndvi = np.where(np.isin(scl, CLEAR), (nir - red) / (nir + red), np.nan)
     ndvi = np.where(np.isfinite(ndvi), ndvi, np.nan)
-    corners = [(west + 1, north - 1), (west + pixel - 1, north - 1), (west + 1, north - pixel * 1)]
+    corners = [(west + 1, north - 1), (west + pixel - 1, north - 1), (west + 1, north - pixel)]
     for shape in (shapely.Point(west + 1, north - 1), shapely.Polygon(corners)):
         found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
         weight = shape.area / pixel**2 if shape.area else 1.0

@@ -208,6 +208,16 @@ def test_readout(viewer, layers):
     assert "NDVI" not in words(viewer.readout)
 
 
+def test_readout_after_a_refused_update(viewer):
+    """What is read belongs to the picture that is drawn, whatever was set and not drawn."""
+    viewer._point(WEST + 205, NORTH - 205)
+    before = words(viewer.readout)
+    with pytest.raises(ValueError, match="swipe"):
+        viewer.param.update(moment=list(viewer.offered.values())[-1], swipe=200)
+    viewer._point(WEST + 205, NORTH - 205)
+    assert words(viewer.readout) == before
+
+
 @pytest.mark.parametrize("east", [3, 33, 333])
 def test_readout_of_thinned_pixels(tmp_path, east):
     """Without overviews every second pixel is shown; what is told is of the pixel that is named."""
@@ -399,7 +409,10 @@ def test_go_to_takes_the_nearest(viewer):
     assert viewer.moment == iso(7)
 
 
-@pytest.mark.parametrize("time", ["rubbish", None, pd.NaT, ["2021-01-01"], "99999-01-01", object()])
+@pytest.mark.parametrize(
+    "time",
+    ["rubbish", None, pd.NaT, ["2021-01-01"], "99999-01-01", object(), 2021, 20210604.0, True],
+)
 def test_go_to_what_is_no_date(viewer, time):
     """What is no date ends in a named error, and the date stays."""
     before = viewer.moment
