@@ -116,27 +116,30 @@ def grouped(
     return built
 
 
-def limit_boxes(
-    viewer: Any, names: tuple[str, str], held: Callable[[], tuple[float, float]], width: int
-) -> tuple[list[pn.widgets.FloatInput], Callable[[Any, Any], None]]:
-    """Make boxes for the lowest and the highest value of a viewer's colours.
+def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.FlexBox:
+    """Make boxes for the values of the darkest and the lightest colour of a viewer.
 
-    Returns
-    -------
-    boxes : list of FloatInput
-    take : callable
-        Sets two values, unless they are those that are ``held`` already: so when the boxes follow.
+    A slider that is given shows and sets the same.
     """
+    low, high = (pn.widgets.FloatInput(name=name, width=90) for name in ("Lowest", "Highest"))
+    fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
     set_limits = viewer.page.guarded(viewer.set_limits)
-    low, high = boxes = [pn.widgets.FloatInput(name=name, width=width) for name in names]
 
     def take(bottom: float | None, top: float | None) -> None:
-        if (bottom, top) != held():
+        if (bottom, top) != viewer.shown_limits:  # not so when the boxes follow
             set_limits(bottom, top)
 
-    low.param.watch(lambda event: take(event.new, held()[1]), "value_throttled")
-    high.param.watch(lambda event: take(held()[0], event.new), "value_throttled")
-    return boxes, take
+    def show(*_events) -> None:
+        low.value, high.value = viewer.shown_limits
+
+    show()
+    viewer.param.watch(show, ["shown_limits"])
+    low.param.watch(lambda event: take(event.new, viewer.shown_limits[1]), "value_throttled")
+    high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
+    if slider is None:
+        return pn.FlexBox(low, high, fit)
+    slider.param.watch(lambda event: take(*event.new), "value_throttled")
+    return pn.FlexBox(low, high, slider, fit)
 
 
 def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:

@@ -6,10 +6,23 @@ from urllib.parse import parse_qsl
 import panel as pn
 import param
 from bokeh.document import Document
+from bokeh.models import CustomJS
 from panel.custom import JSComponent
 
 _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
 """Pages of which a viewer has the address: of several on one page, the first."""
+
+_LOST = """
+if (document.getElementById('s2kit-lost')) return;
+const told = document.createElement('div');
+told.id = 's2kit-lost';
+told.setAttribute('role', 'alert');
+told.style = 'position:fixed; left:0; right:0; top:0; z-index:1000; padding:8px 14px; '
+  + 'font:14px sans-serif; background:#FDE7E0; color:#7A2300; border-bottom:1px solid #D55E00';
+told.textContent = 'The server does not answer any more. Reload this page when it is there again: '
+  + 'its address keeps what is shown.';
+document.body.append(told);
+"""
 
 
 def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[str], list[str]]:
@@ -27,13 +40,14 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
         The parameters that were taken over, and what the address says that cannot be. In a
         notebook there is no address, and a second viewer of a page has none: nothing happens.
     """
-    wrong: dict[str, object] = {}
+    wrong: set[str] = set()
     page = pn.state.curdoc
     location = pn.state.location if page and page.session_context else None
     if location is None or page in _with_viewer:
         return set(), []
     _with_viewer.add(page)
     BackButton(width=0, height=0, margin=0).servable()
+    page.js_on_event("connection_lost", CustomJS(code=_LOST))
     raw = dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
     asked = set(location.query_params)
     for name in names:
@@ -42,9 +56,9 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
             [name],
             on_error=wrong.update,
         )
-    wrong |= {name: raw[name] for name in names if name in raw.keys() - asked}  # cut off, mostly
+    wrong |= raw.keys() & set(names) - asked  # cut off, mostly
     taken = (asked & set(names)) - set(wrong)
-    return taken, [f"{name}={value}" for name, value in wrong.items()]
+    return taken, [f"{name}={raw[name]}" for name in wrong]
 
 
 class BackButton(JSComponent):

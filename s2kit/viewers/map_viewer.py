@@ -115,6 +115,8 @@ class MapViewer(pn.viewable.Viewer):
 
     opacity = Percent(100, doc="Opacity of the picture, %")
     basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
+    limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
+    shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
 
     def __init__(self, cube: xr.Dataset, title: str, tiles: str):
@@ -179,6 +181,12 @@ class MapViewer(pn.viewable.Viewer):
         self.watch(self._set_opacity, "opacity")
         self.watch(self._draw_basemap, "basemap", "view")
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
+
+    def set_limits(self, low: float | None, high: float | None) -> None:
+        """Choose the values of the darkest and the lightest colour."""
+        if low is None or high is None:
+            raise InvalidInputError("one of the limits is empty; give both, or press “Fit”")
+        self.limits = float(low), float(high)
 
     def watch(self, act: Callable[[], None], *names: str) -> None:
         """Call ``act()`` after one of the parameters has changed.

@@ -15,7 +15,7 @@ from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, Limits, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.pictures import picture_names, read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
@@ -65,7 +65,6 @@ class NdviStatistics(MapViewer):
     statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
     start = Choice(check_on_set=True, doc="First year")
     end = Choice(check_on_set=True, doc="Last year")
-    limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
@@ -76,7 +75,6 @@ class NdviStatistics(MapViewer):
     drawn = param.String("", doc="The places as text, for the address of the page")
     place = param.String("", doc="The chosen place as text, for the address of the page")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
-    shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
 
     _IN_ADDRESS = ("variable", "statistic", "start", "end", "limits", "chart", "view", "drawn",
                    "place", "opacity", "basemap")  # fmt: skip
@@ -208,15 +206,6 @@ class NdviStatistics(MapViewer):
     def _rough(self, window: Window) -> str:
         """Say what overviews do to statistics: they mix a small cloud with what lies beside it."""
         return f"overview of {window.pixel:g} {self.levels.unit}, smaller clouds are mixed in"
-
-    def set_limits(self, low: float, high: float) -> None:
-        """Choose the values of the darkest and the lightest colour."""
-        if low is None or high is None:
-            raise InvalidInputError(
-                f"the lowest value ({low}) is not below the highest ({high}); give both, or press "
-                "“Fit”"
-            )
-        self.limits = float(low), float(high)
 
     def _fitting_limits(self, values: np.ndarray) -> tuple[float, float]:
         """Give those of the index where it has some; else what nine of ten pixels span."""

@@ -10,7 +10,7 @@ from s2kit.viewers.controls import (
     credit,
     download,
     grouped,
-    limit_boxes,
+    limits_row,
     made,
     save_button,
     sections,
@@ -86,21 +86,17 @@ def _map(viewer: "NdviStatistics") -> pn.Column:
     )
 
 
-def _limits(viewer: "NdviStatistics") -> pn.Row:
+def _limits(viewer: "NdviStatistics") -> pn.FlexBox:
     slider = pn.widgets.RangeSlider(name="Colours", show_value=False, width=WIDTH - 100)
-    (low, high), take = limit_boxes(viewer, ("Lowest", "Highest"), lambda: viewer.shown_limits, 90)
-    fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
 
     def show(*_events) -> None:
         least, most = viewer.span
         bottom, top = viewer.shown_limits
         step = max((most - least) / 200, 1e-6)
         stretch(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
-        low.value, high.value = bottom, top
 
     viewer.param.watch(show, ["span", "shown_limits"])
-    slider.param.watch(lambda event: take(*event.new), "value_throttled")
-    return pn.FlexBox(low, high, slider, fit)
+    return limits_row(viewer, slider)
 
 
 def _draw(viewer: "NdviStatistics") -> pn.Column:

@@ -58,8 +58,6 @@ class TimeQuery(MapViewer):
         check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
     )
     stretch = Choice(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
-    low = Number(0.0, doc="Darkest value")
-    high = Number(1.0, doc="Brightest value")
     mask = param.Boolean(False, doc="Tint what is not clear")
     least_clear = Percent(0, doc="Clear share of the whole cube, % at least")
     seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
@@ -76,8 +74,8 @@ class TimeQuery(MapViewer):
     offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")
 
     _IN_ADDRESS = ("least_clear", "seasons", "orbits", "platforms", "moment", "picture", "stretch",
-                   "low", "high", "opacity", "mask", "basemap", "x", "y", "chart", "pinned",
-                   "compare", "swipe", "view")  # fmt: skip
+                   "limits", "opacity", "mask", "basemap", "x", "y", "chart", "pinned", "compare",
+                   "swipe", "view")  # fmt: skip
 
     def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
         super().__init__(cube, "Time query", tiles)
@@ -88,7 +86,6 @@ class TimeQuery(MapViewer):
         self._frame: Frame = {}
         self._pinned_frame: Frame = {}
         self._border = 0
-        self._unfit: set[str] = set()
         self._window: Window | None = None
         self._last = self.timeline.time[self.step]
         self._choose_steps()
@@ -96,7 +93,7 @@ class TimeQuery(MapViewer):
         self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
         self._begin(
             self._IN_ADDRESS,
-            [self._choose_steps, self._begin_picture, self._draw, self._begin_series],
+            [self._choose_steps, self._draw, self._begin_series],
         )
         self._listen()
 
@@ -122,21 +119,18 @@ class TimeQuery(MapViewer):
             chart="NDVI" if "NDVI" in numbers else (numbers or [""])[0],
         )
 
-    def _begin_picture(self) -> None:
-        self._fit({"low", "high"} - self._taken)
+    def _begin_series(self) -> None:
         if "picture" in self._taken and "chart" not in self._taken:
             self._chart_picture()
-
-    def _begin_series(self) -> None:
         if self.x is None or self.y is None:
             self.ask(*self.levels.whole.middle)
         self._draw_series()
 
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
-        self.follow(self._on_picture, ["picture"], ["low", "high", "chart"])
-        self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "low", "high",
-                   "mask", "pinned", "compare", "swipe")  # fmt: skip
+        self.follow(self._on_picture, ["picture"], ["limits", "chart"])
+        self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "limits", "mask",
+                   "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")
         self.watch(self._draw_series, "x", "y", "chart")
         for one in (self.map, self.other):
@@ -214,38 +208,15 @@ class TimeQuery(MapViewer):
     # Reactions
 
     def _on_picture(self, free: set[str]) -> None:
+        if "limits" in free:
+            self.limits = None
         if "chart" in free:
             self._chart_picture()
-        self._fit(free & {"low", "high"})
 
     def _chart_picture(self) -> None:
         """Let the series show what the map shows, if that is a number."""
         if self.picture in self.param.chart.objects:
             self.chart = self.picture
-
-    def _fit(self, free: set[str]) -> None:
-        """Take the usual limits of the picture, or those that fit what is in sight."""
-        shown = read_picture(self.cube, self.picture)
-        frame: Frame = {}
-        if shown.limits is None and self.step is not None and free:
-            window = self.levels.window(self.map.view)
-            frame = self._read(shown, window, self.step) if window else {}
-        limits = shown.limits or (shown.typical_limits(frame) if frame else None)
-        self._unfit = set() if limits else free
-        self._take_limits(limits or (0.0, 1.0), free)
-
-    def _take_limits(self, limits: tuple[float, float], free: set[str]) -> None:
-        fitting = zip(("low", "high"), colours.rounded(*limits), strict=True)
-        self.param.update({name: value for name, value in fitting if name in free})
-
-    def set_limits(self, low: float | None, high: float | None) -> None:
-        """Choose the values of the darkest and the brightest colour."""
-        if low is None or high is None:
-            raise InvalidInputError(
-                "a limit is empty; give both, or choose the limits “2–98 % of the view”"
-            )
-        self._unfit = set()
-        self.param.update(low=float(low), high=float(high))
 
     def _set_opacity(self) -> None:
         super()._set_opacity()
@@ -297,26 +268,28 @@ class TimeQuery(MapViewer):
         self._put(self.map, picture, window, title)
         self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
         self._shown, self._steps_shown = shown, (self.step, self.pin)
-        self.map.show_scale(shown.label, shown.palette, *(limits or (0, 1)))
+        self.shown_limits = limits
+        self.map.show_scale(shown.label, shown.palette, *limits)
         self._tell(shown, window)
         self._read_again()
 
-    def _limits(self, shown: Picture, frame: Frame) -> tuple[float, float] | None:
-        if shown.classes:
-            return None
-        wanted = self.stretch == OF_VIEW or self._unfit
-        typical = shown.typical_limits(frame) if wanted else None
-        if self.stretch == OF_VIEW and typical:
-            return typical
-        if self._unfit and typical:  # there was nothing in sight, of which to take them, before
-            free, self._unfit = self._unfit, set()
-            self._take_limits(typical, free)
-        if not self.low < self.high:
-            raise InvalidInputError(f"low ({self.low}) is not below high ({self.high})")
-        return self.low, self.high
+    def _limits(self, shown: Picture, frame: Frame) -> tuple[float, float]:
+        """Give those that fit the view, if asked for; else the chosen or the usual ones.
 
-    def _paint(self, shown: Picture, frame: Frame, limits) -> np.ndarray:
-        picture = shown.paint(frame, *(limits or (0, 1)))
+        A picture without usual ones keeps those that fit what is seen of it first.
+        """
+        of_view = self.stretch == OF_VIEW
+        fitting = (
+            shown.typical_limits(frame) if of_view or not (self.limits or shown.limits) else None
+        )
+        if of_view and fitting:
+            return fitting
+        if fitting:
+            self.limits = colours.rounded(*fitting)
+        return self.limits or shown.limits or (0.0, 1.0)
+
+    def _paint(self, shown: Picture, frame: Frame, limits: tuple[float, float]) -> np.ndarray:
+        picture = shown.paint(frame, *limits)
         if self.mask and "SCL" in frame:
             classes = frame["SCL"]
             picture = colours.tint(picture, (classes != 0) & ~np.isin(classes, CLEAR))
@@ -359,6 +332,7 @@ class TimeQuery(MapViewer):
             "Overpass "
             f"{int(np.searchsorted(self.steps, self.step)) + 1} of {len(self.steps)} that pass "
             "the filter."
+            + (" Pin a date to compare with." if self.compare != OFF and self.pin is None else "")
         )
 
     def _day(self, step: int) -> str:

@@ -13,7 +13,7 @@ from s2kit.viewers.controls import (
     credit,
     download,
     grouped,
-    limit_boxes,
+    limits_row,
     made,
     save_button,
     sections,
@@ -40,7 +40,7 @@ def lay_out(viewer: "TimeQuery") -> Whole:
     }
     viewer.other.pane.visible = False
     left = pn.Column(
-        pn.Row(viewer.map.pane, viewer.other.pane),
+        pn.Row(viewer.other.pane, viewer.map.pane),
         viewer.readout,
         zoom_row(viewer.look, viewer.map, viewer.page),
         styles={"flex": "none"},
@@ -112,9 +112,10 @@ def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
 
 def _picture(viewer: "TimeQuery") -> pn.Column:
     picture = grouped(viewer, "picture", "Show", viewer.names)
-    numbers = _limits(viewer)
+    numbers = limits_row(viewer)
     stretch = made(pn.widgets.Select, viewer.param.stretch, "Limits", width=WIDTH)
     legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
+    tint = {"Tint what is not clear (pink)": "mask"} if "SCL" in viewer.cube.data_vars else {}
 
     def adapt(*_events) -> None:
         classes = viewer.picture == CLASSES
@@ -130,22 +131,9 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
         numbers,
         legend,
         made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
-        tick_boxes(
-            viewer, {"Tint what is not clear (pink)": "mask", "Basemap (internet)": "basemap"}
-        ),
+        tick_boxes(viewer, tint | {"Basemap (internet)": "basemap"}),
         credit(viewer),
     )
-
-
-def _limits(viewer: "TimeQuery") -> pn.Row:
-    (low, high), _ = limit_boxes(viewer, ("Low", "High"), lambda: (viewer.low, viewer.high), 110)
-
-    def show(*_events) -> None:
-        low.value, high.value = viewer.low, viewer.high
-
-    show()
-    viewer.param.watch(show, ["low", "high"])
-    return pn.Row(low, high)
 
 
 def _legend(viewer: "TimeQuery") -> str:
@@ -202,22 +190,31 @@ def _place(viewer: "TimeQuery") -> pn.Column:
 
 
 def _compare(viewer: "TimeQuery") -> pn.Column:
+    border = made(
+        pn.widgets.IntSlider, viewer.param.swipe, "Swipe: pinned picture up to (% of the width)",
+        width=WIDTH,
+    )  # fmt: skip
+
+    def adapt(*_events) -> None:
+        border.visible = viewer.compare == "swipe"
+
+    viewer.param.watch(adapt, "compare")
+    adapt()
     return pn.Column(
         button("Pin the date that is shown", viewer.pin_this, viewer.page),
         made(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
         made(pn.widgets.RadioButtonGroup, viewer.param.compare, "Compare", margin=(5, 10)),
-        made(
-            pn.widgets.IntSlider,
-            viewer.param.swipe,
-            "Swipe: pinned picture up to (% of the width)",
-            width=WIDTH,
-        ),
+        border,
     )
 
 
 def _save(viewer: "TimeQuery") -> pn.Column:
+    pinned = save_button("Pinned map as PNG", viewer.other.save, "time_query_pinned_map")
+    pinned.visible = False
+    viewer.other.pane.link(pinned, visible="visible")
     return pn.Column(
         save_button("Map as PNG", viewer.map.save, "time_query_map"),
+        pinned,
         save_button("Series as PNG", viewer.series.save, "time_query_series"),
         download("Series as CSV", viewer.csv, "time_query_series.csv", viewer.page),
     )

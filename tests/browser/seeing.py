@@ -55,7 +55,9 @@ class Seen:
     def wait(self, seconds: float = 90) -> "Seen":
         """Wait until it is there, and Python has answered."""
         expect(self.status.or_(self.error).first).not_to_be_empty(timeout=1000 * seconds)
-        expect(self.root.locator(".bk-Figure").first).to_be_visible(timeout=1000 * seconds)
+        expect(self.root.locator(".bk-Figure >> visible=true").first).to_be_visible(
+            timeout=1000 * seconds
+        )
         return self
 
     @property

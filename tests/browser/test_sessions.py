@@ -116,3 +116,17 @@ def test_a_page_that_is_left_ends_its_session_alone(page, viewers, known):
         gone.close()
     seen.press("First")
     expect_day(seen, known, 0)
+
+
+def test_a_server_that_ends_is_told(page, serve_app, known_store, tmp_path, watch):
+    """The page says that the server is gone, also a page with two viewers: once."""
+    script = tmp_path / "both.py"
+    script.write_text(cell("TimeQuery", known_store) + cell("NdviStatistics", known_store))
+    service = serve_app(script)
+    page.goto(f"{service.url}/both")
+    Seen(page).wait()
+    gone = page.get_by_role("alert").filter(has_text="does not answer any more")
+    expect(gone).to_have_count(0)
+    service.process.kill()
+    expect(gone).to_have_count(1, timeout=20_000)
+    watch.errors.clear()  # Bokeh tells the browser that the connection is lost

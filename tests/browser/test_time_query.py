@@ -129,8 +129,8 @@ def test_limits_and_tint(seen, known):
     layers = at(known, CLEAREST)
     seen.choose("Show", "B04")
     seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
-    seen.type("Low", 0.05)
-    seen.type("High", 0.1)
+    seen.type("Lowest", 0.05)
+    seen.type("Highest", 0.1)
     seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
     seen.choose("Limits", "2–98 % of the view")
     spread = np.nanpercentile(layers["B04"], (2, 98))
@@ -321,18 +321,42 @@ def test_series_is_saved_as_csv(seen, known, tmp_path):
 
 
 def test_map_and_series_are_saved_as_png(seen, known, tmp_path):
-    """Both pictures are those on the screen: of its size, with the colours of the map."""
+    """The pictures are those on the screen: of its size, the maps with what they show."""
     expect_day(seen, known, CLEAREST)
+    seen.press("Compare")
+    seen.press("Pin the date that is shown")
+    seen.press("Next")
+    seen.press("side by side")
+    maps = {MAP: true_colour(known, CLEAREST + 1), PINNED: true_colour(known, CLEAREST)}
+    for figure, expected in maps.items():
+        seen.expect_picture(expected, figure)
     seen.press("Save")
-    for name, figure, least in (("Map as PNG", MAP, 1000), ("Series as PNG", SERIES, 20)):
-        path = seen.save(name, tmp_path)
-        picture = Image.open(path).convert("RGB")
+    names = {"Map as PNG": MAP, "Pinned map as PNG": PINNED, "Series as PNG": SERIES}
+    for name, figure in names.items():
+        picture = Image.open(seen.save(name, tmp_path)).convert("RGB")
         size = seen.ask("return [figure.outer_width, figure.outer_height]", figure)
         assert np.abs(np.subtract(picture.size, size)).max() <= 1
-        assert len(picture.getcolors(1 << 20)) > least
+        if figure == SERIES:
+            assert len(picture.getcolors(1 << 20)) > 20
+            continue
+        corners = seen.ask(
+            "const {x_scale: x, y_scale: y} = Bokeh.index.find_one(figure).frame;"
+            "const [west, south, east, north] = asked.place;"
+            "return [x.compute(west), y.compute(north), x.compute(east), y.compute(south)]",
+            figure, place=seen.picture(figure).place,
+        )  # fmt: skip
+        framed = picture.crop([round(corner) for corner in corners])
+        wanted = Image.new("RGB", maps[figure].shape[1::-1], "#f3f3f3")  # where there are no data
+        wanted.paste(pixels := Image.fromarray(maps[figure].astype("u1"), "RGBA"), mask=pixels)
+        found, wanted = (np.array(p.resize((8, 8), Image.BOX), float) for p in (framed, wanted))
+        assert np.abs(found - wanted).max() < 5
     assert {path.name for path in tmp_path.glob("*.png")} == {
-        "time_query_map.png", "time_query_series.png"
+        "time_query_map.png", "time_query_pinned_map.png", "time_query_series.png"
     }  # fmt: skip
+    seen.press("Compare")
+    seen.press("one map")
+    seen.press("Save")
+    expect(seen.button("Pinned map as PNG")).to_be_hidden()
 
 
 def test_address_restores_all(seen, known, page, watch):
@@ -384,7 +408,7 @@ def test_back_and_forward(seen, known, page):
 def test_address_with_the_limits_of_another_picture(page, viewers, known, watch):
     """Limits and series of an address are kept, also where they are those of the first picture."""
     page.goto(
-        f"{viewers.url}/TimeQuery?picture=B08&low=0&high=0.2&chart=NDVI&moment={known.iso(0)}"
+        f"{viewers.url}/TimeQuery?picture=B08&limits=[0,0.2]&chart=NDVI&moment={known.iso(0)}"
     )
     seen = Seen(page).wait()
     seen.expect_picture(painted(at(known, 0)["B08"], 0, 0.2, GREY))
@@ -399,7 +423,7 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
     script.write_text(
         cell("TimeQuery", known_store)
         + f'viewer.moment = {known.iso(0)!r}\nviewer.picture = "B08"\nviewer.chart = "NDVI"\n'
-        "viewer.low = 0.05\nviewer.high = 0.2\n"
+        "viewer.limits = (0.05, 0.2)\n"
         + cell("NdviStatistics", known_store)
         + 'viewer.param.update(variable="B08", limits=(0.1, 0.3))\n'
     )
@@ -407,8 +431,8 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
     page.goto(f"{service.url}/both?opacity=80")
     seen = Seen(page).wait()
     seen.expect_picture(painted(at(known, 0)["B08"], 0.05, 0.2, GREY))
-    expect(seen.box("Lowest")).to_have_value("0.1")
-    expect(seen.box("Highest")).to_have_value("0.3")
+    expect(seen.box("Lowest").last).to_have_value("0.1")
+    expect(seen.box("Highest").last).to_have_value("0.3")
     expect(seen.error).to_have_count(0)
     seen.press("Next")
     seen.expect_picture(painted(at(known, 1)["B08"], 0.05, 0.2, GREY))
@@ -420,20 +444,20 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
     "asked, named",
     [
         (
-            "?picture=Nonsense&moment=1999-01-01T00:00:00&opacity=900&low=low&orbits=[%227%22]"
+            "?picture=Nonsense&moment=1999-01-01T00:00:00&opacity=900&limits=low&orbits=[%227%22]"
             "&view=[9,9,1,1]",
             (
                 "picture=Nonsense",
                 "moment=1999-01-01",
                 "opacity=900",
-                "low=low",
-                "orbits=['7']",
-                "view=[9, 9, 1, 1]",
+                "limits=low",
+                'orbits=["7"]',
+                "view=[9,9,1,1]",
             ),
         ),
         ("?x=1&y=2", ("x 1, y 2",)),
-        ("?least_clear=true&low=true", ("least_clear=True", "low=True")),
-        ("?low=5&high=1", ("low (5",)),
+        ("?least_clear=true&limits=true", ("least_clear=true", "limits=true")),
+        ("?limits=[5,1]", ("limits=[5,1]",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

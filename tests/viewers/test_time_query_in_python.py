@@ -1,6 +1,7 @@
 """The time-query viewer without a browser: what it sends to the map and the chart is numpy's."""
 
 import re
+import shutil
 import socket
 
 import numpy as np
@@ -132,7 +133,7 @@ def test_stretch_of_the_view(viewer, layers):
     part = values[15:30, 10:25]
     limits = np.percentile(part[np.isfinite(part)], [2, 98])
     assert_layer(seen(viewer.map)[0], part, *limits, Greys256)
-    viewer.param.update(stretch="fixed", low=0.1, high=0.3)
+    viewer.param.update(stretch="fixed", limits=(0.1, 0.3))
     assert_layer(seen(viewer.map)[0], part, 0.1, 0.3, Greys256)
     assert (viewer.map._mapper.low, viewer.map._mapper.high) == (0.1, 0.3)
 
@@ -294,7 +295,7 @@ def test_full_share_passes_the_full_filter(store):
         assert [*viewer.steps] == [n for n, share in enumerate(told) if share >= least]
 
 
-@pytest.mark.parametrize("name", ["x", "y", "low", "high"])
+@pytest.mark.parametrize("name", ["x", "y"])
 @pytest.mark.parametrize(
     "value", [np.inf, -np.inf, np.nan, 10**400, 1e300], ids=lambda v: f"{v!s:.5}"
 )
@@ -442,29 +443,26 @@ def test_no_moment_is_chosen(viewer):
     assert viewer.moment == before
 
 
-@pytest.mark.parametrize("given", [{"low": 0.25, "high": 0.5}, {"high": 0.75}, {"low": 0.0}])
-def test_limits_given_with_a_picture(viewer, given):
+def test_limits_given_with_a_picture(viewer):
     """What is given together with a picture counts, also what was so before; the rest fits."""
-    viewer.picture = "B08"
-    fitting = {"low": viewer.low, "high": viewer.high}
+    viewer.param.update(limits=(0.0, 1.0))
+    viewer.param.update(picture="B08", chart="B04", limits=(0.0, 1.0))
+    assert (viewer.limits, viewer.shown_limits, viewer.chart) == ((0, 1), (0, 1), "B04")
     viewer.picture = "NDVI"
-    viewer.param.update(low=0.0, high=1.0)
-    viewer.param.update(picture="B08", chart="B04", **given)
-    assert {"low": viewer.low, "high": viewer.high} == fitting | given
-    assert viewer.chart == "B04"
+    assert (viewer.limits, viewer.shown_limits, viewer.chart) == (None, (-0.1, 0.9), "NDVI")
 
 
 def test_limits_given_after_a_picture(viewer):
     """One after the other, the last word counts."""
     viewer.picture = "B08"
-    high = viewer.high
-    viewer.low = 0.01
-    assert (viewer.low, viewer.high, viewer.chart) == (0.01, high, "B08")
-    viewer.picture = "NDVI"
-    assert (viewer.low, viewer.high) != (0.01, high)
+    assert viewer.shown_limits == (0, 0.5)
+    viewer.set_limits(0.01, 0.5)
+    assert (viewer.shown_limits, viewer.chart) == ((0.01, 0.5), "B08")
+    viewer.limits = None
+    assert viewer.shown_limits == (0, 0.5)
 
 
-@pytest.mark.parametrize("name", ["least_clear", "opacity", "swipe", "low", "high", "x", "y"])
+@pytest.mark.parametrize("name", ["least_clear", "opacity", "swipe", "x", "y"])
 def test_yes_is_no_number(viewer, name):
     """True, which Python counts as 1, is refused."""
     before = getattr(viewer, name)
@@ -473,13 +471,15 @@ def test_yes_is_no_number(viewer, name):
     assert getattr(viewer, name) == before
 
 
-def test_limits_of_one_value(viewer):
-    """Limits without a width are told also where nothing is there to take others from."""
-    viewer.param.update(stretch=OF_VIEW, picture="B04", low=0.3, high=0.3)
-    empty = [n for n in viewer.steps if not np.isfinite(viewer.cube.B04[n].values).any()]
-    viewer.go_to(viewer.timeline.time[empty[0]])
-    assert viewer.step == empty[0]
-    assert "low (0.3) is not below high (0.3)" in words(viewer.page.alert)
+@pytest.mark.parametrize(
+    "limits", [(0.9, 0.1), (0.3, 0.3), (0.0, float("inf")), (float("nan"), 1.0)]
+)
+def test_limits_that_are_none(viewer, limits):
+    """Limits without a width or an end are refused, and those before stay."""
+    viewer.limits = (0.1, 0.2)
+    with pytest.raises(InvalidInputError, match="is not below the highest"):
+        viewer.limits = limits
+    assert viewer.limits == (0.1, 0.2)
 
 
 @pytest.mark.parametrize(("name", "value", "near"), [
@@ -496,14 +496,13 @@ def test_choices_that_are_none(viewer, name, value, near):
 
 def test_limits_that_are_empty(viewer):
     """An emptied field of the page is told, and the limits stay."""
-    before = viewer.low, viewer.high
     viewer.page.guarded(viewer.set_limits)(None, 1.0)
-    assert "a limit is empty" in words(viewer.page.alert)
+    assert "one of the limits is empty" in words(viewer.page.alert)
     viewer.page.guarded(viewer.set_limits)(float("inf"), 1.0)
-    assert "low=inf is not a number of use" in words(viewer.page.alert)
-    assert (viewer.low, viewer.high) == before
-    viewer.set_limits(0.1, 0.2)
-    assert (viewer.low, viewer.high, words(viewer.page.alert)) == (0.1, 0.2, "")
+    assert "or one of them is endless" in words(viewer.page.alert)
+    assert viewer.limits is None
+    viewer.page.guarded(viewer.set_limits)(0.1, 0.2)
+    assert (viewer.limits, words(viewer.page.alert)) == ((0.1, 0.2), "")
 
 
 def test_play_begins_again_at_the_end(viewer):
@@ -562,7 +561,9 @@ def test_side_by_side(viewer, layers):
     assert viewer.other.view == viewer.map.view
     viewer.pinned = iso(0)
     assert viewer.other._message.text == "No data here on this date"
+    assert "Pin a date" not in words(viewer.page.status)
     viewer.pinned = NOT_PINNED
+    assert "Pin a date to compare with" in words(viewer.page.status)
     assert not viewer.other.pane.visible
     assert viewer.pin is None
 
@@ -620,19 +621,13 @@ def test_chart_follows_the_picture(viewer):
 
 def test_errors_are_shown(viewer):
     """What cannot be is said on the page, and gone after the next thing that works."""
-    viewer.picture = "B08"
-    for wrong, text in (
-        ({"low": 0.9, "high": 0.1}, "low (0.9) is not below high (0.1)"),
-        ({"low": 0.1, "high": 0.1}, "low (0.1) is not below high (0.1)"),
-        ({"x": 0.0, "y": 0.0}, "lies beside the cube"),
-    ):
-        before = {name: getattr(viewer, name) for name in wrong}
-        viewer.param.update(**wrong)
-        assert text in words(viewer.page.alert), wrong
-        assert viewer.page.alert.visible
-        viewer.param.update(**before)
-        viewer.moment = iso(3) if viewer.moment != iso(3) else iso(4)
-        assert words(viewer.page.alert) == "", wrong
+    x, y = viewer.x, viewer.y
+    viewer.param.update(x=0.0, y=0.0)
+    assert "lies beside the cube" in words(viewer.page.alert)
+    assert viewer.page.alert.visible
+    viewer.param.update(x=x, y=y)
+    viewer.moment = iso(3) if viewer.moment != iso(3) else iso(4)
+    assert words(viewer.page.alert) == ""
 
 
 @pytest.mark.parametrize(
@@ -654,15 +649,21 @@ def test_view_that_is_none(viewer, view, text):
     assert (viewer.view, viewer.map.view) == before
 
 
-def test_why_a_map_is_not_drawn_stays(viewer):
+def test_why_a_map_is_not_drawn_stays(store, tmp_path):
     """The alert goes with the next thing that works; a map that is still not drawn says why."""
+    away = tmp_path / "away"
+    path = tmp_path / "cube.zarr"
+    shutil.copytree(store, path)
+    viewer = TimeQuery(s2kit.open_cube(path))
+    path.rename(away)
     viewer.picture = "B08"
-    viewer.param.update(low=0.9, high=0.1)
+    assert "Not drawn" in words(viewer.page.status)
     viewer.opacity = 50
     assert words(viewer.page.alert) == ""
     assert viewer.map._message.visible
-    assert "low (0.9) is not below high (0.1)" in words(viewer.page.status)
-    viewer.low = 0.0
+    assert "Not drawn" in words(viewer.page.status)
+    away.rename(path)
+    viewer.picture = "B04"
     assert "Not drawn" not in words(viewer.page.status)
 
 
@@ -794,7 +795,7 @@ def test_layers_of_ones_own(store):
     limits = np.percentile(values[np.isfinite(values)], [2, 98])
     assert_layer(seen(viewer.map)[0], values, *limits, Greys256)
     viewer.moment = iso(5)
-    viewer.param.update(picture="clear", stretch="fixed", low=0, high=1)
+    viewer.param.update(picture="clear", stretch="fixed", limits=(0, 1))
     assert_layer(seen(viewer.map)[0], own.clear.values[5].astype("f8"), 0, 1, Greys256)
     assert words(viewer.page.alert) == ""
 
@@ -806,11 +807,16 @@ def test_limits_come_with_the_first_values(store):
     viewer = TimeQuery(cube.assign(height=own))
     away, viewer.view = viewer.view, [WEST - 900, NORTH, WEST - 800, NORTH + 100]
     viewer.picture = "height"
-    assert (viewer.low, viewer.high) == (0, 1)
+    assert viewer.limits is None
     viewer.view = away
     expected = TimeQuery(cube.assign(height=own))
     expected.picture = "height"
-    assert (viewer.low, viewer.high) == (expected.low, expected.high) != (0, 1)
+    assert viewer.limits == viewer.shown_limits == expected.limits
+    values = own.isel(time=viewer.step).values
+    rank = [2, 98]
+    np.testing.assert_allclose(
+        viewer.limits, np.percentile(values[np.isfinite(values)], rank), rtol=0.01
+    )
     np.testing.assert_array_equal(seen(viewer.map)[0], seen(expected.map)[0])
 
 
