@@ -206,7 +206,7 @@ def test_limits(viewer, layers):
 def test_limits_that_are_none(viewer, limits):
     """Limits that are missing, equal or exchanged end in a named error; the map stays."""
     before = seen(viewer.map)[0]
-    with pytest.raises(InvalidInputError, match="is not below the highest|is empty; give both"):
+    with pytest.raises(InvalidInputError, match=r"is not below the highest|is empty; give both"):
         viewer.set_limits(*limits)
     np.testing.assert_array_equal(seen(viewer.map)[0], before)
     assert viewer.limits is None
