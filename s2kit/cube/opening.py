@@ -248,8 +248,9 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     Returns
     -------
     list of xarray.Dataset
-        The cube, then with pixels 2, 4, 8 … times as large; lazy, with the layers of ``cube``. One
-        that was changed or cut, also in its coordinates, stands there alone, as it is.
+        The cube, then with pixels 2, 4, 8 … times as large; lazy, with the layers and steps of
+        ``cube``. One that was changed or cut, also in its coordinates, stands there alone, as it
+        is.
 
     Raises
     ------
@@ -269,6 +270,8 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
         return list(_open(store, documents, orbit, asked, dask))
 
     levels = _while_steady(store, open_levels)
+    if levels[0].sizes["time"] > (count := cube.sizes["time"]):  # extended since it was opened
+        levels = [one.isel(time=slice(count)) for one in levels]
     same = all(np.array_equal(levels[0][name], cube[name]) for name in ("time", "y", "x"))
     if not same or levels[0].rio.crs != cube.rio.crs:
         require_steps(cube)

@@ -1,6 +1,7 @@
 """A map of streets below a picture: tiles of Web Mercator, warped into the cube's system."""
 
 import math
+from urllib.parse import urlsplit
 from xml.sax.saxutils import escape
 
 import numpy as np
@@ -92,8 +93,8 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
             colours = warped.read()
     except RasterioError as error:
         raise CatalogueError(
-            f"the basemap cannot be fetched from {tiles} ({error}); switch it off, or connect to "
-            "the internet"
+            f"The basemap cannot be fetched from {urlsplit(tiles).netloc}; switch it on again when "
+            "there is internet"
         ) from error
     picture = np.full((SIDE, SIDE, 4), 255, "uint8")
     picture[..., :3] = np.moveaxis(colours, 0, -1)

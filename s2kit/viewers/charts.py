@@ -12,6 +12,7 @@ from bokeh.models import (
     DatetimeTickFormatter,
     HoverTool,
     Legend,
+    Range1d,
     SaveTool,
     Span,
 )
@@ -29,6 +30,7 @@ def time_figure(**options) -> figure:
     """Make an empty chart whose horizontal axis is time."""
     chart = figure(
         title=ROOM, height=HEIGHT, min_width=300, sizing_mode="stretch_width",
+        y_range=Range1d(0, 1),
         tools="xpan,xwheel_zoom,reset", toolbar_location="right",
         **({"x_axis_type": "datetime"} | options),
     )  # fmt: skip
@@ -41,6 +43,34 @@ def time_figure(**options) -> figure:
             days="%e %b %y", months="%b %Y", years="%Y", hours="%e %b %Hh"
         )
     return chart
+
+
+def fit_axis(
+    chart: figure, label: str, values: np.ndarray, usual: tuple[float, float] | None
+) -> None:
+    """Let the vertical axis of a chart span what it shows; its label tells what lies beyond.
+
+    Parameters
+    ----------
+    chart : figure
+    label : str
+    values : numpy.ndarray
+    usual : tuple of float or None
+        If most values are near, half of its width to both sides is shown at most: a single -17
+        of an index, which noise over water makes, would leave no room for the others.
+    """
+    known = values[np.isfinite(values)].astype("float64")
+    low, high = (known.min(), known.max()) if len(known) else usual or (0.0, 1.0)
+    if usual and len(known):
+        half = (usual[1] - usual[0]) / 2
+        near = known[(known >= usual[0] - half) & (known <= usual[1] + half)]
+        if 2 * len(near) > len(known):
+            low, high = near.min(), near.max()
+    beyond = int(((known < low) | (known > high)).sum())
+    room = 0.05 * float(high - low) or max(0.05 * abs(float(high)), 1e-3)
+    ends = float(low) - room, float(high) + room
+    chart.y_range.update(start=ends[0], end=ends[1], reset_start=ends[0], reset_end=ends[1])
+    chart.yaxis.axis_label = f"{label} ({beyond} beyond)" if beyond else label
 
 
 def legend_of(items: list[tuple[str, list]]) -> Legend:
@@ -78,7 +108,9 @@ class SeriesChart:
         for click in (Tap, DoubleTap):
             self.figure.on_event(click, lambda event: act(pd.Timestamp(event.x, unit="ms")))
 
-    def show(self, table: pd.DataFrame, title: str, label: str) -> None:
+    def show(
+        self, table: pd.DataFrame, title: str, label: str, usual: tuple[float, float] | None
+    ) -> None:
         """Show a series with the columns ``time``, ``value``, ``clear``, ``label``."""
         known = table[np.isfinite(table.value)]
         for source, part, what in ((self._clear, known[known.clear], "clear"),
@@ -88,7 +120,7 @@ class SeriesChart:
                 "label": part.label.to_list(), "what": [what] * len(part),
             }  # fmt: skip
         self.figure.title.text = title
-        self.figure.yaxis.axis_label = label
+        fit_axis(self.figure, label, known.value.to_numpy(), usual)
 
     def show_day(self, time: pd.Timestamp | None) -> None:
         """Draw the line of the day on the map."""

@@ -47,7 +47,8 @@ def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[flo
     if not len(values):
         return None
     low, high = (float(v) for v in np.percentile(values, (cut, 100 - cut)))
-    return (low, high) if high > low else (low - 0.5e-3, high + 0.5e-3)
+    half = max(0.5e-3, 1e-3 * abs(low))
+    return (low, high) if high > low else (low - half, high + half)
 
 
 def rounded(low: float, high: float) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import panel as pn
 import param
 
 from s2kit.viewers.basemap import credit_of
+from s2kit.viewers.colours import rounded
 from s2kit.viewers.frames import View
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page, say_error
@@ -128,6 +129,8 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     def take(bottom: float | None, top: float | None) -> None:
         if (bottom, top) != viewer.shown_limits:  # not so when the boxes follow
             set_limits(bottom, top)
+            if viewer.limits != (bottom, top):
+                show()  # what is in use
 
     def show(*_events) -> None:
         low.value, high.value = viewer.shown_limits
@@ -138,7 +141,7 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
     if slider is None:
         return pn.FlexBox(low, high, fit)
-    slider.param.watch(lambda event: take(*event.new), "value_throttled")
+    slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")
     return pn.FlexBox(low, high, slider, fit)
 
 

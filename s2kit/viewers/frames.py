@@ -4,6 +4,7 @@ import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
+from numbers import Real
 
 import numpy as np
 import xarray as xr
@@ -241,7 +242,15 @@ class Levels:
         return window_of(self.cubes[window.level], rows, cols)
 
     def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """Give row and column, at full resolution, of the pixel that holds a place."""
+        """Give row and column, at full resolution, of the pixel that holds a place.
+
+        Raises
+        ------
+        InvalidInputError
+            If ``x`` or ``y`` is no number.
+        """
+        if not all(isinstance(value, Real) for value in (x, y)):
+            raise InvalidInputError("x or y is no number; give both")
         col, row = ~self.grid.affine * (x, y)
         inside = 0 <= row < self.grid.shape.y and 0 <= col < self.grid.shape.x
         return (int(row), int(col)) if inside else None

@@ -10,7 +10,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from s2kit.analysis.inputs import require_cube, steps_in_period
+from s2kit.analysis.inputs import in_order, require_cube
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
@@ -26,7 +26,10 @@ BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """What a map says of a view without a pixel of the cube."""
 
 _FARTHEST = 1e9
-"""No value of a map is larger, and no place lies farther away."""
+"""No place lies farther away, in m or degrees."""
+
+_LARGEST = 1e30
+"""No value of a map is larger: colours are computed in single precision."""
 
 
 class Choice(param.Selector):
@@ -74,9 +77,9 @@ class Limits(param.Range):
 
     def _validate(self, val: tuple | None) -> None:
         super()._validate(val)
-        if val is not None and not (all(abs(v) <= _FARTHEST for v in val) and val[0] < val[1]):
+        if val is not None and not (all(abs(v) <= _LARGEST for v in val) and val[0] < val[1]):
             raise InvalidInputError(
-                f"the lowest value ({val[0]!s:.20}) is not below the highest ({val[1]!s:.20}), or "
+                f"The lowest value ({val[0]!s:.20}) is not below the highest ({val[1]!s:.20}), or "
                 "one of them is endless"
             )
 
@@ -123,12 +126,12 @@ class MapViewer(pn.viewable.Viewer):
         require_cube(cube)
         if not cube.data_vars:
             raise InvalidInputError("the cube has no layers; give it as open_cube does")
-        steps_in_period(cube, None, None)
         if "SCL" in cube.data_vars:
             require_cube(cube, "SCL")
         super().__init__()
-        self.cube, self.levels = cube, Levels(cube)
-        _check_shape(cube)
+        self.cube = cube = in_order(cube)
+        self.levels = Levels(cube)
+        _check_layers(cube)
         self.names = picture_names(cube)
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
@@ -185,7 +188,7 @@ class MapViewer(pn.viewable.Viewer):
     def set_limits(self, low: float | None, high: float | None) -> None:
         """Choose the values of the darkest and the lightest colour."""
         if low is None or high is None:
-            raise InvalidInputError("one of the limits is empty; give both, or press “Fit”")
+            raise InvalidInputError("One of the limits is empty; give both, or press “Fit”")
         self.limits = float(low), float(high)
 
     def watch(self, act: Callable[[], None], *names: str) -> None:
@@ -254,9 +257,14 @@ class MapViewer(pn.viewable.Viewer):
         self.map.picture.glyph.global_alpha = self.opacity / 100
 
     def _draw_basemap(self) -> None:
-        seen = self.map.view
-        tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj) if self.basemap else None
-        self.map.show_below(tiles, seen)
+        """Draw the basemap; one that cannot be had is switched off, not asked for at each move."""
+        seen, tiles = self.map.view, None
+        try:
+            if self.basemap:
+                tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj)
+        finally:
+            self.map.show_below(tiles, seen)
+            self.basemap = tiles is not None
 
     def drawing(self, draw: Callable[[], None]) -> None:
         """Draw; if that fails, nothing of another picture stays on the page, but why not."""
@@ -291,18 +299,29 @@ class MapViewer(pn.viewable.Viewer):
             self.readout.object = html.escape(words)
 
 
-def _check_shape(cube: xr.Dataset) -> None:
-    """Refuse what has other dimensions than a cube, or two steps of one moment."""
+def _check_layers(cube: xr.Dataset) -> None:
+    """Refuse layers that cannot be shown, and two steps of one moment, to the microsecond."""
     for name, layer in cube.data_vars.items():
+        if not isinstance(name, str):
+            raise InvalidInputError(
+                f"a layer is called {name!r:.40}, which is no text; rename it: "
+                f'cube.rename({{{name!r:.40}: "layer"}})'
+            )
+        if "_FillValue" in layer.attrs:
+            raise InvalidInputError(
+                f"{name} is not decoded: {layer.attrs['_FillValue']!s:.20} stands for no data in "
+                "it; give xarray.decode_cf(cube)"
+            )
         if not {"y", "x"} <= set(layer.dims) <= {"time", "y", "x"}:
             raise InvalidInputError(
                 f"{name} has the dimensions {', '.join(map(str, layer.dims)) or 'none'}; a layer "
                 "that can be shown has y, x and mostly time: select one of several with isel, or "
                 "leave it out with drop_vars"
             )
-    again = cube.indexes["time"][cube.indexes["time"].duplicated()]
+    times = cube.indexes["time"]
+    again = times[times.floor("us").duplicated()]
     if len(again):
         raise InvalidInputError(
-            f"the cube has two steps at {again[0]:%Y-%m-%d %H:%M:%S}; keep one of them: "
-            'cube.drop_duplicates("time")'
+            f"the cube has two steps at {again[0]:%Y-%m-%d %H:%M:%S}; keep one of them, as "
+            'cube.drop_duplicates("time") does'
         )

@@ -177,8 +177,8 @@ class MapView:
         """Show which colour means what; where there is no palette, only the room for it."""
         seen = 1 if palette else 0
         self._scale.update(
-            title=title if palette else " ", scale_alpha=seen, major_label_text_alpha=seen,
-            major_tick_line_alpha=seen,
+            title=title if palette else "none", title_text_alpha=seen, scale_alpha=seen,
+            major_label_text_alpha=seen, major_tick_line_alpha=seen,
         )  # fmt: skip
         if palette:
             self._mapper.update(palette=list(palette), low=low, high=high)

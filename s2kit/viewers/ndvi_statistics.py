@@ -9,6 +9,7 @@ import param
 import shapely
 import xarray as xr
 
+from s2kit.analysis.inputs import require_cube
 from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError, S2KitError
 from s2kit.viewers import colours
@@ -17,7 +18,7 @@ from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
-from s2kit.viewers.pictures import picture_names, read_picture
+from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
 from s2kit.viewers.places import Place, short
@@ -36,6 +37,11 @@ _LONGEST = 6000
 _TOO_LONG = "<p>The address of this page cannot hold these places: save them as GeoJSON.</p>"
 
 ALONG_TIME, BY_YEAR = "along time", "year by year"
+
+
+def _has_statistics(layer: xr.DataArray) -> bool:
+    """Tell whether a layer is of use for statistics along time."""
+    return "time" in layer.dims and (layer.dtype.kind == "f" or layer.name == "SCL")
 
 
 class NdviStatistics(MapViewer):
@@ -80,15 +86,15 @@ class NdviStatistics(MapViewer):
                    "place", "opacity", "basemap")  # fmt: skip
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
+        require_cube(cube)
+        if "SCL" in cube.data_vars and "time" in cube.dims:
+            cube = cube.drop_vars([n for n, layer in cube.items() if not _has_statistics(layer)])
         super().__init__(cube, "NDVI statistics", tiles)
         if "SCL" not in cube.data_vars:
             raise InvalidInputError(
                 "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
                 'as in cube[["B04", "B08", "SCL"]]'
             )
-        still = [name for name, layer in cube.data_vars.items() if "time" not in layer.dims]
-        if still:
-            self.names = picture_names(cube.drop_vars(still))
         self._set_choices(variable)
         self.layer = PlaceLayer(self.map)
         self.histogram = Histogram()
@@ -199,7 +205,7 @@ class NdviStatistics(MapViewer):
         self._read_again()
         middle = float(np.nanmedian(values))
         self.page.tell(
-            f"{title}; {self.levels.say(window)}, half of them below {middle:.3g}."
+            f"{title}; {self.levels.say(window)}, median {middle:.3g}."
             + (f" An {self._rough(window)}; zoom in for exact values." if rough else "")
         )
 
@@ -223,8 +229,8 @@ class NdviStatistics(MapViewer):
     def label(self) -> str:
         """What the colours mean, with the unit."""
         shown = read_picture(self.cube, self.variable)
-        counted = self.statistic == "count"
-        return f"{_WORDS[self.statistic]} of {shown.name if counted else shown.label}"
+        word = _WORDS[self.statistic]
+        return f"number of {word}" if self.statistic == "count" else f"{word} of {shown.label}"
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         at = self._window.place(x, y) if self._window and self._values is not None else None
@@ -274,8 +280,8 @@ class NdviStatistics(MapViewer):
         """Add the places of a GeoJSON or GeoPackage file."""
         found, beside = read_upload(content, filename, self.cube, len(self.places))
         held = list(self.places)
-        for name, shape in found:
-            held = shapes.add(held, name, shape)
+        for name, shape, colour in found:
+            held = shapes.add(held, name, shape, colour)
         self._take(held)
         self.page.tell(
             f"{filename}: {len(found)} place{'s' * (len(found) != 1)} taken over"
@@ -362,19 +368,21 @@ class NdviStatistics(MapViewer):
         self.layer.show_draft(self.corners)
 
     def _draw_charts(self) -> None:
-        yearly = self.chart == BY_YEAR
-        self.curves.pane.visible, self.years.pane.visible = not yearly, yearly
+        self.curves.pane.visible = self.chart == ALONG_TIME
+        self.years.pane.visible = self.chart == BY_YEAR
         series, failed = self._known_series()
         known = [place for place in self.places if place.name in series]
         self.table.object = shapes.describe(known, series) + self._unkept
-        note, label = self.page.note, read_picture(self.cube, self.variable).label
+        note, shown = self.page.note, read_picture(self.cube, self.variable)
+        label, usual = shown.label, shown.limits
         title = f"{self.variable}: mean ± std, dates at least half clear\n({note})"
         none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
-        self.curves.show(along_time(known, series), title if known else none, label)
+        self.curves.show(along_time(known, series), title if known else none, label, usual)
         more = "; “Places” has the others" if len(self.places) > 1 else ""
         title = f"{self.variable} of {short(self.chosen or '')}, year by year\n({note}{more})"
         table = series.get(self.chosen)
-        self.years.show([] if table is None else by_year(table), title if known else none, label)
+        yearly = [] if table is None else by_year(table)
+        self.years.show(yearly, title if known else none, label, usual)
         if failed:
             raise failed[0]
 
@@ -395,7 +403,7 @@ class NdviStatistics(MapViewer):
         if not self.places:
             raise InvalidInputError("there are no places yet; draw one, or upload a file")
         parts = [t.drop(columns="field").assign(place=n) for n, t in self.series().items()]
-        table = pd.concat(parts).assign(variable=self.variable)
+        table = pd.concat(parts).assign(variable=self.variable, source=self.page.note)
         first = ["place", "variable", "time"]
         table = table[[*first, *(c for c in table.columns if c not in first)]]
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))

@@ -20,6 +20,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.labels import Labels
 from s2kit.viewers.page import Whole
+from s2kit.viewers.places import MOST
 from s2kit.viewers.uploads import FORMATS, LARGEST, require_size
 
 if TYPE_CHECKING:
@@ -48,8 +49,15 @@ def lay_out(viewer: "NdviStatistics") -> Whole:
         zoom_row(viewer.look, viewer.map, viewer.page),
         styles={"flex": "none"},
     )
+    controls = sections(parts, "Controls")
+
+    def turn(*_events) -> None:
+        if viewer.corners:
+            controls[0].value = "Draw"  # which tells of the corners, and how to forget them
+
+    viewer.param.watch(turn, "corners")
     right = pn.Column(
-        sections(parts, "Controls"), chart, viewer.curves.pane, viewer.years.pane, viewer.table,
+        controls, chart, viewer.curves.pane, viewer.years.pane, viewer.table,
         min_width=320, max_width=720, styles={"flex": "1 1 320px"},
     )  # fmt: skip
     labels = Labels(width=0, height=0, margin=0, most_bytes=LARGEST)
@@ -111,10 +119,10 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
 
     def take(*_events) -> None:
         content, filename = file.value, file.filename
-        if content and filename:  # not so when it is cleared, which leaves an error on the page
+        if filename:  # not so when it is cleared, which leaves an error on the page
             file.param.update(value=None, filename=None)
             file.clear()
-            upload(content, filename)
+            upload(content or b"", filename)
 
     def tell(*_events) -> None:
         count = len(viewer.corners)
@@ -132,7 +140,10 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
         pn.Row(across, up, button("Add corner", lambda: viewer.click(across.value, up.value), page,
                                   align="end")),
         pn.Row(button("Finish", viewer.finish, page), button("Cancel", viewer.cancel, page)),
-        pn.pane.HTML("Or upload GeoJSON or GeoPackage, up to 5 MB:", margin=(4, 10, 0, 10)),
+        pn.pane.HTML(
+            f"Or upload GeoJSON or GeoPackage, up to {MOST} places and 5 MB:",
+            margin=(4, 10, 0, 10),
+        ),
         file,
     )  # fmt: skip
 
@@ -144,13 +155,11 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
 
     def fill(*_events) -> None:
         found = [one for one in viewer.places if one.name == viewer.chosen]
-        for widget, value in ((name, "name"), (colour, "colour")):
-            widget.disabled = not found
-            if found:
-                widget.value = getattr(found[0], value)
+        name.disabled = colour.disabled = remove.disabled = not found
+        name.value, colour.value = (found[0].name, found[0].colour) if found else ("", "#ffffff")
 
     def rename(event) -> None:
-        if viewer.chosen and event.new != viewer.chosen:
+        if event.new != viewer.chosen and not name.disabled:
             change(name=event.new)
             viewer.param.trigger("chosen")  # the name that it got may be the one it had
 
@@ -159,14 +168,13 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
         if found and event.new != found[0].colour:
             change(colour=event.new)
 
+    remove = button("Remove this place", viewer.remove, viewer.page)
     fill()
     viewer.watch(fill, "chosen", "places")  # later, as the browser has just sent what it replaces
     change = viewer.page.guarded(viewer.change)
     name.param.watch(rename, "value")
     colour.param.watch(recolour, "value")
-    return pn.Column(
-        place, pn.Row(name, colour), button("Remove this place", viewer.remove, viewer.page)
-    )
+    return pn.Column(place, pn.Row(name, colour), remove)
 
 
 def _save(viewer: "NdviStatistics") -> pn.Column:

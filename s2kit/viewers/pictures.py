@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from operator import itemgetter
 
 import numpy as np
@@ -93,10 +94,10 @@ class Picture:
 
 def picture_names(cube: xr.Dataset) -> dict[str, list[str]]:
     """Give the names of all pictures of a cube, in groups."""
-    bands = [name for name, layer in cube.data_vars.items() if name != "SCL"]
-    mixes = [name for name, mix in MIXES.items() if set(mix.bands) <= set(bands)]
+    bands = [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub" and n != "SCL"]
+    mixes = [n for n, mix in MIXES.items() if set(mix.bands) <= set(bands) and n not in bands]
     scl = [CLASSES] if "SCL" in cube.data_vars else []
-    known = [name for name in spyndex.indices if _computable(cube, name)]
+    known = [name for name in spyndex.indices if _computable(cube, name) and name not in bands]
     first = [name for name in _FREQUENT if name in known]
     groups = {
         "Colour": [*mixes, *scl],
@@ -115,18 +116,17 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
     InvalidInputError
         If the cube has no such layer, and no index of that name can be computed from it.
     """
+    if name in cube.data_vars:  # also one that is called as a mix or an index
+        wavelength = cube[name].attrs.get("wavelength_nm")
+        unit = str(cube[name].attrs.get("units", "1"))
+        limits = (0.0, 100.0) if unit == "percent" else None
+        if isinstance(wavelength, Real):
+            limits = _VISIBLE if wavelength < 700 else _INFRARED
+        return _numbers(name, unit, (name,), limits, "grey", itemgetter(name))
     if name in MIXES:
         return _mix(cube, name, MIXES[name])
     if name == CLASSES:
         return _classes(cube)
-    if name in cube.data_vars:
-        layer = cube[name]
-        limits = _INFRARED if "wavelength_nm" in layer.attrs else None
-        if limits and layer.attrs["wavelength_nm"] < 700:
-            limits = _VISIBLE
-        unit = layer.attrs.get("units", "1")
-        limits = (0.0, 100.0) if unit == "percent" else limits
-        return _numbers(name, unit, (name,), limits, "grey", itemgetter(name))
     formula = read_formula(cube, name)
     limits = _LIMITS.get(formula.name, (-1.0, 1.0) if formula.ratio else None)
 
@@ -134,6 +134,19 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
         return formula.defined(*(frame[band] for band in formula.bands))
 
     return _numbers(formula.name, "1", formula.bands, limits, "viridis", values)
+
+
+def say_scale(name: str) -> str:
+    """Say for which bands of a mix other limits hold than those that are shown; else nothing."""
+    mix = MIXES.get(name)
+    scale = (
+        {b: v / mix.brightest[-1] for b, v in zip(mix.bands, mix.brightest, strict=True)}
+        if mix
+        else {}
+    )
+    return "; ".join(
+        f"{band}: {factor:g} times these limits" for band, factor in scale.items() if factor != 1
+    )
 
 
 def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:

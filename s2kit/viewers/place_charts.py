@@ -18,7 +18,7 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from s2kit.viewers.charts import legend_of, time_figure
+from s2kit.viewers.charts import fit_axis, legend_of, time_figure
 from s2kit.viewers.colours import GREY
 from s2kit.viewers.places import Place, short, well_seen
 
@@ -93,10 +93,13 @@ class PlacesChart:
         shown = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
         self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapView.pane`
 
-    def show(self, curves: Sequence[Curve], title: str, label: str) -> None:
+    def show(
+        self, curves: Sequence[Curve], title: str, label: str, usual: tuple[float, float] | None
+    ) -> None:
         """Draw curves, the spread of each around it."""
         self.figure.title.text = title
-        self.figure.yaxis.axis_label = label
+        drawn = [_around(c.table) if c.spread else c.table["mean"].to_numpy() for c in curves]
+        fit_axis(self.figure, label, np.concatenate(drawn or [np.empty(0)]), usual)
         self._lines.data = {
             "xs": [c.x for c in curves], "ys": [c.table["mean"].to_numpy() for c in curves],
             "name": [c.name for c in curves], "colour": [c.colour for c in curves],
@@ -190,21 +193,24 @@ class Histogram:
         label : str
             What they are.
         around : tuple of float
-            What matters of them: half of its width to both sides is shown too, and what lies
-            beyond that counts in the first and the last bar.
+            What matters of them: half of its width to both sides is shown too; the title tells
+            how many lie beyond that.
         shaded : tuple of float
             What the colours span.
         """
-        known = values[np.isfinite(values)]
+        known = values[np.isfinite(values)].astype("float64")
         low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
         if around and low < high:
             margin = (around[1] - around[0]) / 2
             least, most = max(low, around[0] - margin), min(high, around[1] + margin)
             low, high = (least, most) if least < most else (low, high)
         self.span = float(low), float(high)
-        top, edges = np.histogram(np.clip(known, low, high).astype("float64"), _BINS)
+        inside = known[(known >= low) & (known <= high)]
+        top, edges = np.histogram(inside, _BINS, (low, high) if low < high else None)
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
-        self.figure.title.text = f"{label}: {known.size} pixels on the map"
+        beyond = known.size - inside.size
+        told = f", {beyond} beyond these values" if beyond else ""
+        self.figure.title.text = f"{label}: {known.size} pixels on the map{told}"
         self._span.visible = shaded is not None
         if shaded:
             self._span.update(left=shaded[0], right=shaded[1])

@@ -144,8 +144,10 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
     return shape
 
 
-def add(places: Sequence[Place], name: str, shape: shapely.Geometry) -> list[Place]:
-    """Give the places and one more, in a colour of its own and under a free name."""
+def add(
+    places: Sequence[Place], name: str, shape: shapely.Geometry, colour: str | None = None
+) -> list[Place]:
+    """Give the places and one more, under a free name; without a colour, it gets one of its own."""
     if len(places) >= MOST:
         raise InvalidInputError(
             f"there are {len(places)} places; {MOST} at most can be told apart. Remove one first, "
@@ -153,7 +155,7 @@ def add(places: Sequence[Place], name: str, shape: shapely.Geometry) -> list[Pla
         )
     taken = {place.colour for place in places}
     free = [colour for colour in PLACE_COLOURS if colour not in taken]
-    colour = (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
+    colour = colour or (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
     return [*places, Place(free_name(places, name), colour, shape)]
 
 

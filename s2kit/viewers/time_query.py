@@ -79,7 +79,7 @@ class TimeQuery(MapViewer):
 
     def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
         super().__init__(cube, "Time query", tiles)
-        self.timeline = timeline_of(cube)
+        self.timeline = timeline_of(self.cube)
         self._set_choices()
         self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
         self.series = SeriesChart()
@@ -261,7 +261,7 @@ class TimeQuery(MapViewer):
         if beside or swiped:
             pinned = self._paint(shown, pinned_frame, limits)
         if beside:
-            self._put(self.other, pinned, window, f"Pinned: {self._day(self.pin)}")
+            self._put(self.other, pinned, window, f"{shown.name}, {self._day(self.pin)} (pinned)")
         if swiped:
             picture = self._join(pinned, picture, window)
             title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
@@ -397,7 +397,7 @@ class TimeQuery(MapViewer):
             title, place = "No series: why not is told above\n ", None
             raise
         finally:
-            self.series.show(series, title, shown.label)
+            self.series.show(series, title, shown.label, shown.limits)
             for one in (self.map, self.other):
                 one.mark(place)
 
@@ -415,5 +415,7 @@ class TimeQuery(MapViewer):
         """Give the series as a table of text; see `pixel_series`."""
         untold = [] if "SCL" in self.cube.data_vars else ["clear"]
         table = self.pixel_series().drop(columns=["label", *untold])
-        table = table.rename(columns={"value": self.chart}).assign(x=self.x, y=self.y)
+        table = table.rename(columns={"value": self.chart}).assign(
+            x=self.x, y=self.y, crs=str(self.levels.grid.crs), source=self.page.note
+        )
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))

@@ -23,7 +23,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.labels import Labels
 from s2kit.viewers.page import Whole
-from s2kit.viewers.pictures import CLASSES
+from s2kit.viewers.pictures import CLASSES, say_scale
 
 if TYPE_CHECKING:
     from s2kit.viewers.time_query import TimeQuery
@@ -73,7 +73,7 @@ def _dates(viewer: "TimeQuery") -> pn.FlexBox:
     ]
     picker = made(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
     slider = pn.widgets.IntSlider(
-        name="Date", margin=(0, 8), min_width=260, sizing_mode="stretch_width", tooltips=False
+        name="Date", margin=(0, 8), min_width=260, styles={"flex": "1 1 260px"}, tooltips=False
     )
     _follow(viewer, slider)
     return pn.FlexBox(
@@ -117,8 +117,12 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
     legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
     tint = {"Tint what is not clear (pink)": "mask"} if "SCL" in viewer.cube.data_vars else {}
 
+    others = pn.pane.HTML("", width=WIDTH, margin=(0, 10))
+
     def adapt(*_events) -> None:
         classes = viewer.picture == CLASSES
+        others.object = html.escape(say_scale(viewer.picture))
+        others.visible = bool(others.object) and viewer.stretch == "fixed"
         legend.visible = classes
         stretch.visible = not classes
         numbers.visible = not classes and viewer.stretch == "fixed"
@@ -129,6 +133,7 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
         picture,
         stretch,
         numbers,
+        others,
         legend,
         made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
         tick_boxes(viewer, tint | {"Basemap (internet)": "basemap"}),
@@ -161,7 +166,7 @@ def _filter(viewer: "TimeQuery") -> pn.Column:
             "Clear share of the whole cube, at least (%)", step=5, width=WIDTH,
         ),
         *(part for name, title in groups for part in _boxes(viewer, name, title)),
-        pn.pane.HTML("The series shows all overpasses, whatever passes.", margin=(4, 10)),
+        pn.pane.HTML("Filters the dates of the map; the series keeps all.", margin=(4, 10)),
     )  # fmt: skip
 
 

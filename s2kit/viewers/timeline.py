@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from s2kit.errors import InvalidInputError
+
 SEASONS = {"Dec–Feb": "DJF", "Mar–May": "MAM", "Jun–Aug": "JJA", "Sep–Nov": "SON"}
 """By months, so that they are right on both halves of the Earth."""
 
@@ -26,15 +28,33 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     table["iso"] = np.where(whole.duplicated(keep=False), exact, whole)
     for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
                          ("products", "products")):  # fmt: skip
-        table[column] = cube[name].values.astype(str) if name in cube.coords else ""
+        table[column] = _along_time(cube, name).astype(str) if name in cube.coords else ""
     known = "clear_fraction" in cube.coords
-    table["clear"] = cube["clear_fraction"].values if known else np.nan
+    table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan
     table["label"] = [_label(row) for row in table.itertuples()]
     again = table.label.duplicated(keep=False)
     table.loc[again, "label"] = [
-        f"{row.label} · {row.platform} {row.time:%S} s" for row in table[again].itertuples()
+        f"{row.label} · {row.platform} {row.iso[17:]} s" for row in table[again].itertuples()
     ]
     return table
+
+
+def _along_time(cube: xr.Dataset, name: str) -> np.ndarray:
+    if cube[name].dims != ("time",):
+        raise InvalidInputError(
+            f"the coordinate {name} has the dimensions {cube[name].dims}, and not time alone; "
+            f'leave it out: cube.drop_vars("{name}")'
+        )
+    return cube[name].values
+
+
+def _shares(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "fiu" or (values < 0).any() or (values > 1).any():
+        raise InvalidInputError(
+            "clear_fraction holds what is no share from 0 to 1; leave it out: "
+            'cube.drop_vars("clear_fraction")'
+        )
+    return values
 
 
 def _label(row) -> str:

@@ -1,7 +1,9 @@
 """Places from a file that was given in a browser: GeoJSON or GeoPackage."""
 
 import json
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -15,6 +17,7 @@ from pyproj.exceptions import CRSError
 
 from s2kit.analysis.fields import place_fields, read_grid
 from s2kit.errors import InvalidInputError
+from s2kit.viewers.colours import COLOUR
 from s2kit.viewers.places import MOST, SHAPES
 
 FORMATS = (".geojson", ".json", ".gpkg")
@@ -26,18 +29,21 @@ _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
 
 _CORNERS, _CORNERS_CROSSING = 10_000, 500
-"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend."""
+"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend.
+
+To mend takes time as the square of the corners: of several, the squares are added.
+"""
 
 
 def read_upload(
     content: bytes, filename: str, cube: xr.Dataset, held: int = 0
-) -> tuple[list[tuple[str, shapely.Geometry]], int]:
+) -> tuple[list[tuple[str, shapely.Geometry, str | None]], int]:
     """Read places from a file that was given in a browser.
 
     Returns
     -------
-    places : list of (str, shapely.Geometry)
-        Name and shape of each, in the cube's coordinate system.
+    places : list of (str, shapely.Geometry, str or None)
+        Name, shape in the cube's coordinate system, and colour of each, if the file tells it.
     beside : int
         How many more lie beside the cube.
 
@@ -47,6 +53,8 @@ def read_upload(
         If it is of another kind, cannot be read, holds too many, or none that touches the cube.
     """
     require_size(filename, len(content))
+    if not content:
+        raise InvalidInputError(f"{filename} is empty; give one with points or polygons")
     suffix = Path(filename).suffix.lower()
     if suffix not in FORMATS:
         raise InvalidInputError(
@@ -67,7 +75,9 @@ def read_upload(
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
     readable = [str(name).encode("utf-8", "replace").decode() for name in names]
-    return list(zip(readable, found.geometry, strict=True)), len(table) - len(found)
+    told = found[columns["colour"]] if "colour" in columns else [""] * len(found)
+    colours = [str(colour) if COLOUR.fullmatch(str(colour)) else None for colour in told]
+    return list(zip(readable, found.geometry, colours, strict=True)), len(table) - len(found)
 
 
 def require_size(filename: str, size: int) -> None:
@@ -92,9 +102,12 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
         path = Path(folder) / "places.gpkg"
         path.write_bytes(content)
         try:
+            _refuse_computed(path, filename)
             layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
             table = gpd.read_file(path, layer=layers[0] if layers else None)
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+        except InvalidInputError:
+            raise
+        except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:  # pyogrio: RuntimeError
             raise InvalidInputError(
                 f"{filename} cannot be read: it is damaged or not whole; give a GeoPackage as a "
                 "GIS writes it"
@@ -106,6 +119,20 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
     if not isinstance(table, gpd.GeoDataFrame):
         raise InvalidInputError(f"{filename} is a table without shapes; give places with shapes")
     return table
+
+
+def _refuse_computed(path: Path, filename: str) -> None:
+    """Refuse a file that is computed as it is read: that may go on without end."""
+    tables = "SELECT type, name, upper(sql) FROM sqlite_master WHERE type IN ('table', 'view')"
+    made_of_others = "SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden > 1"
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
+        for kind, name, made in file.execute(tables).fetchall():
+            own = made.startswith("CREATE VIRTUAL") and "USING RTREE" not in made
+            if kind == "view" or own or file.execute(made_of_others, [name]).fetchone():
+                raise InvalidInputError(
+                    f"{filename} computes {name!r:.60} as it is read (it is a view, or has columns "
+                    "made of others); export its layer from a GIS as a file of its own"
+                )
 
 
 def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
@@ -161,6 +188,11 @@ def _check_shapes(table: gpd.GeoDataFrame, filename: str) -> None:
         raise InvalidInputError(
             f"{filename} holds a {odd[0]}; give points and polygons only, as a GIS exports them"
         )
+    if table.crs and not (table.crs.is_geographic or table.crs.is_projected):
+        raise InvalidInputError(
+            f"{filename} is in {table.crs.name!r:.80}, which is no system for places on a map; "
+            "export it in degrees, EPSG:4326"
+        )
     shapes = table.geometry.to_numpy()
     corners = shapely.get_coordinates(shapes)
     if not np.isfinite(corners).all():
@@ -173,12 +205,16 @@ def _check_shapes(table: gpd.GeoDataFrame, filename: str) -> None:
             f"{filename} has a corner beyond the Earth: it is read in degrees ({table.crs.name}), "
             "first east, then north"
         )
-    most = np.where(shapely.is_valid(shapes), _CORNERS, _CORNERS_CROSSING)
-    count = shapely.get_num_coordinates(shapes)
-    if (count > most).any():
-        worst = int((count > most).argmax())
+    count = shapely.get_num_coordinates(shapes).astype("int64")
+    if count.max() > _CORNERS:
         raise InvalidInputError(
-            f"{filename} holds an outline of {count[worst]} corners; {_CORNERS} at most can be "
-            f"read here, and {_CORNERS_CROSSING} of one that crosses itself: simplify it in a GIS, "
+            f"{filename} holds an outline of {count.max()} corners; {_CORNERS} at most can be read "
+            "here: simplify it in a GIS, or use s2kit.field_series"
+        )
+    crossing = count[~shapely.is_valid(shapes)]
+    if (crossing**2).sum() > _CORNERS_CROSSING**2:
+        raise InvalidInputError(
+            f"{filename} holds outlines that cross themselves, {len(crossing)} of "
+            f"{crossing.sum()} corners, which take long to mend: mend or simplify them in a GIS, "
             "or use s2kit.field_series"
         )

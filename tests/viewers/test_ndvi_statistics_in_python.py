@@ -1,6 +1,7 @@
 """The statistics viewer without a browser: maps, places and curves are numpy's and pandas'."""
 
 import json
+import re
 import shutil
 import warnings
 
@@ -18,6 +19,7 @@ from painting import assert_layer, seen, words
 import s2kit
 from s2kit.errors import InvalidInputError
 from s2kit.viewers import NdviStatistics
+from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
 from s2kit.viewers.place_charts import Histogram
@@ -104,9 +106,11 @@ def assert_map(viewer, values):
         assert viewer.span == pytest.approx(ends, abs=1e-6)
     assert known.min() - 1e-6 <= least and most <= known.max() + 1e-6
     bars = viewer.histogram._bars.data
-    counted, _ = np.histogram(np.clip(known.astype("f4"), least, most), 50, (least, most))
+    inside = known[(known >= least - 1e-6) & (known <= most + 1e-6)]
+    counted, _ = np.histogram(inside.clip(least, most), 50, (least, most))
     assert abs(bars["top"] - counted).sum() <= 4  # on an edge, float32 may fall on the other side
-    assert viewer.histogram._bars.data["top"].sum() == known.size
+    beyond = re.search(r"(\d+) beyond these values", viewer.histogram.figure.title.text)
+    assert bars["top"].sum() + int(beyond[1] if beyond else 0) == known.size
     return covered
 
 
@@ -795,3 +799,30 @@ def test_bad_input(store, change, text):
     """What is no cube, or lacks what a map needs, ends in a named error that tells it."""
     with pytest.raises(InvalidInputError, match=text):
         NdviStatistics(change(s2kit.open_cube(store)))
+
+
+def test_histogram_tells_what_lies_beyond():
+    """Values far from the colours are in no bar, and counted in the title."""
+    values = np.r_[np.linspace(0.0, 1.0, 90), np.full(10, -17.0)].astype("float32")
+    histogram = Histogram()
+    histogram.show(values, "mean", (0.0, 1.0), (0.0, 1.0))
+    assert histogram._bars.data["top"].sum() == 90
+    assert "100 pixels on the map, 10 beyond these values" in histogram.figure.title.text
+    histogram.show(values[:90], "mean", (0.0, 1.0), (0.0, 1.0))
+    assert "beyond" not in histogram.figure.title.text
+
+
+@pytest.mark.parametrize(("odd", "seen_ends", "told"), [
+    (1, (0.2, 0.8), " (1 beyond)"), (0, (0.2, 0.8), ""), (60, (-17.0, 0.8), ""),
+])  # fmt: skip
+def test_axis_of_a_chart(odd, seen_ends, told):
+    """Few values that are far from what is usual do not spoil the axis, but are told; many do."""
+    chart = time_figure()
+    values = np.r_[np.linspace(0.2, 0.8, 50), np.full(odd, -17.0), np.nan]
+    fit_axis(chart, "NDVI", values, (-0.1, 0.9))
+    ends, room = (chart.y_range.start, chart.y_range.end), 0.05 * np.ptp(seen_ends)
+    assert ends == pytest.approx((seen_ends[0] - room, seen_ends[1] + room))
+    assert (chart.y_range.reset_start, chart.y_range.reset_end) == ends
+    assert chart.yaxis.axis_label == f"NDVI{told}"
+    fit_axis(chart, "NDVI", values, None)
+    assert chart.y_range.start < values[:-1].min()

@@ -2,7 +2,10 @@
 
 import io
 import json
+import sqlite3
 import string
+import time
+from contextlib import closing
 
 import geopandas as gpd
 import numpy as np
@@ -269,8 +272,8 @@ def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
     table = own.to_crs(crs)
     content = as_geopackage(table, tmp_path) if "gpkg" in suffix.lower() else as_geojson(table)
     found, _ = read_upload(content, f"fields{suffix}", cube)
-    assert [name for name, _ in found] == ["á", "b"]
-    for (_, shape), expected in zip(found, own.geometry, strict=True):
+    assert [name for name, *_ in found] == ["á", "b"]
+    for (_, shape, _), expected in zip(found, own.geometry, strict=True):
         assert shape.symmetric_difference(expected).area < 0.01 * PIXEL**2
 
 
@@ -280,20 +283,20 @@ def test_upload_names(cube, tmp_path):
     for column in ("Name", "naam", "ID"):
         table = gpd.GeoDataFrame({column: [7, 8]}, geometry=shapes, crs=CRS)
         found, _ = read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
-        assert [name for name, _ in found] == ["7", "8"]
+        assert [name for name, *_ in found] == ["7", "8"]
     table = gpd.GeoDataFrame({"crop": [1, 2]}, geometry=shapes, crs=CRS)
     found, _ = read_upload(as_geojson(table), "my fields.geojson", cube)
-    assert [name for name, _ in found] == ["my fields 0", "my fields 1"]
+    assert [name for name, *_ in found] == ["my fields 0", "my fields 1"]
     table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
     found, _ = read_upload(as_geojson(table), "f.geojson", cube)
-    assert [name for name, _ in found] == ["a", "f 1"]
+    assert [name for name, *_ in found] == ["a", "f 1"]
 
 
 def test_upload_of_points_and_of_one_beside(cube):
     """Points are taken, what lies beside the cube is counted and left out."""
     shapes = [shapely.Point(WEST + 15, NORTH - 25), shapely.Point(WEST - 500, NORTH)]
     table = gpd.GeoDataFrame({"name": ["in", "out"]}, geometry=shapes, crs=CRS)
-    ((name, shape),), beside = read_upload(as_geojson(table), "p.geojson", cube)
+    ((name, shape, _),), beside = read_upload(as_geojson(table), "p.geojson", cube)
     assert (name, beside) == ("in", 1)
     assert shape.distance(shapes[0]) < 0.01
 
@@ -301,7 +304,7 @@ def test_upload_of_points_and_of_one_beside(cube):
 @pytest.mark.parametrize(
     ("content", "name", "words"),
     [(b"{}", "a.shp", "a.shp is not a file of fields"), (b"{}", "noname", "not a file of fields"),
-     (b"", "a.geojson", "a.geojson cannot be read"), (b"", "a.gpkg", "no GeoPackage"),
+     (b"", "a.geojson", "a.geojson is empty"), (b"SQ", "a.gpkg", "no GeoPackage"),
      (b'{"type": "FeatureColl', "a.geojson", "no GeoJSON"), (b"[1]", "a.json", "no GeoJSON"),
      (b"\xff\xfe\x00", "a.geojson", "no GeoJSON"), (b"[" * 99_999, "a.geojson", "no GeoJSON"),
      (b"SQLite format 3\x00 and no more", "a.gpkg", "a.gpkg.*cannot be read"),
@@ -340,7 +343,7 @@ def test_upload_in_the_system_that_it_names(cube, system):
     table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[shape], crs=CRS).to_crs(system)
     content = json.loads(table.to_json(drop_id=True))
     content["crs"] = {"type": "name", "properties": {"name": system}}
-    ((_, found),), _ = read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+    ((_, found, _),), _ = read_upload(json.dumps(content).encode(), "odd.geojson", cube)
     assert found.hausdorff_distance(shape) < 0.01
 
 
@@ -372,7 +375,7 @@ def test_upload_of_an_open_ring(cube):
     shape = box(2, 3, 9, 8)
     content = json.loads(as_geojson(gpd.GeoDataFrame(geometry=[shape], crs=CRS)))
     content["features"][0]["geometry"]["coordinates"][0].pop()
-    ((_, found),), _ = read_upload(json.dumps(content).encode(), "open.geojson", cube)
+    ((_, found, _),), _ = read_upload(json.dumps(content).encode(), "open.geojson", cube)
     assert found.hausdorff_distance(shape) < 0.01
 
 
@@ -380,10 +383,10 @@ def test_upload_of_ones_own_number(cube):
     """A feature's number, beside its properties, is a name too; a shape by itself is one place."""
     table = gpd.GeoDataFrame(geometry=[box(2, 3, 9, 8)], index=["17b"], crs=CRS)
     content = table.to_crs("EPSG:4326").to_json().encode()
-    ((name, _),), _ = read_upload(content, "a.geojson", cube)
+    ((name, *_),), _ = read_upload(content, "a.geojson", cube)
     assert name == "17b"
     alone = json.dumps(json.loads(content)["features"][0]["geometry"]).encode()
-    ((name, _),), _ = read_upload(alone, "a.geojson", cube)
+    ((name, *_),), _ = read_upload(alone, "a.geojson", cube)
     assert name == "a 0"
 
 
@@ -391,7 +394,7 @@ def test_upload_of_a_name_that_is_no_text(cube):
     """Half of a character, which JSON can hold and an address cannot, becomes a sign for it."""
     table = gpd.GeoDataFrame({"name": ["NAME"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
     content = as_geojson(table).replace(b"NAME", b"\\ud800x")
-    ((name, _),), _ = read_upload(content, "a.geojson", cube)
+    ((name, *_),), _ = read_upload(content, "a.geojson", cube)
     assert name == "?x"
 
 
@@ -424,12 +427,67 @@ def test_upload_of_many_corners(cube, most, crossing):
     for outline, refused in ((shape, False), (star(most + 1, crossing), True)):
         content = as_geojson(gpd.GeoDataFrame(geometry=[outline], crs=CRS))
         if refused:
-            with pytest.raises(InvalidInputError, match=f"outline of {most + 2} corners"):
+            told = f"themselves, 1 of {most + 2} c" if crossing else f"outline of {most + 2} c"
+            with pytest.raises(InvalidInputError, match=told):
                 read_upload(content, "star.geojson", cube)
         else:
-            ((_, found),), _ = read_upload(content, "star.geojson", cube)
+            ((_, found, _),), _ = read_upload(content, "star.geojson", cube)
             mended = shapely.make_valid(shape, method="structure", keep_collapsed=False)
             assert found.area == pytest.approx(mended.area, rel=1e-4)
+
+
+def test_upload_of_many_crossing_outlines(cube):
+    """Many outlines that cross themselves are refused at once, also beside the cube."""
+    for count, corners in ((40, 300), (20, 60)):
+        shapes = [shapely.affinity.translate(star(corners, True), n * 50) for n in range(count)]
+        content = as_geojson(gpd.GeoDataFrame(geometry=shapes, crs=CRS))
+        begin = time.monotonic()
+        if count == 40:
+            with pytest.raises(InvalidInputError, match="themselves, 40 of 12040 corners"):
+                read_upload(content, "stars.geojson", cube)
+            assert time.monotonic() - begin < 10  # to mend them takes minutes
+        else:
+            found, beside = read_upload(content, "stars.geojson", cube)
+            assert len(found) + beside == 20
+
+
+@pytest.mark.parametrize(
+    "made", [
+        "CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT n.i AS fid, fields.geom AS geom FROM n, fields",
+        "CREATE TABLE v (fid INTEGER PRIMARY KEY, geom BLOB, n AS (hex(zeroblob(400000000))))",
+    ]
+)  # fmt: skip
+def test_upload_that_is_computed(cube, tmp_path, made):
+    """A GeoPackage whose rows are computed as they are read, without end, is refused."""
+    table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(1, 1, 5, 5)], crs=CRS)
+    path = tmp_path / "fields.gpkg"
+    table.to_file(path, layer="fields")
+    assert read_upload(path.read_bytes(), "fields.gpkg", cube)[0][0][0] == "a"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute(made)
+        for name in ("gpkg_contents", "gpkg_geometry_columns"):
+            file.execute(f"UPDATE {name} SET table_name = 'v'")
+        file.commit()
+    with pytest.raises(InvalidInputError, match=r"computes 'v' as it is read .*export its layer"):
+        read_upload(path.read_bytes(), "fields.gpkg", cube)
+
+
+@pytest.mark.parametrize("system", ["EPSG:5773", "EPSG:4978"])
+def test_upload_in_a_system_that_is_none_of_a_map(cube, system):
+    """Heights and places from the middle of the Earth are refused."""
+    content = json.loads(as_geojson(gpd.GeoDataFrame(geometry=[box(1, 1, 5, 5)], crs=CRS)))
+    content["crs"] = {"type": "name", "properties": {"name": system}}
+    with pytest.raises(InvalidInputError, match="which is no system for places on a map"):
+        read_upload(json.dumps(content).encode(), "odd.geojson", cube)
+
+
+@pytest.mark.parametrize("colour", [None, 5, "red", "#12345", '"><script>'])
+def test_upload_of_a_colour_that_is_none(cube, colour):
+    """What is no colour is left out; the place gets one of its own."""
+    table = gpd.GeoDataFrame({"colour": [colour]}, geometry=[box(1, 1, 5, 5)], crs=CRS)
+    ((*_, found),), _ = read_upload(as_geojson(table), "odd.geojson", cube)
+    assert found is None
 
 
 def test_upload_of_a_large_file(cube):
@@ -517,17 +575,17 @@ def test_geojson_of_all_kinds_comes_back(cube):
     held = [Place(name, "#0072B2", shape) for name, shape in zip("abc", shapes, strict=True)]
     content = places.write_geojson(held, pyproj.CRS(CRS)).read()
     found, beside = read_upload(content, "mine.geojson", cube)
-    assert ([name for name, _ in found], beside) == (["a", "b", "c"], 0)
-    for (_, shape), place in zip(found, held, strict=True):
+    assert ([name for name, *_ in found], beside) == (["a", "b", "c"], 0)
+    for (_, shape, _), place in zip(found, held, strict=True):
         assert shape.hausdorff_distance(place.shape) < 0.005
 
 
 def test_geojson_comes_back(cube):
     """A file that was taken home can be uploaded again."""
-    held = [Place("a & b", "#000000", box(1, 2, 5, 6))]
+    held = [Place("a & b", "#0a0B0c", box(1, 2, 5, 6))]
     written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
-    ((name, shape),), _ = read_upload(written, "home.geojson", cube)
-    assert name == "a & b"
+    ((name, shape, colour),), _ = read_upload(written, "home.geojson", cube)
+    assert (name, colour) == ("a & b", "#0a0B0c")
     assert shape.hausdorff_distance(held[0].shape) < 0.005
 
 

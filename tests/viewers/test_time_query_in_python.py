@@ -7,6 +7,7 @@ import socket
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from affine import Affine
 from bokeh.palettes import Greys256, Viridis256
 from cubes import NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
@@ -330,6 +331,75 @@ def test_a_cube_that_changes_is_told(tmp_path, layers):
         viewer.pixel_series()
 
 
+def test_a_cube_that_was_extended_keeps_its_overviews(tmp_path):
+    """Opened before scenes were added at the end, a cube shows its steps, with their overviews."""
+    layers = random_layers(7, (4, 300, 300), ("B04", "B03", "B02", "B08"))
+    first = {name: layer[:3] for name, layer in layers.items()}
+    store = write_cube(tmp_path / "c", first, every(1, 3), overviews=True)
+    old = s2kit.open_cube(store)
+    shutil.rmtree(store)
+    write_cube(store, layers, every(1, 4), overviews=True)
+    viewer = TimeQuery(old)
+    assert len(viewer.levels.cubes) > 1
+    assert {one.sizes["time"] for one in viewer.levels.cubes} == {3}
+    assert words(viewer.page.alert) == ""
+    for level, step in ((0, 2), (1, 0)):
+        fresh = s2kit.open_cube(store, level=level).B08[step].values
+        np.testing.assert_array_equal(viewer.levels.cubes[level].B08[step].values, fresh)
+
+
+@pytest.mark.parametrize("name", ["True colour", "NDVI"])
+def test_a_layer_that_is_called_as_a_picture(store, name):
+    """A layer of one's own is what is shown under its name, and is offered once."""
+    cube = s2kit.open_cube(store)
+    own = xr.full_like(cube.B04, 7.0).drop_attrs()
+    viewer = TimeQuery(cube.assign({name: own}))
+    assert list(viewer.param.picture.objects).count(name) == 1
+    assert name in viewer.names["Layer"]
+    viewer.param.update(picture=name, limits=(0, 14))
+    assert_layer(seen(viewer.map)[0], np.full((40, 50), 7.0), 0, 14, Greys256)
+    viewer.look(viewer.levels.whole)
+    assert f"{name} 7.000" in viewer._value_at(*viewer.levels.whole.middle, False)
+    viewer.chart = name
+    assert set(viewer.pixel_series().value) == {7.0}
+
+
+@pytest.mark.parametrize("values", [1e12, 1e17, 5, 0.25])
+def test_limits_of_a_layer_of_one_value(store, values):
+    """A layer that is the same all over, also of large numbers, is shown."""
+    cube = s2kit.open_cube(store)
+    viewer = TimeQuery(cube.assign(own=xr.full_like(cube.B04, values, "f8").drop_attrs()))
+    viewer.picture = "own"
+    assert words(viewer.page.alert) == ""
+    assert viewer.limits[0] < values < viewer.limits[1]
+    viewer.chart = "own"
+    assert words(viewer.page.alert) == ""
+
+
+@pytest.mark.parametrize("apart", [400, 400_000])
+def test_overpasses_of_one_label(store, apart):
+    """Two overpasses of one second are both offered."""
+    cube = s2kit.open_cube(store).load()
+    times = cube.time.values.astype("M8[ns]")
+    times[3] = times[2] + np.timedelta64(apart, "us")
+    near = cube.isel(time=slice(0, 6)).assign_coords(
+        time=times[:6], relative_orbit=("time", [51] * 6), clear_fraction=("time", [0.5] * 6)
+    )
+    viewer = TimeQuery(near)
+    assert len(viewer.offered) == len(set(viewer.timeline.label)) == 6
+    viewer.go_to(times[3])
+    assert viewer.step == 3
+
+
+@pytest.mark.parametrize("value", [None, "abc"])
+def test_an_empty_box_for_a_place(viewer, value):
+    """Where x or y is no number, it is said."""
+    before = viewer.x, viewer.y
+    viewer.page.guarded(viewer.ask)(value, 5.0)
+    assert "x or y is no number" in words(viewer.page.alert)
+    assert (viewer.x, viewer.y) == before
+
+
 def test_one_error_leaves_the_rest(tmp_path):
     """A view too wide for a cube without overviews is told; the series is there all the same."""
     layer = np.ones((2, 2100, 40), "i2")
@@ -497,7 +567,7 @@ def test_choices_that_are_none(viewer, name, value, near):
 def test_limits_that_are_empty(viewer):
     """An emptied field of the page is told, and the limits stay."""
     viewer.page.guarded(viewer.set_limits)(None, 1.0)
-    assert "one of the limits is empty" in words(viewer.page.alert)
+    assert "One of the limits is empty" in words(viewer.page.alert)
     viewer.page.guarded(viewer.set_limits)(float("inf"), 1.0)
     assert "or one of them is endless" in words(viewer.page.alert)
     assert viewer.limits is None
@@ -699,7 +769,8 @@ def test_basemap_that_is_absent(viewer, store):
     without.basemap = True
     assert "basemap cannot be fetched" in words(without.page.alert)
     assert seen(without.map)[1] == WHOLE
-    without.basemap = False
+    assert not without.basemap
+    without.opacity = 90
     assert words(without.page.alert) == ""
     assert without.map._below.data["image"] == []
 
@@ -732,6 +803,7 @@ def test_cubes_of_all_kinds(store, cut, dask):
     cube = CUTS[cut](s2kit.open_cube(store, dask=dask))
     viewer = TimeQuery(cube)
     assert words(viewer.page.alert) == ""
+    cube = cube.sortby("time")  # viewers go forward
     last = cube.isel(time=-1).transpose("y", "x", ...)
     viewer.go_to(pd.Timestamp(last.time.values))
     picture, covered = seen(viewer.map)
@@ -813,10 +885,8 @@ def test_limits_come_with_the_first_values(store):
     expected.picture = "height"
     assert viewer.limits == viewer.shown_limits == expected.limits
     values = own.isel(time=viewer.step).values
-    rank = [2, 98]
-    np.testing.assert_allclose(
-        viewer.limits, np.percentile(values[np.isfinite(values)], rank), rtol=0.01
-    )
+    fitting = np.percentile(values[np.isfinite(values)], [2, 98])
+    np.testing.assert_allclose(viewer.limits, fitting, atol=0.01 * np.ptp(fitting))
     np.testing.assert_array_equal(seen(viewer.map)[0], seen(expected.map)[0])
 
 
@@ -850,6 +920,13 @@ def test_degrees(tmp_path):
      (lambda cube: cube.isel(x=slice(None, None, 2)), "20 wide and 10 high"),
      (lambda cube: cube.where(cube.B04 > 0), "SCL is float32"),
      (lambda cube: cube.astype("i4"), "is int32"),
+     (lambda cube: cube.rename(B04=5), "called 5, which is no text"),
+     (lambda cube: cube.assign(own=cube.B04.assign_attrs(_FillValue=-9999)), "own is not decoded"),
+     (lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction * 100), "no share from 0"),
+     (lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction.astype(str)), "no share"),
+     (lambda cube: cube.assign_coords(platform=("y", ["A"] * 40)), "platform has the dimensions"),
+     (lambda cube: cube.load().assign_coords(
+         time=np.r_[cube.time.values[:1], cube.time.values[:-1]]), "two steps at"),
      (lambda cube: cube.expand_dims("model"), "has the dimensions model")],
     ids=lambda value: value if isinstance(value, str) else "",
 )  # fmt: skip
