@@ -1,5 +1,6 @@
 """Charts along time: one pixel's observations, clear and cloudy; what is common to all charts."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -43,6 +44,13 @@ def time_figure(**options) -> figure:
             days="%e %b %y", months="%b %Y", years="%Y", hours="%e %b %Hh"
         )
     return chart
+
+
+def name_tools(chart: figure, what: str) -> None:
+    """Name the tools of a map or chart, so that those of several can be told apart."""
+    for tool in chart.tools:
+        word = re.sub("(?=[A-Z])", " ", type(tool).__name__.removesuffix("Tool")).strip().lower()
+        tool.description = f"{what}: {word}"
 
 
 def fit_axis(
@@ -99,6 +107,7 @@ class SeriesChart:
         self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips, visible=False))
         words = [("clear", [blue]), ("not clear (cloud, shadow, snow)", [grey])]
         self.figure.add_layout(legend_of(words), "below")
+        name_tools(self.figure, "Chart")
         self._now = Span(dimension="height", line_color=ORANGE, line_width=2, visible=False)
         self.figure.add_layout(self._now)
         self.pane = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))

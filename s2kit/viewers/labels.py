@@ -37,6 +37,14 @@ const name = (element, model) => {
     }
     const turns = single || group?.children.length > 1;
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
+  } else if (kind.contains('bk-events')) {
+    if (element.tabIndex === 0) element.tabIndex = -1;  // a drawing hears no keys
+  } else if (kind.contains('bk-OnOffButton') || kind.contains('bk-ClickButton')) {
+    put(element, 'role', 'button');
+    put(element, 'aria-label', element.title);
+    if (kind.contains('bk-OnOffButton')) {
+      put(element, 'aria-pressed', String(kind.contains('bk-active')));
+    }
   } else if (element.type === 'file') {
     put(element, 'aria-label', 'File to upload');
     if (!element.dataset.weighed) {

@@ -20,7 +20,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from pyproj import CRS, Transformer
 
-from s2kit.viewers.charts import ROOM
+from s2kit.viewers.charts import ROOM, name_tools
 from s2kit.viewers.frames import View
 
 _FRAME = 450
@@ -73,6 +73,7 @@ class MapView:
         )  # fmt: skip
         self.save = SaveTool(filename="map")
         self.figure.add_tools(self.save)
+        name_tools(self.figure, "Map" if beside is None else "Pinned map")
         self.figure.toolbar.logo = None
         self.figure.grid.visible = False
         self.figure.title.text_font_size = "13px"

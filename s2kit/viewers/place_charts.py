@@ -18,7 +18,7 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from s2kit.viewers.charts import fit_axis, legend_of, time_figure
+from s2kit.viewers.charts import fit_axis, legend_of, name_tools, time_figure
 from s2kit.viewers.colours import GREY
 from s2kit.viewers.places import Place, short, well_seen
 
@@ -79,6 +79,7 @@ class PlacesChart:
         )
         tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
         self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
+        name_tools(self.figure, "Chart")
         legend = legend_of([])
         legend.items = [LegendItem(label={"field": "name"}, renderers=[lines])]
         legend.ncols = 4

@@ -46,7 +46,7 @@ def test_map_of_the_mean(seen, known):
     found = seen.expect_picture(painted(values, -0.1, 0.9))
     assert found.place == (WEST, SOUTH, EAST, NORTH)
     assert seen.title().startswith("NDVI, mean, 2021–2023\n(synthetic practice data; over")
-    expect(seen.status).to_contain_text(f"half of them below {np.median(values):.3g}")
+    expect(seen.status).to_contain_text(f"median {np.median(values):.3g}")
     assert sum(seen.data(HISTOGRAM, 0)["top"]) == values.size
     cells = np.array([(102, 102), (42, 102), (250, 18), (2, 302)])
     places = [(WEST + (c + 0.5) * 2 * PIXEL, NORTH - (r + 0.5) * 2 * PIXEL) for r, c in cells]
@@ -117,7 +117,7 @@ def test_limits(seen, known):
     seen.type("Highest", 0.5)
     seen.expect_picture(painted(values, 0.3, 0.5), near=8)
     seen.type("Highest", 0.2)
-    expect(seen.error).to_contain_text("the lowest value (0.3) is not below the highest (0.2)")
+    expect(seen.error).to_contain_text("The lowest value (0.3) is not below the highest (0.2)")
     seen.press("Fit")
     expect(seen.error).to_have_count(0)
     seen.expect_picture(painted(values, -0.1, 0.9))
