@@ -140,9 +140,9 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     low.param.watch(lambda event: take(event.new, viewer.shown_limits[1]), "value_throttled")
     high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
     if slider is None:
-        return pn.FlexBox(low, high, fit)
+        return pn.FlexBox(low, high, fit, align_items="end")
     slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")
-    return pn.FlexBox(low, high, slider, fit)
+    return pn.FlexBox(low, high, slider, fit, align_items="end")
 
 
 def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
