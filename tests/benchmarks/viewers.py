@@ -142,7 +142,7 @@ class Seen:
 
     def place(self, right: float, up: float) -> tuple[float, float]:
         """Give a place of the map on the screen, 0-1 from its lower left corner."""
-        box = self.page.locator(".bk-Figure").first.bounding_box()
+        box = self.page.locator(".bk-Figure >> visible=true").first.bounding_box()
         return box["x"] + 80 + right * 450, box["y"] + 30 + (1 - up) * 450
 
     def click(self, right: float, up: float) -> Callable[[], None]:
@@ -231,7 +231,7 @@ def opened(browser: Browser, url: str, **state: object) -> Iterator[Seen]:
     asked = "&".join(f"{name}={json.dumps(value, separators=(',', ':'))}"
                      for name, value in state.items())  # fmt: skip
     page.goto(f"{url}?{asked}", timeout=180_000)
-    page.locator(".bk-Figure").first.wait_for(timeout=120_000)
+    page.locator(".bk-Figure >> visible=true").first.wait_for(timeout=120_000)
     page.wait_for_timeout(1000)
     page.evaluate(WATCH)
     yield Seen(page)
