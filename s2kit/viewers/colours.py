@@ -53,6 +53,8 @@ def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[flo
 
 def rounded(low: float, high: float) -> tuple[float, float]:
     """Give limits in as few digits as tell them apart: to a hundredth of what lies between."""
+    if not low < high:
+        return low, high
     digits = 2 - math.floor(math.log10(high - low))
     return round(low, digits), round(high, digits)
 

@@ -128,6 +128,11 @@ def test_rounded_limits_stay_apart(low, span):
     assert abs(found[1] - high) <= 0.0051 * span + 1e-9
 
 
+def test_rounded_limits_of_one_value():
+    """Two limits that are one are left as they are: the viewer says what is wrong with them."""
+    assert colours.rounded(0.3, 0.3) == (0.3, 0.3)
+
+
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), max_size=5))
 def test_table_of_colours(rows):
     """Hexadecimal colours become rows of red, green, blue and 255."""
