@@ -37,7 +37,11 @@ _DESCRIPTION = """<GDAL_WMS>
 
 def credit_of(tiles: str) -> str:
     """Say whose tiles these are."""
-    return "Basemap © OpenStreetMap contributors" if tiles == TILES else f"Basemap from {tiles}"
+    return (
+        "Basemap © OpenStreetMap contributors"
+        if tiles == TILES
+        else f"Basemap from {urlsplit(tiles).hostname}"
+    )
 
 
 def read_address(tiles: str) -> str:
@@ -93,8 +97,8 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
             colours = warped.read()
     except RasterioError as error:
         raise CatalogueError(
-            f"The basemap cannot be fetched from {urlsplit(tiles).netloc}; switch it on again when "
-            "there is internet"
+            f"The basemap cannot be fetched from {urlsplit(tiles).hostname}; switch it on again "
+            "when there is internet"
         ) from error
     picture = np.full((SIDE, SIDE, 4), 255, "uint8")
     picture[..., :3] = np.moveaxis(colours, 0, -1)

@@ -1,7 +1,7 @@
 """Charts along time: one pixel's observations, clear and cloudy; what is common to all charts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,11 @@ def name_tools(chart: figure, what: str) -> None:
 
 
 def fit_axis(
-    chart: figure, label: str, values: np.ndarray, usual: tuple[float, float] | None
+    chart: figure,
+    label: str,
+    values: np.ndarray,
+    usual: tuple[float, float] | None,
+    spread: Sequence[float] | np.ndarray = (),
 ) -> None:
     """Let the vertical axis of a chart span what it shows; its label tells what lies beyond.
 
@@ -66,13 +70,16 @@ def fit_axis(
     usual : tuple of float or None
         If most values are near, half of its width to both sides is shown at most: a single -17
         of an index, which noise over water makes, would leave no room for the others.
+    spread : array-like of float
+        Ends of what is drawn around the values, to be seen as well; they do not count as beyond.
     """
-    known = values[np.isfinite(values)].astype("float64")
-    low, high = (known.min(), known.max()) if len(known) else usual or (0.0, 1.0)
-    if usual and len(known):
+    values, every = (np.asarray(v, "float64") for v in (values, np.r_[values, spread]))
+    known, every = values[np.isfinite(values)], every[np.isfinite(every)]
+    low, high = (every.min(), every.max()) if len(every) else usual or (0.0, 1.0)
+    if usual and len(every):
         half = (usual[1] - usual[0]) / 2
-        near = known[(known >= usual[0] - half) & (known <= usual[1] + half)]
-        if 2 * len(near) > len(known):
+        near = every[(every >= usual[0] - half) & (every <= usual[1] + half)]
+        if 2 * len(near) > len(every):
             low, high = near.min(), near.max()
     beyond = int(((known < low) | (known > high)).sum())
     room = 0.05 * float(high - low) or max(0.05 * abs(float(high)), 1e-3)

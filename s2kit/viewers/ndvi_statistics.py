@@ -374,7 +374,7 @@ class NdviStatistics(MapViewer):
         known = [place for place in self.places if place.name in series]
         self.table.object = shapes.describe(known, series) + self._unkept
         note, shown = self.page.note, read_picture(self.cube, self.variable)
-        label, usual = shown.label, shown.limits
+        label, usual = shown.label, None if self.variable in self.cube.data_vars else shown.limits
         title = f"{self.variable}: mean ± std, dates at least half clear\n({note})"
         none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
         self.curves.show(along_time(known, series), title if known else none, label, usual)

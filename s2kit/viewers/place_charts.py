@@ -99,8 +99,10 @@ class PlacesChart:
     ) -> None:
         """Draw curves, the spread of each around it."""
         self.figure.title.text = title
-        drawn = [_around(c.table) if c.spread else c.table["mean"].to_numpy() for c in curves]
-        fit_axis(self.figure, label, np.concatenate(drawn or [np.empty(0)]), usual)
+        means = [c.table["mean"].to_numpy() for c in curves]
+        around = [_around(c.table) for c in curves if c.spread]
+        means, around = (np.concatenate(parts or [np.empty(0)]) for parts in (means, around))
+        fit_axis(self.figure, label, means, usual, around)
         self._lines.data = {
             "xs": [c.x for c in curves], "ys": [c.table["mean"].to_numpy() for c in curves],
             "name": [c.name for c in curves], "colour": [c.colour for c in curves],

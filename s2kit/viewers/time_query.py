@@ -180,6 +180,8 @@ class TimeQuery(MapViewer):
         known = isinstance(time, str | date | np.datetime64)  # pandas takes 2021 for nanoseconds
         with suppress(ValueError):
             wanted = pd.to_datetime(time, utc=True).tz_localize(None) if known else pd.NaT
+            whole_day = len(time) == 10 if isinstance(time, str) else type(time) is date
+            wanted += pd.Timedelta(hours=12 if whole_day else 0)  # nearer to none of another day
             if wanted is not pd.NaT:
                 self._show_step(nearest(self.timeline, self.steps, wanted))
                 return
@@ -261,11 +263,17 @@ class TimeQuery(MapViewer):
         if beside or swiped:
             pinned = self._paint(shown, pinned_frame, limits)
         if beside:
-            self._put(self.other, pinned, window, f"{shown.name}, {self._day(self.pin)} (pinned)")
+            self._put(
+                self.other,
+                pinned,
+                window,
+                f"{shown.name}, {self._day(self.pin)} (pinned)",
+                self.pin,
+            )
         if swiped:
             picture = self._join(pinned, picture, window)
             title = f"{shown.name}, {self._day(self.pin)} | {self._day(self.step)}"
-        self._put(self.map, picture, window, title)
+        self._put(self.map, picture, window, title, self.step)
         self._frame, self._pinned_frame, self._window = frame, pinned_frame, window
         self._shown, self._steps_shown = shown, (self.step, self.pin)
         self.shown_limits = limits
@@ -292,7 +300,7 @@ class TimeQuery(MapViewer):
         picture = shown.paint(frame, *limits)
         if self.mask and "SCL" in frame:
             classes = frame["SCL"]
-            picture = colours.tint(picture, (classes != 0) & ~np.isin(classes, CLEAR))
+            picture = colours.tint(picture, (picture[..., 3] > 0) & ~np.isin(classes, CLEAR))
         return picture
 
     def _join(self, left: np.ndarray, right: np.ndarray, window: Window) -> np.ndarray:
@@ -304,12 +312,16 @@ class TimeQuery(MapViewer):
         self.map.divide(window.view.west + self._border * size)
         return np.where(cols[:, None] < self._border, left, right)
 
-    def _put(self, target: MapView, picture: np.ndarray, window: Window, title: str) -> None:
+    def _put(
+        self, target: MapView, picture: np.ndarray, window: Window, title: str, step: int
+    ) -> None:
         target.name(title, self.page.note)
         if picture[..., 3].any():
             target.show(picture, window.view)
         else:
-            target.say("No data here on this date")
+            failed = self.timeline.failed[step]
+            target.say("Could not be read when\nthe cube was built" if failed else
+                       "No data here on this date")  # fmt: skip
 
     def _arrange(self, beside: bool) -> None:
         if self.other.pane.visible != beside:
@@ -332,6 +344,7 @@ class TimeQuery(MapViewer):
             "Overpass "
             f"{int(np.searchsorted(self.steps, self.step)) + 1} of {len(self.steps)} that pass "
             "the filter."
+            + (f" Holes are not “no data”: {row.failed} could not be read." if row.failed else "")
             + (" Pin a date to compare with." if self.compare != OFF and self.pin is None else "")
         )
 
@@ -381,7 +394,7 @@ class TimeQuery(MapViewer):
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
         found = self.levels.read_pixel(*self._pixel_at(self.x, self.y), wanted)
         clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
-        table = self.timeline[["time", "orbit", "platform", "label", "products"]]
+        table = self.timeline[["time", "orbit", "platform", "label", "products", "failed"]]
         return table.assign(value=shown.values(found), clear=clear)
 
     def _draw_series(self) -> None:
@@ -397,7 +410,8 @@ class TimeQuery(MapViewer):
             title, place = "No series: why not is told above\n ", None
             raise
         finally:
-            self.series.show(series, title, shown.label, shown.limits)
+            usual = None if self.chart in self.cube.data_vars else shown.limits  # clouds are bright
+            self.series.show(series, title, shown.label, usual)
             for one in (self.map, self.other):
                 one.mark(place)
 
@@ -415,7 +429,11 @@ class TimeQuery(MapViewer):
         """Give the series as a table of text; see `pixel_series`."""
         untold = [] if "SCL" in self.cube.data_vars else ["clear"]
         table = self.pixel_series().drop(columns=["label", *untold])
-        table = table.rename(columns={"value": self.chart}).assign(
-            x=self.x, y=self.y, crs=str(self.levels.grid.crs), source=self.page.note
-        )
+        crs = self.levels.grid.crs
+        table = table.assign(
+            x=self.x,
+            y=self.y,
+            crs=f"EPSG:{crs.epsg}" if crs.epsg else str(crs),
+            source=self.page.note,
+        ).rename(columns={"value": self.chart})  # last: also where a layer is called as a column
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))

@@ -19,15 +19,15 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     -------
     pandas.DataFrame
         ``time``; ``iso``, the same as text; ``label`` to choose it by; ``orbit``, ``platform``,
-        ``products``, empty where the cube does not tell; ``clear``, the clear share of the whole
-        cube, 0-1; ``season``.
+        ``products`` and those that ``failed`` to be read, empty where the cube does not tell;
+        ``clear``, the clear share of the whole cube, 0-1; ``season``.
     """
     times = pd.DatetimeIndex(cube.time.values)
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
     whole, exact = (times.strftime(f"%Y-%m-%dT%H:%M:%S{more}") for more in ("", ".%f"))
     table["iso"] = np.where(whole.duplicated(keep=False), exact, whole)
     for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
-                         ("products", "products")):  # fmt: skip
+                         ("products", "products"), ("failed", "failed")):  # fmt: skip
         table[column] = _along_time(cube, name).astype(str) if name in cube.coords else ""
     known = "clear_fraction" in cube.coords
     table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan

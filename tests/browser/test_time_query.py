@@ -136,6 +136,7 @@ def test_limits_and_tint(seen, known):
     spread = np.nanpercentile(layers["B04"], (2, 98))
     seen.expect_picture(painted(layers["B04"], *spread, GREY))
     seen.choose("Limits", "fixed")
+    expect(seen.box("Lowest")).to_be_visible()
     seen.choice("Tint what is not clear (pink)").check()
     seen.choose("Overpass", known.label(CLOUDED))
     seen.expect_picture(_tinted(known, CLOUDED))
@@ -146,7 +147,7 @@ def test_limits_and_tint(seen, known):
 def _tinted(known, step: int) -> np.ndarray:
     layers = at(known, step)
     plain = painted(layers["B04"], 0.05, 0.1, GREY).astype(float)
-    veiled = (layers["SCL"] > 0) & ~np.isin(layers["SCL"], CLEAR)
+    veiled = (plain[..., 3] > 0) & ~np.isin(layers["SCL"], CLEAR)
     plain[veiled, :3] = 0.45 * plain[veiled, :3] + 0.55 * np.array([230, 0, 160])
     return plain.astype("u1")
 

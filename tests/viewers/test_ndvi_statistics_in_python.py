@@ -22,7 +22,7 @@ from s2kit.viewers import NdviStatistics
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
-from s2kit.viewers.place_charts import Histogram
+from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart
 from s2kit.viewers.places import Place
 
 STEPS, ROWS, COLS = 24, 20, 30
@@ -826,3 +826,16 @@ def test_axis_of_a_chart(odd, seen_ends, told):
     assert chart.yaxis.axis_label == f"NDVI{told}"
     fit_axis(chart, "NDVI", values, None)
     assert chart.y_range.start < values[:-1].min()
+
+
+def test_axis_of_places():
+    """A mean that is usual is on the axis, however far its spread reaches; means alone count."""
+    table = pd.DataFrame({
+        "time": pd.date_range("2021-01-01", periods=11), "mean": [0.3] * 9 + [0.9, -17.0],
+        "std": [0.1] * 9 + [2.0, 0.5], "count": 1.0,
+    })  # fmt: skip
+    chart = PlacesChart(by_year=False)
+    chart.show([Curve("a", "#000000", table.time.to_numpy(), table)], "", "NDVI", (-0.1, 0.9))
+    assert chart.figure.y_range.start < 0.2
+    assert 0.9 < chart.figure.y_range.end < 1.4
+    assert chart.figure.yaxis[0].axis_label == "NDVI (1 beyond)"

@@ -3,6 +3,7 @@
 import re
 import shutil
 import socket
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -140,17 +141,23 @@ def test_stretch_of_the_view(viewer, layers):
 
 
 def test_tint(viewer, layers):
-    """With the mask, what is neither clear nor without data is tinted, nothing else is."""
+    """With the mask, what has data and is not clear is tinted, also without a class; no more is."""
     viewer.moment = iso(3)
     bare, _ = seen(viewer.map)
     bare = bare.copy()
     viewer.mask = True
     found, _ = seen(viewer.map)
     classes = layers["SCL"][3]
-    cloudy = (classes != 0) & ~np.isin(classes, CLEAR)
+    cloudy = (bare[..., 3] > 0) & ~np.isin(classes, CLEAR)
     np.testing.assert_array_equal(found[~cloudy], bare[~cloudy])
     exact = bare[cloudy][:, :3] * 0.45 + np.array([230, 0, 160]) * 0.55
     assert (abs(found[cloudy][:, :3] - exact) <= 1).all()
+    unknown = TimeQuery(viewer.cube.assign(SCL=xr.zeros_like(viewer.cube.SCL)))
+    unknown.param.update(moment=iso(3), mask=True)
+    seen_there = bare[..., 3] > 0
+    found, _ = seen(unknown.map)
+    exact = bare[seen_there][:, :3] * 0.45 + np.array([230, 0, 160]) * 0.55
+    assert (abs(found[seen_there][:, :3] - exact) <= 1).all()
 
 
 def test_view_shows_its_pixels(viewer, layers):
@@ -389,6 +396,51 @@ def test_overpasses_of_one_label(store, apart):
     assert len(viewer.offered) == len(set(viewer.timeline.label)) == 6
     viewer.go_to(times[3])
     assert viewer.step == 3
+
+
+def test_series_of_a_band_shows_its_clouds(viewer):
+    """Clouds are brighter than a band's usual limits; the axis spans them all the same."""
+    viewer.chart = "B04"
+    values = viewer.pixel_series().value.dropna()
+    axis = viewer.series.figure.y_range
+    assert values.max() > 0.3  # beyond the usual limits and half of their width
+    assert axis.start <= values.min() < values.max() <= axis.end
+
+
+def test_csv_of_a_layer_that_is_called_as_a_column(store):
+    """The values of a layer are not lost where another column has its name."""
+    cube = s2kit.open_cube(store)
+    viewer = TimeQuery(cube.assign(source=cube.B04 * 2))
+    viewer.chart = "source"
+    table = pd.read_csv(viewer.csv())
+    np.testing.assert_allclose(table["source"], viewer.pixel_series().value, atol=1e-6)
+    assert set(table["source.1"]) == {"synthetic practice data"}
+    assert set(table.crs) == {"EPSG:28992"}
+
+
+def test_what_could_not_be_read_is_told(store):
+    """A hole of a scene that failed is not passed off as no data, on the map and in the table."""
+    cube = s2kit.open_cube(store).load()
+    failed = np.full(STEPS, "", object)
+    failed[3] = "S2A_product"
+    holes = cube.where(cube.time != cube.time[3]).assign(SCL=cube.SCL)
+    viewer = TimeQuery(holes.assign_coords(failed=("time", failed.astype(str))))
+    viewer.moment = iso(3)
+    assert "Could not be read" in viewer.map._message.text
+    assert "S2A_product could not be read" in words(viewer.page.status)
+    assert viewer.pixel_series().failed[3] == "S2A_product"
+    viewer.moment = iso(4)
+    assert "could not be read" not in words(viewer.page.status)
+
+
+def test_a_day_is_that_day(store):
+    """A date without a time is that day, also where overpasses are late in the day of UTC."""
+    cube = s2kit.open_cube(store).load().isel(time=slice(0, 2))
+    late = np.array(["2021-06-03T22:00", "2021-06-04T22:00"], "M8[ns]")
+    viewer = TimeQuery(cube.assign_coords(time=late))
+    for day, step in (("2021-06-04", 1), ("2021-06-03", 0), (date(2021, 6, 4), 1)):
+        viewer.go_to(day)
+        assert viewer.step == step
 
 
 @pytest.mark.parametrize("value", [None, "abc"])
