@@ -14,14 +14,17 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 _MODELS = """
-const pinned = (figure) => (figure.toolbar.tools[0]?.description ?? '').startsWith('Pinned');
+const rank = (figure) => {
+  const tool = figure.toolbar.tools[0]?.description ?? '';
+  return tool.startsWith('Map') ? 0 : tool.startsWith('Pinned') ? 1 : 2;
+};
 const figures = Bokeh.documents.flatMap((d) => [...d._all_models.values()])
   .filter((m) => m.type == 'Figure' && Bokeh.index.find_one(m))
-  .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)) || pinned(a) - pinned(b));
+  .sort((a, b) => Number(a.id.slice(1)) - Number(b.id.slice(1)) || rank(a) - rank(b));
 const figure = figures[asked.figure];
 const plain = (v) => ArrayBuffer.isView(v) || Array.isArray(v) ? Array.from(v, plain) : v;
 """
-"""Figures in the order in which Python made them; a notebook gives that by where they stand."""
+"""Figures in the order in which Python made them; in a notebook, maps first."""
 
 
 @dataclass(frozen=True)
