@@ -5,7 +5,7 @@ import json
 import operator
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -87,7 +87,7 @@ def open_cube(
 
     def open_one(documents: dict[str, Any]) -> xr.Dataset:
         _check_level(documents, wanted)
-        return next(_open(store, documents, number, [wanted], dask))
+        return next(_open(store, documents, _orbits(documents, number), [wanted], dask))
 
     return _while_steady(store, open_one)
 
@@ -133,6 +133,16 @@ def _levels(documents: dict[str, Any]) -> range:
         k for k in itertools.count() if f"{group_of(orbit, k + 1)}/.zgroup" not in documents
     )
     return range(last + 1)
+
+
+def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
+    """Give the orbits that are wanted, each with all of its steps."""
+    orbits = documents[".zattrs"]["s2kit"]["orbits"]
+    if orbit is not None and orbit not in orbits:
+        raise InvalidInputError(
+            f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
+        )
+    return dict.fromkeys(orbits if orbit is None else [orbit])
 
 
 def _check_level(documents: dict[str, Any], level: int) -> None:
@@ -188,22 +198,18 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
 def _open(
     store: str | os.PathLike,
     documents: dict[str, Any],
-    orbit: int | None,
+    steps: Mapping[int, int | None],
     levels: Iterable[int],
     dask: bool,
 ) -> Iterator[xr.Dataset]:
-    """Open some levels, which share what lies along time."""
-    orbits = documents[".zattrs"]["s2kit"]["orbits"]
-    if orbit is not None and orbit not in orbits:
-        raise InvalidInputError(
-            f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
-        )
-    wanted = orbits if orbit is None else [orbit]
+    """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
     objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
-    timelines = {number: _open_timeline(store, number) for number in wanted}
+    timelines = {orbit: _open_timeline(store, orbit) for orbit in steps}
     for level in levels:
-        opened = {group_of(number, level): _open_group(store, group_of(number, level), timeline)
-                  for number, timeline in timelines.items()}  # fmt: skip
+        opened = {
+            (group := group_of(orbit, level)): _open_group(store, group, timelines[orbit], count)
+            for orbit, count in steps.items()
+        }
         cube = _assemble(opened, objects, documents, dask)
         yield cube.assign_attrs(overview_level=level) if level else cube
 
@@ -261,26 +267,30 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     origins = {_origin(name, source) for name, source in sources.items()}
     if len(origins) != 1 or None in origins or "time" not in cube.coords:
         return [cube]
-    store, groups = origins.pop()
+    store, groups, counts = origins.pop()
     orbits, (level, *_) = zip(*map(read_group, groups), strict=True)
+    steps = dict(zip(orbits, counts, strict=True))
 
     def open_levels(documents: dict[str, Any]) -> list[xr.Dataset]:
-        asked = _levels(documents)[level:]
-        orbit = orbits[0] if len(orbits) == 1 else None
-        return list(_open(store, documents, orbit, asked, dask))
+        if not steps.keys() <= _orbits(documents, None).keys():
+            return []
+        return list(_open(store, documents, steps, _levels(documents)[level:], dask))
 
     levels = _while_steady(store, open_levels)
-    if levels[0].sizes["time"] > (count := cube.sizes["time"]):  # extended since it was opened
-        levels = [one.isel(time=slice(count)) for one in levels]
-    same = all(np.array_equal(levels[0][name], cube[name]) for name in ("time", "y", "x"))
-    if not same or levels[0].rio.crs != cube.rio.crs:
+    if not levels or not _alike(levels[0], cube):
         require_steps(cube)
         return [cube]
     return [one[list(cube.data_vars)] for one in levels]
 
 
+def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
+    """Tell whether two cubes have the same steps and pixels."""
+    same = all(np.array_equal(found[name], cube[name]) for name in ("time", "y", "x"))
+    return same and found.rio.crs == cube.rio.crs
+
+
 def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
-    """Give the store and the groups that a layer of this name is read from."""
+    """Give the store, and the groups and how many of their steps a layer of this name is."""
     if source is None:
         return None
     parts = [layer for layer, _ in source.parts]
@@ -289,7 +299,7 @@ def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     groups, names = zip(*(part.prefix.rsplit("/", 1) for part in parts), strict=True)
     objects = parts[0].objects
     place = objects.root if getattr(objects, "local", False) else objects.url
-    return (place, groups) if set(names) == {name} else None
+    return (place, groups, tuple(part.shape[0] for part in parts)) if set(names) == {name} else None
 
 
 def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variable]:
@@ -305,12 +315,12 @@ def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variabl
 
 
 def _open_group(
-    store: str | os.PathLike, group: str, along_time: dict[str, xr.Variable]
+    store: str | os.PathLike, group: str, along_time: dict[str, xr.Variable], count: int | None
 ) -> xr.Dataset:
     stored = _open_stored(store, group)
     if not np.array_equal(stored.time, along_time["time"]):
         raise ValueError(f"the times of {group} are not those of its orbit")
-    return stored.assign_coords(along_time)
+    return stored.assign_coords(along_time).isel(time=slice(count))
 
 
 def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:

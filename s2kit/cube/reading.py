@@ -70,7 +70,7 @@ class StoredLayer(BackendArray):
     scale : float or None
         Physical value of one count; None leaves counts as they are, for classes.
     times : numpy.ndarray, shape (time,), int64
-        Its steps as they are stored.
+        Its steps as they are stored; some may have come after them since.
     mapping : dict
         Where its pixels lie: the attributes of ``spatial_ref``.
     threads : bool, default False
@@ -89,7 +89,7 @@ class StoredLayer(BackendArray):
     ):
         self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
         self.times, self.mapping, self.threads = times, mapping, threads
-        self.shape = tuple(document["shape"])
+        self.shape = (len(times), *document["shape"][1:])
         self.origin = (0, 0, 0)
         self.chunks = tuple(document["chunks"])
         self.stored = np.dtype(document["dtype"])

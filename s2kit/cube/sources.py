@@ -102,15 +102,18 @@ def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
     -------
     xarray.Dataset
         In blocks of Dask for this window only: those of a whole country would take 150 MB and
-        seconds. `source_of` knows its layers, as it does those of a whole cube. Of a cube that was
-        changed or cut, the same part as `isel` gives.
+        seconds. `source_of` knows its layers, as it does those of a whole cube. A layer that was
+        changed or cut keeps the blocks that it has.
     """
     part = cube.isel(y=rows, x=cols)
     layers = {}
     for name, layer in cube.data_vars.items():
         source = whole_source(layer)
         if source is None:
-            return part
+            if layer.chunks is None:
+                sizes = dict(zip(("time", "y", "x"), _BLOCK, strict=True))
+                layers[name] = part[name].chunk({dim: sizes[dim] for dim in layer.dims})
+            continue
         blocks = {"time": _BLOCK[0]}
         _, *sizes = source.parts[0][0].chunks
         for dim, wanted, most, size in zip("yx", (rows, cols), _BLOCK[1:], sizes, strict=True):

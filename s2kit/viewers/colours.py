@@ -34,6 +34,12 @@ class Mix:
     bands: tuple[str, str, str]
     brightest: tuple[float, float, float]
 
+    @property
+    def scale(self) -> dict[str, float]:
+        """What limits are multiplied by for each band: those that are told are the last one's."""
+        last = self.brightest[-1]
+        return {band: own / last for band, own in zip(self.bands, self.brightest, strict=True)}
+
 
 MIXES = {
     "True colour": Mix(("B04", "B03", "B02"), (0.2, 0.2, 0.2)),

@@ -22,6 +22,7 @@ from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
 from s2kit.viewers.places import Place, short
+from s2kit.viewers.timeline import text_of
 from s2kit.viewers.uploads import read_upload
 
 STATISTICS = {
@@ -123,6 +124,7 @@ class NdviStatistics(MapViewer):
         self.param.start.objects = self.param.end.objects = years
         usual = "NDVI" if "NDVI" in names else names[0]
         self.param.update(variable=first or usual, start=years[0], end=years[-1])
+        self._unread = self.cube.time.dt.year.values[text_of(self.cube, "failed") != ""]
 
     def _listen(self) -> None:
         self.follow(self._fit, ["variable", "statistic"], ["limits"])
@@ -207,11 +209,18 @@ class NdviStatistics(MapViewer):
         self.page.tell(
             f"{title}; {self.levels.say(window)}, median {middle:.3g}."
             + (f" An {self._rough(window)}; zoom in for exact values." if rough else "")
+            + self._say_unread()
         )
 
     def _rough(self, window: Window) -> str:
         """Say what overviews do to statistics: they mix a small cloud with what lies beside it."""
         return f"overview of {window.pixel:g} {self.levels.unit}, smaller clouds are mixed in"
+
+    def _say_unread(self) -> str:
+        """Say how many of the dates have holes that are not “no data”."""
+        count = int(((self._unread >= self.start) & (self._unread <= self.end)).sum())
+        dates = "1 date has" if count == 1 else f"{count} dates have"
+        return f" {dates} scenes that could not be read." if count else ""
 
     def _fitting_limits(self, values: np.ndarray) -> tuple[float, float]:
         """Give those of the index where it has some; else what nine of ten pixels span."""
@@ -355,7 +364,11 @@ class NdviStatistics(MapViewer):
     def _take_drawn(self) -> None:
         """Take over the places that the address of the page names."""
         if self.drawn != self._written:
-            self.places = shapes.read_text(self.drawn)
+            try:
+                self.places = shapes.read_text(self.drawn)
+            except InvalidInputError:
+                self.drawn = self._written  # what is refused does not stay in the address
+                raise
             names = [place.name for place in self.places]
             if self.place in names:
                 self._offer(names)
@@ -374,7 +387,7 @@ class NdviStatistics(MapViewer):
         known = [place for place in self.places if place.name in series]
         self.table.object = shapes.describe(known, series) + self._unkept
         note, shown = self.page.note, read_picture(self.cube, self.variable)
-        label, usual = shown.label, None if self.variable in self.cube.data_vars else shown.limits
+        label, usual = shown.label, shown.usual_range
         title = f"{self.variable}: mean ± std, dates at least half clear\n({note})"
         none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
         self.curves.show(along_time(known, series), title if known else none, label, usual)

@@ -43,6 +43,8 @@ class Picture:
         Colours from low to high; empty for a mix and for classes.
     classes : dict of int to str
         What the numbers mean, for classes.
+    scale : dict of str to float
+        What the limits are multiplied by for each band of a mix.
     values : callable or None
         Gives numbers, shape (y, x), from a frame; None for a mix.
     paint : callable
@@ -57,6 +59,18 @@ class Picture:
     values: Callable[[Frame], np.ndarray] | None
     paint: Callable[[Frame, float, float], np.ndarray]
     classes: dict[int, str] = field(default_factory=dict, hash=False)
+    scale: dict[str, float] = field(default_factory=dict, hash=False)
+
+    @property
+    def other_limits(self) -> str:
+        """Say for which bands of a mix other limits hold than those that are told; else nothing."""
+        factors = [(band, factor) for band, factor in self.scale.items() if factor != 1]
+        return "; ".join(f"{band}: {factor:g} times these limits" for band, factor in factors)
+
+    @property
+    def usual_range(self) -> tuple[float, float] | None:
+        """What an index spans over land; None for a layer, of which clouds have other values."""
+        return None if self.layers == (self.name,) else self.limits
 
     @property
     def label(self) -> str:
@@ -66,16 +80,14 @@ class Picture:
     def typical_limits(self, frame: Frame) -> tuple[float, float] | None:
         """Give limits that leave out the lowest and highest 2 % of what is in sight.
 
-        For a mix they are those of its first band's scale.
+        For a mix they are those of its last band.
         """
         if self.classes:
             return None
         if self.values is not None:
             return colours.percentile_limits([self.values(frame)])
-        brightest = MIXES[self.name].brightest
-        scale = [np.float32(b / brightest[-1]) for b in brightest]
         return colours.percentile_limits(
-            [frame[name] / s for name, s in zip(self.layers, scale, strict=True)]
+            [frame[band] / np.float32(factor) for band, factor in self.scale.items()]
         )
 
     def tell(self, frame: Frame, row: int, col: int) -> str:
@@ -136,19 +148,6 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
     return _numbers(formula.name, "1", formula.bands, limits, "viridis", values)
 
 
-def say_scale(name: str) -> str:
-    """Say for which bands of a mix other limits hold than those that are shown; else nothing."""
-    mix = MIXES.get(name)
-    scale = (
-        {b: v / mix.brightest[-1] for b, v in zip(mix.bands, mix.brightest, strict=True)}
-        if mix
-        else {}
-    )
-    return "; ".join(
-        f"{band}: {factor:g} times these limits" for band, factor in scale.items() if factor != 1
-    )
-
-
 def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
     missing = [band for band in mix.bands if band not in cube.data_vars]
     if missing:
@@ -156,13 +155,13 @@ def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
             f"{name} needs {', '.join(missing)}, which the cube has not; it has "
             f"{', '.join(map(str, cube.data_vars))}"
         )
-    scale = [brightest / mix.brightest[-1] for brightest in mix.brightest]
 
     def paint(frame: Frame, low: float, high: float) -> np.ndarray:
-        limits = [(low * s, high * s) for s in scale]
+        limits = [(low * factor, high * factor) for factor in mix.scale.values()]
         return colours.paint_mix([frame[b] for b in mix.bands], *zip(*limits, strict=True))
 
-    return Picture(name, "1", mix.bands, (0.0, mix.brightest[-1]), (), None, paint)
+    limits = 0.0, mix.brightest[-1]
+    return Picture(name, "1", mix.bands, limits, (), None, paint, scale=mix.scale)
 
 
 def _classes(cube: xr.Dataset) -> Picture:

@@ -23,7 +23,7 @@ from s2kit.viewers.colours import GREY
 from s2kit.viewers.places import Place, short, well_seen
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-_FIRSTS = np.cumsum([1, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
+_FIRSTS = np.cumsum([1, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
 _MARKERS = ("circle", "triangle", "square", "diamond")
 _BINS = 50
 
@@ -36,7 +36,7 @@ class Curve:
     ----------
     name, colour : str
     x : numpy.ndarray
-        Time, or day of the year.
+        Time, or day of the year, as `day_of_year` counts.
     table : pandas.DataFrame
         ``time``, ``mean``, ``std``, ``count`` in the order of ``x``.
     spread : bool
@@ -99,20 +99,17 @@ class PlacesChart:
     ) -> None:
         """Draw curves, the spread of each around it."""
         self.figure.title.text = title
-        means = [c.table["mean"].to_numpy() for c in curves]
-        around = [_around(c.table) for c in curves if c.spread]
-        means, around = (np.concatenate(parts or [np.empty(0)]) for parts in (means, around))
-        fit_axis(self.figure, label, means, usual, around)
+        wide = [c for c in curves if c.spread]
+        means, around = [c.table["mean"].to_numpy() for c in curves], [_around(c) for c in wide]
+        fit_axis(self.figure, label, _joined(means), usual, _joined(around))
         self._lines.data = {
-            "xs": [c.x for c in curves], "ys": [c.table["mean"].to_numpy() for c in curves],
+            "xs": [c.x for c in curves], "ys": means,
             "name": [c.name for c in curves], "colour": [c.colour for c in curves],
         }  # fmt: skip
-        wide = [c for c in curves if c.spread]
         self._bands.data = {
-            "xs": [np.concatenate([c.x, c.x[::-1]]) for c in wide],
-            "ys": [_around(c.table) for c in wide],
+            "xs": [np.concatenate([c.x, c.x[::-1]]) for c in wide], "ys": around,
             "colour": [c.colour for c in wide],
-        }
+        }  # fmt: skip
         columns = [_dots_of(c) for c in curves]
         self._dots.data = {
             name: np.concatenate([c[name] for c in columns]) if columns else [] for name in _DOT
@@ -122,9 +119,13 @@ class PlacesChart:
 _DOT = ("x", "mean", "std", "count", "name", "day", "colour", "marker")
 
 
-def _around(table: pd.DataFrame) -> np.ndarray:
-    low, high = table["mean"] - table["std"], table["mean"] + table["std"]
-    return np.concatenate([low, high[::-1]])
+def _around(curve: Curve) -> np.ndarray:
+    mean, std = (curve.table[name].to_numpy() for name in ("mean", "std"))
+    return np.concatenate([mean - std, (mean + std)[::-1]])
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    return np.concatenate(parts) if parts else np.empty(0)
 
 
 def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
@@ -147,13 +148,18 @@ def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> l
     ]
 
 
+def day_of_year(time: pd.Series) -> np.ndarray:
+    """Count days as leap years do, so that a date has the same number in each year."""
+    return (time.dt.day_of_year + ((time.dt.month > 2) & ~time.dt.is_leap_year)).to_numpy()
+
+
 def by_year(table: pd.DataFrame) -> list[Curve]:
     """Give a curve for each year of a place."""
     known = well_seen(table)
     parts = list(known.groupby(known.time.dt.year))
     last = max(len(parts) - 1, 1)
     return [
-        Curve(str(year), Viridis256[int(225 * n / last)], part.time.dt.day_of_year.to_numpy(), part,
+        Curve(str(year), Viridis256[int(225 * n / last)], day_of_year(part.time), part,
               spread=False, marker=_MARKERS[n % len(_MARKERS)])
         for n, (year, part) in enumerate(parts)
     ]  # fmt: skip

@@ -33,9 +33,6 @@ SHAPES = ("Point", "Polygon", "MultiPolygon")
 _WIDEST = 1024
 """Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
 
-_BLOCKS = {"time": 96, "y": 128, "x": 128}
-"""What is held of a place at a time in a changed cube without Dask, so that memory stays flat."""
-
 
 @dataclass(frozen=True)
 class Place:
@@ -153,7 +150,7 @@ def add(
             f"there are {len(places)} places; {MOST} at most can be told apart. Remove one first, "
             "or use s2kit.field_series for many fields"
         )
-    taken = {place.colour for place in places}
+    taken = {place.colour.upper() for place in places}
     free = [colour for colour in PLACE_COLOURS if colour not in taken]
     colour = colour or (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
     return [*places, Place(free_name(places, name), colour, shape)]
@@ -194,8 +191,6 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
     rows, cols = (_two_at_least(cut) for cut in (window.rows, window.cols))
     part = window_of(cube[[*bands, "SCL"]], rows, cols)
-    if any(layer.chunks is None for layer in part.data_vars.values()):
-        part = part.chunk(_BLOCKS)
     field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
     table = describe_series(part, field, variable, scheduler="threads", pool=workers())
     levels.require_steps()

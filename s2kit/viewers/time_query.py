@@ -129,14 +129,14 @@ class TimeQuery(MapViewer):
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
         self.follow(self._on_picture, ["picture"], ["limits", "chart"])
-        self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "limits", "mask",
-                   "pinned", "compare", "swipe")  # fmt: skip
+        self.watch(self._draw, "moment", "offered", "least_clear", "picture", "view", "stretch",
+                   "limits", "mask", "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")
         self.watch(self._draw_series, "x", "y", "chart")
         for one in (self.map, self.other):
             one.on_click(self.page.guarded(self.ask))
             one.on_point(partial(self._point, beside=one is self.other))
-        self.series.on_click(self.page.guarded(self.go_to))
+        self.series.on_click(self.page.guarded(self._go_to_clicked))
 
     # Overpasses
 
@@ -177,15 +177,24 @@ class TimeQuery(MapViewer):
         InvalidInputError
             If it is no moment.
         """
-        known = isinstance(time, str | date | np.datetime64)  # pandas takes 2021 for nanoseconds
-        with suppress(ValueError):
-            wanted = pd.to_datetime(time, utc=True).tz_localize(None) if known else pd.NaT
-            whole_day = len(time) == 10 if isinstance(time, str) else type(time) is date
-            wanted += pd.Timedelta(hours=12 if whole_day else 0)  # nearer to none of another day
-            if wanted is not pd.NaT:
-                self._show_step(nearest(self.timeline, self.steps, wanted))
-                return
-        raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
+        wanted = pd.NaT
+        if isinstance(time, str | date | np.datetime64):  # pandas takes 2021 for nanoseconds
+            with suppress(ValueError):
+                wanted = pd.to_datetime(time, utc=True).tz_localize(None)
+        if wanted is pd.NaT:
+            raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
+        whole_day = len(str(time)) == len("2021-06-04")
+        wanted += pd.Timedelta(hours=12 if whole_day else 0)  # nearer to none of another day
+        self._show_step(nearest(self.timeline, self.steps, wanted))
+
+    def _go_to_clicked(self, time: pd.Timestamp) -> None:
+        """Show the overpass that was clicked; if the filter leaves it out, say so."""
+        self.go_to(time)
+        clicked = nearest(self.timeline, np.arange(len(self.timeline)), time)
+        if self.step not in (clicked, None):
+            self.page.fail(
+                f"{self._day(clicked)} does not pass the filter; the nearest that does is shown."
+            )
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
@@ -246,10 +255,11 @@ class TimeQuery(MapViewer):
         self.map.divide(None)
         if self.step is None:
             passing = f"choose one of the {len(self.steps)} that pass the filter"
+            none = "No clear acquisition" if self.least_clear else "No acquisition"
             self.blank(
                 f"No overpass is chosen:\n{passing}"
                 if len(self.steps)
-                else "No clear acquisition:\nno overpass passes the filter"
+                else f"{none}:\nno overpass passes the filter"
             )
             return
         if window is None:
@@ -320,8 +330,8 @@ class TimeQuery(MapViewer):
             target.show(picture, window.view)
         else:
             failed = self.timeline.failed[step]
-            target.say("Could not be read when\nthe cube was built" if failed else
-                       "No data here on this date")  # fmt: skip
+            target.say("No data here, or it could not\nbe read when the cube was built" if failed
+                       else "No data here on this date")  # fmt: skip
 
     def _arrange(self, beside: bool) -> None:
         if self.other.pane.visible != beside:
@@ -410,8 +420,7 @@ class TimeQuery(MapViewer):
             title, place = "No series: why not is told above\n ", None
             raise
         finally:
-            usual = None if self.chart in self.cube.data_vars else shown.limits  # clouds are bright
-            self.series.show(series, title, shown.label, usual)
+            self.series.show(series, title, shown.label, shown.usual_range)
             for one in (self.map, self.other):
                 one.mark(place)
 

@@ -23,7 +23,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.labels import Labels
 from s2kit.viewers.page import Whole
-from s2kit.viewers.pictures import CLASSES, say_scale
+from s2kit.viewers.pictures import CLASSES, read_picture
 
 if TYPE_CHECKING:
     from s2kit.viewers.time_query import TimeQuery
@@ -121,7 +121,7 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
 
     def adapt(*_events) -> None:
         classes = viewer.picture == CLASSES
-        others.object = html.escape(say_scale(viewer.picture))
+        others.object = html.escape(read_picture(viewer.cube, viewer.picture).other_limits)
         others.visible = bool(others.object) and viewer.stretch == "fixed"
         legend.visible = classes
         stretch.visible = not classes

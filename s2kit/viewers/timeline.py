@@ -28,7 +28,7 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     table["iso"] = np.where(whole.duplicated(keep=False), exact, whole)
     for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
                          ("products", "products"), ("failed", "failed")):  # fmt: skip
-        table[column] = _along_time(cube, name).astype(str) if name in cube.coords else ""
+        table[column] = text_of(cube, name)
     known = "clear_fraction" in cube.coords
     table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan
     table["label"] = [_label(row) for row in table.itertuples()]
@@ -37,6 +37,13 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
         f"{row.label} · {row.platform} {row.iso[17:]} s" for row in table[again].itertuples()
     ]
     return table
+
+
+def text_of(cube: xr.Dataset, name: str) -> np.ndarray:
+    """Give a coordinate of each overpass as text, empty where the cube does not tell it."""
+    if name not in cube.coords:
+        return np.full(cube.sizes["time"], "")
+    return _along_time(cube, name).astype(str)
 
 
 def _along_time(cube: xr.Dataset, name: str) -> np.ndarray:

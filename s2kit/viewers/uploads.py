@@ -1,6 +1,7 @@
 """Places from a file that was given in a browser: GeoJSON or GeoPackage."""
 
 import json
+import re
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -27,6 +28,11 @@ LARGEST = 5_000_000
 
 _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
+
+_INDEX = re.compile(
+    r'CREATE VIRTUAL TABLE ("([^"]|"")*"|\[[^]]*\]|\w+)\s+USING\s+RTREE\b', re.IGNORECASE
+)
+"""How a GIS makes the index of its shapes, the one virtual table that a GeoPackage needs."""
 
 _CORNERS, _CORNERS_CROSSING = 10_000, 500
 """Corners of an outline at most, and of one that crosses itself: seconds to read and to mend.
@@ -123,11 +129,15 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
 
 def _refuse_computed(path: Path, filename: str) -> None:
     """Refuse a file that is computed as it is read: that may go on without end."""
-    tables = "SELECT type, name, upper(sql) FROM sqlite_master WHERE type IN ('table', 'view')"
+    tables = (
+        "SELECT listed.type, listed.name, made.sql FROM pragma_table_list AS listed "
+        "LEFT JOIN sqlite_master AS made ON made.tbl_name = listed.name AND made.type IN "
+        "('table', 'view') WHERE listed.schema = 'main'"
+    )
     made_of_others = "SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden > 1"
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
         for kind, name, made in file.execute(tables).fetchall():
-            own = made.startswith("CREATE VIRTUAL") and "USING RTREE" not in made
+            own = kind == "virtual" and not _INDEX.match(made or "")
             if kind == "view" or own or file.execute(made_of_others, [name]).fetchone():
                 raise InvalidInputError(
                     f"{filename} computes {name!r:.60} as it is read (it is a view, or has columns "

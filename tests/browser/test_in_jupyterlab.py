@@ -67,7 +67,7 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path):
     seen.choice("orbit 8").uncheck()
     expect(seen.status).to_contain_text("of 12 that pass")
     seen.choice("orbit 51").uncheck()
-    expect(seen.status).to_contain_text("No clear acquisition")
+    expect(seen.status).to_contain_text("No acquisition: no overpass passes")
     seen.choice("orbit 8").check()
     seen.press("Last")
     expect_day(seen, known, STEPS - 1)

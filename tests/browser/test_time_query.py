@@ -367,6 +367,7 @@ def test_address_restores_all(seen, known, page, watch):
     seen.choice("orbit 51").uncheck()
     seen.press("Last")
     seen.press("Zoom in")
+    seen.eventually(lambda: is_(seen.view()[2] - seen.view()[0], (EAST - WEST) / 2))
     seen.click(X, Y)
     seen.eventually(lambda: near(place_of(seen), (300, 200)))
     row, col = place_of(seen)

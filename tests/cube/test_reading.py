@@ -167,8 +167,11 @@ def test_window_of_a_cube_is_a_cube(stores, data):
                                                                percentiles=(50,)))  # fmt: skip
 
 
-def test_window_of_a_changed_cube(stores):
-    """It is what `isel` gives."""
-    cube = s2kit.open_cube(stores[0]).isel(time=[0, 3])
+@pytest.mark.parametrize("dask", [True, False])
+def test_window_of_a_changed_cube(stores, dask):
+    """It is what `isel` gives, in blocks."""
+    cube = s2kit.open_cube(stores[0], dask=dask).isel(time=[0, 3])
+    cube["shade"] = cube.B04[0] * 2
     found = window_of(cube, slice(3, 9), slice(2, 4))
+    assert all(layer.chunks for layer in found.data_vars.values())
     xr.testing.assert_identical(found.compute(), cube.isel(y=slice(3, 9), x=slice(2, 4)).compute())

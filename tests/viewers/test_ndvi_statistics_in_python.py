@@ -22,7 +22,7 @@ from s2kit.viewers import NdviStatistics
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
-from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart
+from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart, day_of_year
 from s2kit.viewers.places import Place
 
 STEPS, ROWS, COLS = 24, 20, 30
@@ -468,6 +468,25 @@ def test_curves(viewer, layers):
     assert lines["colour"] == [place.colour for place in viewer.places]
 
 
+def test_a_day_has_one_number_in_each_year():
+    """Each day of a leap year has a number of its own, which is that of the day in other years."""
+    days = pd.Series(pd.date_range("1999-01-01", "2004-12-31"))
+    wanted = pd.to_datetime(days.dt.strftime("2000-%m-%d")).dt.day_of_year
+    np.testing.assert_array_equal(day_of_year(days), wanted)
+
+
+def test_what_could_not_be_read_is_told(store):
+    """Dates with holes of scenes that failed are counted, in the years that are shown."""
+    cube = s2kit.open_cube(store)
+    failed = np.full(STEPS, "", "<U9")
+    failed[[1, STEPS - 1]] = "S2A_scene"
+    viewer = NdviStatistics(cube.assign_coords(failed=("time", failed)))
+    assert "2 dates have scenes that could not be read." in words(viewer.page.status)
+    viewer.end = int(YEARS[0])
+    assert "1 date has scenes that could not be read." in words(viewer.page.status)
+    assert "could not" not in words(NdviStatistics(cube).page.status)
+
+
 def test_curves_year_by_year(viewer, layers):
     """Year by year, the chosen place has a curve for each year over the day of the year."""
     viewer.add("a", box(2, 3, 9, 8))
@@ -483,8 +502,8 @@ def test_curves_year_by_year(viewer, layers):
         assert lines["name"] == [str(year) for year in np.unique(YEARS[half])]
         for n, year in enumerate(np.unique(YEARS[half])):
             own = half & between(year, year)
-            days = pd.to_datetime(TIMES[own], unit="s").day_of_year
-            assert [*lines["xs"][n]] == [*days]
+            days = pd.to_datetime(TIMES[own], unit="s").strftime("2000-%m-%d")  # a leap year
+            assert [*lines["xs"][n]] == [*pd.to_datetime(days).day_of_year]
             np.testing.assert_allclose(lines["ys"][n], np.nanmean(part[own], 1), atol=1e-6)
         assert f" of {name}, year by year" in viewer.years.figure.title.text
     viewer.chart = "along time"
@@ -705,6 +724,7 @@ def test_bad_text_in_the_address(viewer):
         viewer.drawn = bad
         assert "address of this page" in words(viewer.page.alert)
         assert "<script" not in viewer.page.alert.object
+        assert viewer.drawn.startswith("a|#0072B2|POLYGON")
         assert [place.name for place in viewer.places] == ["a"]
 
 

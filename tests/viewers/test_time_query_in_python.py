@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from painting import assert_layer, assert_mix, seen, words
 
 import s2kit
+from s2kit.cube.sources import source_of
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.viewers import TimeQuery, colours
 from s2kit.viewers.frames import View
@@ -353,6 +354,9 @@ def test_a_cube_that_was_extended_keeps_its_overviews(tmp_path):
     for level, step in ((0, 2), (1, 0)):
         fresh = s2kit.open_cube(store, level=level).B08[step].values
         np.testing.assert_array_equal(viewer.levels.cubes[level].B08[step].values, fresh)
+    part = viewer.levels.part(viewer.levels.finest(viewer.levels.whole))
+    assert source_of(part.B08) is not None  # read as it is stored, not in one piece
+    np.testing.assert_array_equal(part.B08, s2kit.open_cube(store).B08[:3])
 
 
 @pytest.mark.parametrize("name", ["True colour", "NDVI"])
@@ -426,7 +430,7 @@ def test_what_could_not_be_read_is_told(store):
     holes = cube.where(cube.time != cube.time[3]).assign(SCL=cube.SCL)
     viewer = TimeQuery(holes.assign_coords(failed=("time", failed.astype(str))))
     viewer.moment = iso(3)
-    assert "Could not be read" in viewer.map._message.text
+    assert "could not\nbe read" in viewer.map._message.text
     assert "S2A_product could not be read" in words(viewer.page.status)
     assert viewer.pixel_series().failed[3] == "S2A_product"
     viewer.moment = iso(4)
@@ -501,7 +505,9 @@ def test_none_passes(viewer):
         assert viewer.moment is None
     viewer.picture = "NDVI"
     assert words(viewer.page.alert) == ""
-    viewer.param.update(least_clear=0, seasons=list(viewer.param.seasons.objects))
+    viewer.param.update(least_clear=0, orbits=[])
+    assert viewer.map._message.text.startswith("No acquisition")
+    viewer.param.update(orbits=["8", "51"], seasons=list(viewer.param.seasons.objects))
     assert viewer.moment is not None
     assert words(viewer.page.alert) == ""
 
@@ -530,6 +536,31 @@ def test_go_to_takes_the_nearest(viewer):
     assert viewer.moment == iso(0)
     viewer.go_to(pd.Timestamp("2099-01-01"))
     assert viewer.moment == iso(7)
+
+
+def test_a_click_on_a_date_that_does_not_pass(viewer):
+    """A date that the filter leaves out is told, and the nearest that passes is shown."""
+    click = viewer.page.guarded(viewer._go_to_clicked)
+    viewer.orbits = ["8"]
+    passing = set(viewer.steps)
+    out = next(n for n in range(STEPS) if n not in passing)
+    click(timed(out))
+    assert viewer.step in passing
+    told = f"{timed(out):%d %b %Y} does not pass the filter"
+    assert told in words(viewer.page.alert)
+    click(timed(viewer.steps[0]))
+    assert viewer.step == viewer.steps[0]
+    assert words(viewer.page.alert) == ""
+
+
+@pytest.mark.parametrize("day", [date(2021, 7, 9), np.datetime64("2021-07-09"), "2021-07-09"])
+def test_go_to_a_day_is_its_noon(viewer, day):
+    """A day without an hour stands for its middle, however it is given."""
+    cube = viewer.cube.isel(time=[0, 1, 2])
+    moments = pd.to_datetime(["2021-07-08 22:00", "2021-07-09 20:00", "2021-07-11 03:00"])
+    other = TimeQuery(cube.assign_coords(time=moments))
+    other.go_to(day)
+    assert other.step == 1
 
 
 @pytest.mark.parametrize(
