@@ -1,8 +1,6 @@
 """What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
 
-import difflib
 import html
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +15,7 @@ from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import keep_in_address
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
+from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
 from s2kit.viewers.pictures import picture_names
 
 READOUT = 525
@@ -24,85 +23,6 @@ READOUT = 525
 
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """What a map says of a view without a pixel of the cube."""
-
-_FARTHEST = 1e9
-"""No place lies farther away, in m or degrees."""
-
-_LARGEST = 1e30
-"""No value of a map is larger: colours are computed in single precision."""
-
-
-class Choice(param.Selector):
-    """One of several names."""
-
-    def _validate(self, val: Any) -> None:
-        offered = [str(name) for name in self.get_range().values()]
-        try:
-            super()._validate(val)
-            if val is not None and offered and str(val) not in offered:
-                raise ValueError(f"{val!r} is only equal to one")  # 2021.0 is no year
-        except ValueError as error:
-            by_small = {name.casefold(): name for name in offered}
-            near = difflib.get_close_matches(str(val).casefold(), by_small, 3)
-            named = [by_small[name] for name in near] or offered[:5]
-            raise InvalidInputError(
-                f"{self.name}={val!r:.40} is none of the {len(offered)} that can be chosen, such "
-                f"as {', '.join(named)}"
-            ) from error
-
-
-class Number(param.Number):
-    """A number that a map can hold."""
-
-    def _validate(self, val: float | None) -> None:
-        super()._validate(val)
-        if val is not None and (isinstance(val, bool) or not abs(val) <= _FARTHEST):
-            raise InvalidInputError(f"{self.name}={val!s:.20} is not a number of use on a map")
-
-
-class Percent(param.Integer):
-    """A whole number from 0 to 100."""
-
-    def __init__(self, default: int, *, doc: str):
-        super().__init__(default, bounds=(0, 100), doc=doc)
-
-    def _validate(self, val: int | None) -> None:
-        super()._validate(val)
-        if isinstance(val, bool):
-            raise InvalidInputError(f"{self.name}={val} is not a number; give one from 0 to 100")
-
-
-class Limits(param.Range):
-    """The values of the darkest and the lightest colour; None for fitting ones."""
-
-    def _validate(self, val: tuple | None) -> None:
-        super()._validate(val)
-        if val is not None and not (all(abs(v) <= _LARGEST for v in val) and val[0] < val[1]):
-            raise InvalidInputError(
-                f"The lowest value ({val[0]!s:.20}) is not below the highest ({val[1]!s:.20}), or "
-                "one of them is endless"
-            )
-
-
-class Bounds(param.List):
-    """West, south, east and north of a part of the map; empty for the whole region."""
-
-    def _validate(self, val: list) -> None:
-        super()._validate(val)
-        if not val:
-            return
-        if len(val) != 4 or not all(abs(v) < math.inf for v in val):
-            wrong = "is not four numbers"
-        elif max(map(abs, val)) > _FARTHEST:
-            wrong = "lies beyond any map"
-        elif not (val[0] < val[2] and val[1] < val[3]):
-            wrong = "has no width or no height"
-        else:
-            return
-        raise InvalidInputError(
-            f"{self.name}={val!s:.80} {wrong}; give [west, south, east, north] in the cube's "
-            "coordinate system"
-        )
 
 
 class MapViewer(pn.viewable.Viewer):
@@ -117,7 +37,7 @@ class MapViewer(pn.viewable.Viewer):
     """
 
     opacity = Percent(100, doc="Opacity of the picture, %")
-    basemap = param.Boolean(False, doc="Show a map of streets below; needs the internet")
+    basemap = Switch(False, doc="Show a map of streets below; needs the internet")
     limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")

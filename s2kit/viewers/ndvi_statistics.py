@@ -16,8 +16,9 @@ from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.ndvi_statistics_layout import lay_out
+from s2kit.viewers.parameters import Choice, Items
 from s2kit.viewers.pictures import read_picture
 from s2kit.viewers.place_charts import Histogram, PlacesChart, along_time, by_year
 from s2kit.viewers.place_layer import PlaceLayer
@@ -73,7 +74,7 @@ class NdviStatistics(MapViewer):
     start = Choice(check_on_set=True, doc="First year")
     end = Choice(check_on_set=True, doc="Last year")
     draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
-    corners = param.List([], doc="Corners, (x, y), of the place that is being drawn")
+    corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
     chosen = Choice(
         default=None, allow_None=True, objects=[], check_on_set=True, doc="Place to change"

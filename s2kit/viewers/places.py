@@ -9,7 +9,6 @@ from urllib.parse import quote, unquote
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import param
 import shapely
 from pyproj import CRS
 
@@ -19,6 +18,7 @@ from s2kit.cube.sources import window_of
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View, workers
+from s2kit.viewers.parameters import Items
 
 LEAST_SHARE = 0.5
 """Of a place's area: a date that saw less of it clear is left out of curves and means."""
@@ -82,7 +82,7 @@ class Place:
         return [tuple(list(axis) for axis in ring.xy) for ring in rings]
 
 
-class Places(param.List):
+class Places(Items):
     """Places that can be told apart: by their names, and not too many."""
 
     def _validate(self, val: list[Place]) -> None:

@@ -17,8 +17,9 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, Choice, MapViewer, Number, Percent
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.mapview import MapView
+from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pictures import Frame, Picture, read_picture
 from s2kit.viewers.time_query_layout import lay_out
 from s2kit.viewers.timeline import SEASONS, choose, nearest, percent, timeline_of
@@ -58,11 +59,11 @@ class TimeQuery(MapViewer):
         check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
     )
     stretch = Choice(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
-    mask = param.Boolean(False, doc="Tint what is not clear")
+    mask = Switch(False, doc="Tint what is not clear")
     least_clear = Percent(0, doc="Clear share of the whole cube, % at least")
-    seasons = param.ListSelector(default=list(SEASONS), objects=list(SEASONS), doc="Months")
-    orbits = param.ListSelector(default=[], check_on_set=True, doc="Relative orbits")
-    platforms = param.ListSelector(default=[], check_on_set=True, doc="Satellites")
+    seasons = Choices(default=list(SEASONS), objects=list(SEASONS), doc="Months")
+    orbits = Choices(default=[], check_on_set=True, doc="Relative orbits")
+    platforms = Choices(default=[], check_on_set=True, doc="Satellites")
     x = Number(None, allow_None=True, doc="Place of the series")
     y = Number(None, allow_None=True, doc="Place of the series")
     chart = Choice(check_on_set=True, doc="What the series shows")
@@ -70,7 +71,7 @@ class TimeQuery(MapViewer):
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
 
-    playing = param.Boolean(False, doc="Whether overpasses follow one another by themselves")
+    playing = Switch(False, doc="Whether overpasses follow one another by themselves")
     offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")
 
     _IN_ADDRESS = ("least_clear", "seasons", "orbits", "platforms", "moment", "picture", "stretch",

@@ -447,6 +447,26 @@ def test_a_day_is_that_day(store):
         assert viewer.step == step
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"), [
+        ("orbits", [51], "orbits holds 51; it takes a list of '8', '51'"),
+        ("seasons", ["winter"], "seasons holds 'winter'; it takes a list of 'Dec–Feb', "),
+        ("opacity", 200, "opacity.* must be at most 100, not 200"),
+        ("mask", 1, "mask.* must be True or False, not 1"),
+        ("limits", (1, 2, 3), "limits.* length .3 instead of 2"),
+        ("view", ["a", 1, 2, 3], "view.* must be instances of"),
+        ("x", "a", "x.* only takes numeric values"),
+        ("stretch", "all", "stretch='all' is none of the 2 that can be chosen, such as fixed"),
+    ],
+)  # fmt: skip
+def test_a_parameter_says_what_it_takes(viewer, name, value, told):
+    """What a parameter refuses is told by a named error, and nothing changes."""
+    before = getattr(viewer, name)
+    with pytest.raises(InvalidInputError, match=told):
+        setattr(viewer, name, value)
+    assert getattr(viewer, name) == before
+
+
 @pytest.mark.parametrize("value", [None, "abc"])
 def test_an_empty_box_for_a_place(viewer, value):
     """Where x or y is no number, it is said."""
