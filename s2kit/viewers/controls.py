@@ -10,7 +10,7 @@ import param
 
 from s2kit.viewers.basemap import credit_of
 from s2kit.viewers.colours import rounded
-from s2kit.viewers.frames import View
+from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page, say_error
 
@@ -143,6 +143,16 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
         return pn.FlexBox(low, high, fit, align_items="end")
     slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")
     return pn.FlexBox(low, high, slider, fit, align_items="end")
+
+
+def place_boxes(levels: Levels) -> tuple[pn.widgets.FloatInput, pn.widgets.FloatInput]:
+    """Make boxes for the x and y of a place, which first is the middle."""
+    middle = [round(value, levels.digits) for value in levels.whole.middle]
+    x, y = (
+        pn.widgets.FloatInput(name=name, value=value, width=110)
+        for name, value in zip("xy", middle, strict=True)
+    )
+    return x, y
 
 
 def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:

@@ -30,6 +30,7 @@ class View:
     Attributes
     ----------
     west, south, east, north : float
+        In the unit of the coordinate system.
     """
 
     west: float
@@ -90,7 +91,7 @@ class Window:
     view : View
         What these pixels cover.
     pixel : float
-        Size of a pixel of the level.
+        Size of a pixel of the level, in the unit of the coordinate system.
     """
 
     level: int
@@ -160,20 +161,16 @@ class Levels:
             if size <= most:
                 return window
         step = -(-size // most)
+        while max(len(_blocks(s, step)) for s in (window.rows, window.cols)) > most:
+            step += 1
         if step > _STRIDE:
-            wide = self.pixel * 2**level * most * _STRIDE
+            wide = window.pixel * (most - 1) * _STRIDE
             raise InvalidInputError(
                 f"this view is {size * window.pixel:g} wide, and the cube has no overviews to show "
                 f"that; zoom in to {wide:g} or less. Overviews are made by build_cube, and belong "
                 "to a cube as open_cube gives it, not to a part of it"
             )
-        rows, cols = (slice(s.start, s.stop, step) for s in (window.rows, window.cols))
-        covered = replace(
-            window.view,
-            east=window.view.west + len(range(*cols.indices(cols.stop))) * step * window.pixel,
-            south=window.view.north - len(range(*rows.indices(rows.stop))) * step * window.pixel,
-        )
-        return replace(window, rows=rows, cols=cols, view=covered)
+        return _thinned(window, step, cube, self.whole)
 
     def finest(self, view: View) -> Window | None:
         """Give the pixels of full resolution that a view touches; None beside the region."""
@@ -190,10 +187,10 @@ class Levels:
         """Say in words what a pixel of a window is, unless it is one of the finest level."""
         step = window.cols.step or 1
         if step > 1:
-            size = step * window.pixel
-            x, y = window.view.west + col * size, window.view.north - row * size
-            half = window.pixel / 2
-            return f" (at x {x + half:.{self.digits}f}, y {y - half:.{self.digits}f})"
+            right = (window.cols.start + col * step + 0.5) * window.pixel
+            down = (window.rows.start + row * step + 0.5) * window.pixel
+            x, y = self.whole.west + right, self.whole.north - down
+            return f" (at x {x:.{self.digits}f}, y {y:.{self.digits}f})"
         return f" (pixel of {window.pixel:g} {self.unit})" if window.level else ""
 
     def read(self, window: Window, step: int, layers: list[str]) -> dict[str, np.ndarray]:
@@ -237,7 +234,7 @@ class Levels:
         return {"metre": "m", "degree": "°"}.get(unit, unit)
 
     def part(self, window: Window) -> xr.Dataset:
-        """Give all pixels of a window in blocks of Dask, for computing along time."""
+        """Give what a window spans in blocks of Dask, for computing along time."""
         rows, cols = (slice(s.start, s.stop) for s in (window.rows, window.cols))
         return window_of(self.cubes[window.level], rows, cols)
 
@@ -268,6 +265,29 @@ def workers() -> ThreadPoolExecutor:
     of these the memory that it once took.
     """
     return ThreadPoolExecutor(CPU_COUNT, "s2kit-viewers")
+
+
+def _blocks(wanted: slice, step: int) -> range:
+    """Give the blocks of so many pixels that a range touches; they do not move with the view."""
+    return range(wanted.start // step, -(-wanted.stop // step))
+
+
+def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window:
+    """Give the pixels in the middle of blocks of ``step``, and what these blocks cover.
+
+    Of a last block that is cut off by the region's edge, the middle may lie beyond it: then up to
+    one pixel is left out there.
+    """
+    cuts, covered = [], []
+    for wanted, n in ((window.rows, cube.sizes["y"]), (window.cols, cube.sizes["x"])):
+        blocks = _blocks(wanted, step)
+        first = min(blocks.start * step + (step - 1) // 2, n - 1)
+        cuts.append(slice(first, min(blocks.stop * step, n), step))
+        count = len(range(first, cuts[-1].stop, step))
+        covered.append([n * step * window.pixel for n in (blocks.start, blocks.start + count)])
+    (down, bottom), (right, end) = covered
+    view = View(whole.west + right, whole.north - bottom, whole.west + end, whole.north - down)
+    return replace(window, rows=cuts[0], cols=cuts[1], view=view)
 
 
 def _cut(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:

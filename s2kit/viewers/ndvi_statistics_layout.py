@@ -12,6 +12,7 @@ from s2kit.viewers.controls import (
     grouped,
     limits_row,
     made,
+    place_boxes,
     save_button,
     sections,
     stretch,
@@ -108,11 +109,9 @@ def _limits(viewer: "NdviStatistics") -> pn.FlexBox:
 
 
 def _draw(viewer: "NdviStatistics") -> pn.Column:
-    x, y = viewer.levels.whole.middle
     kind = made(pn.widgets.RadioButtonGroup, viewer.param.draw, "Draw", margin=(3, 8))
     hint = pn.pane.HTML(_HINTS[viewer.draw], margin=(0, 10), styles={"font-size": "13px"})
-    across = pn.widgets.FloatInput(name="x", value=round(x, viewer.levels.digits), width=110)
-    up = pn.widgets.FloatInput(name="y", value=round(y, viewer.levels.digits), width=110)
+    across, up = place_boxes(viewer.levels)
     file = pn.widgets.FileInput(
         accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
     )

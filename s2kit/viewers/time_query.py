@@ -11,7 +11,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from s2kit.analysis.masks import CLEAR
+from s2kit.analysis.masks import CLEAR, is_class
 from s2kit.errors import InvalidInputError
 from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
@@ -21,12 +21,12 @@ from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pictures import Frame, Picture, read_picture
-from s2kit.viewers.time_query_layout import lay_out
+from s2kit.viewers.time_query_layout import BESIDE, FIXED, OF_VIEW, OFF, SWIPE, lay_out
 from s2kit.viewers.timeline import SEASONS, choose, nearest, percent, timeline_of
 
-FIXED, OF_VIEW = "fixed", "2–98 % of the view"
-OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
 NOT_PINNED = "no date"
+
+_is_clear = is_class(CLEAR)
 
 _SMALL = 330
 """Pixels of the screen along one side of a map that has another beside it."""
@@ -310,8 +310,7 @@ class TimeQuery(MapViewer):
     def _paint(self, shown: Picture, frame: Frame, limits: tuple[float, float]) -> np.ndarray:
         picture = shown.paint(frame, *limits)
         if self.mask and "SCL" in frame:
-            classes = frame["SCL"]
-            picture = colours.tint(picture, (picture[..., 3] > 0) & ~np.isin(classes, CLEAR))
+            picture = colours.tint(picture, (picture[..., 3] > 0) & ~_is_clear(frame["SCL"]))
         return picture
 
     def _join(self, left: np.ndarray, right: np.ndarray, window: Window) -> np.ndarray:
@@ -394,8 +393,16 @@ class TimeQuery(MapViewer):
         Returns
         -------
         pandas.DataFrame
-            ``time``, ``value`` (NaN for no data), ``clear`` (all, where no classification tells),
-            and what the overpass is.
+            ``time`` (UTC), ``value`` (float, in the unit of the layer; NaN for no data), ``clear``
+            (bool; all, where no classification tells), and of the overpass ``orbit``,
+            ``platform``, ``label``, ``products`` and the scenes that ``failed`` to be read.
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no pixel there, or the cube has no layer of numbers.
+        CubeError
+            If the store has changed, or cannot be read.
         """
         if self.x is None or self.y is None:
             raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
@@ -404,7 +411,7 @@ class TimeQuery(MapViewer):
         shown = read_picture(self.cube, self.chart)
         wanted = [*shown.layers, *(["SCL"] if "SCL" in self.cube.data_vars else [])]
         found = self.levels.read_pixel(*self._pixel_at(self.x, self.y), wanted)
-        clear = np.isin(found["SCL"], CLEAR) if "SCL" in found else True
+        clear = _is_clear(found["SCL"]) if "SCL" in found else True
         table = self.timeline[["time", "orbit", "platform", "label", "products", "failed"]]
         return table.assign(value=shown.values(found), clear=clear)
 

@@ -15,6 +15,7 @@ from s2kit.viewers.controls import (
     grouped,
     limits_row,
     made,
+    place_boxes,
     save_button,
     sections,
     stretch,
@@ -27,6 +28,10 @@ from s2kit.viewers.pictures import CLASSES, read_picture
 
 if TYPE_CHECKING:
     from s2kit.viewers.time_query import TimeQuery
+
+FIXED, OF_VIEW = "fixed", "2–98 % of the view"
+OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
+"""Words of the choices, also in the address of a page."""
 
 
 def lay_out(viewer: "TimeQuery") -> Whole:
@@ -122,10 +127,10 @@ def _picture(viewer: "TimeQuery") -> pn.Column:
     def adapt(*_events) -> None:
         classes = viewer.picture == CLASSES
         others.object = html.escape(read_picture(viewer.cube, viewer.picture).other_limits)
-        others.visible = bool(others.object) and viewer.stretch == "fixed"
+        others.visible = bool(others.object) and viewer.stretch == FIXED
         legend.visible = classes
         stretch.visible = not classes
-        numbers.visible = not classes and viewer.stretch == "fixed"
+        numbers.visible = not classes and viewer.stretch == FIXED
 
     viewer.param.watch(adapt, ["picture", "stretch"])
     adapt()
@@ -179,9 +184,7 @@ def _boxes(viewer: "TimeQuery", name: str, title: str) -> list[pn.viewable.Viewa
 
 
 def _place(viewer: "TimeQuery") -> pn.Column:
-    x, y = viewer.levels.whole.middle
-    across = pn.widgets.FloatInput(name="x", value=round(x, viewer.levels.digits), width=110)
-    up = pn.widgets.FloatInput(name="y", value=round(y, viewer.levels.digits), width=110)
+    across, up = place_boxes(viewer.levels)
 
     def fill(*_events) -> None:
         if viewer.x is not None:
@@ -201,7 +204,7 @@ def _compare(viewer: "TimeQuery") -> pn.Column:
     )  # fmt: skip
 
     def adapt(*_events) -> None:
-        border.visible = viewer.compare == "swipe"
+        border.visible = viewer.compare == SWIPE
 
     viewer.param.watch(adapt, "compare")
     adapt()

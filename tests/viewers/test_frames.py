@@ -207,14 +207,15 @@ def test_whole_is_the_region(case):
 
 @pytest.mark.parametrize("size", [(9, 9), (10, 1000), (513, 20), (600, 1030), (1, 2048)])
 def test_strides_without_overviews(tmp_path, size):
-    """Without overviews every second to fourth pixel is shown, and the frame covers its steps."""
+    """Without overviews the middle ones of two to four pixels are shown, where these lie."""
     layers = {"SCL": numbered(size)}
     levels = Levels(make_cube(tmp_path / "c", layers, every(1, 1)))
     assert len(levels.cubes) == 1
     window = levels.window(levels.whole)
     step = math.ceil(max(size) / SIDE)
     frame = levels.read(window, 0, ["SCL"])["SCL"]
-    np.testing.assert_array_equal(frame, layers["SCL"][0, ::step, ::step])
+    middles = [np.arange(min((step - 1) // 2, n - 1), n, step) for n in size]
+    np.testing.assert_array_equal(frame, layers["SCL"][0][np.ix_(*middles)])
     assert max(frame.shape) <= SIDE
     assert window.view.width == frame.shape[1] * step * PIXEL
     assert window.view.height == frame.shape[0] * step * PIXEL
@@ -227,10 +228,47 @@ def test_strides_without_overviews(tmp_path, size):
 def test_too_wide_without_overviews(tmp_path):
     """A view that would show fewer than every fourth pixel ends in an error that says how wide."""
     levels = Levels(make_cube(tmp_path / "c", {"SCL": numbered((3, 4 * SIDE + 1))}, every(1, 1)))
-    with pytest.raises(InvalidInputError, match=rf"zoom in to {4 * SIDE * PIXEL} or less"):
+    with pytest.raises(InvalidInputError, match=rf"zoom in to {4 * (SIDE - 1) * PIXEL} or less"):
         levels.window(levels.whole)
     narrow = View.around(*levels.whole.middle, (4 * SIDE - 2) * PIXEL, 40)
     assert levels.window(narrow).cols.step == 4
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    """Give a cube without overviews, wider than what can be shown at once."""
+    classes = numbered((2100, 2101))
+    store = write_cube(tmp_path_factory.mktemp("wide") / "c", {"SCL": classes}, every(1, 1))
+    return Levels(s2kit.open_cube(store)), classes[0]
+
+
+@EXAMPLES
+@given(st.data())
+def test_thinned_pixels_stay(wide, data):
+    """However the view moves, thinned pixels are the same, lie where they are, and suffice."""
+    levels, classes = wide
+    height, width = classes.shape
+    west = data.draw(st.floats(-300, width - 600)) * PIXEL + WEST
+    south = NORTH - data.draw(st.floats(300, height + 300)) * PIXEL
+    side = data.draw(st.floats(600, 4 * (SIDE - 1))) * PIXEL
+    view = View(west, south, west + side, south + side)
+    window = levels.window(view)
+    step = window.cols.step or 1
+    frame = levels.read(window, 0, ["SCL"])["SCL"]
+    assert max(frame.shape) <= SIDE
+    edge = PIXEL  # up to one pixel may be left out at the region's edge
+    covered, whole = window.view, levels.whole
+    assert covered.west <= max(view.west, whole.west)
+    assert covered.north >= min(view.north, whole.north)
+    assert covered.east >= min(view.east, whole.east - edge)
+    assert covered.south <= max(view.south, whole.south + edge)
+    row, col = (data.draw(st.integers(0, n - 1)) for n in frame.shape)
+    x, y = covered.west + (col + 0.5) * step * PIXEL, covered.north - (row + 0.5) * step * PIXEL
+    assert window.place(x, y) == (row, col)
+    across, down = (x - WEST) / PIXEL - 0.5, (NORTH - y) / PIXEL - 0.5
+    near = [n for n in (math.floor(down), math.ceil(down)) if n < height]
+    beside = [n for n in (math.floor(across), math.ceil(across)) if n < width]
+    assert frame[row, col] in classes[np.ix_(near or [height - 1], beside or [width - 1])]
 
 
 @pytest.mark.parametrize("dask", [True, False])
@@ -268,14 +306,18 @@ def test_dims_in_any_order(tmp_path):
 
 
 def test_part_is_the_whole_window(tmp_path):
-    """The part to compute with has all pixels of a window, also where a frame leaves some out."""
+    """The part to compute with has all that a window spans; a frame may leave some out."""
     layers = {"SCL": numbered((3, 700))}
     for n, cube in enumerate([make_cube(tmp_path / "c", layers, every(1, 1)),
                               make_cube(tmp_path / "d", layers, every(1, 1)).load()]):  # fmt: skip
         levels = Levels(cube)
         window = levels.window(View(WEST + 50, NORTH - 20, WEST + 6990, NORTH), most=300)
         part = levels.part(window)
-        np.testing.assert_array_equal(part.SCL.values, layers["SCL"][:, :2, 5:699], err_msg=str(n))
+        rows, cols = (slice(cut.start, cut.stop) for cut in (window.rows, window.cols))
+        wanted = layers["SCL"][:, rows, cols]
+        np.testing.assert_array_equal(part.SCL.values, wanted, err_msg=str(n))
+        frame = levels.read(window, 0, ["SCL"])["SCL"]
+        np.testing.assert_array_equal(frame, wanted[0, :: window.rows.step, :: window.cols.step])
 
 
 def test_oblong_pixels_are_refused(tmp_path):
