@@ -50,12 +50,10 @@ def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[
     page.js_on_event("connection_lost", CustomJS(code=_LOST))
     raw = dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
     asked = set(location.query_params)
-    for name in names:
-        location.sync(  # one by one: the wrong ones are refused, the others count
-            viewer,
-            [name],
-            on_error=wrong.update,
-        )
+    for name in names:  # one by one: the wrong ones are refused, the others count
+        location.sync(viewer, [name], on_error=wrong.update)
+    location.unsync(viewer)
+    location.sync(viewer, names)  # what changes together is one address, also for Back
     wrong |= raw.keys() & set(names) - asked  # cut off, mostly
     taken = (asked & set(names)) - set(wrong)
     return taken, [f"{name}={raw[name]}" for name in wrong]

@@ -67,6 +67,7 @@ def lay_out(viewer: "NdviStatistics") -> Whole:
     return Whole(
         viewer.page.header,
         viewer.page.alert,
+        viewer.page.busy,
         viewer.page.status,
         labels,
         pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),

@@ -47,8 +47,9 @@ class Page:
             f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>{note}',
             sizing_mode="stretch_width", margin=(4, 10),
         )  # fmt: skip
-        self.status = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(0, 10), min_height=20, stylesheets=[_WORKING]
+        self.status = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), min_height=20)
+        self.busy = pn.pane.HTML(
+            "", sizing_mode="stretch_width", margin=(0, 10), height=0, stylesheets=[_WORKING]
         )
         self._error = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), visible=False)
 
@@ -70,8 +71,11 @@ class Page:
         )
 
     def work(self, *, begun: bool) -> None:
-        """Show that something is being computed, from when it has taken a second."""
-        self.status.css_classes = ["working"] if begun else []
+        """Show that something is being computed, from when it has taken a second.
+
+        These are words, not a change of style: at that, Bokeh would lay out the whole page anew.
+        """
+        self.busy.object = '<div class="working">Working …</div>' if begun else ""
 
     def fail(self, words: str) -> None:
         """Show an error until something succeeds."""
@@ -112,8 +116,8 @@ def say_error(error: Exception) -> str:
 
 
 _WORKING = """
-:host(.working)::after {
-  content: "Working …"; position: absolute; right: 0; top: 0; padding: 1px 8px; opacity: 0;
+.working {
+  position: absolute; right: 0; top: 0; z-index: 1; padding: 1px 8px; opacity: 0;
   background: #0072B2; color: #ffffff; border-radius: 4px; font-size: 13px;
   animation: begin 0s 1s forwards;
 }

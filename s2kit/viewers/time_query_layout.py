@@ -58,6 +58,7 @@ def lay_out(viewer: "TimeQuery") -> Whole:
         viewer.page.header,
         _dates(viewer),
         viewer.page.alert,
+        viewer.page.busy,
         viewer.page.status,
         Labels(width=0, height=0, margin=0),
         pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),

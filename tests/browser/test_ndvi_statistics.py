@@ -275,7 +275,7 @@ def test_long_work_is_seen(page, serve_app, known_store, tmp_path):
     expect(working).to_have_count(0)
     seen.choose("Statistic", "amplitude (p90 − p10)")
     expect(working).to_have_count(1)
-    shown = "element => getComputedStyle(element, '::after').opacity"
+    shown = "element => getComputedStyle(element).opacity"
     seen.eventually(lambda: is_(working.evaluate(shown), "1"))
     assert "NDVI, mean" in seen.title()
     expect(working).to_have_count(0)

@@ -407,6 +407,22 @@ def test_back_and_forward(seen, known, page):
     expect(seen.error).to_have_count(0)
 
 
+def test_back_from_a_pixel(seen, known, page):
+    """Back shows the pixel that was asked before: no address has x of one and y of another."""
+    places = [(X, Y), (X + 2000, Y - 1500)]
+    for x, y in places:
+        seen.click(x, y)
+        seen.eventually(lambda: near(place_of(seen), (((NORTH - y) // 10), (x - WEST) // 10)))  # noqa: B023
+    asked = place_of(seen)
+    page.go_back()
+    seen.wait()
+    seen.eventually(lambda: near(place_of(seen), (300, 200)))
+    expect_series(seen, known, *place_of(seen))
+    page.go_forward()
+    seen.wait()
+    seen.eventually(lambda: is_(place_of(seen), asked))
+
+
 def test_address_with_the_limits_of_another_picture(page, viewers, known, watch):
     """Limits and series of an address are kept, also where they are those of the first picture."""
     page.goto(

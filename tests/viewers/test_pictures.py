@@ -194,6 +194,32 @@ def test_every_name_can_be_shown(cube, frame):
         assert set(shown.layers) <= set(cube.data_vars), name
 
 
+def test_frequent_indices_have_their_values(cube, frame):
+    """Those that head the list are what their authors wrote, where that is defined."""
+    blue, green, red, edge, near, short, long = (
+        frame[band].astype("f8") for band in ("B02", "B03", "B04", "B05", "B08", "B11", "B12")
+    )
+    wanted = {
+        "NDVI": (near - red) / (near + red),
+        "EVI": 2.5 * (near - red) / (near + 6 * red - 7.5 * blue + 1),
+        "SAVI": 1.5 * (near - red) / (near + red + 0.5),
+        "NDRE": (near - edge) / (near + edge),
+        "NDMI": (near - short) / (near + short),
+        "NDWI": (green - near) / (green + near),
+        "MNDWI": (green - short) / (green + short),
+        "NBR": (near - long) / (near + long),
+        "NDSI": (green - short) / (green + short),
+        "NDBI": (short - near) / (short + near),
+    }
+    offered = picture_names(cube)["Index"]
+    assert set(offered) <= set(wanted)
+    for name in offered:
+        found = read_picture(cube, name).values(frame)
+        known = np.isfinite(found)
+        assert known.mean() > 0.5, name
+        np.testing.assert_allclose(found[known], wanted[name][known], rtol=1e-4, err_msg=name)
+
+
 def test_a_layer_goes_before_an_index(cube):
     """A layer of the user's own, named as an index, is shown as it is."""
     own = cube.assign(NDVI=cube.B04 * 0 + 7)
