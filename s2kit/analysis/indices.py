@@ -19,6 +19,12 @@ _SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3
             "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
 """What the list calls the bands of Sentinel-2."""
 
+_CONSTANTS = {name: {"L": 0.5} for name in ("SAVI", "GSAVI", "SARVI", "MNLI", "IBI")}
+"""Where the list's default is not what the authors took: its L, 1, is that of EVI.
+
+Huete 1988; Sripada et al. 2005; Kaufman and Tanré 1992; Yang et al. 2008; Xu 2008.
+"""
+
 _RATIO = re.compile(r"\((\w+)-(\w+)\)/\(\1\+\2\)")
 
 
@@ -36,7 +42,7 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     -------
     xarray.DataArray
         Lazy, float32, in the dims of the bands, NaN where a band has no data or the index is not
-        defined (0/0).
+        defined (0/0). The attributes tell the formula with its constants, and who wrote it.
 
     Raises
     ------
@@ -55,7 +61,8 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
         output_dtypes=["float32"],
     )  # fmt: skip
     found = spyndex.indices[formula.name]
-    attrs = {"long_name": found.long_name, "units": "1", "formula": found.formula,
+    written = [found.formula, *(f"{name} = {v:g}" for name, v in formula.constants.items())]
+    attrs = {"long_name": found.long_name, "units": "1", "formula": ", ".join(written),
              "references": found.reference}  # fmt: skip
     return values.rename(formula.name).drop_attrs(deep=False).assign_attrs(attrs)
 
@@ -113,6 +120,7 @@ def read_formula(cube: xr.Dataset, name: str) -> Formula:
     for symbol in found.bands:
         band = _SYMBOLS.get(symbol.removeprefix("lambda"))
         known = spyndex.constants[symbol].default if symbol in spyndex.constants else None
+        known = _CONSTANTS.get(found.short_name, {}).get(symbol, known)
         if known is not None:
             constants[symbol] = float(known)
         elif band not in cube.data_vars:

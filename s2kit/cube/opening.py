@@ -255,8 +255,8 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     -------
     list of xarray.Dataset
         The cube, then with pixels 2, 4, 8 … times as large; lazy, with the layers and steps of
-        ``cube``. One that was changed or cut, also in its coordinates, stands there alone, as it
-        is.
+        ``cube``, and the other coordinates that are stored. One that was changed or cut, also in
+        its time, y, x or coordinate system, stands there alone, as it is.
 
     Raises
     ------

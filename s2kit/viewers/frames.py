@@ -275,8 +275,8 @@ def _blocks(wanted: slice, step: int) -> range:
 def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window:
     """Give the pixels in the middle of blocks of ``step``, and what these blocks cover.
 
-    Of a last block that is cut off by the region's edge, the middle may lie beyond it: then up to
-    one pixel is left out there.
+    A last block that is cut off by the region's edge is covered whole, up to two pixels beyond; if
+    its middle lies beyond, its one pixel is left out.
     """
     cuts, covered = [], []
     for wanted, n in ((window.rows, cube.sizes["y"]), (window.cols, cube.sizes["x"])):
@@ -284,7 +284,8 @@ def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window
         first = min(blocks.start * step + (step - 1) // 2, n - 1)
         cuts.append(slice(first, min(blocks.stop * step, n), step))
         count = len(range(first, cuts[-1].stop, step))
-        covered.append([n * step * window.pixel for n in (blocks.start, blocks.start + count)])
+        ends = blocks.start, blocks.start + count
+        covered.append([end * step * window.pixel for end in ends])
     (down, bottom), (right, end) = covered
     view = View(whole.west + right, whole.north - bottom, whole.west + end, whole.north - down)
     return replace(window, rows=cuts[0], cols=cuts[1], view=view)

@@ -1,13 +1,17 @@
 """The state of a viewer in the address of its page, so that a link restores it."""
 
+import json
 import weakref
-from urllib.parse import parse_qsl
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import panel as pn
 import param
 from bokeh.document import Document
 from bokeh.models import CustomJS
 from panel.custom import JSComponent
+from panel.io.location import Location
 
 _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
 """Pages of which a viewer has the address: of several on one page, the first."""
@@ -25,38 +29,75 @@ document.body.append(told);
 """
 
 
-def keep_in_address(viewer: param.Parameterized, names: list[str]) -> tuple[set[str], list[str]]:
-    """Take over what the address of the page says, then write every change into it.
+class Address:
+    """What the address of a page says of a viewer.
+
+    In a notebook there is no address, and a second viewer of a page has none: nothing happens.
 
     Parameters
     ----------
     viewer : param.Parameterized
-    names : list of str
-        Its parameters, in the order in which they are to be taken over.
+    names : sequence of str
+        Its parameters that belong there, in the order in which they are taken over.
 
-    Returns
-    -------
-    set of str, list of str
-        The parameters that were taken over, and what the address says that cannot be. In a
-        notebook there is no address, and a second viewer of a page has none: nothing happens.
+    Attributes
+    ----------
+    taken : set of str
+        The parameters that were taken over.
+    wrong : dict of str to str
+        What the address says that cannot be.
     """
-    wrong: set[str] = set()
-    page = pn.state.curdoc
-    location = pn.state.location if page and page.session_context else None
-    if location is None or page in _with_viewer:
-        return set(), []
-    _with_viewer.add(page)
-    BackButton(width=0, height=0, margin=0).servable()
-    page.js_on_event("connection_lost", CustomJS(code=_LOST))
-    raw = dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
-    asked = set(location.query_params)
-    for name in names:  # one by one: the wrong ones are refused, the others count
-        location.sync(viewer, [name], on_error=wrong.update)
-    location.unsync(viewer)
-    location.sync(viewer, names)  # what changes together is one address, also for Back
-    wrong |= raw.keys() & set(names) - asked  # cut off, mostly
-    taken = (asked & set(names)) - set(wrong)
-    return taken, [f"{name}={raw[name]}" for name in wrong]
+
+    def __init__(self, viewer: param.Parameterized, names: Sequence[str]):
+        self._viewer, self._names = viewer, names
+        self.taken: set[str] = set()
+        self.wrong: dict[str, str] = {}
+        page = pn.state.curdoc
+        there = page and page.session_context and page not in _with_viewer
+        self._location = pn.state.location if there else None
+        if self._location is not None:
+            _with_viewer.add(page)
+            BackButton(width=0, height=0, margin=0).servable()
+            page.js_on_event("connection_lost", CustomJS(code=_LOST))
+            self._read(self._location)
+        self._written = self._state()
+
+    def _read(self, location: Location) -> None:
+        raw, search = _query_of(location), location.search
+        wrong: dict[str, Any] = {}
+        for name in self._names:  # one by one: the wrong ones are refused, the others count
+            location.sync(self._viewer, [name], on_error=wrong.update)
+        location.unsync(self._viewer)
+        location.search = search
+        asked = [name for name in self._names if name in raw]
+        readable = location.query_params  # without what was cut off, mostly
+        self.wrong = {n: raw[n] for n in asked if n in wrong or n not in readable}
+        self.taken = set(asked) - self.wrong.keys()
+
+    def write(self) -> None:
+        """Write what has changed, as one entry of the browser's history.
+
+        Panel would write each parameter by itself, and Back would undo half of what was done.
+        """
+        state = self._state()
+        if state != self._written and self._location is not None:
+            query = _query_of(self._location)
+            query |= {n: t for n, t in state.items() if t != self._written[n] or n in self.wrong}
+            self._location.search = f"?{urlencode({n: t for n, t in query.items() if t})}"
+        self._written = state
+
+    def _state(self) -> dict[str, str]:
+        """Give the parameters as the address has them; empty for None."""
+        values = {name: self._viewer.param[name].serialize(getattr(self._viewer, name))
+                  for name in self._names}  # fmt: skip
+        return {
+            name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
+
+
+def _query_of(location: Location) -> dict[str, str]:
+    return dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
 
 
 class BackButton(JSComponent):

@@ -12,7 +12,7 @@ from s2kit.analysis.inputs import in_order, require_cube
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
-from s2kit.viewers.link import keep_in_address
+from s2kit.viewers.link import Address
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
@@ -92,14 +92,13 @@ class MapViewer(pn.viewable.Viewer):
 
     def _begin(self, address: tuple[str, ...], first: Sequence[Callable[[], None]]) -> None:
         """Take over what the address of the page says, draw for the first time, then listen."""
-        self._taken, wrong = keep_in_address(self, list(address))
+        self._address = Address(self, address)
         for act in (self._go_to_view, *first, self._set_opacity, self._draw_basemap):
             with self.page.careful():
                 act()
-        if wrong:
-            self.page.fail(
-                f"The address of this page asks for what there is not here: {', '.join(wrong)}."
-            )
+        if wrong := self._address.wrong:
+            told = ", ".join(f"{name}={text}" for name, text in wrong.items())
+            self.page.fail(f"The address of this page asks for what there is not here: {told}.")
         self.watch(self._go_to_view, "view")
         self.watch(self._set_opacity, "opacity")
         self.watch(self._draw_basemap, "basemap", "view")
@@ -169,6 +168,7 @@ class MapViewer(pn.viewable.Viewer):
                 self._due[act] = False
                 with self.page.careful():
                     act()
+            self._address.write()
         finally:
             self._at_work = False
             self.page.work(begun=False)

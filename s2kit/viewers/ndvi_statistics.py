@@ -191,7 +191,8 @@ class NdviStatistics(MapViewer):
         if values is None or window is None:
             return
         if not np.isfinite(values).any() or (self.statistic == "count" and not values.any()):
-            self.blank(f"No clear observation here in {self.period}")
+            self.blank(none := f"No clear observation here in {self.period}")
+            self.page.tell(f"{none}.{self._say_unread()}")
             return
         self._shown = _WORDS[self.statistic]
         title = f"{self.variable}, {self._shown}, {self.period}"

@@ -69,7 +69,7 @@ class Picture:
 
     @property
     def usual_range(self) -> tuple[float, float] | None:
-        """What an index spans over land; None for a layer, of which clouds have other values."""
+        """What its numbers span over land; None for a layer, of which clouds have others."""
         return None if self.layers == (self.name,) else self.limits
 
     @property
@@ -80,7 +80,7 @@ class Picture:
     def typical_limits(self, frame: Frame) -> tuple[float, float] | None:
         """Give limits that leave out the lowest and highest 2 % of what is in sight.
 
-        For a mix they are those of its last band.
+        For a mix they are those of all its bands, in the scale of the last one.
         """
         if self.classes:
             return None

@@ -121,7 +121,7 @@ class TimeQuery(MapViewer):
         )
 
     def _begin_series(self) -> None:
-        if "picture" in self._taken and "chart" not in self._taken:
+        if "picture" in self._address.taken and "chart" not in self._address.taken:
             self._chart_picture()
         if self.x is None or self.y is None:
             self.ask(*self.levels.whole.middle)
@@ -130,8 +130,8 @@ class TimeQuery(MapViewer):
     def _listen(self) -> None:
         self.watch(self._choose_steps, "least_clear", "seasons", "orbits", "platforms")
         self.follow(self._on_picture, ["picture"], ["limits", "chart"])
-        self.watch(self._draw, "moment", "offered", "least_clear", "picture", "view", "stretch",
-                   "limits", "mask", "pinned", "compare", "swipe")  # fmt: skip
+        self.watch(self._draw, "moment", "offered", "picture", "view", "stretch", "limits", "mask",
+                   "pinned", "compare", "swipe")  # fmt: skip
         self.watch(self._play_or_stop, "playing")
         self.watch(self._draw_series, "x", "y", "chart")
         for one in (self.map, self.other):
@@ -158,10 +158,7 @@ class TimeQuery(MapViewer):
 
     def _choose_steps(self) -> None:
         """Offer what passes the filter, and keep to the nearest of it."""
-        self.steps = choose(
-            self.timeline, least_clear=self.least_clear / 100, seasons=self.seasons,
-            orbits=self.orbits, platforms=self.platforms,
-        )  # fmt: skip
+        self.steps = self._passing(self.least_clear)
         offered = self._moments(self.steps)
         if self.moment:
             self._last = self.timeline.time[self.step]
@@ -169,6 +166,24 @@ class TimeQuery(MapViewer):
         with param.parameterized.batch_call_watchers(self):
             self.offered = offered
             self._show_step(nearest(self.timeline, self.steps, self._last))
+        if self.step is None:
+            self._say_none()
+
+    def _passing(self, least_clear: int) -> np.ndarray:
+        """Give the overpasses that pass the filter, with so much of the cube clear, %."""
+        return choose(
+            self.timeline, least_clear=least_clear / 100, seasons=self.seasons,
+            orbits=self.orbits, platforms=self.platforms,
+        )  # fmt: skip
+
+    def _say_none(self) -> None:
+        """Say why there is no picture."""
+        if len(self.steps):
+            passing = f"choose one of the {len(self.steps)} that pass the filter"
+            self.blank(f"No overpass is chosen:\n{passing}")
+            return
+        cloudy = "clear " if len(self._passing(0)) else ""
+        self.blank(f"No {cloudy}acquisition:\nno overpass passes the filter")
 
     def go_to(self, time: pd.Timestamp | str) -> None:
         """Show the overpass nearest to a moment (UTC), among those that pass the filter.
@@ -194,7 +209,8 @@ class TimeQuery(MapViewer):
         clicked = nearest(self.timeline, np.arange(len(self.timeline)), time)
         if self.step not in (clicked, None):
             self.page.fail(
-                f"{self._day(clicked)} does not pass the filter; the nearest that does is shown."
+                f"{self.timeline.label[clicked]}: this does not pass the filter; the nearest that "
+                "does is shown."
             )
 
     def move(self, by: int) -> None:
@@ -255,13 +271,7 @@ class TimeQuery(MapViewer):
         self._arrange(beside)
         self.map.divide(None)
         if self.step is None:
-            passing = f"choose one of the {len(self.steps)} that pass the filter"
-            none = "No clear acquisition" if self.least_clear else "No acquisition"
-            self.blank(
-                f"No overpass is chosen:\n{passing}"
-                if len(self.steps)
-                else f"{none}:\nno overpass passes the filter"
-            )
+            self._say_none()
             return
         if window is None:
             self.blank(BESIDE_THE_CUBE)

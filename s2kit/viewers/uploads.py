@@ -134,6 +134,11 @@ def _refuse_computed(path: Path, filename: str) -> None:
         "LEFT JOIN sqlite_master AS made ON made.tbl_name = listed.name AND made.type IN "
         "('table', 'view') WHERE listed.schema = 'main'"
     )
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise InvalidInputError(
+            f"{filename} cannot be read here: GeoPackages need SQLite 3.37, and this Python has "
+            f"{sqlite3.sqlite_version}; give GeoJSON"
+        )
     made_of_others = "SELECT 1 FROM pragma_table_xinfo(?) WHERE hidden > 1"
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as file:
         for kind, name, made in file.execute(tables).fetchall():

@@ -22,7 +22,14 @@ FORMULAS = {
     "EVI": lambda b: (
         2.5 * (b["B08"] - b["B04"]) / (b["B08"] + 6 * b["B04"] - 7.5 * b["B02"] + 1)
     ),  # Huete et al. 2002
+    "SAVI": lambda b: 1.5 * (b["B08"] - b["B04"]) / (b["B08"] + b["B04"] + 0.5),  # Huete 1988
+    "GSAVI": lambda b: (
+        1.5 * (b["B08"] - b["B03"]) / (b["B08"] + b["B03"] + 0.5)
+    ),  # Sripada et al. 2005
 }
+
+HALF = ("SAVI", "GSAVI", "SARVI", "MNLI", "IBI")
+"""Their authors took 0.5 for L; the list gives 1, that of EVI, for all."""
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -64,7 +71,7 @@ def test_every_index_of_the_list_works_or_says_what_is_missing():
     done = 0
     for name in spyndex.indices:
         if set(spyndex.indices[name].bands) <= set(given):
-            expected = spyndex.computeIndex(name, given)
+            expected = spyndex.computeIndex(name, given | ({"L": 0.5} if name in HALF else {}))
             expected = expected.where(np.isfinite(expected)).astype("f4")
             found = s2kit.index(cube, name)
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=name)
@@ -73,6 +80,13 @@ def test_every_index_of_the_list_works_or_says_what_is_missing():
             with pytest.raises(InvalidInputError, match="no layer of a cube"):
                 s2kit.index(cube, name)
     assert done > 200
+
+
+def test_the_formula_is_told_with_its_constants():
+    """What was computed can be read from the result."""
+    cube = in_memory(random_layers(1, (1, 4, 5), BANDS), every(5, 1))
+    assert s2kit.index(cube, "SAVI").formula == "(1.0+L)*(N-R)/(N+R+L), L = 0.5"
+    assert s2kit.index(cube, "NDVI").formula == "(N-R)/(N+R)"
 
 
 def test_a_name_may_be_in_any_case():

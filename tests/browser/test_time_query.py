@@ -423,6 +423,28 @@ def test_back_from_a_pixel(seen, known, page):
     seen.eventually(lambda: is_(place_of(seen), asked))
 
 
+def test_back_from_a_picture(seen, known, page):
+    """Back undoes all that came with a choice: limits, series and the date that had to follow."""
+    seen.choose("Show", "B04")
+    for name, value in (("Lowest", 0.05), ("Highest", 0.1)):
+        seen.type(name, value)
+    layers = at(known, CLEAREST)
+    seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
+    seen.choose("Show", "NDVI")
+    seen.expect_picture(painted(known.ndvi(1)[CLEAREST], -0.1, 0.9))
+    seen.press("Filter")
+    seen.choice("Dec–Feb").uncheck()
+    expect(seen.choice("Overpass")).not_to_have_value(known.label(CLEAREST))
+    seen.eventually(lambda: is_("seasons=" in page.url and "moment=" in page.url, True))
+    page.go_back()
+    seen.wait()
+    seen.expect_picture(painted(known.ndvi(1)[CLEAREST], -0.1, 0.9))
+    page.go_back()
+    seen.wait()
+    seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
+    assert "chart=B04" in page.url
+
+
 def test_address_with_the_limits_of_another_picture(page, viewers, known, watch):
     """Limits and series of an address are kept, also where they are those of the first picture."""
     page.goto(

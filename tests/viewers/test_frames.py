@@ -256,6 +256,8 @@ def test_thinned_pixels_stay(wide, data):
     step = window.cols.step or 1
     frame = levels.read(window, 0, ["SCL"])["SCL"]
     assert max(frame.shape) <= SIDE
+    for cut, size in ((window.rows, height), (window.cols, width)):
+        assert cut.start % step == (step - 1) // 2 or cut.start == size - 1  # wherever the view is
     edge = PIXEL  # up to one pixel may be left out at the region's edge
     covered, whole = window.view, levels.whole
     assert covered.west <= max(view.west, whole.west)

@@ -485,6 +485,10 @@ def test_what_could_not_be_read_is_told(store):
     viewer.end = int(YEARS[0])
     assert "1 date has scenes that could not be read." in words(viewer.page.status)
     assert "could not" not in words(NdviStatistics(cube).page.status)
+    none = cube.load().assign(SCL=cube.SCL * 0, B04=cube.B04 * np.nan)
+    viewer = NdviStatistics(none.assign_coords(failed=("time", failed)))
+    told = words(viewer.page.status)
+    assert told.startswith("No clear observation here") and "2 dates have scenes" in told
 
 
 def test_curves_year_by_year(viewer, layers):

@@ -197,7 +197,8 @@ def test_every_name_can_be_shown(cube, frame):
 def test_frequent_indices_have_their_values(cube, frame):
     """Those that head the list are what their authors wrote, where that is defined."""
     blue, green, red, edge, near, short, long = (
-        frame[band].astype("f8") for band in ("B02", "B03", "B04", "B05", "B08", "B11", "B12")
+        frame[band].astype("f8") if band in frame else np.nan
+        for band in ("B02", "B03", "B04", "B05", "B08", "B11", "B12")
     )
     wanted = {
         "NDVI": (near - red) / (near + red),
@@ -212,7 +213,7 @@ def test_frequent_indices_have_their_values(cube, frame):
         "NDBI": (short - near) / (short + near),
     }
     offered = picture_names(cube)["Index"]
-    assert set(offered) <= set(wanted)
+    assert {"NDVI", "EVI", "SAVI", "NDWI"} <= set(offered) <= set(wanted)
     for name in offered:
         found = read_picture(cube, name).values(frame)
         known = np.isfinite(found)

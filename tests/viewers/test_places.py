@@ -460,7 +460,7 @@ def test_upload_of_some_crossing_outlines(cube):
         "SELECT n.i AS fid, fields.geom AS geom FROM n, fields",
         "CREATE TABLE v (fid INTEGER PRIMARY KEY, geom BLOB, n AS (hex(zeroblob(400000000))))",
         "CREATE VIRTUAL TABLE v USING fts5(fid, geom /* USING RTREE */)",
-        'CREATE VIRTUAL TABLE "v" USING dbstat /* "USING RTREE" */ (main)',
+        'CREATE VIRTUAL TABLE "v" USING /* "v" USING RTREE */ fts5(fid, geom)',
     ]
 )  # fmt: skip
 def test_upload_that_is_computed(cube, tmp_path, made):

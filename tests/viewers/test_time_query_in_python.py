@@ -525,6 +525,9 @@ def test_none_passes(viewer):
         assert viewer.moment is None
     viewer.picture = "NDVI"
     assert words(viewer.page.alert) == ""
+    assert "clear" in viewer.map._message.text
+    viewer.orbits = []
+    assert viewer.map._message.text.startswith("No acquisition")  # whatever was clear
     viewer.param.update(least_clear=0, orbits=[])
     assert viewer.map._message.text.startswith("No acquisition")
     viewer.param.update(orbits=["8", "51"], seasons=list(viewer.param.seasons.objects))
@@ -566,7 +569,7 @@ def test_a_click_on_a_date_that_does_not_pass(viewer):
     out = next(n for n in range(STEPS) if n not in passing)
     click(timed(out))
     assert viewer.step in passing
-    told = f"{timed(out):%d %b %Y} does not pass the filter"
+    told = f"{timed(out):%Y-%m-%d %H:%M} · orbit 51"
     assert told in words(viewer.page.alert)
     click(timed(viewer.steps[0]))
     assert viewer.step == viewer.steps[0]
