@@ -249,7 +249,7 @@ def test_places_are_named_coloured_and_removed(seen, known):
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], ["Meadow <b>1</b>"]))
     seen.press("Remove this place")
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], []))
-    assert "Draw a place" in seen.title(CURVES)
+    seen.eventually(lambda: is_("Draw a place" in seen.title(CURVES), True))
 
 
 SLOW = """

@@ -174,10 +174,8 @@ def test_filter(seen, known):
     seen.press("Last")
     expect_day_of(seen, known, left[-1], left)
     seen.choice("orbit 51").uncheck()
-    expect(seen.status).to_have_text("No clear acquisition: no overpass passes the filter.")
-    seen.eventually(
-        lambda: is_(seen.message(), "No clear acquisition:\nno overpass passes the filter")
-    )
+    expect(seen.status).to_have_text("No acquisition: no overpass passes the filter.")
+    seen.eventually(lambda: is_(seen.message(), "No acquisition:\nno overpass passes the filter"))
     assert seen.data(MAP, 1)["image"] == []
     seen.press("Next")  # which has nowhere to go
     seen.choice("orbit 8").check()
