@@ -423,10 +423,11 @@ def test_back_from_a_pixel(seen, known, page):
 
 def test_back_from_a_picture(seen, known, page):
     """Back undoes all that came with a choice: limits, series and the date that had to follow."""
-    seen.choose("Show", "B04")
-    for name, value in (("Lowest", 0.05), ("Highest", 0.1)):
-        seen.type(name, value)
     layers = at(known, CLEAREST)
+    seen.choose("Show", "B04")
+    seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
+    seen.type("Lowest", 0.05)
+    seen.type("Highest", 0.1)
     seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
     seen.choose("Show", "NDVI")
     seen.expect_picture(painted(known.ndvi(1)[CLEAREST], -0.1, 0.9))
