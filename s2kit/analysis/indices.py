@@ -19,11 +19,8 @@ _SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3
             "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
 """What the list calls the bands of Sentinel-2."""
 
-_CONSTANTS = {name: {"L": 0.5} for name in ("SAVI", "GSAVI", "SARVI", "MNLI", "IBI")}
-"""Where the list's default is not what the authors took: its L, 1, is that of EVI.
-
-Huete 1988; Sripada et al. 2005; Kaufman and Tanré 1992; Yang et al. 2008; Xu 2008.
-"""
+_CONSTANTS = {"SAVI": {"L": 0.5}}
+"""Where the list's default is not the usual one: its L, 1, is that of EVI (Huete 1988)."""
 
 _RATIO = re.compile(r"\((\w+)-(\w+)\)/\(\1\+\2\)")
 

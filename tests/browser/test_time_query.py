@@ -124,14 +124,19 @@ def test_pictures(seen, known):
     seen.expect_picture(table[veiled["SCL"]], near=0)
 
 
+def _show_red_between(seen: Seen, layers, low: float, high: float) -> None:
+    """Show the red band, and type its limits."""
+    seen.choose("Show", "B04")
+    seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
+    seen.type("Lowest", low)
+    seen.type("Highest", high)
+    seen.expect_picture(painted(layers["B04"], low, high, GREY))
+
+
 def test_limits_and_tint(seen, known):
     """Limits are those that are typed, or those of the view; clouds are tinted, nothing else is."""
     layers = at(known, CLEAREST)
-    seen.choose("Show", "B04")
-    seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
-    seen.type("Lowest", 0.05)
-    seen.type("Highest", 0.1)
-    seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
+    _show_red_between(seen, layers, 0.05, 0.1)
     seen.choose("Limits", "2–98 % of the view")
     spread = np.nanpercentile(layers["B04"], (2, 98))
     seen.expect_picture(painted(layers["B04"], *spread, GREY))
@@ -173,11 +178,20 @@ def test_filter(seen, known):
     expect_day_of(seen, known, nearest, left)
     seen.press("Last")
     expect_day_of(seen, known, left[-1], left)
+    assert known.clear_share.max() < 1
+    clear.press("End")
+    expect(seen.status).to_have_text("No clear acquisition: no overpass passes the filter.")
+    seen.eventually(
+        lambda: is_(seen.message(), "No clear acquisition:\nno overpass passes the filter")
+    )
     seen.choice("orbit 51").uncheck()
     expect(seen.status).to_have_text("No acquisition: no overpass passes the filter.")
     seen.eventually(lambda: is_(seen.message(), "No acquisition:\nno overpass passes the filter"))
     assert seen.data(MAP, 1)["image"] == []
     seen.press("Next")  # which has nowhere to go
+    clear.press("Home")
+    for _ in range(10):
+        clear.press("ArrowRight")
     seen.choice("orbit 8").check()
     seen.choice("orbit 51").check()
     expect(seen.status).to_contain_text("that pass the filter")
@@ -410,7 +424,7 @@ def test_back_from_a_pixel(seen, known, page):
     places = [(X, Y), (X + 2000, Y - 1500)]
     for x, y in places:
         seen.click(x, y)
-        seen.eventually(lambda: near(place_of(seen), (((NORTH - y) // 10), (x - WEST) // 10)))  # noqa: B023
+        seen.eventually(lambda: near(place_of(seen), ((NORTH - y) // PIXEL, (x - WEST) // PIXEL)))  # noqa: B023
     asked = place_of(seen)
     page.go_back()
     seen.wait()
@@ -424,11 +438,7 @@ def test_back_from_a_pixel(seen, known, page):
 def test_back_from_a_picture(seen, known, page):
     """Back undoes all that came with a choice: limits, series and the date that had to follow."""
     layers = at(known, CLEAREST)
-    seen.choose("Show", "B04")
-    seen.expect_picture(painted(layers["B04"], 0, 0.2, GREY))
-    seen.type("Lowest", 0.05)
-    seen.type("Highest", 0.1)
-    seen.expect_picture(painted(layers["B04"], 0.05, 0.1, GREY))
+    _show_red_between(seen, layers, 0.05, 0.1)
     seen.choose("Show", "NDVI")
     seen.expect_picture(painted(known.ndvi(1)[CLEAREST], -0.1, 0.9))
     seen.press("Filter")

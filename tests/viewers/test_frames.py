@@ -315,11 +315,10 @@ def test_part_is_the_whole_window(tmp_path):
         levels = Levels(cube)
         window = levels.window(View(WEST + 50, NORTH - 20, WEST + 6990, NORTH), most=300)
         part = levels.part(window)
-        rows, cols = (slice(cut.start, cut.stop) for cut in (window.rows, window.cols))
-        wanted = layers["SCL"][:, rows, cols]
+        wanted = layers["SCL"][:, 1:3, 4:699]  # from the middle of the first block of three on
         np.testing.assert_array_equal(part.SCL.values, wanted, err_msg=str(n))
         frame = levels.read(window, 0, ["SCL"])["SCL"]
-        np.testing.assert_array_equal(frame, wanted[0, :: window.rows.step, :: window.cols.step])
+        np.testing.assert_array_equal(frame, wanted[0, ::3, ::3])
 
 
 def test_oblong_pixels_are_refused(tmp_path):
