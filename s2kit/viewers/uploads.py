@@ -10,7 +10,6 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyogrio
 import shapely
 import xarray as xr
 from pyproj import CRS
@@ -109,7 +108,8 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
         path.write_bytes(content)
         try:
             _refuse_computed(path, filename)
-            layers = [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
+            found = gpd.list_layers(path)  # this imports pyogrio and its own GDAL: 28 MB
+            layers = list(found["name"][found["geometry_type"].notna()])
             table = gpd.read_file(path, layer=layers[0] if layers else None)
         except InvalidInputError:
             raise
