@@ -24,6 +24,9 @@ READOUT = 525
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """What a map says of a view without a pixel of the cube."""
 
+NO_PICTURE = "No picture"
+"""Title of a map that shows words."""
+
 
 class MapViewer(pn.viewable.Viewer):
     """Base of the viewers; each says by ``_value_at(x, y, beside)`` what lies under the mouse.
@@ -197,7 +200,7 @@ class MapViewer(pn.viewable.Viewer):
 
     def blank(self, words: str) -> None:
         """Show words in place of a picture and all that belongs to it."""
-        self.map.name(" ", self.page.note)
+        self.map.name(NO_PICTURE, self.page.note)
         self.map.say(words)
         self.map.show_scale("", (), 0, 1)
         self.page.tell(f"{words}.".replace("\n", " "))

@@ -393,7 +393,7 @@ class NdviStatistics(MapViewer):
         title = f"{self.variable}: mean ± std, dates at least half clear\n({note})"
         none = f"{'No curve' if failed else 'Draw a place: its curve comes here'}\n({note})"
         self.curves.show(along_time(known, series), title if known else none, label, usual)
-        more = "; “Places” has the others" if len(self.places) > 1 else ""
+        more = "; more in “Places”" if len(self.places) > 1 else ""
         title = f"{self.variable} of {short(self.chosen or '')}, year by year\n({note}{more})"
         table = series.get(self.chosen)
         yearly = [] if table is None else by_year(table)

@@ -18,7 +18,7 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from s2kit.viewers.charts import fit_axis, legend_of, name_tools, time_figure
+from s2kit.viewers.charts import ROOM, fit_axis, legend_of, name_tools, time_figure
 from s2kit.viewers.colours import GREY
 from s2kit.viewers.places import Place, short, well_seen
 
@@ -170,8 +170,8 @@ class Histogram:
 
     def __init__(self):
         self.figure = figure(
-            height=140, min_width=300, sizing_mode="stretch_width", tools="", toolbar_location=None,
-            title="Pixels on the map",
+            height=156, min_width=300, sizing_mode="stretch_width", tools="", toolbar_location=None,
+            title=ROOM,
         )  # fmt: skip
         self.figure.title.text_font_size = "13px"
         self._bars = ColumnDataSource({"left": [], "right": [], "top": []})
@@ -219,7 +219,7 @@ class Histogram:
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
         beyond = known.size - inside.size
         told = f", {beyond} beyond these values" if beyond else ""
-        self.figure.title.text = f"{label}: {known.size} pixels on the map{told}"
+        self.figure.title.text = f"{label} on the map\n{known.size} pixels{told}"
         self._span.visible = shaded is not None
         if shaded:
             self._span.update(left=shaded[0], right=shaded[1])

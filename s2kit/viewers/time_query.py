@@ -17,7 +17,7 @@ from s2kit.viewers import colours
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.charts import SeriesChart
 from s2kit.viewers.frames import Window
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, NO_PICTURE, MapViewer
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pictures import Frame, Picture, read_picture
@@ -352,7 +352,7 @@ class TimeQuery(MapViewer):
     def blank(self, words: str) -> None:
         """Show words in place of both pictures."""
         self._frame, self._pinned_frame, self._window = {}, {}, None
-        self.other.name(" ", self.page.note)
+        self.other.name(NO_PICTURE, self.page.note)
         self.other.say(words)
         super().blank(words)
 

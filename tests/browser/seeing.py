@@ -119,6 +119,21 @@ class Seen:
         """Give the title of a figure."""
         return self.ask("return figure.title.text", figure)
 
+    def cut_titles(self) -> list[str]:
+        """Give the titles of figures in sight that are wider than what is right of their start."""
+        return self.ask(
+            "const pen = document.createElement('canvas').getContext('2d');"
+            "const wide = (line, font) => { pen.font = font; return pen.measureText(line).width };"
+            "return figures.filter((one) => {"
+            "  const {text, text_font_style, text_font_size, text_font} = one.title;"
+            "  const font = `${text_font_style} ${text_font_size} ${text_font}`;"
+            "  const seen = Bokeh.index.find_one(one);"
+            "  const room = seen.bbox.width - seen.frame.bbox.left;"
+            "  const lines = text.split('\\n').map((line) => wide(line, font));"
+            "  return seen.is_displayed && Math.max(...lines) > room;"
+            "}).map((one) => one.title.text)"
+        )
+
     def message(self, figure: int = 0) -> str:
         """Give the words that stand in place of a picture; empty if there are none."""
         return self.ask(

@@ -171,13 +171,14 @@ def test_statistics_by_keyboard(open_viewer, known, tmp_path):
 @pytest.mark.parametrize("width", [1280, 900])
 @pytest.mark.parametrize("kind", PARTS)
 def test_nothing_reaches_beyond_the_page(open_viewer, kind, width):
-    """No state of a viewer is wider than the window."""
+    """No state of a viewer is wider than the window, and no title than its figure."""
     seen = open_viewer(kind)
     seen.page.set_viewport_size({"width": width, "height": 800})
     over = "() => document.scrollingElement.scrollWidth - window.innerWidth"
 
     def check() -> None:
         assert seen.page.evaluate(over) <= 0
+        assert seen.cut_titles() == []
 
     for part in PARTS[kind]:
         seen.press(part)
@@ -194,5 +195,10 @@ def test_nothing_reaches_beyond_the_page(open_viewer, kind, width):
         if part == "Draw":
             seen.press("point")
             seen.press("Add corner")
-            seen.eventually(lambda: is_(seen.data(0, NAMES)["name"], ["point"]))
+            seen.press("Add corner")
+            seen.eventually(lambda: is_(seen.data(0, NAMES)["name"], ["point", "point 2"]))
+            seen.eventually(check)
+            seen.press("year by year")
+            expect(seen.button("year by year")).to_have_attribute("aria-pressed", "true")
+            seen.eventually(lambda: is_("year by year" in seen.title(3), True))
             seen.eventually(check)

@@ -831,7 +831,7 @@ def test_histogram_tells_what_lies_beyond():
     histogram = Histogram()
     histogram.show(values, "mean", (0.0, 1.0), (0.0, 1.0))
     assert histogram._bars.data["top"].sum() == 90
-    assert "100 pixels on the map, 10 beyond these values" in histogram.figure.title.text
+    assert histogram.figure.title.text == "mean on the map\n100 pixels, 10 beyond these values"
     histogram.show(values[:90], "mean", (0.0, 1.0), (0.0, 1.0))
     assert "beyond" not in histogram.figure.title.text
 
