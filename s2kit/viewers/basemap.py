@@ -40,8 +40,12 @@ def credit_of(tiles: str) -> str:
     return (
         "Basemap © OpenStreetMap contributors"
         if tiles == TILES
-        else f"Basemap from {urlsplit(tiles).hostname}"
+        else f"Basemap from {_host_of(tiles)}"
     )
+
+
+def _host_of(tiles: str) -> str:
+    return urlsplit(tiles).hostname or "local files"
 
 
 def read_address(tiles: str) -> str:
@@ -97,7 +101,7 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
             colours = warped.read()
     except RasterioError as error:
         raise CatalogueError(
-            f"The basemap cannot be fetched from {urlsplit(tiles).hostname}; switch it on again "
+            f"The basemap cannot be fetched from {_host_of(tiles)}; switch it on again "
             "when there is internet"
         ) from error
     picture = np.full((SIDE, SIDE, 4), 255, "uint8")

@@ -126,19 +126,22 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
     set_limits = viewer.page.guarded(viewer.set_limits)
 
+    def known() -> tuple[float, float]:
+        return viewer.limits or viewer.shown_limits  # these are not drawn yet, perhaps
+
     def take(bottom: float | None, top: float | None) -> None:
-        if (bottom, top) != viewer.shown_limits:  # not so when the boxes follow
+        if (bottom, top) != known():  # not so when the boxes follow
             set_limits(bottom, top)
             if viewer.limits != (bottom, top):
-                show()  # what is in use
+                viewer.param.trigger("shown_limits")  # all show again what is in use
 
     def show(*_events) -> None:
-        low.value, high.value = viewer.shown_limits
+        low.value, high.value = known()
 
     show()
     viewer.param.watch(show, ["shown_limits"])
-    low.param.watch(lambda event: take(event.new, viewer.shown_limits[1]), "value_throttled")
-    high.param.watch(lambda event: take(viewer.shown_limits[0], event.new), "value_throttled")
+    low.param.watch(lambda event: take(event.new, known()[1]), "value_throttled")
+    high.param.watch(lambda event: take(known()[0], event.new), "value_throttled")
     if slider is None:
         return pn.FlexBox(low, high, fit, align_items="end")
     slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")

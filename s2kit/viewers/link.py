@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+import numpy as np
 import panel as pn
 import param
 from bokeh.document import Document
@@ -65,12 +66,16 @@ class Address:
     def _read(self, location: Location) -> None:
         raw, search = _query_of(location), location.search
         wrong: dict[str, Any] = {}
-        for name in self._names:  # one by one: the wrong ones are refused, the others count
-            location.sync(self._viewer, [name], on_error=wrong.update)
-        location.unsync(self._viewer)
-        location.search = search
         asked = [name for name in self._names if name in raw]
-        readable = location.query_params  # without what was cut off, mostly
+        texts = [name for name in asked if isinstance(self._viewer.param[name], param.String)]
+        for name in self._names:  # one by one: the wrong ones are refused, the others count
+            if name in texts:  # of which Panel would make numbers and lists: "007", "[x]"
+                self._viewer.param.update(**{name: raw[name]})
+                continue
+            location.sync(self._viewer, [name], on_error=wrong.update)
+            location.unsync(self._viewer)
+            location.search = search  # which was written anew
+        readable = {*location.query_params, *texts}  # without what was cut off, mostly
         self.wrong = {n: raw[n] for n in asked if n in wrong or n not in readable}
         self.taken = set(asked) - self.wrong.keys()
 
@@ -91,9 +96,13 @@ class Address:
         values = {name: self._viewer.param[name].serialize(getattr(self._viewer, name))
                   for name in self._names}  # fmt: skip
         return {
-            name: "" if value is None else value if isinstance(value, str) else json.dumps(value)
+            name: "" if value is None else value if isinstance(value, str) else _as_json(value)
             for name, value in values.items()
         }
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, default=np.generic.item)  # a script may set numbers of numpy
 
 
 def _query_of(location: Location) -> dict[str, str]:

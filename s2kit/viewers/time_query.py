@@ -124,6 +124,9 @@ class TimeQuery(MapViewer):
         if "picture" in self._address.taken and "chart" not in self._address.taken:
             self._chart_picture()
         if self.x is None or self.y is None:
+            given = {"x": self.x, "y": self.y}
+            half = {n: f"{v} without the other" for n, v in given.items() if v is not None}
+            self._address.wrong |= half
             self.ask(*self.levels.whole.middle)
         self._draw_series()
 
@@ -199,7 +202,7 @@ class TimeQuery(MapViewer):
                 wanted = pd.to_datetime(time, utc=True).tz_localize(None)
         if wanted is pd.NaT:
             raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
-        whole_day = len(str(time)) == len("2021-06-04")
+        whole_day = wanted == wanted.normalize() and ":" not in str(time)
         wanted += pd.Timedelta(hours=12 if whole_day else 0)  # nearer to none of another day
         self._show_step(nearest(self.timeline, self.steps, wanted))
 

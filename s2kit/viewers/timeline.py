@@ -43,6 +43,8 @@ def text_of(cube: xr.Dataset, name: str) -> np.ndarray:
     """Give a coordinate of each overpass as text, empty where the cube does not tell it."""
     if name not in cube.coords:
         return np.full(cube.sizes["time"], "")
+    if not cube[name].ndim:  # the same for all
+        return np.full(cube.sizes["time"], str(cube[name].item()))
     return _along_time(cube, name).astype(str)
 
 

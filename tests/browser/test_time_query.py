@@ -505,6 +505,7 @@ def test_what_a_script_sets(page, serve_app, known_store, known, tmp_path):
             ),
         ),
         ("?x=1&y=2", ("x 1, y 2",)),
+        ("?x=82000", ("x=82000",)),
         ("?least_clear=true&limits=true", ("least_clear=true", "limits=true")),
         ("?limits=[5,1]", ("limits=[5,1]",)),
     ],

@@ -22,6 +22,7 @@ from s2kit.viewers import NdviStatistics
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.frames import View
+from s2kit.viewers.ndvi_statistics_layout import _limits
 from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart, day_of_year
 from s2kit.viewers.places import Place
 
@@ -225,6 +226,16 @@ def test_limits_of_an_address(viewer, limits):
     with pytest.raises(InvalidInputError, match="is not below the highest"):
         viewer.limits = limits
     assert viewer.limits is None
+
+
+def test_a_refused_slider_goes_back(viewer):
+    """Both ends in one place are refused, and boxes and slider show what the colours span."""
+    low, high, slider, _ = _limits(viewer)
+    before = viewer.shown_limits
+    viewer.param.trigger("span")
+    slider.param.update(value=(0.2, 0.2), value_throttled=(0.2, 0.2))
+    assert "is not below the highest" in words(viewer.page.alert)
+    assert (low.value, high.value) == slider.value == viewer.shown_limits == before
 
 
 def test_limits_given_with_an_index(viewer):

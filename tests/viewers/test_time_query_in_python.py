@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+import param
 import pytest
 import xarray as xr
 from affine import Affine
@@ -19,6 +20,8 @@ import s2kit
 from s2kit.cube.sources import source_of
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.viewers import TimeQuery, colours
+from s2kit.viewers.basemap import credit_of
+from s2kit.viewers.controls import limits_row
 from s2kit.viewers.frames import View
 from s2kit.viewers.time_query import BESIDE, NOT_PINNED, OF_VIEW, SWIPE
 
@@ -576,7 +579,10 @@ def test_a_click_on_a_date_that_does_not_pass(viewer):
     assert words(viewer.page.alert) == ""
 
 
-@pytest.mark.parametrize("day", [date(2021, 7, 9), np.datetime64("2021-07-09"), "2021-07-09"])
+@pytest.mark.parametrize("day", [
+    date(2021, 7, 9), np.datetime64("2021-07-09"), "2021-07-09", "9 July 2021", "20210709",
+    "2021-7-9", "2021-07-09 ",
+])  # fmt: skip
 def test_go_to_a_day_is_its_noon(viewer, day):
     """A day without an hour stands for its middle, however it is given."""
     cube = viewer.cube.isel(time=[0, 1, 2])
@@ -668,6 +674,45 @@ def test_choices_that_are_none(viewer, name, value, near):
     with pytest.raises(InvalidInputError, match=near):
         setattr(viewer, name, value)
     assert getattr(viewer, name) == before
+
+
+def test_numbers_of_numpy(viewer):
+    """Numbers as a cube holds them are taken like Python's own, and the next change is too."""
+    viewer.opacity, viewer.x = np.int64(50), np.float32(viewer.x)
+    viewer.limits = np.float32(0.0), np.float32(0.5)
+    viewer.opacity = 80
+    assert viewer.map.picture.glyph.global_alpha == 0.8
+    assert words(viewer.page.alert) == ""
+
+
+def type_in(box, value):
+    """Do what the page does after a number was typed."""
+    with param.edit_constant(box):
+        box.param.update(value=value, value_throttled=value)
+
+
+def test_one_limit_at_a_time_without_a_picture(viewer):
+    """What was typed of one limit stays when the other is typed, also while nothing is drawn."""
+    low, high, _ = limits_row(viewer)
+    viewer.orbits = []
+    assert len(viewer.steps) == 0
+    type_in(low, 0.07)
+    type_in(high, 0.8)
+    assert viewer.limits == (0.07, 0.8) == (low.value, high.value)
+    type_in(low, 0.9)
+    assert "is not below the highest" in words(viewer.page.alert)
+    assert viewer.limits == (0.07, 0.8) == (low.value, high.value)
+
+
+def test_a_coordinate_that_is_the_same_for_all(viewer):
+    """An orbit without a time is that of every overpass."""
+    cube = viewer.cube.drop_vars("relative_orbit").assign_coords(relative_orbit=51)
+    assert list(TimeQuery(cube).timeline.orbit) == ["51"] * STEPS
+
+
+def test_basemap_of_files():
+    """Tiles on this machine have no host to name."""
+    assert credit_of("file:///tiles/{z}/{x}/{y}.png") == "Basemap from local files"
 
 
 def test_limits_that_are_empty(viewer):
