@@ -1,27 +1,51 @@
-"""Region of interest, coordinate system and resolution become one grid (odc-geo's GeoBox)."""
+"""The grid of a cube: made from a region, or read from data that lie on one (odc-geo's GeoBox)."""
 
 import math
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import odc.geo
+import odc.geo.xr
+import rioxarray  # noqa: F401  (gives xarray its .rio)
 import shapely
+import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
-from pyproj.exceptions import CRSError
+from shapely.geometry.base import BaseGeometry
 
+from s2kit.crs import (
+    DEGREES,
+    Bounds,
+    area_of,
+    check_agreement,
+    in_degrees,
+    move,
+    operation,
+    read_crs,
+)
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.region import PRESETS, Aoi, read_aoi
 
 DEFAULT_CRS = "EPSG:28992"
 DEFAULT_RESOLUTION = 10.0
 
+REGION = "region_in_degrees"
+"""Attribute of ``spatial_ref``: west, south, east, north of the whole cube. A part of it lies under
+the same coordinate operation (`s2kit.crs.operation`) as the whole."""
+
 _SPACING = 0.002
 """Degrees between the points of an outline before it is projected, so that its sides stay."""
 
+_FULL_CIRCLE = 360 + 1e-9
+"""Degrees, with room for rounding."""
+
 _LARGEST = 2**31
 """Pixels along one side at most."""
+
+_UNEVEN = 0.05
+"""Part of a pixel by which coordinates may be off a line: degrees in float32 are, by 0.001."""
 
 
 def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESOLUTION) -> GeoBox:
@@ -44,11 +68,14 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
     Raises
     ------
     InvalidInputError
-        If the region, the coordinate system or the resolution cannot be used.
+        If the region, the coordinate system or the resolution cannot be used; if no exact
+        operation leads into the system there, or usual ones differ by more than 0.1 pixel.
     """
     system = read_crs(crs)
     size = read_resolution(resolution, system)
-    left, bottom, right, top = _bounds(aoi, system)
+    outline = read_aoi(aoi)
+    exact = isinstance(aoi, str) and aoi in PRESETS and CRS(PRESETS[aoi][0]) == system
+    left, bottom, right, top = PRESETS[aoi][1] if exact else _bounds(outline, system)
     if not max(map(abs, (left, bottom, right, top))) / size < 2**53:
         raise InvalidInputError(f"resolution={resolution!r} is too small for {system.name}")
     first_col, last_col = _outwards(left / size, right / size)
@@ -63,48 +90,44 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
     grid = GeoBox(
         shape, affine, odc.geo.CRS(system.to_wkt() if not _code(system) else _code(system))
     )
-    _check_on_one_side(grid)
+    area = area_of_grid(grid)
+    _check_on_one_side(grid, area, outline)
+    check_agreement(grid.crs.proj, tuple(grid.boundingbox), area, size)
     return grid
 
 
-def _check_on_one_side(grid: GeoBox) -> None:
-    """A region around a pole or across the antimeridian has no outline in degrees."""
-    west, _, east, _ = grid.extent.to_crs("EPSG:4326").boundingbox
-    if not east - west < 180:
+def _bounds(outline: BaseGeometry, crs: CRS) -> Bounds:
+    """Return the box around a region in a system, the region's sides followed."""
+    into = operation(DEGREES, crs, outline.bounds)
+    bounds = move(shapely.segmentize(outline, _SPACING), into).bounds
+    if not all(map(math.isfinite, bounds)):
         raise InvalidInputError(
-            "the region lies across the antimeridian (180° east) or around a pole, or in a system "
-            f"that does not fit it ({grid.crs}); choose a system for that part of the world, and "
-            "make one cube on each side"
+            f"the region {tuple(round(v, 3) for v in outline.bounds)} (degrees) lies outside the "
+            f"area of {crs.name}; choose a coordinate system for this part of the world"
         )
+    return bounds
 
 
-def read_crs(crs: Any) -> CRS:
-    """Read a coordinate system that a grid can be made in.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is unknown, has no two horizontal axes, or has a vertical one.
-    """
-    try:
-        system = CRS.from_user_input(crs)
-    except (CRSError, TypeError) as error:
-        raise InvalidInputError(
-            f"crs={crs!r} is not a known coordinate system; give an EPSG code such as "
-            "'EPSG:28992' (Dutch RD) or 'EPSG:32631' (UTM 31N)"
-        ) from error
-    if not (system.is_projected or system.is_geographic) or len(system.axis_info) != 2:
-        raise InvalidInputError(
-            f"crs={crs!r} ({system.name}) is not a horizontal coordinate system; give a projected "
-            "one such as 'EPSG:28992', without heights"
+def _check_on_one_side(grid: GeoBox, area: Bounds, outline: BaseGeometry) -> None:
+    """Refuse a grid around a pole or across the antimeridian: it has no outline in degrees."""
+    west, _, east, _ = area
+    if -_FULL_CIRCLE / 2 <= west <= east <= _FULL_CIRCLE / 2 and east - west < 180:
+        return
+    advice = "choose a system for that part of the world, and make one cube on each side"
+    first, south, last, north = outline.bounds
+    beyond = east % 360 - 180 if first > 0 else 180 - west % 360
+    if last - first < 180 and 0 < beyond < 1:
+        away = math.ceil(beyond * 1100) / 1000
+        metres = away * 111_320 * math.cos(math.radians((south + north) / 2))
+        ends = f"end at {last - away:.3f}°" if first > 0 else f"begin at {first + away:.3f}°"
+        advice = (
+            f"a grid in this system reaches {beyond:.3f}° beyond the antimeridian. Stay "
+            f"{away:.3f}° ({metres:.0f} m) farther away from it: let the region {ends}"
         )
-    if {axis["axis"] for axis in system.cs_to_cf()} != {"X", "Y"}:
-        raise InvalidInputError(
-            f"crs={crs!r} ({system.name}) has axes to {system.axis_info[0].direction} and "
-            f"{system.axis_info[1].direction}; GIS programs read it in different ways. Give one "
-            "with axes to east and north (for Krovak EPSG:5514, not 5513)"
-        )
-    return system
+    raise InvalidInputError(
+        "the region lies across the antimeridian (180° east) or around a pole, or in a system "
+        f"that does not fit it ({grid.crs}); {advice}"
+    )
 
 
 def read_resolution(resolution: Any, crs: CRS) -> float:
@@ -127,20 +150,6 @@ def read_resolution(resolution: Any, crs: CRS) -> float:
     return float(resolution)
 
 
-def _bounds(aoi: Aoi, crs: CRS) -> tuple[float, float, float, float]:
-    if isinstance(aoi, str) and aoi in PRESETS and CRS(PRESETS[aoi][0]) == crs:
-        return PRESETS[aoi][1]
-    outline = shapely.segmentize(read_aoi(aoi), _SPACING)
-    region = odc.geo.Geometry(outline, "EPSG:4326").to_crs(crs.to_wkt())
-    bounds = region.boundingbox
-    if not all(map(math.isfinite, bounds)):
-        raise InvalidInputError(
-            f"the region {tuple(round(v, 3) for v in outline.bounds)} (degrees) lies outside the "
-            f"area of {crs.name}; choose a coordinate system for this part of the world"
-        )
-    return tuple(bounds)
-
-
 def _outwards(low: float, high: float) -> tuple[int, int]:
     """Round outwards, but not for the sake of a rounding error."""
     first = math.floor(round(low, 6))
@@ -150,3 +159,116 @@ def _outwards(low: float, high: float) -> tuple[int, int]:
 def _code(crs: CRS) -> str | None:
     authority = crs.to_authority(min_confidence=100)
     return ":".join(authority) if authority else None
+
+
+def area_of_grid(grid: GeoBox) -> Bounds:
+    """Return west, south, east, north of a grid, degrees, as `s2kit.crs.operation` takes them."""
+    return area_of(tuple(grid.boundingbox), grid.crs.proj)
+
+
+def outline_of(grid: GeoBox, area: Bounds) -> BaseGeometry:
+    """Return the outline of a grid in degrees, its sides followed."""
+    spacing = 50 * abs(grid.affine.a)
+    return in_degrees(grid.extent.geom, grid.crs.proj, area, spacing)
+
+
+def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
+    """Return the grid that lies under data.
+
+    Raises
+    ------
+    InvalidInputError
+        If there are no evenly spaced y and x, north up, or no coordinate system.
+    """
+    if not isinstance(data, xr.Dataset | xr.DataArray):
+        raise InvalidInputError(
+            f"this is no cube, nor a map on its grid, but a {type(data).__name__}; give what "
+            "s2kit.open_cube returns, or what was computed from it"
+        )
+    require_pixels(data)
+    grid = data.odc.geobox
+    upright = grid is not None and {"y", "x"} <= set(data.dims)
+    upright = upright and grid.affine.a > 0 > grid.affine.e
+    if not (upright and is_even(data["y"].values) and is_even(data["x"].values)):
+        raise InvalidInputError(
+            f"the data with the dimensions {dict(data.sizes)} are not on a regular grid; they "
+            "need evenly spaced coordinates y, from north to south, and x, from west to east: "
+            "cube.isel(x=slice(10, 20)) keeps them, cube.isel(x=10) does not"
+        )
+    if grid.crs is None:
+        raise InvalidInputError(
+            "the data have no coordinate system; keep the coordinate 'spatial_ref' of the cube, "
+            'or set it with data.rio.write_crs("EPSG:28992")'
+        )
+    if min(grid.shape) == 1:
+        _check_transform(data, grid)
+    return grid
+
+
+def require_pixels(data: xr.Dataset | xr.DataArray) -> None:
+    """Check that a selection has left pixels.
+
+    Raises
+    ------
+    InvalidInputError
+        If y or x is empty.
+    """
+    empty = [axis for axis in ("y", "x") if data.sizes.get(axis) == 0]
+    if empty:
+        raise InvalidInputError(
+            f"nothing is left along {' and '.join(empty)}: {dict(data.sizes)}. Along y a cube runs "
+            "from north to south, so that the larger value comes first: "
+            "cube.sel(y=slice(450_000, 449_000)); along x from west to east. Or the region lies "
+            "beside the cube"
+        )
+
+
+def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
+    """Return the region, degrees, whose coordinate operation data lie under.
+
+    Parameters
+    ----------
+    data : xarray.Dataset or xarray.DataArray
+        A cube, a part of it, or what was computed from it.
+    grid : odc.geo.geobox.GeoBox
+        As `read_grid` returns it.
+    """
+    told = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
+    try:
+        west, south, east, north = map(float, told)
+    except (TypeError, ValueError):
+        return area_of_grid(grid)
+    known = np.isfinite([west, south, east, north]).all() and west <= east and south <= north
+    return (west, south, east, north) if known else area_of_grid(grid)
+
+
+def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
+    """Refuse a single row or column that is not on the grid of the transform kept with the data.
+
+    Its pixel size is known from there only; of data that were thinned out, it is the old one.
+    """
+    told = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
+    kept = Affine.from_gdal(*map(float, told.split()))
+    cols = (data["x"].values - kept.c) / kept.a  # centres at n + 0.5
+    rows = (data["y"].values - kept.f) / kept.e
+    beside = abs(np.array([cols[0], rows[0]]) % 1 - 0.5)
+    steps = np.concatenate([np.diff(cols), np.diff(rows)])
+    if (beside > 0.01).any() or (abs(steps - 1) > 1e-3).any():
+        raise InvalidInputError(
+            f"the data are one row or column of {dict(data.sizes)}, and the size of its pixels is "
+            f"not known: spatial_ref says {kept.a:g} × {-kept.e:g}, which their other coordinates "
+            "do not fit, as after isel with a step or coarsen. Keep two rows and columns at least"
+        )
+
+
+def is_even(places: np.ndarray) -> bool:
+    """Return whether coordinates lie on a straight line, to a twentieth of a step.
+
+    Positions are judged, not steps: between two of them the rounding of float32 counts twice.
+    """
+    if len(places) < 3:
+        return True
+    exact = places.astype("float64")
+    step = (exact[-1] - exact[0]) / (len(exact) - 1)
+    away = exact - exact[0] - step * np.arange(len(exact))
+    return bool(step != 0 and (np.abs(away) <= _UNEVEN * abs(step)).all())

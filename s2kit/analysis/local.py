@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
 import rasterio
-import rioxarray  # noqa: F401  (gives xarray its .rio)
 import shapely
 import xarray as xr
 from affine import Affine
@@ -21,14 +19,10 @@ from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
 from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
 
-from s2kit.analysis.fields import (
-    check_convertible,
-    is_even,
-    move_bounds,
-    name_place,
-    read_grid,
-)
+from s2kit.analysis.fields import operation_into
+from s2kit.crs import Bounds, name_place, pipeline
 from s2kit.errors import InvalidInputError
+from s2kit.grid import area_of_data, is_even, read_grid
 
 _NODATA = ("_FillValue", "missing_value", "fill_value", "nodata")
 """Attributes that state the value of no data, see ``rio.nodata``."""
@@ -107,9 +101,12 @@ def align_raster(
     """
     grid = read_grid(cube)
     with _open(raster) as source:
-        _check_place(source, grid)
-        method = _read_method(resampling, source, grid)
-        values = _warp(source, grid, method)
+        area = area_of_data(cube, grid)
+        into = operation_into(f"the pixels of {source.label}", source.crs, grid, area)
+        wanted = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
+        _check_place(source, grid, wanted)
+        method = _read_method(resampling, source, grid, wanted)
+        values = _warp(source, grid, method, pipeline(source.crs, grid.crs.proj, area))
     attrs = dict(source.attrs)
     if source.counts and method in _KEEPING:
         values, nodata = _restore(values, source)
@@ -207,20 +204,19 @@ def _checked(source: _Source) -> _Source:
     return source
 
 
-def _check_place(source: _Source, grid: GeoBox) -> None:
-    check_convertible(f"the pixels of {source.label}", source.crs, grid)
-    here = grid.extent.geom.bounds
+def _check_place(source: _Source, grid: GeoBox, wanted: Bounds) -> None:
+    """Refuse a raster that does not reach the box of the cube in the raster's system."""
     there = array_bounds(*source.shape, source.transform)
-    wanted = shapely.box(*move_bounds(here, grid.crs.proj, source.crs))
-    if not shapely.relate_pattern(wanted, shapely.box(*there), "T********"):
+    if not shapely.relate_pattern(shapely.box(*wanted), shapely.box(*there), "T********"):
         raise InvalidInputError(
             f"{source.label} does not overlap the cube: it lies at "
-            f"{name_place(there, source.crs)}, the cube at {name_place(here, grid.crs.proj)}; "
-            f"is its coordinate system ({source.crs.name}) right?"
+            f"{name_place(there, source.crs)}, the cube at "
+            f"{name_place(grid.extent.geom.bounds, grid.crs.proj)}; is its coordinate system "
+            f"({source.crs.name}) right?"
         )
 
 
-def _read_method(resampling: str | None, source: _Source, grid: GeoBox) -> str:
+def _read_method(resampling: str | None, source: _Source, grid: GeoBox, wanted: Bounds) -> str:
     if resampling in _METHODS:
         return resampling
     if resampling is not None:
@@ -233,12 +229,12 @@ def _read_method(resampling: str | None, source: _Source, grid: GeoBox) -> str:
             "measurements. Classes: resampling='mode' where the raster is finer than the grid, "
             "'nearest' where it is not; measurements: 'average' or 'bilinear'"
         )
-    left, bottom, right, top = move_bounds(grid.extent.geom.bounds, grid.crs.proj, source.crs)
+    left, bottom, right, top = wanted
     pixels = (right - left) * (top - bottom) / abs(source.transform.determinant)
     return "average" if pixels > _FINER**2 * grid.shape.y * grid.shape.x else "bilinear"
 
 
-def _warp(source: _Source, grid: GeoBox, method: str) -> np.ndarray:
+def _warp(source: _Source, grid: GeoBox, method: str, into: str) -> np.ndarray:
     target = np.full(grid.shape, np.nan, np.result_type(source.dtype, "float32"))
     array = isinstance(source.pixels, np.ndarray)
     georeference = {"src_transform": source.transform, "src_crs": source.crs.to_wkt()}
@@ -246,6 +242,7 @@ def _warp(source: _Source, grid: GeoBox, method: str) -> np.ndarray:
         source.pixels, target, **(georeference if array else {}), src_nodata=source.nodata,
         dst_transform=grid.affine, dst_crs=grid.crs.to_wkt(), dst_nodata=np.nan,
         resampling=Resampling[method],
+        COORDINATE_OPERATION=into,
         tolerance=0,  # by default an eighth of the raster's own pixels, which may be large ones
     )  # fmt: skip
     return target

@@ -15,9 +15,10 @@ from odc.geo.geobox import GeoBox
 from tqdm.auto import tqdm
 from tqdm.dask import TqdmCallback
 
-from s2kit.analysis.fields import Fields, read_fields, read_grid
+from s2kit.analysis.fields import Fields, read_fields
 from s2kit.analysis.inputs import require_whole
 from s2kit.errors import InvalidInputError
+from s2kit.grid import read_grid
 
 PLACE = ["label", "field", "x", "y"]
 """What a table of samples says besides the features."""

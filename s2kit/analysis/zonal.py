@@ -23,10 +23,11 @@ from s2kit.analysis.coverage import (
     empty_moments,
     merge,
 )
-from s2kit.analysis.fields import Fields, read_fields, read_grid
+from s2kit.analysis.fields import Fields, read_fields
 from s2kit.analysis.inputs import NO_CLASS, Moment, require_cube, select_period
 from s2kit.analysis.series import Series, read_clear, read_series
 from s2kit.errors import InvalidInputError
+from s2kit.grid import read_grid
 
 Evaluate = Callable[..., np.ndarray]
 """Gives values from the arrays of the layers that they are made of."""

@@ -15,6 +15,7 @@ import pystac
 import shapely
 from dask.system import CPU_COUNT
 from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
 from tqdm.auto import tqdm
 
 from s2kit.cube import ingest
@@ -36,7 +37,8 @@ from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, ma
 from s2kit.cube.store import Store
 from s2kit.cube.vetting import Vetting
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
-from s2kit.scenes.region import Aoi
+from s2kit.grid import outline_of
+from s2kit.scenes.region import Aoi, read_aoi
 
 
 def build_cube(
@@ -113,6 +115,8 @@ def build_cube(
             f"store={target.url!r} can only be read; build into a path or an s3:// URL"
         )
     found = _read_items(items)
+    if aoi is not None:
+        _reach(found, read_aoi(aoi))
     state = read_state(target)
     asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
              "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
@@ -166,18 +170,30 @@ def _read_items(items: Any) -> list[pystac.Item]:
 
 def _split(items: list[pystac.Item], profile: Profile) -> tuple[list[Scene], tuple[str, ...]]:
     """Part the scenes that reach the region from those that do not."""
-    grid = profile.grid
-    outline = grid.extent.to_crs("EPSG:4326", resolution=50 * abs(grid.affine.a)).geom
-    inside, outside = [], []
-    for item in items:
-        footprint = shapely.make_valid(shape(item.geometry)) if item.geometry else outline
-        (inside if footprint.intersects(outline) else outside).append(item)
-    if not inside:
+    outline = outline_of(profile.grid, profile.area)
+    reach = _reach(items, outline)
+    inside = [Scene.from_item(item) for item, reaches in zip(items, reach, strict=True) if reaches]
+    return inside, tuple(item.id for item, there in zip(items, reach, strict=True) if not there)
+
+
+def _reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
+    """Return which scenes reach a region, degrees; one without a footprint may.
+
+    Raises
+    ------
+    InvalidInputError
+        If none does.
+    """
+    reach = [
+        not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+        for item in items
+    ]
+    if not any(reach):
         raise InvalidInputError(
             f"none of the {len(items)} scenes reaches the region "
             f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
         )
-    return [Scene.from_item(item) for item in inside], tuple(item.id for item in outside)
+    return reach
 
 
 def _synthetic(scenes: list[Scene]) -> bool:

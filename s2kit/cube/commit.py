@@ -195,7 +195,7 @@ def _objects(state: State, orbit: int) -> dict[str, bytes]:
     objects = {}
     for level, grid in enumerate(state.profile.grids):
         group = layout.group_of(orbit, level)
-        static = layout.grid_objects(grid)
+        static = layout.grid_objects(grid, state.profile.area)
         moving = layout.timeline_objects(grid, state.orbits[orbit].timeline, level)
         chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
         objects |= {f"{group}/{key}": data for key, data in chunks.items()}
@@ -251,7 +251,7 @@ def _group_documents(state: State, number: int, level: int) -> dict[str, bytes]:
     for name in profile.layers:
         documents |= layout.layer_documents(LAYER[name], profile, steps, orbit.separator, level)
     documents |= layout.timeline_documents(profile.grids[level], steps, level)
-    static = layout.grid_objects(profile.grids[level])
+    static = layout.grid_objects(profile.grids[level], profile.area)
     return documents | {key: data for key, data in static.items() if _is_document(key)}
 
 

@@ -14,7 +14,9 @@ from numcodecs import Blosc, blosc
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from s2kit.crs import Bounds
 from s2kit.cube.levels import level_grids
+from s2kit.grid import REGION, area_of_grid
 from s2kit.scenes.item import BANDS
 
 blosc.use_threads = False  # the build's own threads compress side by side
@@ -221,6 +223,11 @@ class Profile:
     overviews: bool
 
     @cached_property
+    def area(self) -> Bounds:
+        """The region in degrees, by which coordinate operations are chosen."""
+        return area_of_grid(self.grid)
+
+    @cached_property
     def grids(self) -> tuple[GeoBox, ...]:
         """The grids of all levels, the base first."""
         return level_grids(self.grid) if self.overviews else (self.grid,)
@@ -314,7 +321,7 @@ def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]
     return [_COORDINATE_CODEC.encode(part) for part in padded.reshape(-1, chunk)]
 
 
-def grid_objects(grid: GeoBox) -> dict[str, bytes]:
+def grid_objects(grid: GeoBox, area: Bounds) -> dict[str, bytes]:
     """Give the objects below a group that hold x, y and the coordinate system."""
     x, y, affine = _centres(grid)
     crs = CRS.from_wkt(grid.crs.to_wkt())
@@ -323,6 +330,7 @@ def grid_objects(grid: GeoBox) -> dict[str, bytes]:
         "GeoTransform": " ".join(
             repr(float(v)) for v in (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
         ),
+        REGION: list(area),
     }
     axes = {axis["axis"].lower(): axis | {"_ARRAY_DIMENSIONS": [axis["axis"].lower()]}
             for axis in crs.cs_to_cf()}  # fmt: skip

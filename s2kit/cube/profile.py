@@ -9,10 +9,11 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
+from s2kit.crs import read_crs
 from s2kit.cube.layout import DEFAULT_CHUNKS, LAYER, Profile
 from s2kit.cube.steps import Scene
 from s2kit.errors import GridMismatchError, InvalidInputError
-from s2kit.grid import DEFAULT_CRS, DEFAULT_RESOLUTION, make_grid, read_crs, read_resolution
+from s2kit.grid import DEFAULT_CRS, DEFAULT_RESOLUTION, make_grid, read_resolution
 from s2kit.scenes.region import Aoi
 
 _LARGEST_CHUNK = 2**26

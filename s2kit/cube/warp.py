@@ -11,13 +11,14 @@ from functools import cached_property, lru_cache
 
 import numba
 import numpy as np
+import pyproj
 from odc.geo.geobox import GeoBox
-from pyproj.aoi import AreaOfInterest
-from pyproj.transformer import Transformer, TransformerGroup
 from rasterio.crs import CRS
 from scipy.interpolate import RectBivariateSpline
 
+from s2kit.crs import operation
 from s2kit.errors import InvalidInputError
+from s2kit.grid import area_of_grid
 
 _LATTICE = 64
 """Spacing in pixels of the exactly transformed points. Between them a cubic spline is off by
@@ -113,7 +114,8 @@ def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBi
     col = np.arange(-2.0 * step, width + 3 * step, step)
     affine = grid.affine
     x, y = np.meshgrid(affine.c + affine.a * col, affine.f + affine.e * row)
-    xs, ys = _operation(grid, source).transform(x, y)
+    into = operation(grid.crs.proj, pyproj.CRS.from_wkt(source.to_wkt()), area_of_grid(grid))
+    xs, ys = into.transform(x, y)
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         raise InvalidInputError(
             f"the grid in {grid.crs} reaches beyond what {source.to_string()} can describe; choose "
@@ -126,18 +128,6 @@ def _spacing(grid: GeoBox) -> int:
     """Pixels between two points of the lattice, never more than `_LATTICE_METRES`."""
     metres = abs(grid.affine.a) * (111_320 if grid.crs.geographic else 1)
     return int(np.clip(_LATTICE_METRES // metres, 1, _LATTICE))
-
-
-def _operation(grid: GeoBox, source: CRS) -> Transformer:
-    """Choose one operation for the whole region, as GDAL's warper does.
-
-    Point by point, PROJ leaves a datum shift out where a point lies outside the operation's
-    stated area: for the Austrian system a step of 70 m at 46.4° N.
-    """
-    west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox
-    area = AreaOfInterest(west, south, east, north)
-    target = grid.crs.to_wkt()
-    return TransformerGroup(target, source.to_wkt(), True, area_of_interest=area).transformers[0]
 
 
 @numba.njit(nogil=True, cache=True)

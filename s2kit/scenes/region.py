@@ -16,6 +16,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.crs import area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
 Bounds = tuple[float, float, float, float]
@@ -69,10 +70,9 @@ def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
 
 
 def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
-    """Turn a box into degrees, with corners so dense that its sides stay where they are."""
-    project = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform
-    dense = shapely.segmentize(shapely.box(*bounds), _SPACING)
-    return shapely.transform(dense, lambda xy: np.column_stack(project(xy[:, 0], xy[:, 1])))
+    """Return a box in degrees, with corners so dense that its sides stay where they are."""
+    system = pyproj.CRS(crs)
+    return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
 
 
 def _from_box(box: Sequence[float] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:

@@ -6,15 +6,19 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 import rasterio
-from pyproj import CRS, Transformer
+from pyproj import CRS
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 
+from s2kit.crs import Bounds, operation, pipeline
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.frames import SIDE, View
 
 TILES = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
+
+_MERCATOR = CRS("EPSG:3857")
 
 _EDGE = 20037508.342789244
 """Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
@@ -64,7 +68,7 @@ def read_address(tiles: str) -> str:
     return tiles
 
 
-def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
+def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
     """Read what tiles show in a view.
 
     Parameters
@@ -74,6 +78,8 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
     view : View
     crs : pyproj.CRS
         Of the view.
+    area : tuple of float
+        The region of the cube, degrees; see `s2kit.crs.operation`.
 
     Returns
     -------
@@ -89,14 +95,15 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
     url = escape(read_address(tiles))
     for letter in "zxy":
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
-    source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs), wait=_WAIT)
+    source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs, area), wait=_WAIT)
     place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)
     grid = {"crs": crs.to_wkt(), "transform": place, "width": SIDE, "height": SIDE}
+    exactly = {"COORDINATE_OPERATION": pipeline(_MERCATOR, crs, area)}
     try:
         with (
             rasterio.Env(GDAL_HTTP_TIMEOUT=_WAIT, GDAL_HTTP_CONNECTTIMEOUT=_WAIT),
             rasterio.open(source) as opened,
-            WarpedVRT(opened, **grid, resampling=rasterio.enums.Resampling.bilinear) as warped,
+            WarpedVRT(opened, **grid, **exactly, resampling=Resampling.bilinear) as warped,
         ):
             colours = warped.read()
     except RasterioError as error:
@@ -109,12 +116,12 @@ def read_basemap(tiles: str, view: View, crs: CRS) -> np.ndarray:
     return picture
 
 
-def _zoom(view: View, crs: CRS) -> int:
+def _zoom(view: View, crs: CRS, area: Bounds) -> int:
     """Choose the zoom whose pixels are about as large as those of a picture of the view.
 
     GDAL would warp the finest tiles, of which a country has billions.
     """
-    to_mercator = Transformer.from_crs(crs, "EPSG:3857", always_xy=True)
+    to_mercator = operation(crs, _MERCATOR, area)
     west, _, east, _ = to_mercator.transform_bounds(view.west, view.south, view.east, view.north)
     tiles = 2 * _EDGE / (east - west) * SIDE / 256
     return min(max(round(math.log2(tiles)), 0), _DEEPEST)

@@ -11,10 +11,11 @@ import xarray as xr
 from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
-from s2kit.analysis.fields import read_grid
+from s2kit.crs import DEGREES, operation
 from s2kit.cube.opening import levels_of
 from s2kit.cube.sources import require_steps, window_of
 from s2kit.errors import InvalidInputError
+from s2kit.grid import area_of_data, read_grid
 
 SIDE = 512
 """Pixels along one side of a frame at most, so that one is about 1 MB on its way to a browser."""
@@ -119,11 +120,14 @@ class Levels:
     Raises
     ------
     InvalidInputError
-        If it has no regular grid of square pixels with a coordinate system.
+        If it has no regular grid of square pixels with a coordinate system, from which an exact
+        operation leads to degrees.
     """
 
     def __init__(self, cube: xr.Dataset):
         self.grid = read_grid(cube)
+        self.area = area_of_data(cube, self.grid)
+        self.to_degrees = operation(self.grid.crs.proj, DEGREES, self.area)
         across, down = self.grid.affine.a, -self.grid.affine.e
         near = min(1e-3, 0.1 / max(cube.sizes["y"], cube.sizes["x"]))  # 0.1 pixel at the far end
         if not math.isclose(across, down, rel_tol=near):

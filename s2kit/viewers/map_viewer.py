@@ -58,7 +58,7 @@ class MapViewer(pn.viewable.Viewer):
         self.names = picture_names(cube)
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
-        self.map = MapView(self.levels.whole, self.levels.grid.crs.proj)
+        self.map = MapView(self.levels)
         self.readout = pn.pane.HTML(
             "Point at the map to read a value", margin=(0, 10), width=READOUT, height=36,
             styles={"font-size": "13px"},
@@ -184,7 +184,7 @@ class MapViewer(pn.viewable.Viewer):
         seen, tiles = self.map.view, None
         try:
             if self.basemap:
-                tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj)
+                tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj, self.levels.area)
         finally:
             self.map.show_below(tiles, seen)
             self.basemap = tiles is not None

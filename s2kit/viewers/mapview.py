@@ -18,10 +18,9 @@ from bokeh.models import (
     Span,
 )
 from bokeh.plotting import figure
-from pyproj import CRS, Transformer
 
 from s2kit.viewers.charts import ROOM, name_tools
-from s2kit.viewers.frames import View
+from s2kit.viewers.frames import Levels, View
 
 _FRAME = 450
 """Pixels of the screen along one side of the map; a frame is up to `frames.SIDE` wide."""
@@ -52,17 +51,15 @@ class MapView:
 
     Parameters
     ----------
-    whole : View
-        What is to be seen at first, and again by the button *Whole region*.
-    crs : pyproj.CRS
-        Of the cube.
+    levels : Levels
+        The cube: its coordinate system, and what leads from there to degrees.
     beside : MapView, optional
         Another map that always shows the same view.
     """
 
-    def __init__(self, whole: View, crs: CRS, *, beside: "MapView | None" = None):
-        self.whole, self.crs = whole.squared, crs
-        self._degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    def __init__(self, levels: Levels, *, beside: "MapView | None" = None):
+        self.whole, self.crs = levels.whole.squared, levels.grid.crs.proj
+        self._to_degrees = levels.to_degrees
         ranges = _ranges(self.whole) if beside is None else beside.ranges
         self.ranges = ranges
         self.figure = figure(
@@ -209,7 +206,7 @@ class MapView:
 
     def name_place(self, x: float, y: float) -> str:
         """Give a place in the cube's coordinate system and in degrees."""
-        east, north = self._degrees.transform(x, y)
+        east, north = self._to_degrees.transform(x, y)
         own = "" if self.crs.is_geographic else f"{self.name_own(x, y)} · "
         sides = "E" if east >= 0 else "W", "N" if north >= 0 else "S"
         return f"{own}{abs(north):.5f}° {sides[1]}, {abs(east):.5f}° {sides[0]}"

@@ -425,4 +425,4 @@ class NdviStatistics(MapViewer):
 
     def geojson(self) -> io.BytesIO:
         """Give the places as GeoJSON."""
-        return shapes.write_geojson(self.places, self.levels.grid.crs.proj)
+        return shapes.write_geojson(self.places, self.levels.to_degrees)

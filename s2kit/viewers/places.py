@@ -10,10 +10,11 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from pyproj import CRS
+from pyproj import Transformer
 
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
+from s2kit.crs import DEGREES, move
 from s2kit.cube.sources import window_of
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
@@ -203,15 +204,15 @@ def _two_at_least(cut: slice) -> slice:
     return slice(max(cut.start - 1, 0), max(cut.stop, 2)) if alone else cut
 
 
-def write_geojson(places: Sequence[Place], crs: CRS) -> io.BytesIO:
-    """Give places as GeoJSON: in degrees, with ``name`` and ``colour`` (RFC 7946)."""
+def write_geojson(places: Sequence[Place], to_degrees: Transformer) -> io.BytesIO:
+    """Write places as GeoJSON: in degrees, with ``name`` and ``colour`` (RFC 7946)."""
     if not places:
         raise InvalidInputError("there are no places yet; draw one, or upload a file")
     table = gpd.GeoDataFrame(
         {"name": [p.name for p in places], "colour": [p.colour for p in places]},
-        geometry=[p.shape for p in places], crs=crs,
+        geometry=move([p.shape for p in places], to_degrees), crs=DEGREES,
     )  # fmt: skip
-    return io.BytesIO(table.to_crs("EPSG:4326").to_json(drop_id=True).encode())
+    return io.BytesIO(table.to_json(drop_id=True).encode())
 
 
 def write_text(places: Sequence[Place], digits: int = 1) -> str:

@@ -82,7 +82,7 @@ class TimeQuery(MapViewer):
         super().__init__(cube, "Time query", tiles)
         self.timeline = timeline_of(self.cube)
         self._set_choices()
-        self.other = MapView(self.levels.whole, self.levels.grid.crs.proj, beside=self.map)
+        self.other = MapView(self.levels, beside=self.map)
         self.series = SeriesChart()
         self._frame: Frame = {}
         self._pinned_frame: Frame = {}

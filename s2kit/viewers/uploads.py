@@ -15,7 +15,7 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from s2kit.analysis.fields import place_fields, read_grid
+from s2kit.analysis.fields import place_fields
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR
 from s2kit.viewers.places import MOST, SHAPES
@@ -68,7 +68,7 @@ def read_upload(
     read = _read_geopackage if suffix == ".gpkg" else _read_geojson
     table = read(content, filename)
     _check_shapes(table, filename)
-    found = place_fields(table, read_grid(cube))
+    found = place_fields(table, cube)
     room = MOST - held
     if len(found) > room:
         raise InvalidInputError(

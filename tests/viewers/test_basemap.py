@@ -16,6 +16,7 @@ import tiles
 from pyproj import CRS, Transformer
 from rasterio.io import MemoryFile
 
+from s2kit.crs import area_of
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.basemap import read_basemap
 from s2kit.viewers.frames import SIDE, View
@@ -25,6 +26,12 @@ WORLD = 2 * math.pi * 6_378_137
 
 DELFT = View(80_000, 445_000, 82_560, 447_560)
 RD = CRS("EPSG:28992")
+
+
+def read(tiles: str, view: View, crs: CRS) -> np.ndarray:
+    """Read the basemap of a cube that is as large as the view."""
+    area = area_of((view.west, view.south, view.east, view.north), crs)
+    return read_basemap(tiles, view, crs, area)
 
 
 @contextmanager
@@ -74,7 +81,7 @@ def test_tiles_lie_where_they_belong(address, view, crs):
 
     Half a pixel of the picture may be more than one of the tile, which is warped to it.
     """
-    picture = read_basemap(address + "/{z}/{x}/{y}.png", view, CRS(crs))
+    picture = read(address + "/{z}/{x}/{y}.png", view, CRS(crs))
     asked = asked_of(address)
     assert (picture.shape, picture.dtype) == ((SIDE, SIDE, 4), np.uint8)
     assert (picture[..., 3] == 255).all()
@@ -99,7 +106,7 @@ def test_tiles_lie_where_they_belong(address, view, crs):
 
 def test_tiles_are_about_as_fine_as_the_picture(address):
     """The zoom is such that a pixel of a tile is neither half nor twice one of the picture."""
-    read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD)
+    read(address + "/{z}/{x}/{y}.png", DELFT, RD)
     asked = asked_of(address)
     (zoom,) = {int(path.split("/")[1]) for path in asked}
     pixel = WORLD / 256 / 2**zoom * math.cos(math.radians(52))
@@ -109,7 +116,7 @@ def test_tiles_are_about_as_fine_as_the_picture(address):
 
 def test_tiles_are_asked_once(address):
     """The same view again costs the server nothing."""
-    first, again = (read_basemap(address + "/{z}/{x}/{y}.png", DELFT, RD) for _ in range(2))
+    first, again = (read(address + "/{z}/{x}/{y}.png", DELFT, RD) for _ in range(2))
     np.testing.assert_array_equal(first, again)
     asked = asked_of(address)
     assert len(asked) == len(set(asked)) > 0
@@ -117,7 +124,7 @@ def test_tiles_are_asked_once(address):
 
 def test_address_with_more(address):
     """Other parts of an address, such as a key after &, reach the server."""
-    read_basemap(address + "/{z}/{x}/{y}.png?key=a&style=b", DELFT, RD)
+    read(address + "/{z}/{x}/{y}.png?key=a&style=b", DELFT, RD)
     asked = asked_of(address)
     assert asked
     assert all(path.endswith("?key=a&style=b") for path in asked)
@@ -129,7 +136,7 @@ def test_nobody_listens():
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
     begin = time.monotonic()
     with pytest.raises(CatalogueError, match="switch it on again when"):
-        read_basemap(nobody + "/{z}/{x}/{y}.png", DELFT, RD)
+        read(nobody + "/{z}/{x}/{y}.png", DELFT, RD)
     assert time.monotonic() - begin < 10
 
 
@@ -138,7 +145,7 @@ def test_server_is_silent():
     with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
         begin = time.monotonic()
         with pytest.raises(CatalogueError, match="cannot be fetched"):
-            read_basemap(f"http://127.0.0.1:{silent.getsockname()[1]}/{{z}}/{{x}}/{{y}}", DELFT, RD)
+            read(f"http://127.0.0.1:{silent.getsockname()[1]}/{{z}}/{{x}}/{{y}}", DELFT, RD)
         assert time.monotonic() - begin < 15
 
 
@@ -146,7 +153,7 @@ def test_server_is_silent():
 def test_server_refuses(status):
     """A server that refuses tiles gives a named error."""
     with serve(status) as bad, pytest.raises(CatalogueError, match="cannot be fetched"):
-        read_basemap(bad + "/{z}/{x}/{y}.png", DELFT, RD)
+        read(bad + "/{z}/{x}/{y}.png", DELFT, RD)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_server_refuses(status):
 def test_bad_address(template, missing):
     """An address without a place for z, x or y ends in an error that shows a right one."""
     with pytest.raises(InvalidInputError, match=rf"has no \{{{missing}\}}.*openstreetmap"):
-        read_basemap(template, DELFT, RD)
+        read(template, DELFT, RD)
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

@@ -29,6 +29,8 @@ EXAMPLES = settings(max_examples=60, deadline=None, derandomize=True)
 STEPS, ROWS, COLS = 4, 30, 40
 CLEAR = [4, 5, 6, 7]
 
+TO_DEGREES = pyproj.Transformer.from_crs(CRS, 4326, always_xy=True)
+
 
 def box(west, north, east, south):
     """Give a box in pixels from the north-west corner, southward positive."""
@@ -557,7 +559,7 @@ def test_upload_of_too_many_outside_or_mixed(cube):
 def test_geojson_read_by_geopandas(names):
     """What is written is GeoJSON in degrees, with the names and colours, for any program."""
     held = [Place(n, PLACE_COLOURS[i], box(i, 0, i + 2, 3)) for i, n in enumerate(names)]
-    written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
+    written = places.write_geojson(held, TO_DEGREES).getvalue()
     found = gpd.GeoDataFrame.from_features(json.loads(written), crs="EPSG:4326")
     assert [*found.name] == names
     assert [*found.colour] == [p.colour for p in held]
@@ -571,14 +573,14 @@ def test_geojson_read_by_geopandas(names):
 def test_geojson_without_places():
     """There is nothing to write without places: a named error."""
     with pytest.raises(InvalidInputError, match="no places yet"):
-        places.write_geojson([], pyproj.CRS(CRS))
+        places.write_geojson([], TO_DEGREES)
 
 
 def test_geojson_of_all_kinds_comes_back(cube):
     """Points and polygons that were saved together are read together, in their order."""
     shapes = [box(2, 3, 9, 8), shapely.Point(WEST + 15, NORTH - 25), box(1, 1, 2, 2)]
     held = [Place(name, "#0072B2", shape) for name, shape in zip("abc", shapes, strict=True)]
-    content = places.write_geojson(held, pyproj.CRS(CRS)).read()
+    content = places.write_geojson(held, TO_DEGREES).read()
     found, beside = read_upload(content, "mine.geojson", cube)
     assert ([name for name, *_ in found], beside) == (["a", "b", "c"], 0)
     for (_, shape, _), place in zip(found, held, strict=True):
@@ -588,7 +590,7 @@ def test_geojson_of_all_kinds_comes_back(cube):
 def test_geojson_comes_back(cube):
     """A file that was taken home can be uploaded again."""
     held = [Place("a & b", "#0a0B0c", box(1, 2, 5, 6))]
-    written = places.write_geojson(held, pyproj.CRS(CRS)).getvalue()
+    written = places.write_geojson(held, TO_DEGREES).getvalue()
     ((name, shape, colour),), _ = read_upload(written, "home.geojson", cube)
     assert (name, colour) == ("a & b", "#0a0B0c")
     assert shape.hausdorff_distance(held[0].shape) < 0.005
