@@ -36,7 +36,7 @@ from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
 from s2kit.cube.store import Store
 from s2kit.cube.vetting import Vetting
-from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
+from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneError, SceneWarning
 from s2kit.grid import outline_of
 from s2kit.scenes.region import Aoi, read_aoi
 
@@ -115,25 +115,54 @@ def build_cube(
             f"store={target.url!r} can only be read; build into a path or an s3:// URL"
         )
     found = _read_items(items)
-    if aoi is not None:
-        _reach(found, read_aoi(aoi))
     state = read_state(target)
+    if state is None and aoi is not None:
+        _reach(found, read_aoi(aoi))
     asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
              "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
+    scenes, odd = _read_scenes(found)
     if state is None:
-        scenes = [Scene.from_item(item) for item in found]
-        state = State(new_profile(scenes, **asked), _synthetic(scenes), {})
+        state = State(new_profile(list(scenes.values()), **asked), _synthetic(scenes.values()), {})
     else:
         same_profile(state.profile, **asked)
-    inside, outside = _split(found, state.profile)
+    inside, outside = _split(found, scenes, state.profile)
     _check_origin(state, inside)
     build = _Build(target, state, group_scenes(inside), client, progress)
+    build.refused |= odd
+    build.require_layers()
     if not build.finished():
         with target.lock() as build.word:
             redo(target)
+            new = read_state(target) is None
             build.state = _claim(target, state)
             build.run()
+            build.require_pixels(new)
     return build.report(outside)
+
+
+def _read_scenes(items: list[pystac.Item]) -> tuple[dict[str, Scene], dict[str, str]]:
+    """Read items; return the scenes by id, and why others cannot be used.
+
+    Raises
+    ------
+    InvalidInputError
+        If none can.
+    """
+    scenes, odd = {}, {}
+    for item in items:
+        try:
+            scenes[item.id] = Scene.from_item(item)
+        except SceneError as error:
+            odd[error.scene] = error.reason
+    if not scenes:
+        raise InvalidInputError(f"none of the {len(items)} scenes can be used: {_reasons(odd)}")
+    return scenes, odd
+
+
+def _reasons(failed: dict[str, str]) -> str:
+    """Name the first few scenes that failed, with the reasons."""
+    named = [f"{scene} {reason}" for scene, reason in itertools.islice(failed.items(), 3)]
+    return "; ".join(named) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
 
 
 def _claim(store: Store, state: State) -> State:
@@ -168,12 +197,16 @@ def _read_items(items: Any) -> list[pystac.Item]:
     return found
 
 
-def _split(items: list[pystac.Item], profile: Profile) -> tuple[list[Scene], tuple[str, ...]]:
+def _split(
+    items: list[pystac.Item], scenes: dict[str, Scene], profile: Profile
+) -> tuple[list[Scene], tuple[str, ...]]:
     """Part the scenes that reach the region from those that do not."""
     outline = outline_of(profile.grid, profile.area)
     reach = _reach(items, outline)
-    inside = [Scene.from_item(item) for item, reaches in zip(items, reach, strict=True) if reaches]
-    return inside, tuple(item.id for item, there in zip(items, reach, strict=True) if not there)
+    known = [(item.id, there) for item, there in zip(items, reach, strict=True)
+             if item.id in scenes]  # fmt: skip
+    inside = [scenes[name] for name, there in known if there]
+    return inside, tuple(name for name, there in known if not there)
 
 
 def _reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
@@ -196,7 +229,7 @@ def _reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
     return reach
 
 
-def _synthetic(scenes: list[Scene]) -> bool:
+def _synthetic(scenes: Iterable[Scene]) -> bool:
     return any(scene.synthetic for scene in scenes)
 
 
@@ -248,10 +281,43 @@ class _Build:
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan, executor)
 
+    def require_layers(self) -> None:
+        """Set scenes aside that lack a layer; refuse if these are all, before anything is written.
+
+        Raises
+        ------
+        InvalidInputError
+        """
+        scenes = [s for steps in self.asked.values() for step in steps for s in step.scenes]
+        for scene in scenes:
+            self.vetting.require_layers(scene)
+        if scenes and all(scene.id in self.vetting.failed for scene in scenes):
+            raise InvalidInputError(
+                f"none of the {len(scenes)} scenes can be used: {_reasons(self.vetting.failed)}"
+            )
+
+    def require_pixels(self, new: bool) -> None:
+        """Refuse a cube of which no scene could be read; one that this build made is removed.
+
+        Raises
+        ------
+        CubeError
+        """
+        timelines = [orbit.timeline for orbit in self.state.orbits.values()]
+        if not timelines or any(names for timeline in timelines for names in timeline["products"]):
+            return
+        if new:
+            self.store.clear()
+        raise CubeError(
+            f"no scene could be read, so there is no cube: {_reasons(self.vetting.failed)}. Mend "
+            "what is named, or give other scenes"
+        )
+
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Say what was done."""
         failed = dict(sorted((self.vetting.failed | self.refused).items()))
         corrected = dict(sorted(self.vetting.corrected.items()))
+        notes = dict(sorted(self.vetting.notes.items()))
         if failed or corrected:
             names = [*failed, *corrected]
             warnings.warn(
@@ -261,7 +327,9 @@ class _Build:
                 stacklevel=3,
             )
         steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
-        return BuildReport(self.store.url, dict(self.added), steps, failed, corrected, outside)
+        return BuildReport(
+            self.store.url, dict(self.added), steps, failed, corrected, outside, notes
+        )
 
     def _has_room(self, step: Step) -> bool:
         """Tell whether the cube can keep the names of a step's products; refuse them if not."""

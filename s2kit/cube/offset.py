@@ -1,167 +1,193 @@
-"""Is a scene's radiometric offset what its metadata say? The pixels are the last word.
+"""Whether the pixels of a scene contradict the radiometric offset that its metadata state.
 
-Since processing baseline 04.00 (25 January 2022) DN = reflectance × 10 000 + 1000. Some providers
-have taken the 1000 away again, some have not, and some say one thing and do the other. Vegetation
-is dark in blue and red, water in the shortwave infrared: reflectance stays below 0.1, so DN lies
-below 1000 where the offset was taken away and above where it was not. Haze, glint and an
-overdone atmospheric correction blur that, so metadata are contradicted only if the darkest pixels
-of all bands agree. Where a scene shows neither (cloud, snow, desert), its metadata are believed.
+Since processing baseline 04.00 (25 January 2022) DN = reflectance × 10 000 + 1000. ESA's own
+files say so themselves. Copies of them have been written anew by providers, and some of these have
+taken the 1000 away, some have not, and some say one thing and did the other. Where the copy is
+known to be unreliable, the pixels of the whole tile decide, if they leave no doubt; of any other
+copy a doubt is reported, and nothing is shifted.
+
+What leaves no doubt: vegetation, shadow and water are dark in blue, green and red. If the offset is
+still in the pixels, their DN lie around 1000 or above; reflectances far below zero do not exist
+over large areas. If it was taken away, the darkest pixels of a tile have a DN of some hundreds.
 """
 
 import math
-from dataclasses import replace
-from itertools import product
+from dataclasses import dataclass, replace
 
 import numpy as np
-from odc.geo.geobox import GeoBox
-from rasterio.windows import Window
 
-from s2kit.cube.source import Raster, opened
-from s2kit.cube.steps import Asset, Scene
-from s2kit.scenes.item import BANDS
+from s2kit.cube.source import opened
+from s2kit.cube.steps import Scene
+from s2kit.errors import SceneError
+from s2kit.scenes.radiometry import BANDS, FLAG, METADATA, OFFSET, SCALES, read_baseline
 
-OFFSET = -0.1
-"""BOA_ADD_OFFSET / BOA_QUANTIFICATION_VALUE since baseline 04.00 (ESA, Sentinel-2 Products
-Specification Document, S2-PDGS-TAS-DI-PSD, issue 14.9)."""
-
-STORED_SCALE = 1e-4
+STORED_SCALE = SCALES["B02"]
 """Reflectance of one stored count in the cube, and of one DN in every Level-2A product."""
 
-_FIRST_BASELINE = "04.00"
-_DARK = {4: ("B02", "B04"), 6: ("B11", "B12")}
-"""Bands in which a class is dark: vegetation in blue and red, water in the shortwave infrared."""
-_TAKEN_AWAY_BELOW = 900
-_STILL_THERE_ABOVE = 1000
-_DARKEST = 700
-"""With the offset still there, the darkest 1 % of no band lies below: a reflectance of −0.03."""
+_SIDE = 512
+"""Pixels along a side of the overview that is looked at, at most."""
+
+_WHOLE = 2**26
+"""Pixels of a raster without overviews that is read whole for such a look, at most."""
+
+_DARK_CLASSES = (2, 3, 4, 6)
+"""Dark areas, cloud shadow, vegetation, water."""
+
+_VISIBLE = ("B02", "B03", "B04")
+_LOOKED_AT = (*_VISIBLE, "B08", "B11", "B12")
+
 _ENOUGH = 200
-_SAMPLES = 4
-_SMALLEST = 256
-"""Rows and columns of a sample at least; some rasters are stored line by line."""
+"""Pixels of a class in the overview, at least."""
+
+_CLASSES, _SEVERAL = 2, 3
+"""Classes and bands that have to agree, at least."""
+
+_IMPOSSIBLE = 800
+"""DN below which most of a class cannot lie, if the offset is still in: a reflectance of −0.02."""
+
+_STILL_IN = 850
+"""DN that the darkest 1 % of all bands exceed only if the offset is still in: no tile is without
+reflectances below 0.085."""
+
+_CLAMPED = 1
+"""DN to which providers raise what became 0 or less when they took the offset away."""
 
 
-def true_offset(scene: Scene, grid: GeoBox) -> float | None:
-    """Tell from the pixels which offset is still to be applied.
+@dataclass(frozen=True)
+class Contradiction:
+    """What the pixels of a scene show, against what its metadata state.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        The bands it is about: those of one copy, whose offset has one source.
+    stated, shown : float
+        Offset in reflectance: 0 or −0.1.
+    decides : bool
+        Whether the pixels decide, or it is only reported.
+    """
+
+    bands: tuple[str, ...]
+    stated: float
+    shown: float
+    decides: bool
+
+    def __str__(self) -> str:
+        done = f"{self.shown:g} was applied" if self.decides else "nothing was changed"
+        return (
+            f"its metadata ask for an offset of {self.stated:g}, its pixels over vegetation, "
+            f"shadow and water show {self.shown:g} (reflectance); {done}"
+        )
+
+
+def find_contradictions(scene: Scene) -> list[Contradiction]:
+    """Hold the stated offsets against an overview of the whole tile.
 
     Parameters
     ----------
     scene : Scene
-    grid : odc.geo.geobox.GeoBox
-        Where to look.
+        Its own metadata are final (`s2kit.scenes.radiometry.METADATA`), and so are JPEG 2000 files
+        of ESA, which nobody has written anew: neither is looked at.
 
     Returns
     -------
-    float or None
-        −0.1, 0, or None where the pixels do not tell.
-
-    Raises
-    ------
-    SceneError
-        If the bands cannot be read.
+    list of Contradiction
+        Empty where all is as stated, and where the pixels do not tell.
     """
-    stated = stated_offset(scene)
-    if "SCL" not in scene.assets or (scene.baseline < _FIRST_BASELINE and not stated):
-        return None
-    for kind, bands in _DARK.items():
-        there = [band for band in bands if band in scene.assets]
-        medians = _medians(scene, there, grid, kind) if there else None
-        if medians:
-            found = _judge(medians)
-            doubtful = found not in (None, stated)
-            return None if doubtful and not _confirmed(scene, grid, found) else found
-    return None
-
-
-def _medians(scene: Scene, bands: list[str], grid: GeoBox, kind: int) -> list[float] | None:
-    """Give the median DN of each band over a class, or None where there is too little of it."""
-    found: dict[str, list[np.ndarray]] = {band: [] for band in bands}
-    for window, raster in _samples(scene, bands[0], grid):
-        where = _values(scene, "SCL", window, raster) == kind
-        if not where.any():
+    groups: dict[tuple[str, float], list[str]] = {}
+    for band in (name for name in BANDS if name in scene.assets):
+        asset = scene.assets[band]
+        groups.setdefault((asset.source, asset.offset), []).append(band)
+    found = []
+    for (source, stated), bands in groups.items():
+        if source == METADATA or (_before_offsets(scene) and stated == 0):
             continue
-        for band in bands:
-            values = _values(scene, band, window, raster, where.shape)[where]
-            found[band].append(values[values > 0])
-        if min(sum(map(len, parts)) for parts in found.values()) >= _ENOUGH:
-            return [float(np.median(np.concatenate(parts))) for parts in found.values()]
-    return None
+        shown = _shown_offset(scene, [band for band in _LOOKED_AT if band in bands])
+        if shown not in (None, stated):
+            found.append(Contradiction(tuple(bands), stated, shown, source == FLAG))
+    return found
 
 
-def _judge(medians: list[float]) -> float | None:
-    if min(medians) < _TAKEN_AWAY_BELOW:
-        return 0.0
-    return OFFSET if min(medians) > _STILL_THERE_ABOVE else None
+def _before_offsets(scene: Scene) -> bool:
+    baseline = read_baseline(scene.baseline)
+    return baseline is not None and baseline < 4
 
 
-def _confirmed(scene: Scene, grid: GeoBox, offset: float) -> bool:
-    """Ask the darkest pixels of all bands before the metadata are contradicted."""
-    darkest = math.inf
-    for band in (band for band in BANDS if band in scene.assets):
-        for window, raster in _samples(scene, band, grid):
-            values = _values(scene, band, window, raster)
-            if (values > 0).sum() >= _ENOUGH:
-                darkest = min(darkest, float(np.percentile(values[values > 0], 1)))
-    return offset == (OFFSET if darkest > _DARKEST else 0.0)
-
-
-def corrected(scene: Scene, offset: float) -> Scene:
-    """Give the scene with another offset still to be applied to its reflectance bands."""
+def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
+    """Return the scene with the offset that the pixels show, in the bands that it is about."""
     assets = {
-        name: Asset(a.href, a.scale, offset) if name in BANDS else a
-        for name, a in scene.assets.items()
+        name: replace(asset, offset=contradiction.shown) if name in contradiction.bands else asset
+        for name, asset in scene.assets.items()
     }
     return replace(scene, assets=assets)
 
 
-def stated_offset(scene: Scene) -> float | None:
-    """Give the offset that the metadata ask for, the same for all bands, or None without bands."""
-    offsets = [a.offset for name, a in scene.assets.items() if name in BANDS]
-    return offsets[0] if offsets else None
-
-
 def shift_of(scene: Scene, layer: str) -> int:
-    """Give what is to be added to the DN of a layer to get the cube's stored value."""
+    """Return what is to be added to the DN of a layer to get the cube's stored value."""
     return round(scene.assets[layer].offset / STORED_SCALE) if layer in BANDS else 0
 
 
-_Window = tuple[slice, slice]
+def _shown_offset(scene: Scene, bands: list[str]) -> float | None:
+    if len(bands) < _SEVERAL or "SCL" not in scene.assets:
+        return None
+    try:
+        classes, bounds = _overview(scene, "SCL")
+        overviews = {band: _overview(scene, band, classes.shape) for band in bands}
+    except (SceneError, _UnseenError):  # ingest reports what cannot be read, if it is needed
+        return None
+    return judge({b: dn for b, (dn, where) in overviews.items() if where == bounds}, classes)
 
 
-def _samples(scene: Scene, band: str, grid: GeoBox) -> list[tuple[_Window, Raster]]:
-    """Give a few blocks of a band, those nearest to the middle of the region first."""
-    with opened(scene, band) as (dataset, raster):
-        height, width = grid.shape
-        region = raster.window(grid, slice(0, height), slice(0, width))
-        if region is None:
-            return []
-        high, wide = dataset.block_shapes[0]
-        sizes = (max(high, _SMALLEST), max(wide, _SMALLEST))
-        rows, cols = (_cut(span, size) for span, size in zip(region, sizes, strict=True))
-        near = sorted(product(enumerate(rows), enumerate(cols)), key=lambda p: p[0][0] + p[1][0])
-        return [((r, c), raster) for (_, r), (_, c) in near[:_SAMPLES]]
+def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
+    """Tell from pixels which offset is still to be applied.
 
+    Parameters
+    ----------
+    values : dict of str to numpy.ndarray, shape (y, x)
+        DN by band; 0 is no data.
+    classes : numpy.ndarray, shape (y, x), uint8
+        Sen2Cor's scene classification.
 
-def _cut(span: slice, size: int) -> list[slice]:
-    """Cut a span at multiples of ``size``, the parts nearest to its middle first."""
-    starts = range(span.start // size * size, span.stop, size)
-    parts = [slice(max(s, span.start), min(s + size, span.stop)) for s in starts]
-    middle = (span.start + span.stop) / 2
-    return sorted(parts, key=lambda part: abs((part.start + part.stop) / 2 - middle))
-
-
-def _values(
-    scene: Scene,
-    layer: str,
-    window: _Window,
-    of: Raster,
-    shape: tuple[int, int] | None = None,
-) -> np.ndarray:
-    """Read the ground of another band's window, in as many pixels as asked.
-
-    Fewer pixels than there are come from a band's overviews, which take a fraction of the time.
+    Returns
+    -------
+    float or None
+        −0.1, 0, or None where they do not tell.
     """
-    with opened(scene, layer) as (dataset, raster):
-        factors = (of.pixel[1] / raster.pixel[1], of.pixel[0] / raster.pixel[0])
-        same = [slice(int(s.start * f), math.ceil(s.stop * f))
-                for s, f in zip(window, factors, strict=True)]  # fmt: skip
-        return dataset.read(1, window=Window.from_slices(*same), out_shape=shape)
+    dark = [kind for kind in _DARK_CLASSES if np.count_nonzero(classes == kind) >= _ENOUGH]
+    if len(dark) < _CLASSES or len(values) < _SEVERAL:
+        return None
+    medians = [[_median(values[b], classes == kind) for b in _VISIBLE if b in values]
+               for kind in dark]  # fmt: skip
+    impossible = [sum(m < _IMPOSSIBLE for m in of_class) >= _SEVERAL for of_class in medians]
+    if sum(impossible) >= _CLASSES:
+        return 0.0
+    darkest = [_darkest(dn) for dn in values.values()]
+    return OFFSET if min(darkest) > _STILL_IN else None
+
+
+def _median(dn: np.ndarray, where: np.ndarray) -> float:
+    seen = dn[where & (dn > 0)]
+    return float(np.median(seen)) if len(seen) >= _ENOUGH else math.inf
+
+
+def _darkest(dn: np.ndarray) -> float:
+    """Return the DN below which 1 % lie; −inf where too few are known."""
+    seen = dn[dn > _CLAMPED]
+    return float(np.percentile(seen, 1)) if len(seen) >= _ENOUGH else -math.inf
+
+
+class _UnseenError(Exception):
+    """A raster is not looked at: that would take long, or nobody has written it anew."""
+
+
+def _overview(
+    scene: Scene, layer: str, shape: tuple[int, int] | None = None
+) -> tuple[np.ndarray, tuple[float, ...]]:
+    """Read a whole raster in few pixels, and where it lies."""
+    with opened(scene, layer) as (dataset, _):
+        large = math.prod(dataset.shape) > _WHOLE and not dataset.overviews(1)
+        if dataset.driver != "GTiff" or large:
+            raise _UnseenError
+        step = max(1, math.ceil(max(dataset.shape) / _SIDE))
+        own = tuple(math.ceil(n / step) for n in dataset.shape)
+        return dataset.read(1, out_shape=shape or own), tuple(dataset.bounds)

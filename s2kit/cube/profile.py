@@ -13,8 +13,15 @@ from s2kit.crs import read_crs
 from s2kit.cube.layout import DEFAULT_CHUNKS, LAYER, Profile
 from s2kit.cube.steps import Scene
 from s2kit.errors import GridMismatchError, InvalidInputError
-from s2kit.grid import DEFAULT_CRS, DEFAULT_RESOLUTION, make_grid, read_resolution
-from s2kit.scenes.region import Aoi
+from s2kit.grid import (
+    DEFAULT_CRS,
+    DEFAULT_RESOLUTION,
+    area_of_grid,
+    make_grid,
+    outline_of,
+    read_resolution,
+)
+from s2kit.scenes.region import Aoi, read_aoi
 
 _LARGEST_CHUNK = 2**26
 """Pixels: a chunk is held whole in memory, several at a time."""
@@ -91,6 +98,9 @@ def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | Non
     if resolution is not None:
         _compare("resolution", own_size, read_resolution(resolution, own_crs))
     if aoi is not None:
+        region = read_aoi(aoi)
+        if not region.intersects(outline_of(grid, area_of_grid(grid))):
+            _compare("grid (degrees)", area_of_grid(grid), region.bounds)
         asked = make_grid(aoi, own_crs, own_size)
         _compare("grid (bounds)", tuple(grid.boundingbox), tuple(asked.boundingbox))
 

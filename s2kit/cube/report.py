@@ -27,6 +27,8 @@ class BuildReport:
         Scenes whose stated radiometric offset their pixels contradicted.
     outside : tuple of str
         Scenes that do not reach the region.
+    notes : dict of str to str
+        Scenes that were used, though something in their metadata was odd, with what was done.
     """
 
     store: str
@@ -35,6 +37,7 @@ class BuildReport:
     failed: dict[str, str] = field(default_factory=dict)
     corrected: dict[str, str] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
+    notes: dict[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         orbits = ", ".join(f"R{orbit:03d}: {n}" for orbit, n in sorted(self.steps.items()))
@@ -43,8 +46,19 @@ class BuildReport:
             f"{sum(self.added.values())} written by this build",
             *(f"set aside: {scene}: {why}" for scene, why in self.failed.items()),
             *(f"corrected: {scene}: {why}" for scene, why in self.corrected.items()),
+            *(
+                f"odd, in {len(names)} scenes, such as {names[0]}: {why}"
+                for why, names in self._noted().items()
+            ),
         ]
         return "\n".join(lines)
+
+    def _noted(self) -> dict[str, list[str]]:
+        """Collect the scenes of which the same is to be said."""
+        scenes: dict[str, list[str]] = {}
+        for scene, why in self.notes.items():
+            scenes.setdefault(why, []).append(scene)
+        return scenes
 
     def storage(self) -> pd.DataFrame:
         """Measure what each layer takes in the store; overviews are not counted.

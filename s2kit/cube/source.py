@@ -1,11 +1,16 @@
 """Read a scene's pixels: windows of JP2 and COG, decoded once, with errors that name the scene."""
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -14,12 +19,13 @@ from rasterio.crs import CRS
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from s2kit.cube.layout import LAYER
 from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates
 from s2kit.errors import CubeError, SceneError
+from s2kit.scenes.radiometry import BANDS, METADATA, OddStatementError, read_offset, read_scale
 
 _GDAL = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
     "GDAL_HTTP_LOW_SPEED_LIMIT": "1000",
     "GDAL_HTTP_LOW_SPEED_TIME": "20",
@@ -34,6 +40,10 @@ _GDAL = {
 }
 """GDAL's options for reading remote imagery; what the user has set in the environment wins."""
 
+_NO_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+"""On a server, asking for files that may lie beside a raster takes requests. On disk they are
+looked for: georeference (``.tfw``, ``.aux.xml``) and overviews (``.ovr``)."""
+
 _GDAL_FIXED = {"GDAL_NUM_THREADS": "1"}
 """With more threads GDAL loses the errors of its JP2 workers: a truncated band reads as garbage
 without an error (seen with GDAL 3.12). The build works on several bands side by side instead."""
@@ -45,9 +55,12 @@ _SLACK = 2
 @contextmanager
 def gdal() -> Iterator[None]:
     """Set GDAL up for reading scenes."""
-    chosen = {name: value for name, value in _GDAL.items() if name not in os.environ}
-    with rasterio.Env(**chosen, **_GDAL_FIXED):
+    with rasterio.Env(**_unless_chosen(_GDAL), **_GDAL_FIXED):
         yield
+
+
+def _unless_chosen(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name not in os.environ}
 
 
 @dataclass(frozen=True)
@@ -126,13 +139,18 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
     asset = scene.assets.get(layer)
     if asset is None:
         raise SceneError(scene.id, f"has no band {layer}; it has {', '.join(scene.assets)}")
+    remote = not asset.href.startswith("/vsizip/") and _REMOTE.search(asset.href)
+    options = _unless_chosen(_NO_SIDECARS) if remote else {}
     try:
         _check_complete(asset.href)
-        with rasterio.open(asset.href) as dataset:
+        with rasterio.Env(**options), rasterio.open(asset.href) as dataset:
             yield dataset, _geometry(dataset)
     except (rasterio.errors.RasterioError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         raise SceneError(scene.id, f"{layer} cannot be read: {cause} ({asset.href})") from error
+
+
+_REMOTE = re.compile(r"^(https?://|ZARR:\"?https?://)|/vsi(curl|s3|gs|az)")
 
 
 def _geometry(dataset: DatasetReader) -> Raster:
@@ -148,11 +166,55 @@ def _geometry(dataset: DatasetReader) -> Raster:
 
 def _check_complete(href: str) -> None:
     """A JP2 on disk must end with its end-of-codestream marker (ISO 15444-1, EOC = FFD9)."""
-    if href.lower().endswith(".jp2") and Path(href).is_file():
-        with Path(href).open("rb") as file:
-            file.seek(-2, os.SEEK_END)
-            if file.read() != b"\xff\xd9":
-                raise ValueError("the file is truncated")
+    zipped = _ZIPPED.fullmatch(href)
+    if not href.lower().endswith(".jp2") or not (zipped or Path(href).is_file()):
+        return
+    if (_end_in_zip(*zipped.groups()) if zipped else _end_of(Path(href))) != _END:
+        raise ValueError("the file is truncated")
+
+
+_END = b"\xff\xd9"
+_ZIPPED = re.compile(r"/vsizip/\{(.+)\}/(.+)")
+
+
+def _end_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 2, 0))
+        return file.read()
+
+
+@lru_cache(maxsize=4096)
+def _end_in_zip(archive: str, name: str) -> bytes:
+    """Read a file in a zip to its end, once: a zip has a checksum of each."""
+    end = b""
+    try:
+        with zipfile.ZipFile(archive) as opened_zip, opened_zip.open(name) as file:
+            while part := file.read(2**20):
+                end = (end + part)[-2:]
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:
+        raise ValueError(f"the zip is damaged ({error})") from error
+    return end
+
+
+def with_own_offsets(scene: Scene) -> Scene:
+    """Return a scene of EOPF Zarr with the offsets that its arrays state: these are final.
+
+    Raises
+    ------
+    SceneError
+        If an array cannot be opened, or states what Level-2A does not have.
+    """
+    assets = dict(scene.assets)
+    for band, asset in scene.assets.items():
+        if band in BANDS and asset.href.startswith("ZARR:") and asset.source != METADATA:
+            with opened(scene, band) as (dataset, _):
+                scale, offset = dataset.scales[0], dataset.offsets[0]
+            try:
+                read_scale(scale, band)
+                assets[band] = replace(asset, offset=read_offset(offset, band), source=METADATA)
+            except OddStatementError as error:
+                raise SceneError(scene.id, f"{error} (in {asset.href})") from error
+    return replace(scene, assets=assets)
 
 
 def fetch(
@@ -186,8 +248,9 @@ def fetch(
         if window is None:
             return None
         dtype = np.dtype(dataset.dtypes[0])
-        read = _read if scratch is None else _spool
-        return Pixels(raster, *window, read(dataset, *window, scratch), dtype)
+        read = partial(_read, dataset, _Holes.of(scene, layer, dataset))
+        values = read(*window) if scratch is None else _spool(dataset, read, *window, scratch)
+        return Pixels(raster, *window, values, dtype)
 
 
 def fetch_masked(
@@ -215,17 +278,39 @@ def fetch_masked(
     return found
 
 
-def _read(dataset: DatasetReader, rows: slice, cols: slice, scratch: None) -> np.ndarray:
-    return dataset.read(1, window=Window.from_slices(rows, cols))
+@dataclass(frozen=True)
+class _Holes:
+    """Which DN of a layer mean no data, and the one that they become."""
+
+    marks: tuple[int, ...]
+    hole: int
+
+    @classmethod
+    def of(cls, scene: Scene, layer: str, dataset: DatasetReader) -> "_Holes":
+        """Collect what the item and the raster itself state, besides 0, which always is no data.
+
+        Of a probability 0 is a value. 255 is no class.
+        """
+        stated = [scene.assets[layer].nodata, dataset.nodata, 255 if layer == "SCL" else None]
+        possible = range(1, np.iinfo(dataset.dtypes[0]).max + 1)
+        marks = {int(dn) for dn in stated if dn is not None and dn in possible}
+        return cls(tuple(marks), LAYER[layer].nodata if layer in ("CLD", "SNW") else 0)
 
 
-def _spool(dataset: DatasetReader, rows: slice, cols: slice, scratch: str) -> Path:
+def _read(dataset: DatasetReader, holes: _Holes, rows: slice, cols: slice) -> np.ndarray:
+    values = dataset.read(1, window=Window.from_slices(rows, cols))
+    for mark in holes.marks:
+        values[values == mark] = holes.hole
+    return values
+
+
+def _spool(dataset: DatasetReader, read: Callable, rows: slice, cols: slice, scratch: str) -> Path:
     height = dataset.block_shapes[0][0]
     edges = [rows.start, *range(-(-(rows.start + 1) // height) * height, rows.stop, height)]
     handle, name = tempfile.mkstemp(dir=scratch)
     with os.fdopen(handle, "wb") as file:
         for top, bottom in zip(edges, [*edges[1:], rows.stop], strict=True):
-            values = _read(dataset, slice(top, bottom), cols, None)
+            values = read(slice(top, bottom), cols)
             try:
                 file.write(values.data)
                 file.flush()

@@ -1,6 +1,5 @@
 """Scenes become time steps: which scenes make a step, in which order, what a store still lacks."""
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -11,17 +10,32 @@ import numpy as np
 import pystac
 
 from s2kit.cube.layout import TIMELINE, is_text
-from s2kit.errors import InvalidInputError
+from s2kit.errors import SceneError
+from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS
 from s2kit.scenes.product import ProductName, read_utc
+from s2kit.scenes.radiometry import BANDS, DECLARED, read_baseline, read_offset, read_scale
 
 
 @dataclass(frozen=True)
 class Asset:
-    """One band of a scene: where its pixels are, and what turns them into physical values."""
+    """One layer of a scene: where its pixels are, and what turns them into physical values.
+
+    Attributes
+    ----------
+    href : str
+    scale, offset : float
+        Physical value = DN × scale + offset.
+    source : str
+        Who says which offset it is, see `s2kit.scenes.radiometry.RELIABLE`.
+    nodata : float or None
+        A DN of no data besides 0.
+    """
 
     href: str
     scale: float
     offset: float
+    source: str = DECLARED
+    nodata: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,8 +52,12 @@ class Scene:
         Start of the datatake, seconds since 1970-01-01 UTC.
     platform, tile, baseline, generation : str
         As in the product's metadata.
+    notes : tuple of str
+        What was odd in its metadata, and what was done.
     assets : dict of str to Asset
         By layer name.
+    refused : dict of str to str
+        Layers that cannot be used, with the reason.
     """
 
     id: str
@@ -50,18 +68,33 @@ class Scene:
     baseline: str
     generation: str
     synthetic: bool
+    notes: tuple[str, ...]
     assets: dict[str, Asset] = field(hash=False, compare=False)
+    refused: dict[str, str] = field(hash=False, compare=False)
 
     @classmethod
     def from_item(cls, item: pystac.Item) -> "Scene":
-        """Read a canonical item (`s2kit.scenes.item`)."""
+        """Read a canonical item (`s2kit.scenes.item`).
+
+        Raises
+        ------
+        SceneError
+            If it lacks what such an item has.
+        """
         try:
-            return cls(**_read_properties(item), assets=_read_assets(item))
+            assets, refused = _read_assets(item)
+            return cls(**_read_properties(item), assets=assets, refused=refused)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InvalidInputError(
-                f"item {item.id} lacks what s2kit.find_scenes gives ({type(error).__name__}: "
-                f"{error}); pass the items that it returns"
+            raise SceneError(
+                str(item.id),
+                f"lacks what s2kit.find_scenes gives ({type(error).__name__}: {error}); pass the "
+                "items that it returns",
             ) from error
+
+    @property
+    def rank(self) -> tuple[float, str, str]:
+        """The larger, the newer: baselines as numbers, and one of Sen2Cor at home before ESA's."""
+        return read_baseline(self.baseline) or 0.0, self.generation, self.id
 
 
 def _read_properties(item: pystac.Item) -> dict[str, Any]:
@@ -85,24 +118,31 @@ def _read_properties(item: pystac.Item) -> dict[str, Any]:
         "baseline": baseline,
         "generation": str(properties.get("s2:generation_time", "")),
         "synthetic": bool(properties.get("s2kit:synthetic", False)),
+        "notes": tuple(map(str, properties.get(NOTES, ()))),
     }
 
 
-def _read_assets(item: pystac.Item) -> dict[str, Asset]:
-    assets = {}
+def _read_assets(item: pystac.Item) -> tuple[dict[str, Asset], dict[str, str]]:
+    """Read the layers that can be used, and why others cannot."""
+    assets, refused = {}, dict(item.properties.get(REFUSED_LAYERS, {}))
     for name, asset in item.assets.items():
-        scale, offset = (asset.extra_fields.get(f"raster:{n}", d) for n, d in _NO_CHANGE)
-        if not (math.isfinite(scale) and math.isfinite(offset) and abs(offset) <= 1):
-            raise ValueError(f"{name} has scale {scale} and offset {offset}")
-        if asset.extra_fields.get("nodata", 0) != 0:
-            raise ValueError(f"{name} marks no data by {asset.extra_fields['nodata']}, not by 0")
-        if not isinstance(asset.href, str):
-            raise ValueError(f"{name} lies at {asset.href!r}")
-        assets[name] = Asset(asset.href, float(scale), float(offset))
-    return assets
+        if name not in LAYERS:
+            continue
+        try:
+            assets[name] = _read_asset(name, asset)
+        except ValueError as error:
+            refused[name] = str(error)
+    return assets, refused
 
 
-_NO_CHANGE = (("scale", 1.0), ("offset", 0.0))
+def _read_asset(name: str, asset: pystac.Asset) -> Asset:
+    fields = asset.extra_fields
+    if not isinstance(asset.href, str):
+        raise ValueError(f"{name} lies at {asset.href!r}")
+    scale = read_scale(fields.get("raster:scale"), name)
+    offset = read_offset(fields.get("raster:offset", 0), name) if name in BANDS else 0.0
+    source, nodata = fields.get(OFFSET_SOURCE, DECLARED), fields.get("nodata")
+    return Asset(asset.href, scale, offset, source, nodata or None)
 
 
 @dataclass(frozen=True)
@@ -132,9 +172,7 @@ def group_scenes(scenes: Iterable[Scene]) -> dict[int, list[Step]]:
         overpasses[scene.orbit, scene.start].setdefault(scene.id, scene)
     orbits: dict[int, list[Step]] = defaultdict(list)
     for (orbit, start), members in sorted(overpasses.items()):
-        newest_first = sorted(
-            members.values(), key=lambda s: (s.baseline, s.generation, s.id), reverse=True
-        )
+        newest_first = sorted(members.values(), key=lambda scene: scene.rank, reverse=True)
         ordered = sorted(newest_first, key=lambda s: s.tile)
         orbits[orbit].append(Step(orbit, start, tuple(ordered)))
     return dict(orbits)
@@ -253,11 +291,11 @@ def _compare(
 
 
 def _not_replaced(absent: set[str], fresh: list[Scene]) -> list[str]:
-    """Give the products that no reprocessing stands in for: the same tile, a newer baseline."""
+    """Return the products that no reprocessing stands in for: the same tile, a newer baseline."""
     left, spare = [], list(fresh)
     for name in sorted(absent):
         old = ProductName.find(name)
-        new = [s for s in spare if old and s.tile == old.tile and s.baseline > old.baseline]
+        new = [s for s in spare if old and s.tile == old.tile and s.rank[0] > old.rank[0]]
         if new:
             spare.remove(new[0])
         else:

@@ -188,6 +188,16 @@ class Store:
         with suppress(FileNotFoundError):
             self.fs.rm_file(self.path(key))
 
+    def clear(self) -> None:
+        """Remove all objects but those of the workshop, and the folders that they lay in."""
+        for key in self.keys(""):
+            if not key.startswith(f"{WORKSHOP}/"):
+                self.delete(key)
+        if self.local:
+            for folder, _, _ in os.walk(self.root, topdown=False):
+                with suppress(OSError):  # what is in use is not empty
+                    Path(folder).rmdir()
+
     def keys(self, prefix: str) -> list[str]:
         """List the objects below a prefix."""
         try:
@@ -334,6 +344,7 @@ class Store:
         if self.local:
             with suppress(OSError):  # a record that the next build needs stays
                 Path(self.path(WORKSHOP)).rmdir()
+                Path(self.root).rmdir()  # unless there is a cube
 
     def _clear_drafts(self) -> None:
         for key in self.keys(WORKSHOP):

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac
 from pystac.errors import STACError
-from pystac.utils import make_absolute_href
 from shapely.geometry.base import BaseGeometry
-from urllib3 import Retry
 
 from s2kit.errors import CatalogueError, SceneError
 from s2kit.scenes.period import Period
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.providers import Json
 from s2kit.scenes.stac import StacScene
+from s2kit.scenes.uri import is_remote, resolve
 
 if TYPE_CHECKING:  # slow to import, and only needed for what lies on a server
     from pystac_client import Client
-    from pystac_client.stac_api_io import StacApiIO
+
+    from s2kit.scenes.reader import Reader
 
 APIS: dict[str, tuple[str, tuple[str, ...]]] = {
     "earth-search": (
@@ -43,21 +44,18 @@ Earth Search keeps most scenes twice and some only in one of the two; of the sam
 Collection 1 copy is used, whose offset is stated reliably.
 """
 
-TIMEOUT = (10.0, 60.0)
-"""Seconds to wait for a connection, and for an answer."""
+MOST_ITEMS = 200_000
+"""Items of a static catalogue, each a document of its own."""
 
-RETRIES = Retry(
-    total=5,
-    backoff_factor=0.5,
-    status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=None,  # a search is a POST, but changes nothing
-    retry_after_max=60,
-)
-"""How often to ask again after a time-out, a refusal or a server's error."""
+_AT_ONCE = 5
+"""Items of a static catalogue that are asked for side by side: small servers keep five waiting."""
 
 _PAGE = 100  # the most that Copernicus allows
 _MARGIN = timedelta(hours=1)  # catalogues know sensing times, up to 20 min after the datatake
 _IS_L2A = re.compile(r"(?=.*s(entinel)?[-_]?s?2)(?=.*l2a)", re.IGNORECASE)
+_STAC = {"type", "links", "features", "collections"}
+"""Members of which a STAC document has at least one."""
+
 _BROKEN = (
     *(STACError, OSError, RecursionError),
     *(ValueError, KeyError, TypeError, AttributeError),
@@ -95,7 +93,7 @@ class UnreadableScene:
 
 
 def read_catalogue(href: str) -> Iterator[StacScene | UnreadableScene]:
-    """Read a STAC file and all that it links to: catalogue, collection, item collection or item.
+    """Read a STAC file and all that it links to: catalogue, collection, page of items or item.
 
     Parameters
     ----------
@@ -105,21 +103,27 @@ def read_catalogue(href: str) -> Iterator[StacScene | UnreadableScene]:
     Raises
     ------
     CatalogueError
-        If it, or a catalogue in it, cannot be read.
+        If it, or a catalogue in it, cannot be read, or pages of it are missing.
     """
-    reader = _reader() if _is_remote(href) else None
-    pending, seen = [href], {href}
-    while pending:
-        place = pending.pop()
-        document = _read_json(reader, place)
-        yield from _scenes_in(document, place)
+    sources = _Sources()
+    return _walk(sources, sources.read(href), href)
+
+
+def _walk(sources: _Sources, document: Json, place: str) -> Iterator[StacScene | UnreadableScene]:
+    """Read a document, the pages after it, and all that it links to."""
+    pending, seen = [], {place}
+    while True:
+        yield from _paged(sources, document, place)
+        items = []
         for relation, target in _links(document, place):
             if relation in ("item", "child") and target not in seen:
                 seen.add(target)
-                if relation == "child":
-                    pending.append(target)
-                else:
-                    yield _linked_scene(reader, target)
+                (items if relation == "item" else pending).append(target)
+        yield from sources.scenes(items)
+        if not pending:
+            return
+        place = pending.pop()
+        document = sources.read(place)
 
 
 def read_url(
@@ -130,7 +134,8 @@ def read_url(
     Parameters
     ----------
     url : str
-        Root of the API, one of its collections, or a catalogue's file.
+        Root of the API, one of its collections or the list of them, a search or the items of a
+        collection with all their pages, or a catalogue's file.
     collections : tuple of str
         In order of preference; without any, those of Sentinel-2 L2A that the API offers.
     aoi : shapely geometry
@@ -141,25 +146,90 @@ def read_url(
     Raises
     ------
     CatalogueError
-        If it cannot be reached or answers nonsense, even after retries.
+        If it cannot be reached or answers nonsense, even after retries, or pages are missing.
     """
-    document = _read_json(_reader(), url)
+    sources = _Sources()
+    document = sources.read(url)
     links = dict(_links(document, url))
+    if "collections" in document:
+        return _search(links.get("root") or resolve(".", url), (), aoi, period)
     if "items" in links and "root" in links:
         return _search(links["root"], (str(document.get("id")),), aoi, period)
-    if "search" in links:
+    if "search" in links and "features" not in document:
         return _search(url, collections, aoi, period)
-    return read_catalogue(url)
+    return _walk(sources, document, url)
+
+
+class _Sources:
+    """Where documents are read: files of this computer, and servers."""
+
+    def __init__(self) -> None:
+        self._readers: dict[int, Reader] = {}
+
+    def reader(self, most: int = 0) -> Reader:
+        """Return what asks servers for so many documents at most."""
+        from s2kit.scenes.reader import MOST, Reader
+
+        return self._readers.setdefault(most, Reader(most or MOST))
+
+    def read(self, place: str, most: int = 0) -> Json:
+        """Read a STAC document.
+
+        Raises
+        ------
+        CatalogueError
+            If it cannot be read, or is no STAC.
+        """
+        try:
+            if is_remote(place):
+                text = _ask(self.reader(most), place)
+            else:
+                text = Path(place).read_text(encoding="utf-8-sig")
+            document = json.loads(text)
+        except _BROKEN as error:
+            raise CatalogueError(_unreachable(place, error)) from error
+        if not isinstance(document, dict) or not _STAC & set(document):
+            raise CatalogueError(f"{place} is JSON, but not STAC. {_ADVICE}")
+        return document
+
+    def scenes(self, places: list[str]) -> Iterator[StacScene | UnreadableScene]:
+        """Read items, those of servers side by side."""
+        if len(places) > MOST_ITEMS:
+            raise CatalogueError(
+                f"one catalogue links to {len(places)} items; {MOST_ITEMS} at most are read. Give "
+                "a smaller catalogue, or an API that can be searched"
+            )
+        if not any(map(is_remote, places)):
+            yield from map(self._scene, places)
+            return
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for first in range(0, len(places), _AT_ONCE):
+                yield from pool.map(self._scene, places[first : first + _AT_ONCE])
+
+    def _scene(self, place: str) -> StacScene | UnreadableScene:
+        try:
+            return StacScene(self.read(place, MOST_ITEMS), place)
+        except CatalogueError as error:
+            return UnreadableScene(PurePosixPath(place).name, str(error))
+
+
+def _ask(reader: Reader, place: str) -> str:
+    from pystac_client.exceptions import APIError
+
+    try:
+        return reader.read_text(place)
+    except APIError as error:
+        raise CatalogueError(_unreachable(place, error)) from error
 
 
 def _search(
     url: str, collections: tuple[str, ...], aoi: BaseGeometry, period: Period
-) -> Iterator[StacScene]:
+) -> Iterator[StacScene | UnreadableScene]:
     from pystac_client import Client
     from pystac_client.exceptions import APIError
 
     try:
-        client = Client.open(url, stac_io=_reader(), timeout=TIMEOUT)  # else it forgets it
+        client = Client.open(url, stac_io=_Sources().reader(), timeout=_timeout())
         client.add_conforms_to("ITEM_SEARCH")
         for collection in collections or _l2a_collections(client):
             search = client.search(
@@ -169,9 +239,17 @@ def _search(
                 datetime=_interval(period),
                 limit=_PAGE,
             )
-            yield from (StacScene(item, url) for item in search.items_as_dicts())
+            for features in _all_pages(search.pages_as_dicts(), url):
+                yield from _scenes_of(features, url)
     except (APIError, *_BROKEN) as error:
         raise CatalogueError(_unreachable(url, error)) from error
+
+
+def _timeout() -> tuple[float, float]:
+    """Return what `Client.open` would otherwise make its reader forget."""
+    from s2kit.scenes.reader import TIMEOUT
+
+    return TIMEOUT
 
 
 def _search_method(client: Client) -> str:
@@ -195,65 +273,100 @@ def _interval(period: Period) -> str:
     return f"{format_utc(first)}/{format_utc(last)}"
 
 
-def _scenes_in(document: Json, place: str) -> Iterator[StacScene | UnreadableScene]:
+def _paged(sources: _Sources, document: Json, place: str) -> Iterator[StacScene | UnreadableScene]:
+    """Read the items of a document, and of the pages that follow it."""
     if document.get("type") == "Feature":
         yield StacScene(document, place)
-    features = document.get("features", [])
-    for feature in features if isinstance(features, list) else [features]:
+    if "features" in document:
+        for features in _all_pages(_following(sources, document, place), place):
+            yield from _scenes_of(features, place)
+
+
+def _following(sources: _Sources, document: Json, place: str) -> Iterator[Json]:
+    """Return a page, and then the pages after it, one link ``next`` after the other."""
+    from pystac import Link
+    from pystac_client.exceptions import APIError
+
+    while True:
+        yield document
+        following = [link for link in _link_objects(document) if link.get("rel") == "next"]
+        if not following:
+            return
+        target = following[0] | {"href": resolve(following[0]["href"], place)}
+        try:
+            if not is_remote(target["href"]):
+                document = sources.read(target["href"])
+            else:
+                document = sources.reader().read_json(Link.from_dict(target))
+        except (APIError, *_BROKEN) as error:
+            raise CatalogueError(_unreachable(target["href"], error)) from error
+
+
+def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:
+    """Return the features of pages, and make sure that none is missing, and none comes twice.
+
+    Raises
+    ------
+    CatalogueError
+        If there are fewer than the first page says, or a page that was there before.
+    """
+    number, matched, seen = 0, 0, set()
+    for page in pages:
+        features = page.get("features")
+        features = features if isinstance(features, list) else [features]
+        matched = max(matched, _matched(page))
+        number += len(features)
+        content = json.dumps([_identity(feature) for feature in features])
+        if features and content in seen:
+            raise CatalogueError(
+                f"{place} gives the same page again and again; its link to the next page leads "
+                "back. Ask whoever runs it, or use another source"
+            )
+        seen.add(content)
+        yield features
+    if number < matched:
+        raise CatalogueError(
+            f"{place} says that {matched} scenes match, but its pages hold {number} (no link to "
+            "the next page?). What is missing is not known: search the API by its root address, "
+            "or save all pages"
+        )
+
+
+def _identity(feature: Any) -> list[Any]:
+    known = feature if isinstance(feature, dict) else {}
+    return [known.get("id"), known.get("collection"), known.get("links")]
+
+
+def _matched(page: Json) -> int:
+    """Return how many items a page says that there are on all pages."""
+    context = page.get("context")
+    places = (page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else 0)
+    return max((n for n in places if isinstance(n, int)), default=0)
+
+
+def _scenes_of(features: list[Any], place: str) -> Iterator[StacScene | UnreadableScene]:
+    for feature in features:
         if isinstance(feature, dict):
             yield StacScene(feature, place)
         else:
             yield UnreadableScene(place, f"holds {feature!r} where an item is expected")
 
 
+def _link_objects(document: Json) -> list[Json]:
+    links = document.get("links")
+    found = links if isinstance(links, list) else []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("href"), str)]
+
+
 def _links(document: Json, place: str) -> Iterator[tuple[str, str]]:
     """Relations and absolute hrefs; items link to catalogues above them, which are not followed."""
-    links = document.get("links")
-    if document.get("type") == "Feature" or not isinstance(links, list):
+    if document.get("type") == "Feature":
         return
-    for link in links:
-        if isinstance(link, dict) and isinstance(link.get("href"), str):
-            yield str(link.get("rel")), make_absolute_href(link["href"], place)
-
-
-def _linked_scene(reader: StacApiIO | None, place: str) -> StacScene | UnreadableScene:
-    try:
-        return StacScene(_read_json(reader, place), place)
-    except CatalogueError as error:
-        return UnreadableScene(PurePosixPath(place).name, str(error))
-
-
-def _reader() -> StacApiIO:
-    from pystac_client.stac_api_io import StacApiIO
-
-    return StacApiIO(max_retries=RETRIES, timeout=TIMEOUT)
-
-
-def _is_remote(place: str) -> bool:
-    return place.startswith(("http://", "https://"))
-
-
-def _read_remote(reader: StacApiIO, place: str) -> str:
-    from pystac_client.exceptions import APIError
-
-    try:
-        return reader.read_text(place)
-    except APIError as error:
-        raise CatalogueError(_unreachable(place, error)) from error
-
-
-def _read_json(reader: StacApiIO | None, place: str) -> Json:
-    try:
-        if _is_remote(place):
-            text = _read_remote(reader or _reader(), place)
-        else:
-            text = Path(place).read_text(encoding="utf-8-sig")
-        document = json.loads(text)
-    except _BROKEN as error:
-        raise CatalogueError(_unreachable(place, error)) from error
-    if not isinstance(document, dict) or not {"type", "links", "features"} & set(document):
-        raise CatalogueError(f"{place} is JSON, but not STAC. {_ADVICE}")
-    return document
+    for link in _link_objects(document):
+        try:
+            yield str(link.get("rel")), resolve(link["href"], place)
+        except ValueError:  # a file of another computer
+            continue
 
 
 def _unreachable(place: str, error: Exception) -> str:

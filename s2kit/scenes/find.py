@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from numbers import Integral, Real
@@ -16,19 +16,26 @@ from typing import Protocol
 import pystac
 import shapely
 from shapely.geometry.base import BaseGeometry
+from tqdm.auto import tqdm
 
-from s2kit.errors import InvalidInputError, SceneError, SceneWarning
-from s2kit.scenes.catalogue import APIS, read_catalogue, read_url
+from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
+from s2kit.scenes.catalogue import APIS, UnreadableScene, read_catalogue, read_url
+from s2kit.scenes.eopf import EopfScene
+from s2kit.scenes.files import Files, Unreadable, find_folders, is_zarr
+from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
 from s2kit.scenes.product import ProductName
+from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
-from s2kit.scenes.safe import find_products
+from s2kit.scenes.safe import SafeScene
 
 REFUSED = "s2kit:refused"
 """Extra field of the result: a list of ``{"scene": …, "reason": …}``."""
 
 _SOURCES = ("sample", *APIS)
 _SHOWN = 5
+_PATIENCE = 2
+"""Seconds before a progress bar shows."""
 
 
 class Scene(Protocol):
@@ -103,8 +110,8 @@ def find_scenes(
         ``"sample"`` (practice scenes, made once in ``data/practice`` below the current folder, or
         where the environment variable S2KIT_PRACTICE says), ``"earth-search"``,
         ``"planetary-computer"``, ``"copernicus"``, the URL of a STAC API or catalogue, or a path:
-        STAC catalogue, collection, item collection or item (``.json``), a folder of ``.SAFE``
-        products or one such product.
+        STAC catalogue, collection, item collection or item (``.json``), a folder of products
+        (``.SAFE``, EOPF ``.zarr``, or zips of these, at any depth) or one such product.
     aoi : tuple, str, path, dict or shapely geometry
         ``(west, south, east, north)`` in degrees, GeoJSON, a polygon, ``"delft"`` or
         ``"netherlands"``; see `s2kit.scenes.region.read_aoi`.
@@ -119,8 +126,10 @@ def find_scenes(
     -------
     pystac.ItemCollection
         Items as `s2kit.scenes.item` describes, each product once, ordered by datatake start,
-        relative orbit, tile and id. ``extra_fields["s2kit:refused"]`` lists the scenes that cannot
-        be used, each with the reason; a `s2kit.errors.SceneWarning` sums them up.
+        relative orbit, tile and id. Several copies of a product complete each other, layer by
+        layer, the one whose offset is stated most reliably first.
+        ``extra_fields["s2kit:refused"]`` lists the scenes that cannot be used, each with the
+        reason; a `s2kit.errors.SceneWarning` sums them up.
 
     Raises
     ------
@@ -143,17 +152,55 @@ def find_scenes(
         _read_orbits(relative_orbit),
         _read_max_cloud(max_cloud),
     )
-    items: dict[str, pystac.Item] = {}
+    copies: dict[str, list[pystac.Item]] = {}
     refused: list[dict[str, str]] = []
-    for scene in _scenes(_read_source(source), query):
+    found = _scenes(_read_source(source), query)
+    for scene in tqdm(found, "scenes", unit="", leave=False, delay=_PATIENCE):
         try:
             if item := _wanted_item(scene, query):
-                items.setdefault(item.id, item)
+                copies.setdefault(item.id, []).append(item)
         except SceneError as error:
             refused.append({"scene": error.scene, "reason": error.reason})
     _warn(refused)
-    ordered = sorted(items.values(), key=_order)
+    ordered = sorted(map(complete, copies.values()), key=_order)
     return pystac.ItemCollection(ordered, extra_fields={REFUSED: refused}, clone_items=False)
+
+
+def complete(copies: list[pystac.Item]) -> pystac.Item:
+    """Make one item of all copies of a product: each layer from the most reliable one that has it.
+
+    Parameters
+    ----------
+    copies : list of pystac.Item
+        In the order in which they were found, which counts where they are equally reliable.
+    """
+    best, *others = sorted(copies, key=_unreliability)
+    refused = dict(best.properties.get(REFUSED_LAYERS, {}))
+    notes = list(best.properties.get(NOTES, []))
+    for other in others:
+        lacking = [layer for layer in other.assets if layer not in best.assets]
+        for layer in lacking:
+            asset = other.assets[layer]
+            asset.extra_fields.setdefault(SOURCE, other.properties[SOURCE])
+            best.add_asset(layer, asset)
+            refused.pop(layer, None)
+        for layer, reason in other.properties.get(REFUSED_LAYERS, {}).items():
+            if layer not in best.assets:
+                refused.setdefault(layer, reason)
+        if lacking:
+            notes.append(f"{', '.join(lacking)} from {other.properties[SOURCE]}")
+    best.assets = {layer: best.assets[layer] for layer in LAYERS if layer in best.assets}
+    best.properties |= {NOTES: notes} if notes else {}
+    best.properties |= {REFUSED_LAYERS: refused} if refused else {}
+    if not refused:
+        best.properties.pop(REFUSED_LAYERS, None)
+    return best
+
+
+def _unreliability(item: pystac.Item) -> int:
+    """Return a number that is smaller, the more reliably the offset is stated."""
+    sources = [asset.extra_fields.get(OFFSET_SOURCE) for asset in item.assets.values()]
+    return max((RELIABLE.index(source) for source in sources if source in RELIABLE), default=0)
 
 
 def _wanted_item(scene: Scene, query: Query) -> pystac.Item | None:
@@ -208,21 +255,53 @@ def _read_source(source: str | PathLike[str]) -> str | Path:
 
 def _accepted_sources() -> str:
     names = ", ".join(f'"{name}"' for name in _SOURCES)
-    return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of .SAFE products."
+    return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of products."
 
 
 def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
     if source == "sample":
-        return find_products(_practice_folder() / "scenes")
+        return _products(_practice_folder() / "scenes")
     if isinstance(source, Path):
         file = _stac_file(source)
-        return read_catalogue(str(file)) if file else find_products(source)
+        return read_catalogue(str(file)) if file else _products(source)
     url, collections = APIS.get(source, (source, ()))
     return read_url(url, collections, query.aoi, query.period)
 
 
+def _products(path: Path) -> Iterator[Scene]:
+    """Find the products on disk, SAFE and EOPF Zarr.
+
+    Raises
+    ------
+    CatalogueError
+        If there is none.
+    """
+    found = False
+    for files in find_folders(path):
+        scene = _product(files)
+        if scene is not None:
+            found = True
+            yield scene
+    if not found:
+        raise CatalogueError(
+            f"{path} holds no product. Accepted: a folder of Level-2A products (.SAFE, EOPF .zarr, "
+            "or zips of these) at any depth, one of them, or a STAC .json file."
+        )
+
+
+def _product(files: Files | Unreadable) -> Scene | None:
+    if isinstance(files, Unreadable):
+        return UnreadableScene(str(files.path), files.reason)
+    if not is_zarr(files):
+        return SafeScene(files)
+    scene = EopfScene(files)
+    return scene if scene.is_product else None  # a cube, for example
+
+
 def _stac_file(path: Path) -> Path | None:
     """Find the STAC file that a path is or, as a folder, holds."""
+    if path.suffix.lower() == ".zip":
+        return None
     files = [path / "catalog.json", path / "collection.json"] if path.is_dir() else [path]
     return next(filter(Path.is_file, files), None)
 

@@ -15,13 +15,24 @@ and these properties:
 ``eo:cloud_cover``            %, where known
 ``proj:code``                 ``"EPSG:32631"``
 ``s2kit:source``              where it came from, for reports: ``"earth-search sentinel-2-l2a"``
+``s2kit:notes``               what was odd in its metadata and what was done, a list of texts
+``s2kit:refused_layers``      layers that cannot be used, with the reason
 ``s2kit:synthetic``           True for the practice scenes, else absent
 ============================  =====================================================
 
 Its assets are named as the cube's layers (`LAYERS`), have an absolute href that GDAL opens
-(path, ``/vsi…`` or URL) and carry ``nodata``, ``raster:scale`` and ``raster:offset``, where the
-offset is the one *still to be applied*: physical value = DN * scale + offset. CLD and SNW have no
-``nodata`` field: their 0 is a value, 0 %; where they hold no data, SCL and the bands say so.
+(path, ``/vsi…``, ``ZARR:…`` or URL) and carry:
+
+=======================  ==================================================================
+``raster:scale``         of the layer, see `s2kit.scenes.radiometry`
+``raster:offset``        the offset *still to be applied*: physical value = DN * scale + offset
+``s2kit:offset_source``  who says so, for reflectance: one of `s2kit.scenes.radiometry.RELIABLE`
+``s2kit:source``         where this layer came from, if several copies of the product were found
+``nodata``               the DN of no data; 0 is no data too
+=======================  ==================================================================
+
+CLD and SNW have no ``nodata`` unless one is stated: their 0 is a value, 0 %; where they hold no
+data, SCL and the bands say so.
 """
 
 from __future__ import annotations
@@ -34,9 +45,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.scenes.product import ProductName, format_utc
-
-BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
-"""Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
+from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
 LAYERS = (*BANDS, "SCL", "CLD", "SNW", "WVP")
 """Everything a cube can hold, in the order in which it is stored."""
@@ -47,17 +56,18 @@ EXTENSIONS = tuple(
 )
 """The STAC extensions whose fields such an item uses."""
 
-_SCALE = {"WVP": 1e-3, "SCL": 1.0, "CLD": 1.0, "SNW": 1.0}
-_REFLECTANCE_SCALE = 1e-4
+NOTES, REFUSED_LAYERS, SOURCE = "s2kit:notes", "s2kit:refused_layers", "s2kit:source"
+OFFSET_SOURCE = "s2kit:offset_source"
+"""Fields of our own, see above."""
 
 
 def make_asset(
     layer: str,
     href: str,
     *,
-    scale: float | None = None,
     offset: float = 0.0,
-    nodata: float = 0,
+    source: str = DECLARED,
+    nodata: float | None = None,
 ) -> pystac.Asset:
     """Make the asset of one layer.
 
@@ -66,17 +76,21 @@ def make_asset(
     layer : str
         One of `LAYERS`.
     href : str
-        Path, ``/vsi…`` or URL that GDAL opens.
-    scale : float, optional
-        Physical value per DN; by default what ESA's products use.
+        Path, ``/vsi…``, ``ZARR:…`` or URL that GDAL opens.
     offset : float
         Still to be applied, in physical units (reflectance 0 to 1).
-    nodata : float
-        The DN of no data. Probabilities (CLD, SNW) have none: their 0 is a value.
+    source : str
+        Who says so, for reflectance; see `s2kit.scenes.radiometry.RELIABLE`.
+    nodata : float, optional
+        The DN of no data that is stated. By default 0, but for probabilities (CLD, SNW) none.
     """
-    fields = {"raster:scale": scale or _SCALE.get(layer, _REFLECTANCE_SCALE)}
-    fields["raster:offset"] = offset
-    if layer not in ("CLD", "SNW"):
+    fields: dict[str, Any] = {"raster:scale": SCALES[layer], "raster:offset": offset}
+    if layer in BANDS:
+        fields[OFFSET_SOURCE] = source
+    probability = layer in ("CLD", "SNW")
+    if nodata is None and not probability:
+        nodata = 0
+    if nodata is not None and not (probability and nodata == 0):
         fields["nodata"] = nodata
     return pystac.Asset(href, roles=["data"], extra_fields=fields)
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from s2kit.scenes.radiometry import read_baseline
+
 PATTERN = re.compile(
     r"(?P<mission>S2[A-D])_MSI(?P<level>L1C|L2A)_(?P<start>\d{8}T\d{6})_N(?P<baseline>\d{4})"
     r"_R(?P<orbit>\d{3})_T(?P<tile>\d{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])_(?P<made>\d{8}T\d{6})"
@@ -53,6 +55,11 @@ class ProductName:
         return cls._from_match(match) if match else None
 
     @classmethod
+    def find_all(cls, text: str) -> list[ProductName]:
+        """Read all product names in a text."""
+        return list(filter(None, map(cls._from_match, PATTERN.finditer(text))))
+
+    @classmethod
     def _from_match(cls, match: re.Match[str]) -> ProductName | None:
         orbit = int(match["orbit"])
         try:
@@ -84,9 +91,9 @@ class ProductName:
         return f"EPSG:32{6 if band >= 'N' else 7}{zone}"
 
     @property
-    def shifted(self) -> bool:
-        """Whether ESA's pixels carry BOA_ADD_OFFSET = -1000: since baseline 04.00."""
-        return self.baseline >= "04.00"
+    def rank(self) -> tuple[float, datetime]:
+        """By which the newest reprocessing is found; one of Sen2Cor at home comes after ESA's."""
+        return read_baseline(self.baseline) or 0.0, self.generated
 
 
 def format_utc(time: datetime) -> str:

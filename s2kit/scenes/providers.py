@@ -9,12 +9,24 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from s2kit.errors import SceneError
+from s2kit.scenes.item import OFFSET_SOURCE, SOURCE
 from s2kit.scenes.product import ProductName
+from s2kit.scenes.radiometry import (
+    BASELINE,
+    DECLARED,
+    FLAG,
+    RELIABLE,
+    OddStatementError,
+    Offset,
+    offset_of_baseline,
+    read_baseline,
+    read_offset,
+)
+from s2kit.scenes.uri import gdal_name
 
 Json = dict[str, Any]
 
@@ -40,7 +52,6 @@ The ``…-jp2`` twins in Earth Search are left out: they lie in another bucket, 
 pays, and the offset that the item speaks of was applied to the COGs only.
 """
 
-_RAW_OFFSET = -0.1
 _PAID_BUCKET = "s3://sentinel-s2-l2a/"
 
 
@@ -55,14 +66,14 @@ class Provider:
     marks : tuple of str
         Beginnings of property names, or parts of hrefs, that only its items have.
     offset : callable
-        ``(item, asset, product) -> float``: the offset still to be applied, in reflectance.
+        ``(item, asset, layer, product) -> Offset``: the offset still to be applied to a band.
     href : callable
         ``(absolute href) -> str`` that GDAL opens, or ``""`` for one that is out of reach.
     """
 
     name: str
     marks: tuple[str, ...]
-    offset: Callable[[Json, Json, ProductName], float]
+    offset: Callable[[Json, Json, str, ProductName], Offset]
     href: Callable[[str], str]
 
     def made(self, item: Json) -> bool:
@@ -73,19 +84,19 @@ class Provider:
 
 
 def provider_of(item: Json) -> Provider:
-    """Tell whose item it is, from what it says itself."""
-    if "s2kit:source" in item["properties"]:
-        return ANY
+    """Return the provider of an item, from what it says itself."""
+    if SOURCE in item["properties"]:
+        return CANONICAL
     return next((provider for provider in PROVIDERS if provider.made(item)), ANY)
 
 
-def declared(asset: Json, field: str) -> float | None:
-    """Read `nodata`, `scale` or `offset` from any of the places where STAC has kept them."""
-    old = _first_band(asset, "raster:bands").get(field)
+def declared(asset: Json, field: str) -> Any:
+    """Return `nodata`, `scale` or `offset` from any of the places where STAC has kept them."""
     prefixed = field if field == "nodata" else f"raster:{field}"
-    new = asset.get(prefixed, _first_band(asset, "bands").get(prefixed))
-    value = old if new is None else new
-    return float(value) if isinstance(value, int | float) else None
+    value = asset.get(prefixed)
+    if value is None:
+        value = _first_band(asset, "bands").get(prefixed)
+    return _first_band(asset, "raster:bands").get(field) if value is None else value
 
 
 def _first_band(asset: Json, key: str) -> Json:
@@ -93,47 +104,75 @@ def _first_band(asset: Json, key: str) -> Json:
     return bands[0] if isinstance(bands, list) and bands and isinstance(bands[0], dict) else {}
 
 
-def _by_baseline(item: Json, asset: Json, product: ProductName) -> float:
-    """ESA's own pixels."""
-    return _RAW_OFFSET if product.shifted else 0.0
+def _known_baseline(item: Json, product: ProductName) -> float | None:
+    """Return the baseline that the item states, or else that of the product's name."""
+    properties = item["properties"]
+    stated = (properties.get(key) for key in _BASELINES)
+    found = (read_baseline(text) for text in (*stated, product.baseline))
+    return next((number for number in found if number is not None), None)
 
 
-def _as_declared(item: Json, asset: Json, product: ProductName) -> float:
+_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+
+
+def _as_original(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
+    """Return what ESA's own pixels need: as the asset declares, or else as the baseline says."""
+    stated = declared(asset, "offset")
+    if stated is not None:
+        return Offset(read_offset(stated, layer), DECLARED)
+    baseline = _known_baseline(item, product)
+    if baseline is None:
+        raise _silent(product)
+    return Offset(offset_of_baseline(baseline), BASELINE)
+
+
+def _as_declared(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
     """Believe the asset; silence is clear only for pixels that never had an offset."""
-    offset = declared(asset, "offset")
-    if offset is None and product.shifted:
-        reason = f"baseline {product.baseline} and no raster:offset: its pixels may or may not be"
-        raise SceneError(str(product), f"{reason} shifted; state raster:offset in the assets")
-    return offset or 0.0
+    found = _as_original(item, asset, layer, product)
+    if found.source == BASELINE and found.value:
+        raise _silent(product)
+    return found
 
 
-def _earth_search_offset(item: Json, asset: Json, product: ProductName) -> float:
+def _silent(product: ProductName) -> OddStatementError:
+    return OddStatementError(
+        f"baseline {product.baseline} and no raster:offset: its pixels may or may not be shifted; "
+        "state raster:offset in the assets"
+    )
+
+
+def _earth_search_offset(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
     """Believe the flag before raster:bands, which says -0.1 even where it is applied already."""
+    if "c1-l2a" in str(item.get("collection")):
+        return _as_original(item, asset, layer, product)
     properties = item["properties"]
     flags = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
     if any(properties.get(flag) is True for flag in flags):
-        return 0.0
-    if "c1-l2a" in str(item.get("collection")):
-        return _as_declared(item, asset, product)
-    return _by_baseline(item, asset, product)
+        return Offset(0.0, FLAG)
+    baseline = _known_baseline(item, product)
+    if baseline is None:
+        return replace(_as_original(item, asset, layer, product), source=FLAG)
+    return Offset(offset_of_baseline(baseline), FLAG)
 
 
-def _gdal_href(href: str) -> str:
-    scheme, _, rest = href.partition("://")
-    return {"s3": "/vsis3/", "gs": "/vsigs/"}[scheme] + rest if scheme in ("s3", "gs") else href
+def _as_found(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
+    """Believe what `find_scenes` has written."""
+    found = _as_declared(item, asset, layer, product)
+    source = asset.get(OFFSET_SOURCE)
+    return replace(found, source=source) if source in RELIABLE else found
 
 
 def _earth_search_href(href: str) -> str:
     """Requester-pays objects only for who has told GDAL to pay."""
     free = not href.startswith(_PAID_BUCKET) or os.environ.get("AWS_REQUEST_PAYER") == "requester"
-    return _gdal_href(href) if free else ""
+    return gdal_name(href) if free else ""
 
 
 def _planetary_href(href: str) -> str:
     """GDAL signs, and signs again when the token has run out; an old token is dropped."""
     url = urlsplit(href)
     if not url.netloc.endswith(".blob.core.windows.net"):
-        return _gdal_href(href)
+        return gdal_name(href)
     plain = quote(f"https://{url.netloc}{url.path}", safe="")
     return f"/vsicurl?pc_url_signing=yes&pc_collection=sentinel-2-l2a&url={plain}"
 
@@ -148,17 +187,21 @@ PROVIDERS = (
     Provider(
         "planetary-computer",
         ("planetarycomputer.microsoft.com", "sentinel2l2a01.blob.core.windows.net"),
-        _by_baseline,
+        _as_original,
         _planetary_href,
     ),
     Provider(
         "copernicus",
         ("stac.dataspace.copernicus.eu", "s3://eodata/"),
-        _by_baseline,
-        _gdal_href,
+        _as_original,
+        gdal_name,
     ),
+    Provider("eopf", (".zarr/measurements/reflectance/",), _as_original, gdal_name),
 )
 """Whose peculiarities are known."""
 
-ANY = Provider("stac", (), _as_declared, _gdal_href)
+ANY = Provider("stac", (), _as_declared, gdal_name)
 """Any other: it must say itself what is still to be applied."""
+
+CANONICAL = Provider("stac", (), _as_found, gdal_name)
+"""An item that `find_scenes` has made, saved and read again."""

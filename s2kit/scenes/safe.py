@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
 import pystac
 from shapely.geometry.base import BaseGeometry
 
-from s2kit.errors import CatalogueError, SceneError
-from s2kit.scenes.item import BANDS, make_asset, make_item
+from s2kit.errors import SceneError
+from s2kit.scenes.files import METADATA_FILE, Files
+from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
 from s2kit.scenes.product import ProductName, format_utc
+from s2kit.scenes.radiometry import (
+    METADATA,
+    SCALES,
+    OddStatementError,
+    offset_of_baseline,
+    read_baseline,
+    read_offset,
+    read_scale,
+)
 from s2kit.scenes.safe_xml import (
     find_all,
     find_footprint,
@@ -32,10 +42,15 @@ BAND_IDS = {1: "B02", 2: "B03", 3: "B04", 4: "B05", 5: "B06", 6: "B07", 7: "B08"
 }
 """`band_id` of BOA_ADD_OFFSET to band (Sentinel-2 Products Specification Document)."""
 
-_METADATA = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
+_OLD = re.compile(r"_(USER|OPER)_PRD_MSI")
+"""How products of before December 2016 are called."""
+
+_WATER_VAPOUR = ("WVP_QUANTIFICATION_VALUE", "L2A_WVP_QUANTIFICATION_VALUE")
+_QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
+"""The second ones are those of Level-2Ap, products of 2017 and 2018 (PSD 14.2)."""
+
 _LEVELS = ("Level-2A", "Level-2Ap")
 _RASTERS = (".jp2", ".tif", ".tiff")
-_TOOLBOX_BASELINE = "99.99"
 
 _TEN_METRE = ("B02", "B03", "B04", "B08")
 _AUXILIARY = {
@@ -48,31 +63,37 @@ _AUXILIARY = {
 
 @dataclass(frozen=True)
 class SafeScene:
-    """One `.SAFE` folder; nothing in it is read before it is asked for.
+    """One SAFE product; nothing in it is read before it is asked for.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The product's folder.
+    files : Files
+        The product's folder, on disk or in a zip.
     """
 
-    folder: Path
+    files: Files
 
     @property
     def label(self) -> str:
         """What reports call it."""
-        return self.folder.name.removesuffix(".SAFE")
+        return self.files.name.removesuffix(".SAFE")
 
     @property
     def product(self) -> ProductName | None:
         """What the folder's name says."""
-        return ProductName.find(self.folder.name)
+        return ProductName.find(self.files.name)
 
     @cached_property
     def metadata(self) -> Element:
         """The root of the product's metadata; the case of the file's name differs."""
-        files = sorted(file for file in self.folder.iterdir() if _METADATA.fullmatch(file.name))
-        return read_xml(files[0] if files else self.folder / "MTD_MSIL2A.xml", self.label)
+        found = [name for name in self.files.names if METADATA_FILE.fullmatch(name)]
+        if not found and _OLD.search(self.files.name):
+            raise SceneError(
+                self.label,
+                "has the format of before December 2016; download its reprocessing (Collection 1), "
+                "or run Sen2Cor on its Level-1C",
+            )
+        return read_xml(self.files, found[0] if found else "MTD_MSIL2A.xml", self.label)
 
     @cached_property
     def footprint(self) -> BaseGeometry:
@@ -89,67 +110,40 @@ class SafeScene:
         """
         product = _agreed_name(self)
         granule = _granule(self)
-        tile = read_xml(granule / "MTD_TL.xml", self.label)
+        tile = read_xml(self.files, f"{granule}/MTD_TL.xml", self.label)
         _compare(self, "tile", f"T{product.tile}", _tile_code(self, tile))
-        assets = _bands(self, granule, product) | _auxiliary(self, granule)
-        if not any(band in assets for band in BANDS):
-            raise SceneError(self.label, "has no band file in IMG_DATA; download it again")
+        bands, refused = _bands(self, product)
+        assets = bands | _auxiliary(self)
+        if not bands:
+            raise SceneError(self.label, _no_band(refused))
         sensed = find_time(tile, "SENSING_TIME", self.label)
-        return make_item(product, self.footprint, sensed, assets, _properties(self, tile))
+        properties = _properties(self, tile) | {REFUSED_LAYERS: refused or None}
+        odd = _odd_water_vapour(self)
+        properties[NOTES] = [odd] if odd else None
+        return make_item(product, self.footprint, sensed, assets, properties)
 
 
-def find_products(path: Path) -> Iterator[SafeScene]:
-    """Find the products in a folder and in the folders in it, or the one product that it is.
-
-    Raises
-    ------
-    CatalogueError
-        If there is none.
-    """
-    try:
-        folders = [path] if _is_product(path) else sorted(_products_below(path))
-    except OSError as error:
-        raise CatalogueError(f"{path} cannot be read ({error}).") from error
-    if not folders:
-        zipped = sum(1 for _ in path.glob("*.zip"))
-        raise CatalogueError(
-            f"{path} holds no .SAFE product. Accepted: a folder of L2A .SAFE folders, one .SAFE "
-            f"folder, or a STAC .json file."
-            + (f" Unzip the {zipped} .zip files in it first." if zipped else "")
-        )
-    return map(SafeScene, folders)
-
-
-def _products_below(path: Path) -> Iterator[Path]:
-    for child in filter(Path.is_dir, path.iterdir()):
-        if _is_product(child):
-            yield child
-        else:
-            yield from filter(_is_product, child.iterdir())
-
-
-def _is_product(path: Path) -> bool:
-    return path.is_dir() and (
-        path.name.upper().endswith(".SAFE")
-        or any(_METADATA.fullmatch(file.name) for file in path.iterdir())
-    )
+def _no_band(refused: dict[str, str]) -> str:
+    if refused:
+        return f"none of its bands can be used: {'; '.join(dict.fromkeys(refused.values()))}"
+    return "has no band file in IMG_DATA; download it again"
 
 
 def _agreed_name(scene: SafeScene) -> ProductName:
     """Return the product's name, once its folder, its metadata and the name itself agree."""
     root, label = scene.metadata, scene.label
-    level = find_text(root, "PROCESSING_LEVEL", label)
+    level = find_text(root, label, "PROCESSING_LEVEL")
     if level not in _LEVELS:
         raise SceneError(label, f"is {level}, but only Level-2A can be used; Sen2Cor makes it")
-    uri = find_text(root, "PRODUCT_URI", label)
+    uri = find_text(root, label, "PRODUCT_URI", "PRODUCT_URI_2A")
     inside = ProductName.find(uri)
     if inside is None:
         raise SceneError(label, f"PRODUCT_URI {uri!r} is not a product name of 2017 or later")
     named = scene.product or inside
     for field in ("mission", "datatake_start", "baseline", "relative_orbit", "tile"):
         _compare(scene, field, getattr(named, field), getattr(inside, field))
-    _compare(scene, "baseline", named.baseline, find_text(root, "PROCESSING_BASELINE", label))
-    orbit = find_number(root, "SENSING_ORBIT_NUMBER", label)
+    _compare(scene, "baseline", named.baseline, find_text(root, label, "PROCESSING_BASELINE"))
+    orbit = find_number(root, label, "SENSING_ORBIT_NUMBER")
     _compare(scene, "relative orbit", named.relative_orbit, int(orbit))
     return inside
 
@@ -160,17 +154,19 @@ def _compare(scene: SafeScene, field: str, named: object, found: object) -> None
         raise SceneError(scene.label, f"its name says {field} {named}, its metadata say {found}")
 
 
-def _granule(scene: SafeScene) -> Path:
-    granules = sorted(scene.folder.glob("GRANULE/[!.]*/"))
+def _granule(scene: SafeScene) -> str:
+    inside = (PurePosixPath(name).parts for name in scene.files.names)
+    granules = sorted({p[1] for p in inside if p[0] == "GRANULE" and len(p) > 2})
+    granules = [name for name in granules if not name.startswith(".")]
     if len(granules) != 1:
         found = f"has {len(granules)} granules in GRANULE/ where one is expected"
         raise SceneError(scene.label, f"{found}; download it again")
-    return granules[0]
+    return f"GRANULE/{granules[0]}"
 
 
 def _tile_code(scene: SafeScene, tile: Element) -> str:
     """`T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
-    identifier = find_text(tile, "TILE_ID", scene.label)
+    identifier = find_text(tile, scene.label, "TILE_ID", "TILE_ID_2A")
     code = re.search(r"_(T\d{2}[A-Z]{3})_", identifier)
     return code[1] if code else identifier
 
@@ -184,47 +180,60 @@ def _properties(scene: SafeScene, tile: Element) -> dict[str, object]:
         "eo:cloud_cover": read_value(float, clouds[0], "Cloud_Coverage_Assessment", label)
         if clouds
         else None,
-        "proj:code": find_text(tile, "HORIZONTAL_CS_CODE", label),
+        "proj:code": find_text(tile, label, "HORIZONTAL_CS_CODE"),
         "s2kit:source": "SAFE",
         "s2kit:synthetic": any("synthetic" in origin.lower() for origin in origins) or None,
     }
 
 
-def _bands(scene: SafeScene, granule: Path, product: ProductName) -> dict[str, pystac.Asset]:
-    quantification = find_number(scene.metadata, "BOA_QUANTIFICATION_VALUE", scene.label)
+def _bands(
+    scene: SafeScene, product: ProductName
+) -> tuple[dict[str, pystac.Asset], dict[str, str]]:
+    """Return the bands that can be used, and why others cannot."""
+    quantification = find_number(scene.metadata, scene.label, *_QUANTIFICATION)
     offsets = _offsets(scene, product)
-    return {
-        band: make_asset(
-            band,
-            str(file),
-            scale=1 / quantification,
-            offset=offsets.get(band, 0) / quantification,
-        )
-        for band in BANDS
-        if (file := _first(granule, [_band_pattern(granule, band)]))
-    }
+    assets, refused = {}, {}
+    for band in BANDS:
+        file = _first(scene, [_band_pattern(scene, band)])
+        try:
+            if file:
+                read_scale(1 / quantification, band)
+                offset = read_offset(offsets.get(band, 0) / quantification, band)
+                href = scene.files.href(file)
+                assets[band] = make_asset(band, href, offset=offset, source=METADATA)
+        except OddStatementError as error:
+            refused[band] = str(error)
+    return assets, refused
 
 
-def _auxiliary(scene: SafeScene, granule: Path) -> dict[str, pystac.Asset]:
+def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
     """Classification, probabilities and water vapour."""
-    found = {layer: _first(granule, patterns) for layer, patterns in _AUXILIARY.items()}
-    assets = {layer: make_asset(layer, str(file)) for layer, file in found.items() if file}
-    if "WVP" in assets:
-        quantification = find_number(scene.metadata, "WVP_QUANTIFICATION_VALUE", scene.label)
-        assets["WVP"].extra_fields["raster:scale"] = 1 / quantification
-    return assets
+    found = {layer: _first(scene, patterns) for layer, patterns in _AUXILIARY.items()}
+    return {layer: make_asset(layer, scene.files.href(f)) for layer, f in found.items() if f}
 
 
-def _band_pattern(granule: Path, band: str) -> str:
+def _odd_water_vapour(scene: SafeScene) -> str:
+    """Say that the scale of water vapour is not Level-2A's; empty if it is, or is not stated."""
+    stated = [element.text for tag in _WATER_VAPOUR for element in find_all(scene.metadata, tag)]
+    known = f"{1 / SCALES['WVP']:.0f}"
+    if not stated or (stated[0] or "").strip().removesuffix(".0") == known:
+        return ""
+    return f"{_WATER_VAPOUR[0]} is {stated[0]!r}; Level-2A has {known}, which was used"
+
+
+def _band_pattern(scene: SafeScene, band: str) -> str:
     """Where a band's native resolution lies; Sen2Cor run at 20 m only writes no R10m at all."""
-    native = 10 if band in _TEN_METRE and (granule / "IMG_DATA" / "R10m").is_dir() else 20
+    fine = any("/R10m/" in name for name in scene.files.names)
+    native = 10 if band in _TEN_METRE and fine else 20
     return f"IMG_DATA/R{native}m/*_{band}_{native}m"
 
 
-def _first(granule: Path, patterns: list[str] | tuple[str, ...]) -> Path | None:
-    files = (file for pattern in patterns for file in sorted(granule.glob(f"{pattern}.*")))
-    wanted = (file for file in files if file.suffix in _RASTERS and file.name[0] != ".")
-    return next((file.absolute() for file in wanted), None)
+def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
+    """Find the first raster of some patterns, which count from the granule."""
+    rasters = [PurePosixPath(name) for name in scene.files.names if name.endswith(_RASTERS)]
+    found = (file for pattern in patterns for file in rasters
+             if file.match(f"GRANULE/*/{pattern}.*"))  # fmt: skip
+    return next(map(str, found), None)
 
 
 def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
@@ -237,7 +246,7 @@ def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
         for element in find_all(scene.metadata, tag)
     }
     # Sen2Cor at home writes baseline 99.99, and offsets only where its L1C had some.
-    expected = bool(found) or (product.shifted and product.baseline != _TOOLBOX_BASELINE)
+    expected = bool(found) or offset_of_baseline(read_baseline(product.baseline) or 0)
     missing = [band for band in BANDS if band not in found]
     if expected and missing:
         reason = f"baseline {product.baseline}, but {tag} is missing for {', '.join(missing)}"

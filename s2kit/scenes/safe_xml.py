@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any, TypeVar
 from xml.etree.ElementTree import Element, ParseError
 
 import shapely
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import parse
+from defusedxml.ElementTree import fromstring
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
+from s2kit.scenes.files import Files
+from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.product import read_utc
 
 Value = TypeVar("Value")
 
 
-def read_xml(file: Path, label: str) -> Element:
+def read_xml(files: Files, name: str, label: str) -> Element:
     """Read a file without document types, so that no entity is ever expanded.
 
     Parameters
     ----------
-    file : pathlib.Path
+    files : Files
+        Of the product.
+    name : str
         An XML file.
     label : str
         The scene, for the error.
@@ -34,14 +38,15 @@ def read_xml(file: Path, label: str) -> Element:
     SceneError
         If it is missing, broken, or declares a document type.
     """
+    short = PurePosixPath(name).name
     try:
-        return parse(file, forbid_dtd=True).getroot()
+        return fromstring(files.read(name), forbid_dtd=True)
     except DefusedXmlException as error:
-        reason = f"{file.name} declares a document type or entities, which is refused ({error})"
+        reason = f"{short} declares a document type or entities, which is refused ({error})"
     except FileNotFoundError:
-        reason = f"{file.name} is missing; download the product again"
+        reason = f"{short} is missing; download the product again"
     except (ParseError, OSError, ValueError, LookupError) as error:
-        reason = f"{file.name} cannot be read ({error}); download the product again"
+        reason = f"{short} cannot be read ({error}); download the product again"
     raise SceneError(label, reason)
 
 
@@ -50,22 +55,30 @@ def find_all(root: Element, tag: str) -> list[Element]:
     return root.findall(f".//{{*}}{tag}")
 
 
-def find_text(root: Element, tag: str, label: str) -> str:
-    """Find the text of the first element of a name; SceneError if there is none."""
-    text = root.findtext(f".//{{*}}{tag}")
-    if not text or not text.strip():
-        raise SceneError(label, f"its metadata have no {tag}")
-    return text.strip()
+def find_text(root: Element, label: str, *tags: str) -> str:
+    """Find the text of the first element of a name, or of another one that it has had.
+
+    Raises
+    ------
+    SceneError
+        If there is none.
+    """
+    texts = (root.findtext(f".//{{*}}{tag}") for tag in tags)
+    found = next((text.strip() for text in texts if text and text.strip()), None)
+    if found is None:
+        raise SceneError(label, f"its metadata have no {' or '.join(tags)}")
+    return found
 
 
 def find_time(root: Element, tag: str, label: str) -> datetime:
     """Find a time, UTC."""
-    return read_value(read_utc, find_text(root, tag, label), tag, label)
+    return read_value(read_utc, find_text(root, label, tag), tag, label)
 
 
-def find_number(root: Element, tag: str, label: str) -> float:
+def find_number(root: Element, label: str, *tags: str) -> float:
     """Find a number above 0, such as a quantification value."""
-    number = read_value(float, find_text(root, tag, label), tag, label)
+    tag = tags[0]
+    number = read_value(float, find_text(root, label, *tags), tag, label)
     if not number > 0:
         raise SceneError(label, f"{tag} is {number}, which must be above 0")
     return number
@@ -88,7 +101,7 @@ def find_footprint(root: Element, label: str) -> BaseGeometry:
     polygons = [read_value(_polygon, ring, "EXT_POS_LIST", label) for ring in rings]
     if not polygons:
         raise SceneError(label, "its metadata have no EXT_POS_LIST (footprint)")
-    return shapely.union_all([_valid(_cut(polygon)) for polygon in polygons])
+    return shapely.union_all([read_footprint(polygon) for polygon in polygons])
 
 
 def _polygon(text: str) -> shapely.Polygon:
@@ -96,17 +109,3 @@ def _polygon(text: str) -> shapely.Polygon:
     if len(numbers) < 6:
         raise ValueError("fewer than three corners")
     return shapely.Polygon(zip(numbers[1::2], numbers[::2], strict=True))
-
-
-def _valid(polygon: BaseGeometry) -> BaseGeometry:
-    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
-
-
-def _cut(polygon: shapely.Polygon) -> BaseGeometry:
-    west, south, east, north = polygon.bounds
-    if east - west <= 180:
-        return polygon
-    whole = shapely.transform(polygon, lambda xy: xy + [360, 0] * (xy[:, :1] < 0))
-    western = shapely.intersection(whole, shapely.box(0, south, 180, north))
-    eastern = shapely.intersection(whole, shapely.box(180, south, 360, north))
-    return shapely.union(western, shapely.transform(eastern, lambda xy: xy - [360, 0]))

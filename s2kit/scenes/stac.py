@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
 import pystac
-import shapely
-from pystac.utils import make_absolute_href
 from shapely.errors import ShapelyError
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
-from s2kit.scenes.item import BANDS, make_asset, make_item
+from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
 from s2kit.scenes.product import ProductName, format_utc, read_utc
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
+from s2kit.scenes.radiometry import SCALES, OddStatementError, read_scale
+from s2kit.scenes.uri import resolve
 
+_NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
 _BAD_GEOMETRY = (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError)
 
 
@@ -45,21 +48,15 @@ class StacScene:
     @cached_property
     def product(self) -> ProductName | None:
         """The name of the product, wherever the provider keeps it."""
-        properties = self.document.get("properties")
-        known = properties if isinstance(properties, dict) else {}
-        places = (known.get("s2:product_uri"), known.get("sentinel:product_id"))
-        names = (ProductName.find(str(text)) for text in (*places, self.document.get("id")))
-        return next(filter(None, names), None)
+        return find_name(self.document)
 
     @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees, where the item has one."""
         geometry = self.document.get("geometry")
         try:
-            outline = shapely.force_2d(shape(geometry)) if geometry else None
-            if outline is None or outline.is_empty or outline.is_valid:
-                return outline or None
-            return _mended(outline)
+            outline = shape(geometry) if geometry else None
+            return None if outline is None or outline.is_empty else read_footprint(outline)
         except _BAD_GEOMETRY as error:
             raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
 
@@ -74,19 +71,120 @@ class StacScene:
         _check_form(self)
         product = _usable_product(self)
         provider = provider_of(self.document)
-        assets = dict(_assets(self, provider, product))
-        if not any(band in assets for band in BANDS):
-            names = ", ".join(sorted(self.document["assets"])) or "none"
-            raise SceneError(self.label, f"none of its assets is a band in reach (found: {names})")
+        layers = _Layers(self, provider, product)
+        if not any(band in layers.assets for band in BANDS):
+            raise SceneError(self.label, _no_band(self, layers))
         sensed = _time(self, "datetime") or product.datatake_start
-        return make_item(product, self.footprint, sensed, assets, _properties(self, provider))
+        properties = _properties(self, provider) | layers.properties
+        return make_item(product, self.footprint, sensed, layers.assets, properties)
 
 
-def _mended(outline: BaseGeometry) -> BaseGeometry:
-    mended = shapely.make_valid(outline, method="structure", keep_collapsed=False)
-    if mended.is_empty:
-        raise ValueError(shapely.is_valid_reason(outline))
-    return mended
+class _Layers:
+    """The layers of an item: those that can be used, and why others cannot.
+
+    Attributes
+    ----------
+    assets : dict of str to pystac.Asset
+        By layer.
+    refused : dict of str to str
+        Layers that cannot be used, with the reason.
+    notes : list of str
+        What was odd, and what was done.
+    """
+
+    def __init__(self, scene: StacScene, provider: Provider, product: ProductName):
+        self.scene, self.provider, self.product = scene, provider, product
+        self.assets: dict[str, pystac.Asset] = {}
+        self.refused: dict[str, str] = {}
+        self.notes: list[str] = []
+        for layer, names in ASSET_NAMES.items():
+            for name in names:
+                asset = scene.document["assets"].get(name)
+                if isinstance(asset, dict) and isinstance(asset.get("href"), str):
+                    self._add(layer, asset)
+
+    @property
+    def properties(self) -> Json:
+        """What the item is to tell of its layers."""
+        given = self.scene.document["properties"]
+        notes = [*_texts(given.get(NOTES)), *self.notes]
+        return {NOTES: notes or None, REFUSED_LAYERS: self.refused or None}
+
+    def _add(self, layer: str, asset: Json) -> None:
+        """Take a layer's asset, unless a better one was taken."""
+        if layer in self.assets:
+            return
+        try:
+            href = self.provider.href(resolve(asset["href"], self.scene.base))
+            if href:
+                self.assets[layer] = self._asset(layer, asset, href)
+                self.refused.pop(layer, None)
+        except ValueError as error:  # OddStatementError, or an href that is no place
+            self.refused.setdefault(layer, str(error))
+
+    def _asset(self, layer: str, asset: Json, href: str) -> pystac.Asset:
+        nodata = _read_nodata(declared(asset, "nodata"))
+        if layer in BANDS:
+            read_scale(declared(asset, "scale"), layer)
+            found = self.provider.offset(self.scene.document, asset, layer, self.product)
+            made = make_asset(layer, href, offset=found.value, source=found.source, nodata=nodata)
+        else:
+            self._note_odd(layer, asset)
+            made = make_asset(layer, href, nodata=nodata)
+        if isinstance(asset.get(SOURCE), str):
+            made.extra_fields[SOURCE] = asset[SOURCE]
+        return made
+
+    def _note_odd(self, layer: str, asset: Json) -> None:
+        """Note a statement on a layer that has one scale and no offset, whatever is said."""
+        scale, offset = declared(asset, "scale"), declared(asset, "offset")
+        try:
+            read_scale(scale, layer)
+            odd = offset not in (None, 0)
+        except OddStatementError:
+            odd = True
+        if odd:
+            self.notes.append(
+                f"{layer} states scale {scale!r} and offset {offset!r}; Level-2A has "
+                f"{SCALES[layer]:g} and 0, which were used"
+            )
+
+
+def _texts(value: object) -> list[str]:
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+
+
+def _read_nodata(stated: object) -> float | None:
+    """Return a DN of no data; what no DN can be (NaN, text) marks nothing."""
+    known = isinstance(stated, int | float) and not isinstance(stated, bool)
+    return stated if known and math.isfinite(stated) else None
+
+
+def _no_band(scene: StacScene, layers: _Layers) -> str:
+    bands = [reason for layer, reason in layers.refused.items() if layer in BANDS]
+    if bands:
+        return f"none of its bands can be used: {'; '.join(dict.fromkeys(bands))}"
+    names = ", ".join(sorted(scene.document["assets"])) or "none"
+    return f"none of its assets is a band in reach (found: {names})"
+
+
+def find_name(document: Json) -> ProductName | None:
+    """Find the name of the product that an item is, wherever its catalogue keeps it.
+
+    First where ESA's name has a field of its own, then in the id, then in any other property, then
+    in the hrefs of the assets. A name of Level-2A goes before one of the Level-1C that it was made
+    from. Where a place holds several, the next one is asked.
+    """
+    properties, assets = document.get("properties"), document.get("assets")
+    known = properties if isinstance(properties, dict) else {}
+    hrefs = list(assets.values()) if isinstance(assets, dict) else []
+    for place in (*map(known.get, _NAME_FIELDS), document.get("id"), known, hrefs):
+        found = {str(name): name for name in ProductName.find_all(json.dumps(place, default=str))}
+        level_2a = [name for name in found.values() if name.level == "L2A"]
+        names = level_2a or list(found.values())
+        if len(names) == 1:
+            return names[0]
+    return None
 
 
 def _check_form(scene: StacScene) -> None:
@@ -101,47 +199,12 @@ def _usable_product(scene: StacScene) -> ProductName:
         raise SceneError(
             scene.label,
             "does not say which product it is, so orbit, tile, baseline and offset are unknown; "
-            "accepted: s2:product_uri, sentinel:product_id or an id of the form "
+            "accepted: a property such as s2:product_uri, or an id, of the form "
             "S2A_MSIL2A_20210601T105031_N0300_R051_T31UFT_20210601T135031",
         )
     if product.level != "L2A":
         raise SceneError(scene.label, f"is {product.level}, but only L2A can be used")
     return product
-
-
-def _assets(
-    scene: StacScene, provider: Provider, product: ProductName
-) -> Iterator[tuple[str, pystac.Asset]]:
-    found = scene.document["assets"]
-    for layer, names in ASSET_NAMES.items():
-        for name in names:
-            href = _href(scene, provider, found.get(name))
-            if href:
-                yield layer, _asset(scene, provider, product, layer, found[name] | {"href": href})
-                break
-
-
-def _href(scene: StacScene, provider: Provider, asset: object) -> str:
-    """Absolute href that GDAL opens; empty where there is none."""
-    if not isinstance(asset, dict) or not isinstance(asset.get("href"), str):
-        return ""
-    href: str = asset["href"].removeprefix("file://")
-    return href if href.startswith("/vsi") else provider.href(make_absolute_href(href, scene.base))
-
-
-def _asset(
-    scene: StacScene, provider: Provider, product: ProductName, layer: str, asset: Json
-) -> pystac.Asset:
-    if layer not in BANDS:
-        scale = declared(asset, "scale") if layer == "WVP" else None
-        return make_asset(layer, asset["href"], scale=scale)
-    return make_asset(
-        layer,
-        asset["href"],
-        scale=declared(asset, "scale"),
-        offset=provider.offset(scene.document, asset, product),
-        nodata=declared(asset, "nodata") or 0,
-    )
 
 
 def _properties(scene: StacScene, provider: Provider) -> Json:
@@ -155,7 +218,7 @@ def _properties(scene: StacScene, provider: Provider) -> Json:
         "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
         "s2:generation_time": format_utc(made) if made else None,
         "proj:code": given.get("proj:code") or (f"EPSG:{epsg}" if epsg else None),
-        "s2kit:source": given.get("s2kit:source") or f"{provider.name} {collection}".strip(),
+        SOURCE: given.get(SOURCE) or f"{provider.name} {collection}".strip(),
         "s2kit:synthetic": given.get("s2kit:synthetic"),
     }
 

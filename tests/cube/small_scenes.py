@@ -17,6 +17,7 @@ from shapely.geometry import box, mapping
 
 from s2kit.scenes.item import BANDS, make_asset, make_item
 from s2kit.scenes.product import ProductName
+from s2kit.scenes.radiometry import offset_of_baseline, read_baseline
 from s2kit.scenes.sample import metadata
 from s2kit.scenes.sample.geometry import Tile
 from s2kit.scenes.sample.overpasses import Overpass
@@ -139,7 +140,7 @@ def earth_search(
 
     The offset is in ``raster:bands`` whether it was applied or not, as there.
     """
-    offset = -0.1 if name.shifted else 0
+    offset = offset_of_baseline(read_baseline(name.baseline))
     assets = {}
     for layer, values in dn.items():
         path = write_band(folder / f"{name}/{layer}.tif", values)

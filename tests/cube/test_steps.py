@@ -26,7 +26,9 @@ BUILDS = settings(
 def make(orbit: int, start: int, tile: str, baseline: str, made: int) -> Scene:
     """Make a scene without pixels."""
     name = f"{orbit}-{start}-{tile}-{baseline}-{made}"
-    return Scene(name, orbit, start, "sentinel-2a", tile, baseline, f"{made:02d}", False, {})
+    return Scene(
+        name, orbit, start, "sentinel-2a", tile, baseline, f"{made:02d}", False, (), {}, {}
+    )
 
 
 SCENES = st.lists(

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from s2kit.errors import CatalogueError
-from s2kit.scenes import REFUSED, catalogue, find_scenes
+from s2kit.scenes import REFUSED, catalogue, find_scenes, reader
 
 WORLD = (-180, -90, 180, 90)
 Json = dict[str, Any]
@@ -38,8 +38,8 @@ def features(real_data: Path) -> Callable[[str], list[Json]]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait only briefly before and between attempts; their number stays."""
-    monkeypatch.setattr(catalogue, "TIMEOUT", (2, 0.5))
-    monkeypatch.setattr(catalogue, "RETRIES", catalogue.RETRIES.new(backoff_factor=0))
+    monkeypatch.setattr(reader, "TIMEOUT", (2, 0.5))
+    monkeypatch.setattr(reader, "RETRIES", reader.RETRIES.new(backoff_factor=0))
 
 
 class Proxy(ThreadingHTTPServer):

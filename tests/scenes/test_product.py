@@ -43,7 +43,7 @@ def test_name_of_the_documentation() -> None:
         "31UFT",
         datetime(2021, 6, 1, 13, 50, 31, tzinfo=UTC),
     )
-    assert (name.platform, name.crs, name.shifted) == ("sentinel-2a", "EPSG:32631", False)
+    assert (name.platform, name.crs) == ("sentinel-2a", "EPSG:32631")
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,12 @@ def test_hemisphere(tile: str, crs: str) -> None:
     assert ProductName.find(NAME.replace("31UFT", tile)).crs == crs
 
 
-@pytest.mark.parametrize("baseline", ["0400", "0509", "9999"])
-def test_shifted_since_04_00(baseline: str) -> None:
-    """Since baseline 04.00 ESA's pixels are shifted."""
-    assert ProductName.find(NAME.replace("0300", baseline)).shifted
+def test_newest_reprocessing() -> None:
+    """Baselines are compared as numbers; one of Sen2Cor at home comes before all of ESA's."""
+    names = [ProductName.find(NAME.replace("0300", b)) for b in ("9999", "0209", "0400", "0510")]
+    assert [name.baseline for name in sorted(names, key=lambda name: name.rank)] == [
+        *("99.99", "02.09", "04.00", "05.10")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pystac
 import pytest
@@ -139,32 +141,69 @@ def test_footprint_is_cut_at_the_antimeridian(safe: Safe) -> None:
     assert len(find_scenes(folder, (-100, 66, 100, 66.2), "2023", "2023")) == 0
 
 
-def test_offset_per_band(safe: Safe) -> None:
-    """Each band gets the offset of its own band_id."""
+@pytest.mark.parametrize(("dn", "offset"), [("-1000", -0.1), ("0", 0), ("-1000.0", -0.1)])
+def test_offset_per_band(safe: Safe, dn: str, offset: float) -> None:
+    """Each band has the offset that its own XML states, which nobody overrules."""
     folder = safe(NEW)
-    for number in range(13):
-        edit(
-            folder / "MTD_MSIL2A.xml",
-            rf'band_id="{number}">-1000<',
-            f'band_id="{number}">-{1000 + number}<',
-        )
+    edit(folder / "MTD_MSIL2A.xml", r'(band_id="3">)-1000', rf"\g<1>{dn}")
     (item,) = find(folder)
-    numbers = {"B02": 1, "B03": 2, "B04": 3, "B05": 4, "B06": 5, "B07": 6}
-    numbers |= {"B08": 7, "B8A": 8, "B11": 11, "B12": 12}
-    for band, number in numbers.items():
-        offset = item.assets[band].extra_fields["raster:offset"]
-        assert offset == pytest.approx(-(1000 + number) / 10_000)
+    for band in BANDS:
+        fields = item.assets[band].extra_fields
+        assert fields["raster:offset"] == (offset if band == "B04" else -0.1)
+        assert fields["s2kit:offset_source"] == "metadata"
+
+
+@pytest.mark.parametrize("dn", ["-500", "1000", "-1001", "nan", "-10000"])
+def test_offset_that_does_not_exist_costs_its_band(safe: Safe, dn: str) -> None:
+    """A band with any other offset is refused by name; the others are used."""
+    folder = safe(NEW)
+    edit(folder / "MTD_MSIL2A.xml", r'(band_id="3">)-1000', rf"\g<1>{dn}")
+    (item,) = find(folder)
+    assert set(LAYERS) - set(item.assets) == {"B04"}
+    assert list(item.properties["s2kit:refused_layers"]) == ["B04"]
+    assert "only 0 and -0.1" in item.properties["s2kit:refused_layers"]["B04"]
 
 
 def test_quantification(safe: Safe) -> None:
-    """Scale and offset follow the quantification values."""
+    """A scale that Level-2A does not have is refused for bands, and reported for water vapour."""
     folder = safe(NEW)
-    edit(folder / "MTD_MSIL2A.xml", r'(BOA_QUANT\w+ unit="none">)10000<', r"\g<1>5000<")
     edit(folder / "MTD_MSIL2A.xml", r'(WVP_QUANT\w+ unit="cm">)1000\.0<', r"\g<1>500.0<")
     (item,) = find(folder)
-    assert item.assets["B04"].extra_fields["raster:scale"] == pytest.approx(2e-4)
-    assert item.assets["B04"].extra_fields["raster:offset"] == pytest.approx(-0.2)
-    assert item.assets["WVP"].extra_fields["raster:scale"] == pytest.approx(2e-3)
+    assert item.assets["WVP"].extra_fields["raster:scale"] == 1e-3
+    assert item.properties["s2kit:notes"] == [
+        "WVP_QUANTIFICATION_VALUE is '500.0'; Level-2A has 1000, which was used"
+    ]
+    edit(folder / "MTD_MSIL2A.xml", r'(BOA_QUANT\w+ unit="none">)10000<', r"\g<1>5000<")
+    assert "states scale 0.0002; Level-2A has 0.0001" in reason(folder)
+
+
+LEVEL_2AP = {
+    "PRODUCT_URI": "PRODUCT_URI_2A",
+    "BOA_QUANTIFICATION_VALUE": "L2A_BOA_QUANTIFICATION_VALUE",
+    "WVP_QUANTIFICATION_VALUE": "L2A_WVP_QUANTIFICATION_VALUE",
+    "TILE_ID": "TILE_ID_2A",
+}
+
+
+def test_level_2ap(safe: Safe) -> None:
+    """What PSD 14.2 called otherwise (2017 and 2018) is read, one tag by one and all together."""
+    (expected,) = find(safe(OLD))
+    for tags in [*([tag] for tag in LEVEL_2AP), list(LEVEL_2AP)]:
+        folder = safe(OLD)
+        for file in folder.rglob("MTD_*.xml"):
+            text = file.read_text()
+            for tag in tags:
+                text = re.sub(rf"(</?(?:\w+:)?){tag}\b", rf"\g<1>{LEVEL_2AP[tag]}", text)
+            file.write_text(text.replace("Level-2A</PROC", "Level-2Ap</PROC"))
+        (item,) = find(folder)
+        assert item.to_dict() == expected.to_dict()
+
+
+def test_format_of_before_december_2016(tmp_path: Path) -> None:
+    """The old format is named as such, with what to do."""
+    name = "S2A_USER_PRD_MSIL2A_PDMC_20160101T000000_R051_V20151231T105031_20151231T105031"
+    touch(tmp_path / f"{name}.SAFE" / "S2A_USER_MTD_SAFL2A_PDMC.xml")
+    assert "before December 2016; download its reprocessing" in reason(tmp_path)
 
 
 def test_older_layout(safe: Safe) -> None:
@@ -211,13 +250,97 @@ def test_twenty_metres_only(safe: Safe) -> None:
     assert item.assets["B04"].href.endswith("R20m/T01KAB_20230821T221941_B04_20m.jp2")
 
 
-def test_nested_one_level(safe: Safe) -> None:
-    """Products are found in a folder, in folders in it, and as the folder itself."""
-    one, other = safe(NEW), safe(OLD)
-    (one.parent / "2021").mkdir()
-    other = other.rename(one.parent / "2021" / other.name)
-    assert [item.id for item in find(one.parent)] == [OLD, NEW]
-    assert [item.id for item in find(other)] == [OLD]
+def zipped(folder: Path, target: Path, inside: str) -> Path:
+    """Zip a product into a folder of the zip."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.rglob("*"):
+            archive.write(file, f"{inside}{file.relative_to(folder).as_posix()}")
+        archive.writestr(f"__MACOSX/{inside}._MTD_MSIL2A.xml", "mac")
+        archive.writestr(f"__MACOSX/{inside}MTD_MSIL2A.xml", "mac")
+    return target
+
+
+PLACES: dict[str, Callable[[Path, Path], Path]] = {
+    "in the folder": lambda folder, top: folder.rename(top / folder.name),
+    "years, months, days": lambda folder, top: folder.rename(top / "L2A/2021/04/05" / folder.name),
+    "twice the same name": lambda folder, top: folder.rename(top / folder.name / folder.name),
+    "without .SAFE": lambda folder, top: folder.rename(top / "a/my scene"),
+    "a link": lambda folder, top: (top / "a/link").symlink_to(folder),
+    "a zip": lambda folder, top: zipped(folder, top / f"{folder.stem}.zip", f"{folder.name}/"),
+    "a zip of .SAFE": lambda folder, top: zipped(folder, top / "a/b.ZIP", f"{folder.name}/"),
+    "a zip of what is in it": lambda folder, top: zipped(folder, top / f"{folder.stem}.zip", ""),
+    "deep in a zip": lambda folder, top: zipped(folder, top / "x.zip", f"2021/05/{folder.name}/"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_products_are_found_wherever_they_lie(safe: Safe, tmp_path: Path, place: str) -> None:
+    """At any depth, in folders and zips, through links: each is found, with all that it holds."""
+    folder = safe(NEW)
+    (expected,) = find(folder)
+    top = tmp_path / "top"
+    for sub in ("L2A/2021/04/05", "a", f"{folder.name}" if "twice" in place else "b"):
+        (top / sub).mkdir(parents=True)
+    PLACES[place](folder, top)
+    (item,) = find(top)
+    assert item.properties == expected.properties
+    assert item.geometry == expected.geometry
+    assert list(item.assets) == list(expected.assets)
+    for layer, asset in expected.assets.items():
+        found = item.assets[layer]
+        assert found.extra_fields == asset.extra_fields
+        assert PurePosixPath(found.href).name == PurePosixPath(asset.href).name
+    if "zip" in place:
+        archive = next(file for file in top.rglob("*") if file.suffix.lower() == ".zip")
+        assert item.assets["B04"].href.startswith(f"/vsizip/{{{archive}}}/")
+        assert [one.id for one in find(archive)] == [NEW]
+
+
+def test_links_that_lead_back(safe: Safe, tmp_path: Path) -> None:
+    """A link to a folder above is no reason to go on for ever, nor to find a product twice."""
+    folder = safe(NEW)
+    (folder.parent / "a").mkdir()
+    (folder.parent / "a" / "again").symlink_to(folder.parent)
+    (folder.parent / "b").symlink_to(folder.parent / "a")
+    assert len(find(folder.parent)) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "no zip", "encrypted", "empty"])
+def test_damaged_zip_is_named(safe: Safe, tmp_path: Path, damage: str) -> None:
+    """A zip that cannot be read is refused by name; the product beside it is found."""
+    folder = safe(NEW)
+    whole = safe(OLD)
+    other = zipped(whole, tmp_path / "other.zip", f"{OLD}.SAFE/")
+    shutil.rmtree(whole)
+    data = bytearray(other.read_bytes())
+    data = {"cut": data[: len(data) // 2], "no zip": b"<html>no</html>", "empty": b""}.get(
+        damage, data
+    )
+    if damage == "encrypted":
+        for mark, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            start = data.find(mark)
+            while start >= 0:
+                data[start + at] |= 1
+                start = data.find(mark, start + 4)
+    (folder.parent / "other.zip").write_bytes(bytes(data))
+    with pytest.warns(SceneWarning, match="1 scene"):
+        found = find_scenes(folder.parent, WORLD, "2015", "2030")
+    assert [item.id for item in found] == [NEW]
+    (refused,) = found.extra_fields[REFUSED]
+    assert "download it again" in refused["reason"]
+
+
+def test_metadata_without_end(safe: Safe, tmp_path: Path) -> None:
+    """A zip whose metadata unpack to gigabytes costs that product, not the memory."""
+    folder = safe(NEW)
+    with (
+        zipfile.ZipFile(folder.parent / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(f"{OLD}.SAFE/MTD_MSIL2A.xml", "w", force_zip64=True) as file,
+    ):
+        for _ in range(100):
+            file.write(bytes(2**20))
+    with pytest.warns(SceneWarning, match="more than 64 MB"):
+        assert len(find_scenes(folder.parent, WORLD, "2015", "2030")) == 1
 
 
 def test_renamed_folder(safe: Safe) -> None:
@@ -328,7 +451,7 @@ def test_no_band_at_all(safe: Safe) -> None:
 def test_number_of_granules(safe: Safe) -> None:
     """The layout of before December 2016, with several granules, is refused; so is none."""
     folder = safe(NEW)
-    (folder / "GRANULE" / "L2A_T01KAC").mkdir()
+    touch(folder / "GRANULE" / "L2A_T01KAC" / "MTD_TL.xml")
     assert "2 granules" in reason(folder)
     (folder / "GRANULE").rename(folder / "GRANULES")
     assert "0 granules" in reason(folder)
@@ -385,9 +508,8 @@ def test_the_rest_is_found(safe: Safe) -> None:
 
 
 def test_folder_without_products(tmp_path: Path) -> None:
-    """A folder without .SAFE is an error; zipped products get a hint."""
-    with pytest.raises(CatalogueError, match=r"holds no \.SAFE"):
-        find(tmp_path)
-    (tmp_path / f"{NEW}.SAFE.zip").touch()
-    with pytest.raises(CatalogueError, match=r"Unzip the 1 \.zip"):
+    """A folder without a product is an error that says what is accepted."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("none here")
+    with pytest.raises(CatalogueError, match=r"holds no product.*\.SAFE.*\.zarr"):
         find(tmp_path)

@@ -8,15 +8,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pystac
 import pytest
+import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from shapely.geometry import shape
 
 from s2kit.errors import CatalogueError, SceneError, SceneWarning
 from s2kit.scenes import REFUSED, find_scenes
+from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.item import BANDS, LAYERS
 from s2kit.scenes.stac import StacScene
+from s2kit.scenes.uri import resolve
 
 WORLD = (-180, -90, 180, 90)
 NAN_RING = [[4, 51], [float("nan"), 51], [5, 52], [4, 51]]
@@ -165,13 +170,16 @@ def test_earth_search_flag(
     properties = item["properties"]
     properties["earthsearch:boa_offset_applied"] = flag
     properties["s2:product_uri"] = properties["s2:product_uri"].replace("N0511", baseline)
-    assert offsets(find(save(item))[0]) == {offset}
+    properties["s2:processing_baseline"] = f"{baseline[1:3]}.{baseline[3:]}"
+    (found,) = find(save(item))
+    assert offsets(found) == {offset}
+    assert found.assets["B04"].extra_fields["s2kit:offset_source"] == "flag"
 
 
 def test_earth_search_collection_1(features: Callable, save: Save) -> None:
     """`sentinel-2-c1-l2a`: not applied; what raster:bands says is still to be applied."""
     raw = features("earth-search_sentinel-2-c1-l2a")
-    raw[0]["assets"]["red"]["raster:bands"][0]["offset"] = -0.123
+    raw[0]["assets"]["red"]["raster:bands"][0]["offset"] = 0
     found = {item.id: item for item in find(save(*raw))}
     assert len(found) == len(raw) == 6
     for one in raw:
@@ -218,9 +226,7 @@ def test_planetary_computer(features: Callable, save: Save) -> None:
 def test_planetary_computer_new_baseline_and_old_token(features: Callable, save: Save) -> None:
     """Raw pixels since baseline 04.00 are to be shifted; a token that runs out is dropped."""
     (raw, *_) = features("planetarycomputer_sentinel-2-l2a")
-    raw["properties"]["s2:product_uri"] = raw["properties"]["s2:product_uri"].replace(
-        "0212", "0400"
-    )
+    raw["properties"]["s2:processing_baseline"] = "04.00"
     plain = raw["assets"]["B04"]["href"]
     raw["assets"]["B04"]["href"] += "?st=2023&se=2023&sig=abc"
     (item,) = find(save(raw))
@@ -301,20 +307,106 @@ def other_item(**asset: object) -> Json:
     }
 
 
+FORMS: dict[str, Callable[[Json], Json]] = {
+    "raster 2.0": lambda told: {f"raster:{k}" if k != "nodata" else k: v for k, v in told.items()},
+    "raster 1.0": lambda told: {"raster:bands": [told]},
+    "bands of STAC 1.1": lambda told: {"bands": [FORMS["raster 2.0"](told)]},
+}
+"""Where STAC has kept what is told of an asset's pixels."""
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
-    "declared",
+    ("stated", "offset"),
+    [(-0.1, -0.1), (0, 0), (0.0, 0), (-1000, -0.1), (-0.10000000149011612, -0.1)],
+)
+def test_any_provider_declares(save: Save, form: str, stated: float, offset: float) -> None:
+    """Offset, scale and nodata are read wherever STAC keeps them; the offset in DN too."""
+    told = FORMS[form]({"offset": stated, "scale": 1e-4, "nodata": 7})
+    (item,) = find(save(other_item(**told)))
+    fields = item.assets["B04"].extra_fields
+    assert (fields["raster:offset"], fields["raster:scale"], fields["nodata"]) == (offset, 1e-4, 7)
+    assert fields["s2kit:offset_source"] == "declared"
+    assert item.properties["proj:code"] == "EPSG:32631"
+
+
+ODD = [-0.7, -0.05, 0.1, 1, -1, 1000, -999, -100, float("nan"), float("inf"), "x", "-0.1", True]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stated", ODD)
+def test_offset_that_does_not_exist(save: Save, form: str, stated: object) -> None:
+    """Only 0 and −0.1 exist: a band with another offset is refused by name, the others are used."""
+    item = other_item(**FORMS[form]({"offset": stated}))
+    assert "B04 states offset" in reasons(save(item))[0]
+    item["assets"]["B03"] = {"href": "x.tif", "raster:offset": -0.1}
+    (found,) = find(save(item))
+    assert list(found.assets) == ["B03"]
+    assert "B04 states offset" in found.properties["s2kit:refused_layers"]["B04"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("stated", [1, 2e-4, 1e-3, 0, float("nan"), "x", False])
+def test_scale_that_does_not_exist(save: Save, form: str, stated: object) -> None:
+    """Reflectance is DN / 10 000: another scale is refused by name."""
+    item = other_item(**FORMS[form]({"offset": 0, "scale": stated}))
+    assert "B04 states scale" in reasons(save(item))[0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("layer", ["WVP", "CLD", "SNW", "SCL"])
+@pytest.mark.parametrize("told", [{"scale": 1e-4, "offset": -0.1}, {"scale": "x"}, {"offset": 5}])
+def test_odd_statement_on_an_auxiliary_layer(save: Save, form: str, layer: str, told: Json) -> None:
+    """It costs nothing: the layer has the constants of Level-2A, and the item says so."""
+    item = other_item(**{"raster:offset": 0})
+    item["assets"][layer] = {"href": f"{layer}.tif", **FORMS[form](told)}
+    (found,) = find(save(item))
+    fields = found.assets[layer].extra_fields
+    assert fields["raster:scale"] == (1e-3 if layer == "WVP" else 1)
+    assert fields["raster:offset"] == 0
+    (note,) = found.properties["s2kit:notes"]
+    assert note.startswith(f"{layer} states scale ")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "stated", "offset"),
+    [("9999", 0, 0), ("9999", -0.1, -0.1), ("9933", 0, 0), ("0301", -0.1, -0.1), ("0509", 0, 0)],
+)
+def test_what_is_declared_goes_before_a_baseline(
+    save: Save, baseline: str, stated: float, offset: float
+) -> None:
+    """A baseline in a name never outranks what an asset declares."""
+    item = copernicus_item()
+    item["id"] = item["id"].replace("N0510", f"N{baseline}")
+    for asset in item["assets"].values():
+        asset["raster:offset"] = stated
+    for name in ("WVP_10m", "WVP_20m", "WVP_60m", "SCL_20m", "SCL_60m"):
+        del item["assets"][name]["raster:offset"]
+    assert offsets(find(save(item))[0]) == {offset}
+
+
+@pytest.mark.parametrize(
+    ("properties", "offset"),
     [
-        {"raster:offset": -0.05, "raster:scale": 2e-4, "nodata": 7},
-        {"raster:bands": [{"offset": -0.05, "scale": 2e-4, "nodata": 7}]},
-        {"bands": [{"raster:offset": -0.05, "raster:scale": 2e-4, "nodata": 7}]},
+        ({"processing:version": "05.10"}, -0.1),
+        ({"processing:version": "10.00"}, -0.1),
+        ({"processing:version": "3.1"}, 0),
+        ({"s2:processing_baseline": "02.14"}, 0),
+        ({"processing:version": "99.99"}, None),
+        ({"processing:version": ""}, None),
     ],
 )
-def test_any_provider_declares(save: Save, declared: Json) -> None:
-    """Offset, scale and nodata are read wherever STAC 1.0 and 1.1 keep them."""
-    (item,) = find(save(other_item(**declared)))
-    fields = item.assets["B04"].extra_fields
-    assert (fields["raster:offset"], fields["raster:scale"], fields["nodata"]) == (-0.05, 2e-4, 7)
-    assert item.properties["proj:code"] == "EPSG:32631"
+def test_baseline_of_sen2cor_says_nothing(
+    save: Save, properties: Json, offset: float | None
+) -> None:
+    """N9999 in a name is no baseline; one that is stated is compared as a number."""
+    item = copernicus_item()
+    item["id"] = item["id"].replace("N0510", "N9999")
+    item["properties"] |= {"processing:version": None} | properties
+    if offset is None:
+        assert "state raster:offset" in reasons(save(item))[0]
+    else:
+        assert offsets(find(save(item))[0]) == {offset}
 
 
 def test_any_provider_silent(save: Save) -> None:
@@ -333,6 +425,15 @@ def test_any_provider_silent(save: Save) -> None:
         ("gs://bucket/a/B04.tif", "/vsigs/bucket/a/B04.tif"),
         ("/vsizip/a.zip/B04.tif", "/vsizip/a.zip/B04.tif"),
         ("file:///data/B04.tif", "/data/B04.tif"),
+        ("file://localhost/data/a%20b/B04.tif", "/data/a b/B04.tif"),
+        ("FILE:///data/%C3%A9/B04.tif", "/data/é/B04.tif"),
+        ("./a%20b/B04.tif", "{folder}/a b/B04.tif"),
+        ("a/./b/../B04.tif", "{folder}/a/B04.tif"),
+        ("s3://bucket/a%20b/B04.tif", "/vsis3/bucket/a b/B04.tif"),
+        ('ZARR:"/data/p.zarr":/measurements/b04', 'ZARR:"/data/p.zarr":/measurements/b04'),
+        ("https://e.org/p.zarr/m/r10m/b04", 'ZARR:"/vsicurl/https://e.org/p.zarr":/m/r10m/b04'),
+        ("./p.zarr/m/r10m/b04", 'ZARR:"{folder}/p.zarr":/m/r10m/b04'),
+        ("./p.zarr/B04.tif", "{folder}/p.zarr/B04.tif"),
         ("/data/B04.tif", "/data/B04.tif"),
         ("./a/B04.tif", "{folder}/a/B04.tif"),
         ("../a/B04.tif", "{parent}/a/B04.tif"),
@@ -345,6 +446,37 @@ def test_hrefs(save: Save, href: str, wanted: str) -> None:
     assert find(path)[0].assets["B04"].href == wanted
 
 
+@pytest.mark.parametrize(
+    ("href", "wanted"),
+    [
+        ("./B04.tif", "http://e.org/a/b/B04.tif"),
+        ("../B04.tif", "http://e.org/a/B04.tif"),
+        ("/B04.tif", "http://e.org/B04.tif"),
+        ("//f.org/B04.tif", "http://f.org/B04.tif"),
+        ("?x=1", "http://e.org/a/b/item.json?x=1"),
+        ("s3://bucket/B04.tif", "s3://bucket/B04.tif"),
+        ("file:///data/a%20b.tif", "/data/a b.tif"),
+        ("a%20b.tif", "http://e.org/a/b/a%20b.tif"),
+    ],
+)
+def test_hrefs_of_a_server(href: str, wanted: str) -> None:
+    """What a server's document refers to is resolved as RFC 3986 says; files stay files."""
+    assert resolve(href, "http://e.org/a/b/item.json") == wanted
+
+
+def test_href_as_it_is_written(tmp_path: Path) -> None:
+    """A file whose name looks percent-encoded is taken where it exists, as pystac writes it."""
+    (tmp_path / "a%20b.tif").touch()
+    assert resolve("a%20b.tif", str(tmp_path / "i.json")) == str(tmp_path / "a%20b.tif")
+    assert resolve("c%20d.tif", str(tmp_path / "i.json")) == str(tmp_path / "c d.tif")
+
+
+def test_file_of_another_computer_costs_its_band(save: Save) -> None:
+    """`file://host/…` is refused by name, not read from this computer."""
+    item = other_item(href="file://server/share/B04.tif", **{"raster:offset": 0})
+    assert "lies on the computer server" in reasons(save(item))[0]
+
+
 def test_canonical_items_are_read_again(
     features: Callable, save: Save, real_data: Path, tmp_path: Path
 ) -> None:
@@ -355,7 +487,7 @@ def test_canonical_items_are_read_again(
     first = find(save(*raw))
     first[0].properties["s2kit:synthetic"] = True
     for item in first:  # what the pixels taught is not overruled by a provider's rule
-        item.assets["B04"].extra_fields["raster:offset"] = -0.05
+        item.assets["B04"].extra_fields["raster:offset"] = -0.1
     path = tmp_path / "found.json"
     first.save_object(str(path))
     again = find(path)
@@ -372,13 +504,128 @@ def test_pystac_reads_them(real_data: Path, tmp_path: Path) -> None:
 
 
 def test_same_product_once(features: Callable, save: Save) -> None:
-    """The same product in two collections is one item: the first that was listed."""
+    """Of the same product in two collections the copy that states its offset reliably is used."""
     one = features("earth-search_sentinel-2-c1-l2a")[0]
     two = features("earth-search_sentinel-2-l2a")[0]
     assert one["properties"]["s2:product_uri"] == two["properties"]["s2:product_uri"]
-    assert offsets(find(save(one, two))[0]) == {-0.1}
-    assert offsets(find(save(two, one))[0]) == {0}
-    assert len(find(save(two, one, one))) == 1
+    for order in ((one, two), (two, one), (two, one, one)):
+        (item,) = find(save(*order))
+        assert offsets(item) == {-0.1}
+        assert item.properties["s2kit:source"] == "earth-search sentinel-2-c1-l2a"
+
+
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_copies_complete_each_other(features: Callable, save: Save, data: st.DataObject) -> None:
+    """Whatever is missing in which copy, in any order: every layer that one has is there."""
+    one = copy.deepcopy(features("earth-search_sentinel-2-c1-l2a")[0])
+    two = copy.deepcopy(features("earth-search_sentinel-2-l2a")[0])
+    names = {
+        layer: name for layer, name in EARTH_SEARCH_NAMES.items() if layer not in ("CLD", "SNW")
+    }
+    kept = {}
+    for key, raw in (("one", one), ("two", two)):
+        kept[key] = data.draw(st.sets(st.sampled_from(sorted(names))))
+        raw["assets"] = {names[layer]: raw["assets"][names[layer]] for layer in kept[key]}
+    order = data.draw(st.permutations([one, two]))
+    bands = {key: kept[key] & set(BANDS) for key in kept}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SceneWarning)
+        found = list(find_scenes(save(*order), WORLD, "2015", "2030"))
+    usable = [key for key in kept if bands[key]]
+    if not usable:
+        assert not found
+        return
+    (item,) = found
+    assert set(item.assets) == set().union(*(kept[key] for key in usable))
+    for layer in item.assets:
+        own = "one" if "one" in usable and layer in kept["one"] else "two"
+        source = {"one": one, "two": two}[own]
+        assert item.assets[layer].href == source["assets"][names[layer]]["href"]
+        if layer in BANDS:
+            offset = -0.1 if own == "one" else 0
+            assert item.assets[layer].extra_fields["raster:offset"] == offset
+    if len(usable) == 2 and kept["two"] - kept["one"]:
+        layer = sorted(kept["two"] - kept["one"])[0]
+        assert item.assets[layer].extra_fields["s2kit:source"] == "earth-search sentinel-2-l2a"
+        assert any("from earth-search sentinel-2-l2a" in n for n in item.properties["s2kit:notes"])
+
+
+NAME = "S2A_MSIL2A_20220601T105031_N0400_R051_T31UFT_20220601T135031"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"properties": {"s2:product_uri": f"{NAME}.SAFE"}},
+        {"properties": {"sentinel:product_id": NAME}},
+        {"properties": {"s2:product_title": NAME}},
+        {"properties": {"sentinel2:product_title": NAME}},
+        {"properties": {"title": f"Sentinel-2 {NAME}"}},
+        {"properties": {"a": {"b": [NAME]}}},
+        {"properties": {"l1c": NAME.replace("MSIL2A", "MSIL1C"), "l2a": NAME}},
+        {"assets": {"B04": {"href": f"https://e.org/{NAME}.SAFE/B04.tif", "raster:offset": 0}}},
+        {"id": f"{NAME}.SAFE"},
+    ],
+)
+def test_name_is_found_wherever_it_is(save: Save, change: Json) -> None:
+    """The product's name is looked for in every place where catalogues put it."""
+    item = other_item(**{"raster:offset": 0}) | {"id": "scene 5"} | change
+    assert [one.id for one in find(save(item))] == [NAME]
+
+
+def test_names_that_contradict_each_other(save: Save) -> None:
+    """Two names in a place that is not made for one are no name."""
+    other = NAME.replace("31UFT", "31UET")
+    item = other_item(**{"raster:offset": 0}) | {"id": "scene 5"}
+    item["properties"] |= {"a": NAME, "b": other}
+    assert "does not say which product" in reasons(save(item))[0]
+
+
+RINGS = {
+    "jump": [[179, -17.2], [-179.2, -17.2], [-179.2, -16.4], [179, -16.4], [179, -17.2]],
+    "beyond 180": [[179, -17.2], [180.8, -17.2], [180.8, -16.4], [179, -16.4], [179, -17.2]],
+    "beyond -180": [[-181, -17.2], [-179.2, -17.2], [-179.2, -16.4], [-181, -16.4], [-181, -17.2]],
+    "a turn later": [[539, -17.2], [540.8, -17.2], [540.8, -16.4], [539, -16.4], [539, -17.2]],
+}
+CUT = {
+    "type": "MultiPolygon",
+    "coordinates": [
+        [[[179, -17.2], [180, -17.2], [180, -16.4], [179, -16.4], [179, -17.2]]],
+        [[[-180, -17.2], [-179.2, -17.2], [-179.2, -16.4], [-180, -16.4], [-180, -17.2]]],
+    ],
+}
+
+
+@pytest.mark.parametrize("form", [*RINGS, "cut"])
+def test_footprint_across_the_antimeridian(save: Save, form: str) -> None:
+    """Whichever form it has, it is found on both sides, and nowhere else."""
+    item = other_item(**{"raster:offset": 0})
+    ring = RINGS.get(form)
+    item["geometry"] = {"type": "Polygon", "coordinates": [ring]} if ring else CUT
+    path = save(item)
+    for west, count in [(-179.9, 1), (179.6, 1), (179.05, 1), (-179.15, 0), (10, 0), (-100, 0)]:
+        found = find_scenes(path, (west, -17, west + 0.05, -16.6), "2022", "2022")
+        assert len(found) == count, west
+        for one in found:
+            bounds = shape(one.geometry).bounds
+            assert bounds == (-180, -17.2, 180, -16.4)
+
+
+@given(st.floats(-179, 179), st.floats(0.1, 2), st.integers(-1, 1), st.booleans())
+def test_footprints_keep_their_area(west: float, width: float, turn: int, jumps: bool) -> None:
+    """An outline anywhere, in any form, covers the same part of the circle, within ±180°."""
+    east = west + width
+    corners = np.array([[west, 10], [east, 10], [east, 11], [west, 11]])
+    if jumps:
+        corners[:, 0] = (corners[:, 0] + 180) % 360 - 180
+    else:
+        corners[:, 0] += 360 * turn
+    found = read_footprint(shapely.Polygon(corners))
+    assert found.is_valid
+    assert found.area == pytest.approx(width, abs=1e-6)
+    assert found.bounds[0] >= -180
+    assert found.bounds[2] <= 180
 
 
 def test_level_1c_is_refused(features: Callable, save: Save) -> None:

@@ -1,0 +1,179 @@
+"""Sentinel-2 products in EOPF Zarr, the successor of SAFE: a folder of Zarr 2 arrays.
+
+The form is that of ESA's EOPF Sentinel Zarr Samples: reflectances in
+``measurements/reflectance/r10m`` and ``r20m``, classes and probabilities in ``conditions`` and
+``quality``, and the description of the product as a STAC item in the attribute ``stac_discovery``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import pystac
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.errors import SceneError
+from s2kit.scenes.files import Files
+from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
+from s2kit.scenes.product import ProductName, format_utc, read_utc
+from s2kit.scenes.radiometry import METADATA, OddStatementError, read_offset, read_scale
+
+_TEN_METRE = ("B02", "B03", "B04", "B08")
+
+ARRAYS = {
+    band: f"measurements/reflectance/r{10 if band in _TEN_METRE else 20}m/{band.lower()}"
+    for band in BANDS
+} | {
+    "SCL": "conditions/mask/l2a_classification/r20m/scl",
+    "CLD": "quality/probability/r20m/cld",
+    "SNW": "quality/probability/r20m/snw",
+    "WVP": "quality/atmosphere/r20m/wvp",
+}
+"""Layer to its array, at native resolution."""
+
+_BAD = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, ShapelyError)
+
+
+@dataclass(frozen=True)
+class EopfScene:
+    """One product in EOPF Zarr.
+
+    Parameters
+    ----------
+    files : Files
+        The product's folder, on disk or in a zip.
+    """
+
+    files: Files
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return self.files.name.removesuffix(".zarr").removesuffix(".SAFE")
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the store describes itself as a product; another Zarr store is none."""
+        return ProductName.find(self.files.name) is not None or bool(self._discovery)
+
+    @cached_property
+    def product(self) -> ProductName | None:
+        """What the id of the product says, or the folder's name."""
+        return ProductName.find(str(self._discovery.get("id"))) or ProductName.find(self.files.name)
+
+    @cached_property
+    def footprint(self) -> BaseGeometry | None:
+        """Outline of the valid pixels, degrees; the corners of the bbox are not in STAC's order."""
+        geometry = self._discovery.get("geometry")
+        try:
+            return read_footprint(shape(geometry)) if geometry else None
+        except _BAD as error:
+            raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
+
+    def item(self) -> pystac.Item:
+        """Make the canonical item.
+
+        Raises
+        ------
+        SceneError
+            If the product cannot be used, with the reason.
+        """
+        product = self._usable_product()
+        assets, refused = {}, {}
+        for layer, path in ARRAYS.items():
+            attributes = self._document(f"{path}/.zattrs")
+            if not self._document(f"{path}/.zarray"):
+                continue
+            try:
+                assets[layer] = self._asset(layer, path, attributes)
+            except OddStatementError as error:
+                refused[layer] = str(error)
+        if not any(band in assets for band in BANDS):
+            reason = "; ".join(dict.fromkeys(refused.values())) or "there is none in measurements"
+            raise SceneError(self.label, f"none of its bands can be used: {reason}")
+        properties = self._properties() | {REFUSED_LAYERS: refused or None, NOTES: None}
+        sensed = self._time("datetime") or self._time("start_datetime") or product.datatake_start
+        return make_item(product, self.footprint, sensed, assets, properties)
+
+    def _usable_product(self) -> ProductName:
+        if self._zarr_3:
+            raise SceneError(
+                self.label,
+                "is in Zarr format 3; only EOPF products in format 2 can be used, as ESA's samples "
+                "are. Convert it, or give the same product as SAFE",
+            )
+        if not self._discovery:
+            raise SceneError(
+                self.label, "has no attribute stac_discovery; download the product again"
+            )
+        product = self.product
+        if product is None or product.level != "L2A":
+            found = self._discovery.get("id")
+            raise SceneError(self.label, f"its id is {found!r}, not the name of a Level-2A product")
+        return product
+
+    def _asset(self, layer: str, path: str, attributes: Mapping[str, Any]) -> pystac.Asset:
+        href = f'ZARR:"{self.files.href("").rstrip("/")}":/{path}'
+        if layer not in BANDS:
+            return make_asset(layer, href)
+        read_scale(attributes.get("scale_factor"), layer)
+        offset = read_offset(attributes.get("add_offset", 0), layer)
+        return make_asset(layer, href, offset=offset, source=METADATA)
+
+    def _properties(self) -> dict[str, Any]:
+        told = self._discovery["properties"]
+        cloud, epsg, made = told.get("eo:cloud_cover"), told.get("proj:epsg"), self._time("created")
+        return {
+            "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
+            "s2:generation_time": format_utc(made) if made else None,
+            "proj:code": f"EPSG:{epsg}" if isinstance(epsg, int) else None,
+            "s2kit:source": "EOPF",
+        }
+
+    def _time(self, field: str) -> datetime | None:
+        text = self._discovery["properties"].get(field)
+        try:
+            return read_utc(text) if text else None
+        except _BAD as error:
+            raise SceneError(self.label, f"{field} is {text!r}, not a time") from error
+
+    @cached_property
+    def _discovery(self) -> Mapping[str, Any]:
+        attributes = self._document(".zattrs") or self._zarr_3.get("attributes")
+        found = attributes.get("stac_discovery") if isinstance(attributes, dict) else None
+        usable = isinstance(found, dict) and isinstance(found.get("properties"), dict)
+        return found if usable else {}
+
+    @cached_property
+    def _zarr_3(self) -> dict[str, Any]:
+        return self._read("zarr.json")
+
+    def _document(self, name: str) -> dict[str, Any]:
+        """Return a metadata document of the store; empty where there is none."""
+        consolidated = self._consolidated
+        found = consolidated.get(name, {}) if consolidated else self._read(name)
+        return found if isinstance(found, dict) else {}
+
+    @cached_property
+    def _consolidated(self) -> dict[str, Any]:
+        found = self._read(".zmetadata").get("metadata")
+        return found if isinstance(found, dict) else {}
+
+    def _read(self, name: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self.files.read(name))
+        except FileNotFoundError:
+            return {}
+        except _BAD as error:
+            raise SceneError(
+                self.label, f"{name} cannot be read ({error}); download the product again"
+            ) from error
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,230 @@
+"""The files of a product, in a folder or in a zip, and the products that lie below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from s2kit.errors import SceneError
+
+METADATA_FILE = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
+"""The file that makes a folder a SAFE product; the case of its name differs."""
+
+_ZARR_METADATA = (".zmetadata", ".zattrs", "zarr.json")
+
+_LARGEST = 2**26
+"""Bytes of a metadata file that are read at most: real ones have 1 MB."""
+
+_DEEPEST = 32
+"""Folders below the one that was given: deeper ones are a loop, or a mistake."""
+
+_BROKEN_ZIP = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What zipfile raises: the last two where a zip is compressed otherwise, or encrypted."""
+
+
+class Files(Protocol):
+    """The files of one product by their names in it, such as ``GRANULE/…/MTD_TL.xml``."""
+
+    @property
+    def name(self) -> str:
+        """Name of the product's folder."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All files, sorted, hidden ones left out."""
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+
+    def read(self, name: str) -> bytes:
+        """Read a metadata file; FileNotFoundError where there is none."""
+
+    def href(self, name: str) -> str:
+        """Return the name by which GDAL opens a file or folder."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A product's folder."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.name
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """All files, sorted, hidden ones left out."""
+        found = []
+        for folder, subfolders, files in os.walk(self.path, followlinks=True):
+            inside = Path(folder).relative_to(self.path)
+            if len(inside.parts) >= _DEEPEST:
+                subfolders.clear()
+            found += [(inside / name).as_posix() for name in files]
+        return _visible(found)
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return (self.path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """Read a metadata file; FileNotFoundError where there is none."""
+        with (self.path / name).open("rb") as file:
+            return _bounded(file.read(_LARGEST + 1), name)
+
+    def href(self, name: str) -> str:
+        """Return the name by which GDAL opens a file or folder."""
+        return str(self.path.absolute() / name)
+
+
+@dataclass(frozen=True)
+class Zipped:
+    """A product's folder in a zip, which is read in place.
+
+    Parameters
+    ----------
+    archive : pathlib.Path
+        The zip.
+    inside : str
+        The folder in it, with a slash at its end; empty if the zip itself is the product.
+    names : tuple of str
+    """
+
+    archive: Path
+    inside: str
+    names: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, or of a zip without one."""
+        return PurePosixPath(self.inside).name or self.archive.stem
+
+    def has(self, name: str) -> bool:
+        """Return whether there is a file of that name."""
+        return name in self.names
+
+    def read(self, name: str) -> bytes:
+        """Read a metadata file; FileNotFoundError where there is none."""
+        try:
+            with (
+                zipfile.ZipFile(self.archive) as archive,
+                archive.open(self.inside + name) as file,
+            ):
+                return _bounded(file.read(_LARGEST + 1), name)
+        except KeyError as error:
+            raise FileNotFoundError(name) from error
+        except _BROKEN_ZIP as error:
+            raise SceneError(self.name, _damaged(self.archive, error)) from error
+
+    def href(self, name: str) -> str:
+        """Return the name by which GDAL opens a file or folder."""
+        return f"/vsizip/{{{self.archive.absolute()}}}/{self.inside}{name}"
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A folder or zip that may hold products, and why it cannot be read."""
+
+    path: Path
+    reason: str
+
+
+def is_zarr(files: Files) -> bool:
+    """Return whether a product is a Zarr store."""
+    return files.name.lower().endswith(".zarr") or any(map(files.has, _ZARR_METADATA))
+
+
+def _bounded(data: bytes, name: str) -> bytes:
+    if len(data) > _LARGEST:
+        raise ValueError(f"{name} has more than {_LARGEST // 2**20} MB, which no metadata have")
+    return data
+
+
+def _visible(names: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in names if not PurePosixPath(name).name.startswith("._")))
+
+
+def _damaged(archive: Path, error: Exception) -> str:
+    return f"{archive} cannot be read ({error or type(error).__name__}); download it again"
+
+
+def find_folders(path: Path) -> Iterator[Files | Unreadable]:
+    """Find the products below a folder, at any depth, also in zips; or the one that a path is.
+
+    Yields
+    ------
+    Files or Unreadable
+        In order of their paths. A product is a folder called ``….SAFE`` or ``….zarr``, or one that
+        holds the metadata of one; links are followed, but nowhere twice.
+    """
+    if path.is_file():
+        yield from _in_zip(path)
+    else:
+        yield from _below(path, set(), 0)
+
+
+def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files | Unreadable]:
+    try:
+        status = path.stat()
+        entries = sorted(path.iterdir())
+    except OSError as error:
+        yield Unreadable(path, f"cannot be read ({error.strerror or error})")
+        return
+    if depth > _DEEPEST:
+        yield Unreadable(path, f"lies more than {_DEEPEST} folders deep; name it, or one above it")
+        return
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    inner = [entry for entry in entries if entry.is_dir() and not _is_hidden(entry.name)]
+    if _holds_product(entry.name for entry in entries):
+        yield Folder(path)
+        return
+    found = False
+    for entry in entries:
+        if entry in inner:
+            for one in _below(entry, seen, depth + 1):
+                found = True
+                yield one
+        elif entry.suffix.lower() == ".zip" and not _is_hidden(entry.name):
+            found = True
+            yield from _in_zip(entry)
+    if not found and _is_named(path.name):  # without metadata, and without a product in it
+        yield Folder(path)
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_named(name: str) -> bool:
+    return name.upper().endswith((".SAFE", ".ZARR"))
+
+
+def _holds_product(names: Iterator[str]) -> bool:
+    return any(METADATA_FILE.fullmatch(name) or name in _ZARR_METADATA for name in names)
+
+
+def _in_zip(path: Path) -> Iterator[Zipped | Unreadable]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+    except _BROKEN_ZIP as error:
+        yield Unreadable(path, _damaged(path, error).removeprefix(f"{path} "))
+        return
+    folders = {PurePosixPath(n).parent for n in names if _holds_product([PurePosixPath(n).name])}
+    for folder in sorted(folders):
+        if any(map(_is_hidden, folder.parts)) or set(folder.parents) & folders:
+            continue  # what lies in a product belongs to it
+        inside = "".join(f"{part}/" for part in folder.parts)
+        own = [name.removeprefix(inside) for name in names if name.startswith(inside)]
+        yield Zipped(path, inside, _visible(own))

@@ -1,0 +1,103 @@
+"""What turns the DN of a Level-2A layer into a physical value, and who says so.
+
+physical value = DN × scale + offset. The scale of a layer is always the same, and only two offsets
+exist: 0, and −0.1 (BOA_ADD_OFFSET = −1000 of 10 000) in reflectance since processing baseline
+04.00. Anything else that metadata state is a mistake of theirs.
+
+Sources: ESA, Sentinel-2 Products Specification Document (S2-PDGS-TAS-DI-PSD), issue 14.9,
+QUANTIFICATION_VALUES_LIST and BOA_ADD_OFFSET_VALUES_LIST.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+"""Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
+
+OFFSET = -0.1
+"""Reflectance; in DN −1000."""
+
+SCALES = dict.fromkeys(BANDS, 1e-4) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
+"""Physical value of one DN: reflectance 0-1, class, %, %, cm."""
+
+METADATA, DECLARED, BASELINE, FLAG = "metadata", "declared", "baseline", "flag"
+"""Who says which offset is still to be applied, the most reliable first: the product's own
+metadata, the STAC asset, the processing baseline, the flag of Earth Search."""
+
+RELIABLE = (METADATA, DECLARED, BASELINE, FLAG)
+
+_FIRST_WITH_OFFSET = 4.0
+_OWN_BASELINES = 99.0
+"""From here on baselines are those of a Sen2Cor that somebody runs (99.99, 99.33, N9999)."""
+
+
+class OddStatementError(ValueError):
+    """Metadata state a scale or an offset that no Level-2A product has."""
+
+
+@dataclass(frozen=True)
+class Offset:
+    """The offset still to be applied to the DN of a reflectance band, and who says so."""
+
+    value: float
+    source: str
+
+
+def read_offset(stated: Any, layer: str) -> float:
+    """Read an offset that metadata state, in reflectance or in DN.
+
+    Raises
+    ------
+    OddStatementError
+        If it is neither 0 nor −0.1 (−1000 in DN).
+    """
+    if _is_number(stated):
+        for known in (0.0, OFFSET):
+            if any(math.isclose(stated, known / unit, rel_tol=1e-6) for unit in (1, SCALES[layer])):
+                return known
+    raise OddStatementError(f"{layer} states offset {stated!r}; only 0 and {OFFSET} exist")
+
+
+def read_scale(stated: Any, layer: str) -> float:
+    """Read a scale that metadata state; None states nothing.
+
+    Raises
+    ------
+    OddStatementError
+        If it is not the layer's.
+    """
+    known = SCALES[layer]
+    stated = known if stated is None else stated
+    if not (_is_number(stated) and math.isclose(stated, known, rel_tol=1e-6)):
+        raise OddStatementError(f"{layer} states scale {stated!r}; Level-2A has {known:g}")
+    return known
+
+
+def _is_number(stated: Any) -> bool:
+    return isinstance(stated, Real) and not isinstance(stated, bool)
+
+
+def read_baseline(text: Any) -> float | None:
+    """Read a processing baseline such as ``"05.09"``, ``"5.9"`` or ``"N0509"`` as a number.
+
+    Returns
+    -------
+    float or None
+        None where there is none, or where it is that of a Sen2Cor at home (99.99): that says
+        which program made the product, and nothing about its offset.
+    """
+    match = re.fullmatch(r"N?(\d{1,2})(?:\.?(\d{1,2}))?", str(text).strip())
+    if match is None:
+        return None
+    number = int(match[1]) + int(match[2] or 0) / 100
+    return number if number < _OWN_BASELINES else None
+
+
+def offset_of_baseline(baseline: float) -> float:
+    """Return the offset that the pixels of a baseline carry."""
+    return OFFSET if baseline >= _FIRST_WITH_OFFSET else 0.0
