@@ -24,6 +24,9 @@ from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import InvalidInputError
 
+warnings.filterwarnings("ignore", "Best transformation is not available", UserWarning, "pyproj")
+# a better one would need a file that is not here; catching the warning is not safe among threads
+
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; across the antimeridian, west is larger than east."""
 
@@ -121,18 +124,16 @@ def _operations(
     source: str, target: str, area: Bounds, *, ballpark: bool = False, always_xy: bool = True
 ) -> list[Transformer]:
     """Return what PROJ knows, the best first."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a better one needs a file that is not here
-        try:
-            return TransformerGroup(
-                source,
-                target,
-                always_xy=always_xy,
-                area_of_interest=AreaOfInterest(*area),
-                allow_ballpark=ballpark,
-            ).transformers
-        except (ProjError, IndexError):  # pyproj fails by the latter where it finds none
-            return []
+    try:
+        return TransformerGroup(
+            source,
+            target,
+            always_xy=always_xy,
+            area_of_interest=AreaOfInterest(*area),
+            allow_ballpark=ballpark,
+        ).transformers
+    except (ProjError, IndexError):  # pyproj fails by the latter where it finds none
+        return []
 
 
 def area_of(bounds: Bounds, crs: CRS) -> Bounds:

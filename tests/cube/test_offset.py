@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from small_scenes import (
     AOI,
@@ -76,59 +77,82 @@ def check_same_ground(items, store, lying: set[str], seed: int = 0) -> None:
         assert str(cube.corrected.values[step]) == (products if products in lying else "")
 
 
-@pytest.mark.parametrize("c1", [False, True])
-def test_earth_search(tmp_path, c1):
-    """Four scenes of Earth Search give what a 03.01 scene of the same ground gives.
+def as_stated(items, store) -> s2kit.BuildReport:
+    """Build without a warning, and check that every scene is shifted as its metadata ask."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SceneWarning)
+        report = build(items, store)
+    assert not report.corrected
+    cube = stored(store)
+    for step, item in enumerate(sorted(items, key=lambda one: one.datetime)):
+        for band in ("B02", "B04", "B08"):
+            asset = item.assets[band]
+            with rasterio.open(asset.href) as dataset:
+                dn = dataset.read(1)[INNER, INNER].astype(int)
+            shift = round(asset.extra_fields["raster:offset"] * 10_000)
+            np.testing.assert_array_equal(cube[band][step], np.where(dn, dn + shift, -9999))
+    assert cube.corrected.values.tolist() == [""] * len(items)
+    return report
 
-    In collection 1 there is no flag; the assets say −0.1, or 0 where it is already applied.
-    """
+
+def earth_search_items(tmp_path, cases: dict, *, c1: bool):
+    """Find one scene of an old baseline, and one of each case, as Earth Search gives them."""
     features = [earth_search(tmp_path, name_of(0, "03.01"), digital(positive(0), 0), applied=None)]
-    for n, (stated, shift) in enumerate(CASES.values(), 1):
-        feature = earth_search(
-            tmp_path,
-            name_of(n),
-            digital(positive(0), shift),
-            applied=None if c1 else stated == 0,
-            c1=c1,
-        )
+    for n, (stated, shift) in enumerate(cases.values(), 1):
+        applied = None if c1 else stated == 0
+        dn = digital(positive(0), shift)
+        feature = earth_search(tmp_path, name_of(n), dn, applied=applied, c1=c1)
         for asset in feature["assets"].values() if c1 else ():
             if "offset" in asset["raster:bands"][0]:
                 asset["raster:bands"][0]["offset"] = stated
         features.append(feature)
     items = s2kit.find_scenes(save_items(tmp_path / "items.json", features), AOI, "2021", "2022")
-    assert [i.assets["B04"].extra_fields["raster:offset"] for i in items][1:] == [
-        stated for stated, _ in CASES.values()
-    ]
+    stated = [stated for stated, _ in cases.values()]
+    assert [i.assets["B04"].extra_fields["raster:offset"] for i in items][1:] == stated
+    return items
+
+
+def test_flag_of_earth_search(tmp_path):
+    """Its flag is known to be untrue at times: the pixels of the tile decide, and it is told."""
+    items = earth_search_items(tmp_path, CASES, c1=False)
     lying = {str(name_of(list(CASES).index(case) + 1)) for case in LIES}
     check_same_ground(items, tmp_path / "cube.zarr", lying)
 
 
+def test_what_is_declared_is_not_overruled(tmp_path):
+    """Of any other copy, as of Collection 1, a doubt is reported and nothing is shifted."""
+    items = earth_search_items(tmp_path, CASES, c1=True)
+    report = as_stated(items, tmp_path / "cube.zarr")
+    lying = {str(name_of(list(CASES).index(case) + 1)) for case in LIES}
+    assert set(report.notes) == lying
+    for note in report.notes.values():
+        assert "nothing was changed" in note
+    assert "odd, in 1 scenes, such as" in str(report)
+
+
 SAFE_CASES = {
-    "2021-06-04": ("03.01", None, 0, False),
-    "2021-06-09": ("04.00", -1000, 1000, False),
-    "2021-06-14": ("05.09", 0, 0, False),
-    "2021-06-19": ("99.99", None, 0, False),
-    "2021-06-24": ("99.99", None, 1000, True),
-    "2021-06-29": ("04.00", 0, 1000, True),
-    "2021-07-04": ("05.09", -1000, 0, True),
+    "2021-06-04": ("03.01", None, 0, 0),
+    "2021-06-09": ("04.00", -1000, 1000, -0.1),
+    "2021-06-14": ("05.09", 0, 0, 0),
+    "2021-06-19": ("99.99", None, 0, 0),
+    "2021-06-24": ("99.99", None, 1000, 0),
+    "2021-06-29": ("04.00", 0, 1000, 0),
+    "2021-07-04": ("05.09", -1000, 0, -0.1),
 }
-"""Baseline, BOA_ADD_OFFSET in the XML or none, what the pixels carry, and whether that is a lie.
+"""Baseline, BOA_ADD_OFFSET in the XML or none, what the pixels carry, and the offset applied.
 
 99.99 is Sen2Cor at home; there an XML without BOA_ADD_OFFSET is a statement: nothing to apply."""
 
 
 def test_safe(tmp_path):
-    """SAFE products, whose XML tells the truth or not, give the same ground."""
-    lying = set()
-    for day, (baseline, xml, shift, lie) in SAFE_CASES.items():
+    """A product's own XML is final: nobody stood between, and its pixels are not asked."""
+    for day, (baseline, xml, shift, _) in SAFE_CASES.items():
         dn = digital(positive(0), shift)
-        folder = write_safe(
-            tmp_path / "safe", date.fromisoformat(day), dn, baseline=baseline, xml=xml
-        )
-        lying |= {folder.stem} if lie else set()
+        write_safe(tmp_path / "safe", date.fromisoformat(day), dn, baseline=baseline, xml=xml)
     items = s2kit.find_scenes(tmp_path / "safe", AOI, "2021", "2022")
-    assert len(items) == len(SAFE_CASES)
-    check_same_ground(items, tmp_path / "cube.zarr", lying)
+    found = [item.assets["B04"].extra_fields["raster:offset"] for item in items]
+    assert found == [offset for *_, offset in SAFE_CASES.values()]
+    assert not as_stated(items, tmp_path / "cube.zarr").notes
 
 
 def test_safe_that_does_not_say(tmp_path):
@@ -160,43 +184,70 @@ def over(layers: dict, **values: int) -> dict[str, np.ndarray]:
     return {name: value + noise for name, value in values.items()} | layers
 
 
-@pytest.mark.parametrize(
-    ("kind", "values"),
-    [
-        (6, {"B02": 1080, "B04": 1500, "B08": 900, "B11": 150, "B12": 120}),  # turbid water
-        (6, {"B02": 1300, "B04": 1300, "B08": 1300, "B11": 1100, "B12": 1050}),  # glint...
-        (4, {"B02": 1150, "B04": 1100, "B08": 3000, "B11": 1500, "B12": 1200}),  # haze...
-    ],
-)
-def test_bright_ground_that_is_dark_somewhere(tmp_path, kind, values):
-    """An offset that was taken away, and says so, stays: bright pixels alone prove nothing."""
-    layers = over({"SCL": np.full((64, 64), kind, "uint8")}, **values)
-    for name in values:
-        layers[name][60:70, 20:100] = 300  # ... and a shadow in it
-    item = make_scene(tmp_path, name_of(0, "05.09"), digital(layers, 0), offset=0.0)
-    report = build([item], tmp_path / "cube.zarr")
+GROUNDS = {
+    "turbid water": (6, {"B02": 1080, "B03": 1300, "B04": 1500, "B08": 900}),
+    "glint": (6, {"B02": 1300, "B03": 1300, "B04": 1300, "B08": 1300}),
+    "haze": (4, {"B02": 1200, "B03": 1350, "B04": 1150, "B08": 3200}),
+    "bright sand": (5, {"B02": 1800, "B03": 2400, "B04": 3000, "B08": 3800}),
+    "cloud": (9, {"B02": 7000, "B03": 7000, "B04": 7000, "B08": 7200}),
+    "overcorrected shade": (4, {"B02": -180, "B03": 60, "B04": -60, "B08": 600}),
+    "water below zero": (6, {"B02": 50, "B03": 20, "B04": -120, "B08": -150}),
+    "deep shadow": (3, {"B02": -300, "B03": -250, "B04": -280, "B08": 100}),
+}
+"""Uniform ground of one class, as a small region may hold: stored values, reflectance × 10 000."""
+
+
+@pytest.mark.parametrize("kind", GROUNDS)
+@pytest.mark.parametrize("case", CASES)
+def test_uniform_ground_proves_nothing(tmp_path, kind, case):
+    """One class, however bright or dark, never overrules even Earth Search's flag."""
+    number, values = GROUNDS[kind]
+    stated, shift = CASES[case]
+    layers = over({"SCL": np.full((64, 64), number, "uint8")}, **values)
+    feature = earth_search(tmp_path, name_of(1), digital(layers, shift), applied=stated == 0)
+    items = s2kit.find_scenes(save_items(tmp_path / "items.json", [feature]), AOI, "2021", "2022")
+    report = s2kit.build_cube(
+        items, tmp_path / "cube.zarr", AOI, CRS, resampling="nearest", progress=False
+    )
     assert not report.corrected
+    dn = digital(layers, shift)["B04"][INNER, INNER].astype(int)
     np.testing.assert_array_equal(
-        stored(tmp_path / "cube.zarr").B04[0], layers["B04"][INNER, INNER]
+        stored(tmp_path / "cube.zarr").B04[0], dn + round(stated * 10_000)
     )
 
 
-def test_water_below_zero(tmp_path):
-    """An overdone atmospheric correction: the offset is still there, though DN are below 1000."""
-    values = {"B02": 50, "B04": -120, "B08": -150, "B11": -130, "B12": -125}
-    layers = over({"SCL": np.full((64, 64), 6, "uint8")}, **values)
-    item = make_scene(tmp_path, name_of(0, "05.09"), digital(layers, 1000), offset=-0.1)
-    report = build([item], tmp_path / "cube.zarr")
-    assert not report.corrected
-    np.testing.assert_array_equal(
-        stored(tmp_path / "cube.zarr").B04[0], layers["B04"][INNER, INNER]
-    )
+def test_evidence_is_that_of_the_tile(tmp_path):
+    """What decides lies outside of the region: here the region is nothing but cloud."""
+    dn = digital(positive(0), 1000)
+    dn["SCL"][20:45, 20:45] = 9
+    feature = earth_search(tmp_path, name_of(1), dn, applied=True)
+    items = s2kit.find_scenes(save_items(tmp_path / "items.json", [feature]), AOI, "2021", "2022")
+    with pytest.warns(SceneWarning, match="1 offsets corrected"):
+        report = build(items, tmp_path / "cube.zarr")
+    assert set(report.corrected) == {str(name_of(1))}
 
 
 def test_old_baseline_that_claims_an_offset(tmp_path):
-    """Before 04.00 there was none; a scene that states one is held against its pixels too."""
+    """Before 04.00 there was none; a scene that states one is taken at its word, and reported."""
     item = make_scene(tmp_path, name_of(0, "03.01"), digital(positive(0), 0), offset=-0.1)
-    check_same_ground([item], tmp_path / "cube.zarr", {item.id})
+    report = as_stated([item], tmp_path / "cube.zarr")
+    assert set(report.notes) == {item.id}
+
+
+def test_copies_keep_their_own_offsets(tmp_path):
+    """Bands from two copies of a product, one shifted and one not, give the same ground."""
+    dn = {shift: digital(positive(0), shift) for shift in (0, 1000)}
+    raw, applied = tmp_path / "raw", tmp_path / "applied"
+    one = earth_search(raw, name_of(1), dn[1000], applied=None, c1=True)
+    two = earth_search(applied, name_of(1), dn[0], applied=True)
+    del one["assets"]["red"]
+    items = s2kit.find_scenes(save_items(tmp_path / "i.json", [two, one]), AOI, "2021", "2022")
+    report = build(items, tmp_path / "cube.zarr")
+    assert not report.corrected
+    assert "B04 from earth-search sentinel-2-l2a" in report.notes[items[0].id]
+    for band in ("B02", "B04", "B08"):
+        found = stored(tmp_path / "cube.zarr")[band][0]
+        np.testing.assert_array_equal(found, positive(0)[band][INNER, INNER])
 
 
 def test_evidence_that_cannot_be_read(tmp_path):
