@@ -12,7 +12,7 @@ import xarray as xr
 
 from s2kit.analysis import pixels
 from s2kit.analysis.indices import Formula, read_formula
-from s2kit.analysis.inputs import Moment, in_order, require_cube, steps_in_period, take_steps
+from s2kit.analysis.inputs import Moment, in_order, read_cube, steps_in_period, take_steps
 from s2kit.analysis.morphology import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import read_clear
@@ -95,11 +95,13 @@ def composite(
     .. [4] Griffiths, P. et al. (2013). A pixel-based Landsat compositing algorithm for large area
        land cover mapping. IEEE JSTARS 6 (5), 2088-2101.
     """
-    require_cube(cube)
+    read_cube(cube)
     if method not in METHODS:
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
     if target is not None and method != "best_pixel":
         raise InvalidInputError(f"target is for method='best_pixel', not for {method!r}")
+    scl = ["SCL"] if clear is None and "SCL" in cube.data_vars else []
+    cube = read_cube(cube, *(name for name in BANDS if name in cube.data_vars), *scl)
     cube = in_order(cube)  # of equals the earlier one is taken
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)

@@ -14,7 +14,7 @@ from s2kit.analysis.inputs import (
     MOST_DAYS,
     Moment,
     in_order,
-    require_cube,
+    read_cube,
     require_whole,
     select_period,
     take_steps,
@@ -119,7 +119,7 @@ def apply_recipe(
 
 
 def _part(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
-    require_cube(cube)
+    read_cube(cube)
     if not {"y", "x"} <= set(cube.dims):
         raise InvalidInputError(
             f"the cube has the dimensions {', '.join(map(str, cube.dims)) or 'none'}; features are "
@@ -133,7 +133,8 @@ def _season_medians(
     part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]
 ) -> _Planes:
     wanted, bands = recipe["seasons"], recipe["bands"]
-    require_cube(part, *bands)
+    scl = ["SCL"] if clear is None and "SCL" in part.data_vars else []
+    part = read_cube(part, *bands, *scl)
     season = part.time.dt.season.values
     lacking = [name for name in wanted if name not in season]
     if lacking:
@@ -176,7 +177,7 @@ _MAKERS = {"seasons": _season_medians, "statistics": _statistics, "series": _ser
 
 def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
     values, clear = as_rows(evaluate(*layers[:-1]), "float32"), as_rows(layers[-1])
-    found = interpolate(values, clear, times, days, True)
+    found = interpolate(values, clear, times, days, True, MOST_DAYS)
     return found.reshape(len(days), *layers[0].shape[1:])
 
 

@@ -22,7 +22,9 @@ _NAMED = 5
 """Fields that an error names; it counts the others."""
 
 
-def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataFrame:
+def read_fields(
+    fields: Fields, cube: xr.Dataset | xr.DataArray, *, layer: str | None = None
+) -> gpd.GeoDataFrame:
     """Read fields or points that touch the cube, in its coordinate system.
 
     Parameters
@@ -32,6 +34,9 @@ def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataF
         field's number as its id with ``fields.set_index("number")``.
     cube : xarray.Dataset or xarray.DataArray, dims (y, x) among others
         As `s2kit.open_cube` gives it, or anything on its grid.
+    layer : str, optional
+        Which layer of a file with several, such as a GeoPackage. Other functions take what this
+        one returns.
 
     Returns
     -------
@@ -42,10 +47,11 @@ def read_fields(fields: Fields, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataF
     Raises
     ------
     InvalidInputError
-        If they cannot be read, have no coordinate system, none touches the cube, ids occur twice,
+        If they cannot be read, the file has several layers and none is named, they have no
+        coordinate system, none touches the cube, ids occur twice,
         geometries are empty, or they are neither all polygons nor all points.
     """
-    table = read_table(fields)
+    table = read_table(fields, layer)
     _check_kind(table)
     return place_fields(table, cube)
 
@@ -85,24 +91,28 @@ def place_fields(table: gpd.GeoDataFrame, cube: xr.Dataset | xr.DataArray) -> gp
     return moved[inside]
 
 
-def read_table(fields: Any) -> gpd.GeoDataFrame:
+def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
     """Read a table with geometries, from a file if need be.
 
     Raises
     ------
     InvalidInputError
-        If it cannot be read, or has no rows or no geometries.
+        If it cannot be read, has several layers of which none is named, or has no rows or no
+        geometries.
     """
     if isinstance(fields, str | os.PathLike):
         path = os.fspath(fields)
-        read = gpd.read_parquet if path.endswith("parquet") else gpd.read_file
         try:
-            fields = read(path)
+            fields = _read_file(path, layer)
+        except InvalidInputError:
+            raise
         except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
             raise InvalidInputError(
                 f"fields={path!r} cannot be read: {error}. Give a GeoDataFrame, or a file with "
                 "geometries such as .gpkg, .shp, .geojson or .parquet"
             ) from error
+    elif layer is not None:
+        raise InvalidInputError(f"layer={layer!r} names a layer of a file, but fields is no path")
     if not isinstance(fields, gpd.GeoDataFrame) or fields.active_geometry_name is None:
         raise InvalidInputError(
             f"fields is no table with geometries but a {type(fields).__name__}; give a "
@@ -112,6 +122,22 @@ def read_table(fields: Any) -> gpd.GeoDataFrame:
     if fields.empty:
         raise InvalidInputError("there are no fields: the table has no rows")
     return fields
+
+
+def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
+    if path.endswith("parquet"):
+        return gpd.read_parquet(path)
+    found = gpd.list_layers(path)
+    layers = list(found["name"][found["geometry_type"].notna()])
+    if layer is None and len(layers) <= 1:
+        return gpd.read_file(path, layer=layers[0] if layers else None)
+    if layer not in layers:
+        asked = "choose one" if layer is None else f"{layer!r} is none of them"
+        raise InvalidInputError(
+            f"{path} holds the layers {', '.join(map(repr, layers))}; {asked}: "
+            f"s2kit.read_fields({path!r}, cube, layer={layers[-1] if layers else ''!r})"
+        )
+    return gpd.read_file(path, layer=layer)
 
 
 def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transformer:

@@ -11,7 +11,7 @@ import numpy as np
 import spyndex
 import xarray as xr
 
-from s2kit.analysis.inputs import require_cube
+from s2kit.analysis.inputs import read_cube
 from s2kit.cube.layout import WAVELENGTHS
 from s2kit.errors import InvalidInputError
 
@@ -53,6 +53,7 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     https://doi.org/10.1038/s41597-023-02096-0
     """
     formula = read_formula(cube, name)
+    cube = read_cube(cube, *formula.bands)
     values = xr.apply_ufunc(
         formula.defined, *(cube[band] for band in formula.bands), dask="parallelized",
         output_dtypes=["float32"],
@@ -111,7 +112,7 @@ def read_formula(cube: xr.Dataset, name: str) -> Formula:
     InvalidInputError
         As `index`.
     """
-    require_cube(cube)
+    read_cube(cube)
     found = spyndex.indices[_known(name)]
     bands, constants, missing = {}, {}, []
     for symbol in found.bands:

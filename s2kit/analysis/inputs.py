@@ -7,14 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
-from s2kit.scenes.item import LAYERS
+from s2kit.grid import require_pixels
 from s2kit.scenes.period import read_period
 
 Moment = str | date | datetime
-
-NO_CLASS = ("", "no_data", "nodata")
-"""Names in ``flag_meanings`` that stand for no class."""
 
 MOST_DAYS = 36_525
 """A century: longer steps and series are mistakes."""
@@ -22,34 +20,39 @@ MOST_DAYS = 36_525
 _EARLIEST, _LATEST = "1970-01-01", "2200-12-31"
 
 
-def require_cube(cube: Any, *layers: str) -> None:
-    """Refuse what is not a cube, lacks layers, or has them as they are stored.
+def read_cube(cube: Any, *layers: str) -> xr.Dataset:
+    """Return a cube with the layers that are asked for in physical values, SCL as classes.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+        As `s2kit.open_cube` gives it, or any other with layers of these names.
+    *layers : str
+        Those that are used; only they are judged.
+
+    Returns
+    -------
+    xarray.Dataset
+        The cube itself where nothing is to be decoded; see `s2kit.cube.nodata`.
 
     Raises
     ------
     InvalidInputError
+        If it is no cube, has no pixels left, lacks a layer, or a layer cannot be used.
     """
     if not isinstance(cube, xr.Dataset):
         raise InvalidInputError(
             f"cube is a {type(cube).__name__}; give the xarray.Dataset that s2kit.open_cube "
             "returns, or a part of it"
         )
+    require_pixels(cube)
     missing = [name for name in layers if name not in cube.data_vars]
     if missing:
         raise InvalidInputError(
             f"the cube has no {', '.join(missing)}; it has "
             f"{', '.join(map(str, cube.data_vars)) or 'no layers'}"
         )
-    for name in set(LAYERS) & set(cube.data_vars):
-        kind = cube[name].dtype
-        if name == "SCL" and name not in layers:
-            continue  # not used: the mask is given
-        if not (kind == "uint8" if name == "SCL" else kind.kind == "f"):
-            raise InvalidInputError(
-                f"{name} is {kind}; classes (SCL) are uint8, and all other layers are physical "
-                "values, float32 with NaN for no data, as s2kit.open_cube gives them. Classes that "
-                "became float along the way: cube.SCL.fillna(0).astype('uint8')"
-            )
+    return readable(cube, layers)
 
 
 def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:

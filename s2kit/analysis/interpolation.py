@@ -5,7 +5,7 @@ import numpy as np
 
 
 @numba.njit(nogil=True, cache=True)
-def interpolate(values, clear, times, days, hold):
+def interpolate(values, clear, times, days, hold, gap):
     """Give each pixel's value on other days, linearly between its clear observations.
 
     Parameters
@@ -19,6 +19,8 @@ def interpolate(values, clear, times, days, hold):
     hold : bool
         Go on with the first and the last value beyond them; or else give NaN there, and for
         fewer than two clear days.
+    gap : int
+        Days between two clear observations at most; in a longer gap there is NaN.
 
     Returns
     -------
@@ -36,6 +38,8 @@ def interpolate(values, clear, times, days, hold):
             while a + 1 < number and when[a + 1] <= days[d]:
                 a += 1
             b = min(a + 1, number - 1)
+            if when[b] - when[a] > gap and when[a] < days[d] < when[b]:
+                continue
             share = (days[d] - when[a]) / max(when[b] - when[a], 1)
             out[d, p] = height[a] + (height[b] - height[a]) * min(max(share, 0.0), 1.0)
     return out

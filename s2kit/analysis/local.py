@@ -21,11 +21,16 @@ from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
 
 from s2kit.analysis.fields import operation_into
 from s2kit.crs import Bounds, name_place, pipeline
+from s2kit.cube.nodata import (
+    DECLARED,
+    PACKED,
+    declared_nodata,
+    fill_of,
+    has_data,
+    packing,
+)
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, is_even, read_grid
-
-_NODATA = ("_FillValue", "missing_value", "fill_value", "nodata")
-"""Attributes that state the value of no data, see ``rio.nodata``."""
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
 _KEEPING = ("nearest", "mode")
@@ -178,14 +183,14 @@ def _describe_array(raster: xr.DataArray) -> _Source:
             f"the {label} has no coordinate system; state it, if it is the Dutch RD for example: "
             'raster.rio.write_crs("EPSG:28992")'
         )
-    attrs = {name: value for name, value in flat.attrs.items() if name not in _NODATA}
-    nodata = flat.rio.nodata
-    scale, offset = attrs.pop("scale_factor", 1), attrs.pop("add_offset", 0)
+    attrs = {name: v for name, v in flat.attrs.items() if name not in (*DECLARED, *PACKED)}
+    marks, (scale, offset) = declared_nodata(flat), packing(flat)
     pixels = flat.transpose(*dims).values
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # all that rasterio takes
-    if pixels.dtype.kind == "f":
-        pixels = pixels if nodata is None else np.where(pixels == nodata, np.nan, pixels)
-        nodata = np.nan
+    nodata = np.nan if pixels.dtype.kind == "f" else fill_of(flat)
+    if marks and nodata is not None:
+        known = has_data(flat).transpose(*dims).values
+        pixels = np.where(known, pixels, pixels.dtype.type(nodata))
     return _checked(_Source(
         label, raster.name, pixels, pixels.dtype, grid.crs.proj, grid.affine, pixels.shape,
         nodata, scale, offset, attrs,

@@ -9,8 +9,9 @@ import numba
 import numpy as np
 import xarray as xr
 
-from s2kit.analysis.inputs import read_mask, require_cube
+from s2kit.analysis.inputs import read_cube, read_mask
 from s2kit.analysis.morphology import grow, metres_per_pixel
+from s2kit.cube.nodata import fill_of, has_data
 from s2kit.errors import InvalidInputError
 
 CLEAR = (4, 5, 6, 7)
@@ -68,7 +69,7 @@ def clear_mask(
     not known, and changes nothing.
     """
     needed = [n for n, v in {"CLD": max_cloud, "SNW": max_snow}.items() if v is not None]
-    require_cube(cube, "SCL", *needed)
+    cube = read_cube(cube, "SCL", *needed)
     classes = cube["SCL"]
     wanted = _read_classes(keep) | ({SNOW} if snow else set())
     clear = _lookup(classes, wanted)
@@ -100,21 +101,27 @@ def mask_clouds(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        Lazy: the cube with NaN, or 0 for classes, where it is not clear.
+        Lazy: the cube with no data where it is not clear: NaN, for whole numbers what they
+        declare (0 for classes); whole numbers that declare nothing become floats.
 
     Raises
     ------
     InvalidInputError
         If the cube lacks SCL and no mask is given, or the mask does not fit the cube.
     """
-    require_cube(cube)
+    read_cube(cube)
     mask = clear_mask(cube) if clear is None else read_mask(clear, cube)
-    layers = {}
-    for name, layer in cube.data_vars.items():
-        blank = np.nan if layer.dtype.kind == "f" else layer.dtype.type(0)
-        layers[name] = layer.where(mask, blank) if set(mask.dims) <= set(layer.dims) else layer
-        layers[name].encoding = layer.encoding
+    layers = {name: _blanked(layer, mask) for name, layer in cube.data_vars.items()}
     return cube.assign(layers)
+
+
+def _blanked(layer: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
+    if not set(mask.dims) <= set(layer.dims):
+        return layer
+    blank = False if layer.dtype == bool else fill_of(layer)
+    found = layer.where(mask) if blank is None else layer.where(mask, blank)
+    found.encoding = layer.encoding if found.dtype == layer.dtype else {}
+    return found
 
 
 def clear_share(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.DataArray:
@@ -137,10 +144,10 @@ def clear_share(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.DataA
     InvalidInputError
         If the cube lacks SCL, or the mask does not fit the cube.
     """
-    require_cube(cube, "SCL")
+    cube = read_cube(cube, "SCL")
     mask = clear_mask(cube) if clear is None else read_mask(clear, cube)
     space = [axis for axis in ("y", "x") if axis in mask.dims]
-    seen = cube["SCL"] != 0
+    seen = has_data(cube["SCL"])
     number = seen.sum(space)
     share = ((mask & seen).sum(space) / number.where(number > 0)).astype("float32")
     attrs = {"long_name": "share of the pixels with data that is clear", "units": "1"}

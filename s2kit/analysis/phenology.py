@@ -12,6 +12,7 @@ from scipy.linalg import solveh_banded
 
 from s2kit.analysis.inputs import MOST_DAYS, require_whole
 from s2kit.analysis.interpolation import interpolate
+from s2kit.cube.nodata import physical
 from s2kit.errors import InvalidInputError
 
 _HALF_YEAR = 183
@@ -25,7 +26,12 @@ _FLAT = 1e-3
 
 
 def regular_series(
-    series: xr.DataArray, *, step: int = 10, method: str = "whittaker", smoothing: float = 1000
+    series: xr.DataArray,
+    *,
+    step: int = 10,
+    method: str = "whittaker",
+    smoothing: float = 1000,
+    max_gap: int | None = 31,
 ) -> xr.DataArray:
     """Fill the gaps of series: a value every few days.
 
@@ -42,13 +48,18 @@ def regular_series(
     smoothing : float, default 1000
         The λ of the smooth curve, by which its bends are weighed against its distance from the
         observations. Higher is smoother.
+    max_gap : int or None, default 31
+        Days between two clear observations over which a curve is still drawn, one month; what
+        lies in a longer gap is not known, and stays NaN. None fills every gap.
 
     Returns
     -------
     xarray.DataArray, dims (time, …)
         Lazy if the series is. The first day of the series and each ``step`` days from there, up to
-        its last day. NaN before the first and after the last clear day of a pixel, so nothing is
-        extrapolated; all NaN with fewer than two clear days.
+        its last day. NaN in gaps, and before the first and after the last clear day of a pixel, so
+        nothing is extrapolated; all NaN with fewer than two clear days. Smoothed values leave the
+        range of a pixel's observations by no more than the noise: what the curve is away from
+        them at most.
 
     Raises
     ------
@@ -67,6 +78,7 @@ def regular_series(
     https://doi.org/10.1021/ac034173t
     """
     days = _read_days(series)
+    series = physical(series)
     if method not in ("whittaker", "linear"):
         raise InvalidInputError(f"method={method!r} is unknown; accepted: 'whittaker', 'linear'")
     require_whole("step", step, 1, MOST_DAYS)
@@ -76,13 +88,16 @@ def regular_series(
             f"smoothing={smoothing!r} cannot be used; give a positive number up to "
             f"{_SMOOTHEST:g}, such as 1000, or method='linear' for none"
         )
+    if max_gap is not None:
+        require_whole("max_gap", max_gap, 1, MOST_DAYS)
+    gap = MOST_DAYS if max_gap is None else int(max_gap)
     length = int(days[-1] - days[0]) + 1
     grid = np.arange(0, length, int(step))
     if length > MOST_DAYS:
         raise InvalidInputError(f"the series runs over {length} days; give at most {MOST_DAYS}")
     penalty = _penalty(length, float(smoothing))
     fit = _lines if method == "linear" else partial(_curves, penalty=penalty)
-    block = partial(fit, days=days - days[0], grid=grid)
+    block = partial(fit, days=days - days[0], grid=grid, gap=gap)
     dtype = np.result_type(series.dtype, "float32")
     regular = _along_time(block, series, [["time"]], [dtype], {"time": len(grid)})
     times = (days[0] + grid).astype("M8[D]").astype("M8[ns]")
@@ -131,6 +146,7 @@ def season(series: xr.DataArray, *, threshold: float = 0.5, year: int | None = N
     sensor data. Computers & Geosciences 30, 833-845. https://doi.org/10.1016/j.cageo.2004.05.006
     """
     days = _read_days(series)
+    series = physical(series)
     if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < threshold < 1:
         raise InvalidInputError(f"threshold={threshold!r} is not between 0 and 1; give 0.5")
     first, last = _read_year(year, days)
@@ -192,33 +208,47 @@ def _along_time(
     )  # fmt: skip
 
 
-def _lines(values: np.ndarray, days: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def _lines(values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int) -> np.ndarray:
     series = np.ascontiguousarray(values.reshape(-1, len(days)).T)
     series = series.astype(np.result_type(values, "float32"), copy=False)
-    found = interpolate(series, np.isfinite(series), days, grid, False)
+    found = interpolate(series, np.isfinite(series), days, grid, False, gap)
     return found.T.reshape(*values.shape[:-1], len(grid))
 
 
 def _curves(
-    values: np.ndarray, days: np.ndarray, grid: np.ndarray, penalty: np.ndarray
+    values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int, penalty: np.ndarray
 ) -> np.ndarray:
     out = np.full((*values.shape[:-1], len(grid)), np.nan, np.result_type(values, "float32"))
     for pixel in np.ndindex(values.shape[:-1]):
         clear = np.isfinite(values[pixel])
         seen = days[clear]
         if len(seen) and seen[0] < seen[-1]:
-            between = (grid >= seen[0]) & (grid <= seen[-1])
+            between = _is_known(grid, seen, gap)
             out[pixel][between] = _smooth(penalty, values[pixel][clear], seen)[grid[between]]
     return out
 
 
+def _is_known(grid: np.ndarray, seen: np.ndarray, gap: int) -> np.ndarray:
+    """Return which days lie between two clear ones that are no more than a gap apart."""
+    before = np.searchsorted(seen, grid, "right") - 1
+    after = np.searchsorted(seen, grid, "left")
+    last = len(seen) - 1
+    wide = seen[np.minimum(after, last)] - seen[np.maximum(before, 0)] > gap
+    return (before >= 0) & (after <= last) & ~wide
+
+
 def _smooth(penalty: np.ndarray, values: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Solve (W + λ D'D) z = W y for all days (Eilers 2003, eq. 4)."""
+    """Solve (W + λ D'D) z = W y for all days (Eilers 2003, eq. 4).
+
+    Between observations that are far apart z may swing beyond all of them; there it is cut off.
+    """
     length = penalty.shape[1]
     system = penalty.copy()
     system[0] += np.bincount(days, minlength=length)
     weighted = np.bincount(days, values, length)
-    return solveh_banded(system, weighted, lower=True, check_finite=False)
+    curve = solveh_banded(system, weighted, lower=True, check_finite=False)
+    noise = np.abs(curve[days] - values).max()
+    return np.clip(curve, values.min() - noise, values.max() + noise)
 
 
 def _penalty(length: int, smoothing: float) -> np.ndarray:

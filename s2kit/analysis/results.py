@@ -3,8 +3,11 @@
 import os
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import numpy as np
@@ -13,14 +16,17 @@ import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
-from s2kit.cube.layout import CODEC, gdal_crs
+from s2kit.cube.layout import CODEC, LAYER, gdal_crs
+from s2kit.cube.nodata import DECLARED, fill_of, packing, physical
 from s2kit.cube.store import TROUBLE
 from s2kit.errors import CubeError, InvalidInputError
+from s2kit.grid import require_pixels
+from s2kit.scenes.item import BANDS
 
 _CHUNK = 256
 _TRIES = 20
-_DAYS = {"units": "days since 1970-01-01", "dtype": "int32", "_FillValue": np.int32(-1)}
-_STORED = ("dtype", "scale_factor", "_FillValue", "grid_mapping")
+_LONG_AGO = np.iinfo("int32").min
+_DAYS = {"units": "days since 1970-01-01", "dtype": "int32", "_FillValue": np.int32(_LONG_AGO)}
 
 
 def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) -> str:
@@ -42,10 +48,17 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     Raises
     ------
     InvalidInputError
-        If it is not a map, has no coordinate system, or has values that its packing (the
-        ``encoding`` of a cube's layer) cannot hold.
+        If it is not a map, has no coordinate system, is no numbers or dates, or has values that
+        what is stored cannot hold: reflectances beyond ±3.2767, times of day.
     CubeError
         If something is at that place already, or it cannot be written; then nothing is there.
+
+    Notes
+    -----
+    Every value and every gap is kept. Reflectances that come from a cube are stored as the cube
+    stores them, rounded to 0.0001 (int16, −9999 for no data); all else as it is: floats with NaN,
+    whole numbers with the value of no data that they declare, dates as days. How a result was
+    stored before (its ``encoding``) does not matter.
     """
     maps = _read_maps(result)
     if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():
@@ -54,8 +67,8 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     _check_free(target)
     try:
         with _in_place(target) as draft, TqdmCallback(desc="writing", leave=False):
-            maps.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True,
-                         encoding=_encoding(maps))  # fmt: skip
+            stored, encoding = _as_stored(maps)
+            stored.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True, encoding=encoding)
     except (CubeError, InvalidInputError):
         raise
     except TROUBLE as error:
@@ -73,6 +86,7 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
         raise InvalidInputError(
             f"result is a {type(result).__name__}; give an xarray.Dataset or DataArray"
         )
+    require_pixels(result)
     flat = [name for name, layer in result.data_vars.items() if {"y", "x"} - set(layer.dims)]
     if flat or not result.data_vars:
         raise InvalidInputError(
@@ -86,41 +100,84 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
             "cube's coordinates x, y and spatial_ref, or add a system: "
             "result.rio.write_crs('EPSG:28992')"
         )
-    described = result.chunk({"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in result.dims
-                                                           else {}))  # fmt: skip
-    for layer in described.data_vars.values():
-        layer.attrs["_CRS"] = gdal_crs(grid)
-    return described
+    return result
 
 
-def _encoding(maps: xr.Dataset) -> dict[str, dict]:
+def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
+    """Return maps as they are to be written, in blocks, and how each layer is to be encoded."""
+    sizes = {"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in maps.dims else {})
     mapping = next(name for name, one in maps.coords.items() if "crs_wkt" in one.attrs)
-    encoding = {}
+    crs = gdal_crs(maps.odc.geobox)
+    layers, encoding = {}, {}
     for name, layer in maps.data_vars.items():
-        kept = {key: value for key, value in layer.encoding.items() if key in _STORED}
-        if layer.dtype.kind == "M":
-            kept = dict(_DAYS)
-            layer.attrs.pop("units", None)
-        elif layer.dtype == bool:
-            kept = {"dtype": "uint8"}
-        elif layer.dtype.kind == "f" and np.dtype(kept.get("dtype", "f4")).kind in "iu":
-            layer.data = layer.data.map_blocks(_require_fit, str(name), kept, dtype=layer.dtype)
-        layer.encoding = {}
+        found, kept = _store(layer)
+        chunked = found.chunk({axis: size for axis, size in sizes.items() if axis in found.dims})
+        attrs = {key: value for key, value in chunked.attrs.items() if key not in DECLARED}
+        layers[name] = (chunked.dims, chunked.data, attrs | {"_CRS": crs})
         encoding[name] = kept | {"compressors": CODEC, "grid_mapping": mapping}
-    for name in maps.coords:
-        maps[name].encoding = {}
-    return encoding
+    coords = maps.drop_vars(maps.data_vars).copy()
+    for coordinate in coords.variables.values():
+        coordinate.encoding = {}
+    return coords.assign(layers), encoding
 
 
-def _require_fit(block: np.ndarray, name: str, packed: dict) -> np.ndarray:
-    """Refuse values that the layer's whole numbers cannot hold: they would come out as others."""
-    limits = np.iinfo(packed["dtype"])
-    counts = block[np.isfinite(block)] / packed.get("scale_factor", 1)
-    if counts.size and not limits.min < counts.min() <= counts.max() < limits.max:
+def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
+    """Return a layer as it is to be written, and its encoding."""
+    kind = layer.dtype.kind
+    if kind == "M":
+        return _checked(layer.drop_attrs(deep=False), _require_days), dict(_DAYS)
+    if kind == "b":
+        return layer, {"dtype": "uint8"}
+    if kind not in "iuf":
         raise InvalidInputError(
-            f"{name} holds values up to {np.abs(block[np.isfinite(block)]).max():g}, which do not "
-            f"fit {np.dtype(packed['dtype'])} × {packed.get('scale_factor', 1):g}; if that is "
-            f"right, write them as they are: result[{name!r}].encoding = {{}}"
+            f"{layer.name} is {layer.dtype}; maps of numbers, dates and bool can be written"
+        )
+    if kind in "iu" and packing(layer) == (1, 0):
+        fill = fill_of(layer)
+        return layer, {} if fill is None else {"_FillValue": fill}
+    found = physical(layer)
+    if not _is_reflectance_of_a_cube(layer):
+        return found, {}
+    packed = LAYER[layer.name]
+    check = partial(_require_fit, name=layer.name)
+    encoding = {"dtype": packed.dtype, "scale_factor": packed.scale, "_FillValue": packed.nodata}
+    return _checked(found, check), encoding
+
+
+def _is_reflectance_of_a_cube(layer: xr.DataArray) -> bool:
+    scale = layer.encoding.get("scale_factor", 0)
+    return layer.name in BANDS and np.isclose(scale, LAYER[layer.name].scale, rtol=1e-6)
+
+
+def _checked(layer: xr.DataArray, check: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
+    """Return a layer whose blocks are checked when they are computed."""
+    blocks = layer.chunk() if layer.chunks is None else layer
+    return blocks.copy(data=blocks.data.map_blocks(check, dtype=layer.dtype))
+
+
+def _require_fit(block: np.ndarray, name: str) -> np.ndarray:
+    """Refuse reflectances that the stored counts cannot hold: they would come out as others."""
+    layer = LAYER[name]
+    counts = np.rint(block[np.isfinite(block)] / np.float64(layer.scale))
+    limits = np.iinfo(layer.dtype)
+    fits = counts.size == 0 or limits.min <= counts.min() <= counts.max() <= limits.max
+    if np.isinf(block).any() or not fits or (counts == layer.nodata).any():
+        worst = block[~np.isnan(block)]
+        raise InvalidInputError(
+            f"{name} holds values from {worst.min():g} up to {worst.max():g}, which do not fit "
+            f"{np.dtype(layer.dtype)} × {layer.scale:g} with {layer.nodata} for no data; if they "
+            f"are right, write them as they are: result[{name!r}].encoding = {{}}"
+        )
+    return block
+
+
+def _require_days(block: np.ndarray) -> np.ndarray:
+    """Refuse times of day: dates are stored as days."""
+    known = block[~np.isnat(block)]
+    if (known != known.astype("M8[D]")).any():
+        raise InvalidInputError(
+            "a map of dates holds times of day, and days are stored; round them: "
+            'result["date"].dt.floor("D")'
         )
     return block
 

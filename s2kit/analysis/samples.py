@@ -17,6 +17,7 @@ from tqdm.dask import TqdmCallback
 
 from s2kit.analysis.fields import Fields, read_fields
 from s2kit.analysis.inputs import require_whole
+from s2kit.cube.nodata import has_data
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
 
@@ -141,7 +142,8 @@ def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
             "labels.rio.reproject_match(features)"
         )
     values = labels.transpose("y", "x").values
-    return np.where(values == labels.rio.nodata, _NO_LABEL, values)
+    known = has_data(labels).transpose("y", "x").values
+    return np.where(known, values, _NO_LABEL)
 
 
 def _square_size(block: float, grid: GeoBox) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import read_mask, require_cube
+from s2kit.analysis.inputs import read_cube, read_mask
 from s2kit.analysis.masks import CLEAR, clear_mask
 from s2kit.errors import InvalidInputError
 
@@ -56,7 +56,8 @@ def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
     ------
     InvalidInputError
     """
-    if isinstance(variable, str) and variable in cube.data_vars:
+    cube = read_layers(cube, variable, clear)
+    if _is_layer(cube, variable):
         names, evaluate = [variable], np.asarray
         about = cube[variable].attrs.get("long_name", variable), cube[variable].attrs.get("units")
     else:
@@ -67,7 +68,6 @@ def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
     if clear is not None or mask is None:
         mask, kept = read_clear(cube, clear), (True,)
     else:
-        require_cube(cube, "SCL")
         names = [*names, "SCL"]
     for layer in layers:
         if layer.dtype.kind != "f" or set(layer.dims) != set(mask.dims):
@@ -79,6 +79,24 @@ def read_series(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
     blocks = _aligned([one.transpose("time", *space) for one in (*layers, mask)])
     wanted = np.uint32(sum(1 << int(k) for k in kept))
     return Series(blocks, evaluate, wanted, space, about[0], about[1] or "1", names)
+
+
+def read_layers(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> xr.Dataset:
+    """Return a cube with what a variable and its mask take in physical values.
+
+    Raises
+    ------
+    InvalidInputError
+        As `s2kit.analysis.inputs.read_cube`, or if the variable is unknown.
+    """
+    read_cube(cube)
+    names = [variable] if _is_layer(cube, variable) else read_formula(cube, variable).bands
+    scl = ["SCL"] if clear is None and "SCL" in cube.data_vars and "SCL" not in names else []
+    return read_cube(cube, *names, *scl)
+
+
+def _is_layer(cube: xr.Dataset, variable: str) -> bool:
+    return isinstance(variable, str) and variable in cube.data_vars
 
 
 def read_clear(cube: xr.Dataset, clear: xr.DataArray | None) -> xr.DataArray:

@@ -7,10 +7,10 @@ import dask.array as da
 import xarray as xr
 
 from s2kit.analysis import kernels
-from s2kit.analysis.inputs import Moment, require_cube, steps_in_period, take_steps
+from s2kit.analysis.inputs import Moment, steps_in_period, take_steps
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.reductions import moments, rank
-from s2kit.analysis.series import read_series
+from s2kit.analysis.series import read_layers, read_series
 from s2kit.errors import InvalidInputError
 
 _WORDS = {"mean": "mean", "std": "standard deviation", "min": "smallest value",
@@ -59,7 +59,7 @@ def time_statistics(
         fit, or the cube has no step in the time asked.
     """
     wanted = _read_percentiles(percentiles)
-    require_cube(cube)
+    cube = read_layers(cube, variable, clear)
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)
     groups = group_steps(part.time, period)

@@ -22,9 +22,10 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from s2kit.analysis.inputs import NO_CLASS, require_whole
+from s2kit.analysis.inputs import require_whole
 from s2kit.analysis.models import Classifier, Scores, flag_meaning
 from s2kit.analysis.samples import PATIENCE, PLACE
+from s2kit.cube.nodata import NO_CLASS_NAMES
 from s2kit.errors import InvalidInputError
 
 _MOST_CLASSES = 255
@@ -263,7 +264,7 @@ def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
             f"the labels have {number} class(es); a classifier needs 2 to {_MOST_CLASSES}"
         )
     written = pd.Series([flag_meaning(label) for label in np.unique(found)])
-    if not written.is_unique or written.isin(NO_CLASS).any():
+    if not written.is_unique or written.isin(NO_CLASS_NAMES).any():
         raise InvalidInputError(
             f"the labels would be {', '.join(written)} on a map, where blanks become _; give each "
             "class a name of its own, and none of these: no_data, nodata"

@@ -24,8 +24,9 @@ from s2kit.analysis.coverage import (
     merge,
 )
 from s2kit.analysis.fields import Fields, read_fields
-from s2kit.analysis.inputs import NO_CLASS, Moment, require_cube, select_period
+from s2kit.analysis.inputs import Moment, read_cube, select_period
 from s2kit.analysis.series import Series, read_clear, read_series
+from s2kit.cube.nodata import NO_CLASS_NAMES, classes, has_data, physical
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
 
@@ -97,7 +98,7 @@ def describe_series(
     **compute: Any,
 ) -> pd.DataFrame:
     """Do what `field_series` does, with options for Dask's ``compute``."""
-    require_cube(cube)
+    read_cube(cube)
     grid = read_grid(cube)
     found = read_fields(fields, cube)
     part, covered = cut_around(select_period(cube, start, end), cover(found, grid))
@@ -205,9 +206,9 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
     columns = {}
     for name, layer in near.data_vars.items():
         prefix = f"{name}_" if isinstance(data, xr.Dataset) else ""
-        values = layer.transpose("y", "x").values[covered.row, covered.col]
-        tell = _describe_classes if "flag_values" in layer.attrs else _describe_values
-        described = tell(values, _has_data(layer, values), covered, layer.attrs)
+        tell, layer = _read_map(layer.transpose("y", "x"))
+        values, valid = (one.values[covered.row, covered.col] for one in (layer, has_data(layer)))
+        described = tell(values, valid, covered, layer.attrs)
         columns |= {prefix + key: column for key, column in described.items()}
     if taken := sorted(set(columns) & set(found.columns)):
         raise InvalidInputError(
@@ -230,12 +231,15 @@ def _read_maps(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
     return maps
 
 
-def _has_data(layer: xr.DataArray, values: np.ndarray) -> np.ndarray:
-    valid = np.isfinite(values)
-    places = [layer.attrs] if layer.dtype.kind == "f" else [layer.attrs, layer.encoding]
-    for nodata in (place.get("_FillValue") for place in places):
-        valid &= values != nodata if nodata is not None else True
-    return valid
+def _read_map(layer: xr.DataArray) -> tuple[Callable, xr.DataArray]:
+    """Return how a map is to be described, and the map in physical values or as classes.
+
+    Classes are whole numbers with ``flag_values``, also where they were read as floats.
+    """
+    stored = np.dtype(layer.encoding.get("dtype", layer.dtype))
+    if "flag_values" not in layer.attrs or stored.kind not in "iu":
+        return _describe_values, physical(layer)
+    return _describe_classes, classes(layer) if layer.dtype.kind == "f" else layer
 
 
 def _describe_values(
@@ -267,7 +271,7 @@ def _describe_classes(
     """Describe classes, given for each pixel of `covered`."""
     codes = np.atleast_1d(attrs["flag_values"])
     names = str(attrs.get("flag_meanings", " ".join(map(str, codes)))).split()
-    told = [name for name in names if name not in NO_CLASS]
+    told = [name for name in names if name not in NO_CLASS_NAMES]
     if len(names) != len(codes) or len(set(told)) != len(told) or not told:
         raise InvalidInputError(
             f"flag_values {codes.tolist()} and flag_meanings {' '.join(names)!r} do not name each "
@@ -276,7 +280,7 @@ def _describe_classes(
     weights = {
         name: np.bincount(covered.field, covered.weight * (valid & (values == code)),
                           len(covered.whole))
-        for name, code in zip(names, codes, strict=True) if name not in NO_CLASS
+        for name, code in zip(names, codes, strict=True) if name not in NO_CLASS_NAMES
     }  # fmt: skip
     parts = np.stack(list(weights.values()))
     count = parts.sum(0)

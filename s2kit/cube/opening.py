@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
+from s2kit.cube.foreign import ASSUMED, foreign_orbits, open_orbit
 from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
@@ -62,7 +63,8 @@ def open_cube(
         Lazy, dims (time, y, x). Reflectance is float32 with 1 for 100 % and NaN for no data; CLD
         and SNW are float32 in %, WVP float32 in cm; SCL stays uint8 with 0 for no data, so that
         its classes stay whole numbers. Along time lie ``relative_orbit`` and the provenance. The
-        attribute ``overview_level`` tells the level, if it is not 0.
+        attribute ``overview_level`` tells the level, if it is not 0. Of a cube of the same layout
+        that another program made, ``assumed`` lists what it does not say and was assumed.
 
     Raises
     ------
@@ -86,10 +88,33 @@ def open_cube(
     wanted = _read_number("level", level, 1)
 
     def open_one(documents: dict[str, Any]) -> xr.Dataset:
+        if _is_foreign(documents):
+            return _open_foreign(store, documents, number, wanted, dask)
         _check_level(documents, wanted)
         return next(_open(store, documents, _orbits(documents, number), [wanted], dask))
 
     return _while_steady(store, open_one)
+
+
+def _open_foreign(
+    store: str | os.PathLike, documents: dict[str, Any], orbit: int | None, level: int, dask: bool
+) -> xr.Dataset:
+    """Open a cube of the same layout that another program made."""
+    if level:
+        raise InvalidInputError(
+            f"level={level} is not in the cube, which another program made; it has 0"
+        )
+    orbits = _choose(foreign_orbits(documents), orbit)
+    place = _place(str(store))
+    opened = [open_orbit(place, number, dask) for number in orbits]
+    if len(opened) == 1:
+        return opened[0]
+    joined = xr.concat(
+        opened, "time", coords="different", compat="equals", join="exact",
+        combine_attrs="drop_conflicts",
+    )  # fmt: skip
+    said = dict.fromkeys(part for one in opened for part in one.attrs[ASSUMED].split("; "))
+    return joined.sortby("time").assign_attrs({ASSUMED: "; ".join(said)})
 
 
 def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Opened]) -> _Opened:
@@ -137,12 +162,15 @@ def _levels(documents: dict[str, Any]) -> range:
 
 def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
     """Give the orbits that are wanted, each with all of its steps."""
-    orbits = documents[".zattrs"]["s2kit"]["orbits"]
-    if orbit is not None and orbit not in orbits:
+    return dict.fromkeys(_choose(documents[".zattrs"]["s2kit"]["orbits"], orbit))
+
+
+def _choose(orbits: list[int], asked: int | None) -> list[int]:
+    if asked is not None and asked not in orbits:
         raise InvalidInputError(
-            f"orbit={orbit!r} is not in the cube; it has {', '.join(map(str, orbits))}"
+            f"orbit={asked!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
-    return dict.fromkeys(orbits if orbit is None else [orbit])
+    return orbits if asked is None else [asked]
 
 
 def _check_level(documents: dict[str, Any], level: int) -> None:
@@ -185,6 +213,8 @@ def _is_zip(store: str) -> bool:
 def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     try:
         documents = json.loads(metadata)["metadata"]
+        if _is_foreign(documents):
+            return documents
         orbits = documents[".zattrs"]["s2kit"]["orbits"]
     except (ValueError, KeyError, TypeError) as error:
         raise CubeError(
@@ -193,6 +223,11 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
     return documents
+
+
+def _is_foreign(documents: dict[str, Any]) -> bool:
+    """Return whether another program made a cube of this layout."""
+    return "s2kit" not in documents.get(".zattrs", {}) and bool(foreign_orbits(documents))
 
 
 def _open(
@@ -376,11 +411,16 @@ def _stored_layer(
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:
-    """Give a layer in physical values, described as CF says."""
+    """Give a layer in physical values, described as CF says.
+
+    No data is declared where odc-geo and rioxarray look for it; in the encoding, it is that of what
+    is stored.
+    """
     ours = ("_CRS", "_FillValue", "scale_factor")
     attrs = {name: value for name, value in stored.attrs.items() if name not in ours}
     encoding = {"grid_mapping": "spatial_ref"}
     layer, _ = source.parts[0]
+    attrs["nodata"] = int(layer.nodata) if layer.scale is None else np.nan
     if layer.scale is not None:
         encoding |= {"dtype": layer.stored, "scale_factor": np.float32(layer.scale)}
         encoding |= {"_FillValue": layer.nodata}

@@ -8,7 +8,8 @@ import panel as pn
 import param
 import xarray as xr
 
-from s2kit.analysis.inputs import in_order, require_cube
+from s2kit.analysis.inputs import in_order, read_cube
+from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
@@ -46,11 +47,9 @@ class MapViewer(pn.viewable.Viewer):
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
 
     def __init__(self, cube: xr.Dataset, title: str, tiles: str):
-        require_cube(cube)
+        cube = decoded(cube)
         if not cube.data_vars:
             raise InvalidInputError("the cube has no layers; give it as open_cube does")
-        if "SCL" in cube.data_vars:
-            require_cube(cube, "SCL")
         super().__init__()
         self.cube = cube = in_order(cube)
         self.levels = Levels(cube)
@@ -222,6 +221,12 @@ class MapViewer(pn.viewable.Viewer):
             self.readout.object = html.escape(words)
 
 
+def decoded(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube with all its layers in physical values, SCL as classes."""
+    read_cube(cube)
+    return readable(cube, [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub"])
+
+
 def _check_layers(cube: xr.Dataset) -> None:
     """Refuse layers that cannot be shown, and two steps of one moment, to the microsecond."""
     for name, layer in cube.data_vars.items():
@@ -229,11 +234,6 @@ def _check_layers(cube: xr.Dataset) -> None:
             raise InvalidInputError(
                 f"a layer is called {name!r:.40}, which is no text; rename it: "
                 f'cube.rename({{{name!r:.40}: "layer"}})'
-            )
-        if "_FillValue" in layer.attrs:
-            raise InvalidInputError(
-                f"{name} is not decoded: {layer.attrs['_FillValue']!s:.20} stands for no data in "
-                "it; give xarray.decode_cf(cube)"
             )
         if not {"y", "x"} <= set(layer.dims) <= {"time", "y", "x"}:
             raise InvalidInputError(

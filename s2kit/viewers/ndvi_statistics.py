@@ -9,14 +9,13 @@ import param
 import shapely
 import xarray as xr
 
-from s2kit.analysis.inputs import require_cube
 from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError, S2KitError
 from s2kit.viewers import colours
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.frames import Window, workers
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, decoded
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.parameters import Choice, Items
 from s2kit.viewers.pictures import read_picture
@@ -88,7 +87,7 @@ class NdviStatistics(MapViewer):
                    "place", "opacity", "basemap")  # fmt: skip
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
-        require_cube(cube)
+        cube = decoded(cube)
         if "SCL" in cube.data_vars and "time" in cube.dims:
             cube = cube.drop_vars([n for n, layer in cube.items() if not _has_statistics(layer)])
         super().__init__(cube, "NDVI statistics", tiles)

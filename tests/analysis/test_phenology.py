@@ -59,15 +59,42 @@ def gappy(draw):
 def test_smooth_curve_is_the_minimum(series, smoothing, step):
     """The banded solution is that of dense matrices, on the days of the grid within the series."""
     values, days = series
-    found = regular_series(make(values, days), step=step, smoothing=smoothing)
+    found = regular_series(make(values, days), step=step, smoothing=smoothing, max_gap=None)
     days = days - days[0]
     grid = np.arange(0, days[-1] + 1, step)
     assert (found.time.values.astype("M8[D]") == found.time.values[0] + grid * DAY).all()
     if days[-1] == 0:
         assert np.isnan(found).all()
         return
-    expected = minimise(values, days, smoothing, days[-1] + 1)[grid]
+    expected = minimise(values, days, smoothing, days[-1] + 1)
+    noise = np.abs(expected[days] - values).max()
+    expected = expected.clip(values.min() - noise, values.max() + noise)[grid]
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@EXAMPLES
+@given(
+    series=gappy(),
+    smoothing=st.sampled_from([1, 1000, 1e5]),
+    method=st.sampled_from(["whittaker", "linear"]),
+    max_gap=st.integers(1, 60),
+)
+def test_gaps_stay_gaps(series, smoothing, method, max_gap):
+    """A day has a value where the clear days before and after it are near; never a wild one."""
+    values, days = series
+    options = {"step": 1, "smoothing": smoothing, "method": method}
+    found = regular_series(make(values, days), max_gap=max_gap, **options)
+    filled = regular_series(make(values, days), max_gap=None, **options)
+    seen = np.unique(days)
+    for day in range(days[0], days[-1] + 1) if len(seen) > 1 else ():
+        before, after = seen[seen <= day].max(), seen[seen >= day].min()
+        value = float(found[day - days[0]])
+        assert np.isnan(value) == (after - before > max_gap)
+        assert np.isnan(value) or value == float(filled[day - days[0]])
+    if len(seen) > 1:
+        noise = np.abs(filled.values[days - days[0]] - values).max() + 1e-9
+        assert values.min() - noise <= float(filled.min())
+        assert float(filled.max()) <= values.max() + noise
 
 
 @pytest.mark.skipif(not hasattr(scipy.signal, "whittaker_henderson"), reason="needs scipy 1.18")
@@ -79,7 +106,7 @@ def test_smooth_curve_is_scipys():
     signal, weights = np.zeros(length), np.zeros(length)
     signal[days - days[0]], weights[days - days[0]] = values, 1
     expected = scipy.signal.whittaker_henderson(signal, lamb=500, weights=weights).x
-    found = regular_series(make(values, days), step=1, smoothing=500)
+    found = regular_series(make(values, days), step=1, smoothing=500, max_gap=None)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -88,7 +115,7 @@ def test_smooth_curve_is_scipys():
 def test_straight_lines_are_numpys(series, step):
     """Linear interpolation goes through each day's mean, and not beyond the ends."""
     values, days = series
-    found = regular_series(make(values, days), step=step, method="linear")
+    found = regular_series(make(values, days), step=step, method="linear", max_gap=None)
     mean = pd.Series(values).groupby(days).mean()
     if len(mean) < 2:
         assert np.isnan(found).all()
@@ -122,7 +149,7 @@ def test_a_slope_is_kept_over_ten_years():
     line = 0.2 + days / 5000
     few = np.where(np.isin(days, days[[0, -1]]), line, np.nan)
     for values, tolerance in ((line, 1e-9), (few, 1e-4)):
-        found = regular_series(make(values, days), step=73)
+        found = regular_series(make(values, days), step=73, max_gap=None)
         np.testing.assert_allclose(found, line, atol=tolerance)
 
 
@@ -160,7 +187,8 @@ def test_the_table_of_fields_becomes_curves():
         {"field": [7] * 3 + [9] * 3, "time": list(pd.date_range("2021", periods=3, freq="20D")) * 2,
          "mean": [0.1, np.nan, 0.5, 0.2, 0.4, 0.6]}
     )  # fmt: skip
-    found = regular_series(table.set_index(["time", "field"])["mean"].to_xarray(), method="linear")
+    series = table.set_index(["time", "field"])["mean"].to_xarray()
+    found = regular_series(series, method="linear", max_gap=None)
     assert found.dims == ("time", "field")
     np.testing.assert_allclose(found.sel(field=7), [0.1, 0.2, 0.3, 0.4, 0.5])
 
@@ -197,7 +225,7 @@ def test_known_dates_are_found_through_noise_and_gaps(gaps, noise, typical, near
     days = np.arange(0, 365, 5)
     values = double_logistic(days)[:, None] + rng.normal(0, noise, (len(days), 300))
     values[rng.random(values.shape) < gaps] = np.nan
-    found = season(regular_series(make(values, days, dims=("time", "field"))))
+    found = season(regular_series(make(values, days, dims=("time", "field")), max_gap=None))
     assert found.start.notnull().all() and found.end.notnull().all()
     for dates, day in ((found.start, 120), (found.end, 260)):
         off = days_off(dates.values, day)
@@ -349,6 +377,8 @@ def test_a_series_of_centuries_is_a_mistake():
         (regular_series, {"step": 2.5}, "step=2.5"),
         (regular_series, {"step": True}, "step=True"),
         (regular_series, {"smoothing": 0}, "smoothing=0"),
+        (regular_series, {"max_gap": 0}, "max_gap=0"),
+        (regular_series, {"max_gap": 3.5}, "max_gap=3.5"),
         (regular_series, {"smoothing": np.inf}, "smoothing=inf"),
         (regular_series, {"smoothing": "much"}, "smoothing='much'"),
         (regular_series, {"smoothing": 1e16}, "positive number up to 1e\\+10"),

@@ -1,0 +1,271 @@
+"""What no data is and what is packed, in data of any origin: every analysis and viewer asks here.
+
+A value of no data may be declared in the attributes or in the encoding, under several names, by
+xarray (CF), rioxarray, odc-geo or GDAL; layers called as those of a cube have one of their own.
+Packed data state a scale and an offset. What leaves this module are physical values with NaN, or
+classes (uint8) with 0 or 255, for no data.
+"""
+
+from collections.abc import Hashable, Iterable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import rioxarray  # noqa: F401  (gives xarray its .rio)
+import xarray as xr
+
+from s2kit.cube.layout import LAYER
+from s2kit.errors import InvalidInputError
+from s2kit.scenes.item import BANDS
+
+DECLARED = ("_FillValue", "nodata", "missing_value", "fill_value", "nodatavals")
+"""Attributes that state a value of no data: CF, odc-geo and GDAL, older CF, xarray, rasterio."""
+
+PACKED = ("scale_factor", "add_offset")
+"""Attributes of packed data (CF): physical value = number × scale_factor + add_offset."""
+
+NO_CLASS_NAMES = ("", "no_data", "nodata")
+"""Names in ``flag_meanings`` that stand for no class."""
+
+_NO_CLASS = (0, 255)
+"""Numbers in SCL that are no class: no data of Sen2Cor, and what libraries fill bytes with."""
+
+_CLASSES = "SCL"
+_MEASURED_IN_COUNTS = (*BANDS, "WVP")
+"""Layers whose whole numbers mean nothing without a scale."""
+
+
+def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
+    """Return the values that mean no data in a layer; NaN always does, and is not among them.
+
+    Parameters
+    ----------
+    layer : xarray.DataArray
+        Any numbers. The encoding of floats tells how they are to be stored, and is not asked;
+        what is declared for classes (with ``flag_values``) does not hold for floats made of them.
+
+    Returns
+    -------
+    tuple of float
+        What the layer states, and then what a layer of a cube of that name has when it is stored.
+    """
+    if layer.dtype.kind not in "iuf":
+        return ()
+    whole = layer.dtype.kind in "iu"
+    places: list[Any] = []
+    if whole or "flag_values" not in layer.attrs or layer.name == _CLASSES:
+        places += [layer.attrs.get(name) for name in DECLARED] + [_of_rioxarray(layer)]
+    if whole:
+        places += [layer.encoding.get(name) for name in DECLARED]
+        if layer.name in LAYER:
+            places.append(LAYER[layer.name].nodata)
+    return tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
+
+
+def _of_rioxarray(layer: xr.DataArray) -> float | None:
+    """Return what ``rio.set_nodata`` keeps beside the attributes."""
+    try:
+        return layer.rio.nodata
+    except (OverflowError, ValueError, TypeError):  # no value of this type: no pixel can have it
+        return None
+
+
+def _numbers(stated: Any) -> Iterable[float]:
+    """Read what is stated: a number, several, or text that is one."""
+    if stated is None or stated is False:
+        return
+    for one in np.ravel(np.asarray(stated, dtype=object)):
+        try:
+            value = float(one)
+        except (TypeError, ValueError):
+            continue
+        if np.isfinite(value):
+            yield value
+
+
+def packing(layer: xr.DataArray) -> tuple[float, float]:
+    """Return scale and offset that are still to be applied: those in the attributes.
+
+    Raises
+    ------
+    InvalidInputError
+        If one is no number.
+    """
+    found = []
+    for name, none in zip(PACKED, (1.0, 0.0), strict=True):
+        stated = layer.attrs.get(name, none)
+        values = list(_numbers(stated))
+        if len(values) != 1:
+            raise InvalidInputError(
+                f"{layer.name} states {name}={stated!r}, which is no number; correct the attribute"
+            )
+        found.append(values[0])
+    return found[0], found[1]
+
+
+def has_data(layer: xr.DataArray) -> xr.DataArray:
+    """Return where a layer has data, bool; lazy if the layer is."""
+    marks = (*declared_nodata(layer), *(_NO_CLASS if layer.name == _CLASSES else ()))
+    return _apply(partial(_known, marks=marks), layer, np.dtype(bool)).drop_attrs(deep=False)
+
+
+def physical(layer: xr.DataArray) -> xr.DataArray:
+    """Return a layer in physical values, with NaN for no data.
+
+    Parameters
+    ----------
+    layer : xarray.DataArray
+        Numbers of any type, packed or not, with no data declared in any way.
+
+    Returns
+    -------
+    xarray.DataArray
+        The layer itself where nothing is to be done: floats without declared no data, and whole
+        numbers that have neither no data nor a scale. Otherwise float32, or float64 where the
+        layer needs it; lazy if the layer is, its attributes without what was applied.
+
+    Raises
+    ------
+    InvalidInputError
+        If scale or offset is no number.
+    """
+    if layer.dtype.kind not in "iuf":
+        return layer
+    marks, (scale, offset) = declared_nodata(layer), packing(layer)
+    if not marks and (scale, offset) == (1, 0):
+        return layer
+    dtype = np.result_type(layer.dtype, "float32")
+    unpack = partial(_unpack, marks=marks, scale=scale, offset=offset, dtype=dtype)
+    found = _apply(unpack, layer, dtype)
+    done = (*DECLARED, *PACKED)
+    found.attrs = {name: value for name, value in layer.attrs.items() if name not in done}
+    kept = ("grid_mapping", "units", "calendar")
+    found.encoding = {name: v for name, v in layer.encoding.items() if name in kept}
+    return found
+
+
+def classes(layer: xr.DataArray) -> xr.DataArray:
+    """Return the scene classification as uint8, with 0 or 255 for no data.
+
+    Parameters
+    ----------
+    layer : xarray.DataArray
+        Whole numbers of any type; floats too, with NaN for no data, as plain xarray reads them.
+
+    Returns
+    -------
+    xarray.DataArray, uint8
+        The layer itself where it is such. Lazy if the layer is; a class that is no whole number
+        is then refused when it is computed.
+
+    Raises
+    ------
+    InvalidInputError
+        If classes are blended, or are no numbers.
+    """
+    if layer.dtype.kind not in "iuf":
+        raise InvalidInputError(f"{layer.name} is {layer.dtype}; classes are whole numbers")
+    marks = declared_nodata(layer)
+    if layer.dtype == "uint8" and set(marks) <= set(_NO_CLASS):
+        return layer
+    found = _apply(partial(_as_classes, marks=marks, name=layer.name), layer, np.dtype("uint8"))
+    found.attrs = {n: v for n, v in layer.attrs.items() if n not in (*DECLARED, *PACKED)}
+    return found
+
+
+def fill_of(layer: xr.DataArray) -> Any:
+    """Return what stands for no data in a layer: NaN, a declared value, 0 for classes.
+
+    Returns
+    -------
+    float, int or None
+        None for whole numbers and bool without one.
+    """
+    if layer.dtype.kind == "f":
+        return np.nan
+    if layer.dtype.kind not in "iu":
+        return None
+    limits = np.iinfo(layer.dtype)
+    marks = [value for value in declared_nodata(layer) if limits.min <= value <= limits.max]
+    return layer.dtype.type(marks[0]) if marks else None
+
+
+def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
+    """Return a cube with some of its layers in physical values, and SCL as classes.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset
+    names : iterable of str
+        Layers that are used; the others stay as they are, and are not judged.
+
+    Returns
+    -------
+    xarray.Dataset
+        The cube itself where nothing is to be done.
+
+    Raises
+    ------
+    InvalidInputError
+        If a layer cannot be read, or is in counts whose scale is not stated.
+    """
+    changed = {}
+    for name in names:
+        layer = cube[name]
+        found = classes(layer) if name == _CLASSES else physical(layer)
+        counts = name in _MEASURED_IN_COUNTS and (found.dtype.kind != "f" or _is_counts(layer))
+        if counts or found.dtype.kind not in "iufb":
+            raise InvalidInputError(
+                f"{name} is {layer.dtype} without a scale; give physical values, as "
+                "s2kit.open_cube does, or state the scale: reflectance from 0 to 1 is "
+                f"cube['{name}'] * 1e-4, or cube['{name}'].attrs['scale_factor'] = 1e-4"
+            )
+        if found is not layer:
+            changed[name] = found
+    return cube.assign(changed) if changed else cube
+
+
+def _is_counts(layer: xr.DataArray) -> bool:
+    """Return whether a layer holds whole numbers whose scale is not stated."""
+    return layer.dtype.kind in "iu" and packing(layer) == (1, 0)
+
+
+def _apply(function: Any, layer: xr.DataArray, dtype: np.dtype) -> xr.DataArray:
+    lazy = layer.chunks is None and not isinstance(layer.variable._data, np.ndarray)
+    given = layer.chunk("auto") if lazy else layer
+    return xr.apply_ufunc(
+        function, given, dask="parallelized", output_dtypes=[dtype], keep_attrs=True
+    )
+
+
+def _known(values: np.ndarray, marks: tuple[float, ...]) -> np.ndarray:
+    known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+    for mark in marks:
+        known &= values != _as_type(mark, values.dtype)
+    return known
+
+
+def _as_type(mark: float, dtype: np.dtype) -> Any:
+    """Return a mark in the type of the values, since −3.4e38 of float32 is no float64."""
+    return dtype.type(mark) if dtype.kind == "f" else mark
+
+
+def _unpack(
+    values: np.ndarray, marks: tuple[float, ...], scale: float, offset: float, dtype: np.dtype
+) -> np.ndarray:
+    found = values.astype(dtype)
+    if (scale, offset) != (1, 0):
+        found = found * dtype.type(scale) + dtype.type(offset)
+    return np.where(_known(values, marks), found, dtype.type(np.nan))
+
+
+def _as_classes(values: np.ndarray, marks: tuple[float, ...], name: Hashable) -> np.ndarray:
+    known = _known(values, marks) & (values >= 0) & (values < 255)
+    found = np.where(known, values, 0).astype("uint8")
+    if values.dtype.kind == "f" and (found != values)[known].any():
+        raise InvalidInputError(
+            f"{name} holds {values[known & (found != values)].flat[0]:g}, which is no class: "
+            "classes were averaged or interpolated on the way. Take them from the cube before "
+            "that, or resample them by nearest neighbour or by the most frequent class"
+        )
+    return found
