@@ -28,6 +28,7 @@ from s2kit.cube.nodata import (
     fill_of,
     has_data,
     packing,
+    with_attribute,
 )
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, is_even, read_grid
@@ -168,7 +169,7 @@ def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Source:
 
 def _describe_array(raster: xr.DataArray) -> _Source:
     label = f"raster {raster.name!r}" if raster.name else "raster"
-    flat = raster.squeeze(
+    flat = with_attribute(raster).squeeze(
         [dim for dim, size in raster.sizes.items() if size == 1 and dim == "band"]
     )
     grid = flat.odc.geobox if flat.ndim == 2 else None

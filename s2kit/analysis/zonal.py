@@ -26,7 +26,7 @@ from s2kit.analysis.coverage import (
 from s2kit.analysis.fields import Fields, read_fields
 from s2kit.analysis.inputs import Moment, read_cube, select_period
 from s2kit.analysis.series import Series, read_clear, read_series
-from s2kit.cube.nodata import NO_CLASS_NAMES, classes, has_data, physical
+from s2kit.cube.nodata import NO_CLASS_NAMES, classes, has_data, physical, with_attribute
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
 
@@ -220,7 +220,7 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
 
 def _read_maps(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
     read_grid(data)
-    maps = data if isinstance(data, xr.Dataset) else xr.Dataset({"map": data})
+    maps = data if isinstance(data, xr.Dataset) else xr.Dataset({"map": with_attribute(data)})
     for name, layer in maps.data_vars.items():
         if set(layer.dims) != {"y", "x"} or layer.dtype.kind not in "fiub":
             raise InvalidInputError(

@@ -69,7 +69,9 @@ def open_orbit(place: Any, orbit: int, dask: bool) -> xr.Dataset:
 def _read_layer(layer: xr.DataArray, assumed: list[str]) -> xr.DataArray:
     name = layer.name
     if name == "SCL":
-        return classes(layer)
+        found = classes(layer)
+        found.attrs = LAYER["SCL"].attrs | found.attrs | {"nodata": 0}
+        return found
     if name in ("CLD", "SNW") and layer.attrs.get("_FillValue") == 0:
         assumed.append(f"0 in {name} is 0 %, though it is what was never written too")
         layer = layer.copy(deep=False)

@@ -53,7 +53,7 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
         return ()
     whole = layer.dtype.kind in "iu"
     places: list[Any] = []
-    if whole or "flag_values" not in layer.attrs or layer.name == _CLASSES:
+    if whole or "flag_values" not in layer.attrs:
         places += [layer.attrs.get(name) for name in DECLARED] + [_of_rioxarray(layer)]
     if whole:
         places += [layer.encoding.get(name) for name in DECLARED]
@@ -83,6 +83,12 @@ def _numbers(stated: Any) -> Iterable[float]:
             yield value
 
 
+def with_attribute(layer: xr.DataArray) -> xr.DataArray:
+    """Return a layer whose attributes declare its no data, which stay when others do not."""
+    marks = declared_nodata(layer)
+    return layer.assign_attrs(nodata=list(marks)) if marks else layer
+
+
 def packing(layer: xr.DataArray) -> tuple[float, float]:
     """Return scale and offset that are still to be applied: those in the attributes.
 
@@ -105,7 +111,8 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
 
 def has_data(layer: xr.DataArray) -> xr.DataArray:
     """Return where a layer has data, bool; lazy if the layer is."""
-    marks = (*declared_nodata(layer), *(_NO_CLASS if layer.name == _CLASSES else ()))
+    scl = layer.name == _CLASSES and layer.dtype.kind in "iu"
+    marks = (*declared_nodata(layer), *(_NO_CLASS if scl else ()))
     return _apply(partial(_known, marks=marks), layer, np.dtype(bool)).drop_attrs(deep=False)
 
 

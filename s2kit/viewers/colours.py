@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from bokeh.palettes import Cividis256, Greys256, Viridis256
 
+from s2kit.cube.layout import LAYER
 from s2kit.errors import InvalidInputError
 
 BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"
@@ -119,14 +120,15 @@ def table_of(colours: Sequence[str]) -> np.ndarray:
 
 
 def classes_of(layer: xr.DataArray) -> list[tuple[int, str, str]]:
-    """Give number, name and colour of each class.
+    """Return number, name and colour of each class; those of Sen2Cor if SCL tells nothing at all.
 
     Raises
     ------
     InvalidInputError
         If the layer does not describe its classes.
     """
-    attrs = layer.attrs
+    told = any(name in layer.attrs for name in ("flag_values", "flag_meanings", "flag_colors"))
+    attrs = layer.attrs if told or layer.name != "SCL" else LAYER["SCL"].attrs
     try:
         numbers = [int(n) for n in np.atleast_1d(attrs["flag_values"])]
         names = [name.replace("_", " ") for name in attrs["flag_meanings"].split()]

@@ -224,7 +224,8 @@ class MapViewer(pn.viewable.Viewer):
 def decoded(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube with all its layers in physical values, SCL as classes."""
     read_cube(cube)
-    return readable(cube, [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub"])
+    numbers = [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub" or n == "SCL"]
+    return readable(cube, numbers)
 
 
 def _check_layers(cube: xr.Dataset) -> None:

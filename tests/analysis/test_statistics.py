@@ -201,21 +201,6 @@ def test_what_is_held_in_memory_is_not_read_again(tmp_path):
     assert s2kit.time_statistics(cube, "NDVI")["count"].max() == 0
 
 
-@pytest.mark.parametrize("analysis", ["index", "statistics", "composite"])
-def test_stored_counts_are_no_reflectance(tmp_path, analysis):
-    """A cube opened without its scale is refused, with how to open it."""
-    make_cube(tmp_path / "c.zarr", random_layers(1, (9, 30, 40)), every(5, 9))
-    raw = xr.open_zarr(tmp_path / "c.zarr", group="S2/R051", mask_and_scale=False)
-    plain = xr.open_zarr(tmp_path / "c.zarr", group="S2/R051")
-    ask = {"index": lambda cube: s2kit.index(cube, "NDVI"), "composite": s2kit.composite,
-           "statistics": lambda cube: s2kit.time_statistics(cube, "NDVI")}[analysis]  # fmt: skip
-    with pytest.raises(InvalidInputError, match=r"is int16; classes .* as s2kit\.open_cube"):
-        ask(raw)
-    if analysis != "index":
-        with pytest.raises(InvalidInputError, match=r"SCL is float32; .* as s2kit\.open_cube"):
-            ask(plain)
-
-
 def test_a_damaged_chunk_is_named(tmp_path):
     """Half a chunk is an error, not a number."""
     cube = make_cube(tmp_path / "c.zarr", random_layers(3, (60, 90, 70)), every(5, 60))
