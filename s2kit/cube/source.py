@@ -48,6 +48,9 @@ _GDAL_FIXED = {"GDAL_NUM_THREADS": "1"}
 """With more threads GDAL loses the errors of its JP2 workers: a truncated band reads as garbage
 without an error (seen with GDAL 3.12). The build works on several bands side by side instead."""
 
+_SMALLEST_PIXEL, _LARGEST_PIXEL = 0.1, 10_000
+"""Metres: beyond these a raster's place is a mistake."""
+
 _SLACK = 2
 """Pixels read beyond a window's outline, for the neighbours that interpolation needs."""
 
@@ -159,6 +162,11 @@ def _geometry(dataset: DatasetReader) -> Raster:
         raise ValueError("no coordinate system")
     if affine.b or affine.d or affine.a <= 0 or affine.e >= 0:
         raise ValueError(f"not a north-up raster: {tuple(affine)[:6]}")
+    metres = affine.a * (
+        111_320 if dataset.crs.is_geographic else dataset.crs.linear_units_factor[1]
+    )
+    if not _SMALLEST_PIXEL <= metres <= _LARGEST_PIXEL:
+        raise ValueError(f"its pixels are {metres:g} m wide; those of Sentinel-2 are 10 to 60 m")
     if dataset.dtypes[0] not in ("uint8", "uint16"):
         raise ValueError(f"values are {dataset.dtypes[0]}; uint8 or uint16 expected")
     return Raster(dataset.crs, (affine.c, affine.f), (affine.a, affine.e), dataset.shape)
