@@ -1,15 +1,14 @@
 """The grid of a cube: made from a region, or read from data that lie on one (odc-geo's GeoBox)."""
 
+from __future__ import annotations
+
 import math
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import odc.geo
-import odc.geo.xr
-import rioxarray  # noqa: F401  (gives xarray its .rio)
 import shapely
-import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
@@ -27,6 +26,9 @@ from s2kit.crs import (
 )
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.region import PRESETS, Aoi, read_aoi
+
+if TYPE_CHECKING:  # a second that a build can do without
+    import xarray as xr
 
 DEFAULT_CRS = "EPSG:28992"
 DEFAULT_RESOLUTION = 10.0
@@ -180,6 +182,9 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
     InvalidInputError
         If there are no evenly spaced y and x, north up, or no coordinate system.
     """
+    import rioxarray  # noqa: F401  (gives xarray its .rio)
+    import xarray as xr
+
     if not isinstance(data, xr.Dataset | xr.DataArray):
         raise InvalidInputError(
             f"this is no cube, nor a map on its grid, but a {type(data).__name__}; give what "

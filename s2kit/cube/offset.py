@@ -27,7 +27,7 @@ STORED_SCALE = SCALES["B02"]
 _SIDE = 512
 """Pixels along a side of the overview that is looked at, at most."""
 
-_WHOLE = 2**26
+_WHOLE = 2**22
 """Pixels of a raster without overviews that is read whole for such a look, at most."""
 
 _DARK_CLASSES = (2, 3, 4, 6)
