@@ -182,6 +182,7 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
     InvalidInputError
         If there are no evenly spaced y and x, north up, or no coordinate system.
     """
+    import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
     import rioxarray  # noqa: F401  (gives xarray its .rio)
     import xarray as xr
 

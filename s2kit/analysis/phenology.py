@@ -218,37 +218,39 @@ def _lines(values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int) -> 
 def _curves(
     values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int, penalty: np.ndarray
 ) -> np.ndarray:
-    out = np.full((*values.shape[:-1], len(grid)), np.nan, np.result_type(values, "float32"))
+    out = _lines(values, days, grid, gap)
     for pixel in np.ndindex(values.shape[:-1]):
-        clear = np.isfinite(values[pixel])
-        seen = days[clear]
-        if len(seen) and seen[0] < seen[-1]:
-            between = _is_known(grid, seen, gap)
-            out[pixel][between] = _smooth(penalty, values[pixel][clear], seen)[grid[between]]
+        between = np.isfinite(out[pixel])
+        if between.any():
+            clear = np.isfinite(values[pixel])
+            curve = _smooth(penalty, values[pixel][clear], days[clear])
+            out[pixel][between] = curve[grid[between]]
     return out
 
 
-def _is_known(grid: np.ndarray, seen: np.ndarray, gap: int) -> np.ndarray:
-    """Return which days lie between two clear ones that are no more than a gap apart."""
-    before = np.searchsorted(seen, grid, "right") - 1
-    after = np.searchsorted(seen, grid, "left")
-    last = len(seen) - 1
-    wide = seen[np.minimum(after, last)] - seen[np.maximum(before, 0)] > gap
-    return (before >= 0) & (after <= last) & ~wide
-
-
 def _smooth(penalty: np.ndarray, values: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Solve (W + λ D'D) z = W y for all days (Eilers 2003, eq. 4).
-
-    Between observations that are far apart z may swing beyond all of them; there it is cut off.
-    """
+    """Solve (W + λ D'D) z = W y for all days (Eilers 2003, eq. 4)."""
     length = penalty.shape[1]
     system = penalty.copy()
     system[0] += np.bincount(days, minlength=length)
     weighted = np.bincount(days, values, length)
     curve = solveh_banded(system, weighted, lower=True, check_finite=False)
-    noise = np.abs(curve[days] - values).max()
-    return np.clip(curve, values.min() - noise, values.max() + noise)
+    _limit(curve, values, days)
+    return curve
+
+
+@numba.njit(nogil=True, cache=True)
+def _limit(curve, values, days):
+    """Cut off, in place, what swings beyond all observations by more than the noise.
+
+    So it may between observations that are far apart.
+    """
+    low, high, noise = np.inf, -np.inf, 0.0
+    for i in range(len(days)):
+        low, high = min(low, values[i]), max(high, values[i])
+        noise = max(noise, abs(curve[days[i]] - values[i]))
+    for day in range(len(curve)):
+        curve[day] = min(max(curve[day], low - noise), high + noise)
 
 
 def _penalty(length: int, smoothing: float) -> np.ndarray:

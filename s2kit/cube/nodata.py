@@ -27,7 +27,7 @@ PACKED = ("scale_factor", "add_offset")
 NO_CLASS_NAMES = ("", "no_data", "nodata")
 """Names in ``flag_meanings`` that stand for no class."""
 
-_NO_CLASS = (0, 255)
+_NO_CLASS = (0.0, 255.0)
 """Numbers in SCL that are no class: no data of Sen2Cor, and what libraries fill bytes with."""
 
 _CLASSES = "SCL"
@@ -192,9 +192,8 @@ def fill_of(layer: xr.DataArray) -> Any:
         return np.nan
     if layer.dtype.kind not in "iu":
         return None
-    limits = np.iinfo(layer.dtype)
-    marks = [value for value in declared_nodata(layer) if limits.min <= value <= limits.max]
-    return layer.dtype.type(marks[0]) if marks else None
+    marks = _in_type(declared_nodata(layer), layer.dtype)
+    return marks[0] if marks else None
 
 
 def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
@@ -238,23 +237,35 @@ def _is_counts(layer: xr.DataArray) -> bool:
 
 
 def _apply(function: Any, layer: xr.DataArray, dtype: np.dtype) -> xr.DataArray:
+    """Apply a function of blocks; what was not read yet stays so.
+
+    By ``map_blocks``, which dask joins with what is done before and after; xarray's
+    ``dask="parallelized"`` is a task more for each block.
+    """
     lazy = layer.chunks is None and not isinstance(layer.variable._data, np.ndarray)
     given = layer.chunk("auto") if lazy else layer
-    return xr.apply_ufunc(
-        function, given, dask="parallelized", output_dtypes=[dtype], keep_attrs=True
-    )
+    if given.chunks is None:
+        return xr.apply_ufunc(function, given, keep_attrs=True)
+    return given.copy(data=given.data.map_blocks(function, dtype=dtype))
 
 
 def _known(values: np.ndarray, marks: tuple[float, ...]) -> np.ndarray:
     known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    for mark in marks:
-        known &= values != _as_type(mark, values.dtype)
+    for mark in _in_type(marks, values.dtype):
+        known &= values != mark
     return known
 
 
-def _as_type(mark: float, dtype: np.dtype) -> Any:
-    """Return a mark in the type of the values, since −3.4e38 of float32 is no float64."""
-    return dtype.type(mark) if dtype.kind == "f" else mark
+def _in_type(marks: Iterable[float], dtype: np.dtype) -> list[Any]:
+    """Return marks in the type of values: −3.4e38 of float32 is no float64, −9999 no uint8."""
+    if dtype.kind not in "iu":
+        return [dtype.type(mark) for mark in marks]
+    limits = np.iinfo(dtype)
+    return [
+        dtype.type(int(mark))
+        for mark in marks
+        if mark.is_integer() and limits.min <= mark <= limits.max
+    ]
 
 
 def _unpack(
