@@ -12,10 +12,7 @@ from typing import Any
 
 import numpy as np
 import pystac
-import shapely
 from dask.system import CPU_COUNT
-from shapely.geometry import shape
-from shapely.geometry.base import BaseGeometry
 from tqdm.auto import tqdm
 
 from s2kit.cube import ingest
@@ -29,15 +26,23 @@ from s2kit.cube.commit import (
     remove_retired,
 )
 from s2kit.cube.ingest import Outcome, Slot, Task
-from s2kit.cube.layout import SEPARATORS, TIMELINE, Profile, chunk_key, group_of, timeline_types
+from s2kit.cube.items import (
+    any_synthetic,
+    check_origin,
+    name_reasons,
+    read_items,
+    read_scenes,
+    require_reach,
+    split,
+)
+from s2kit.cube.layout import SEPARATORS, TIMELINE, chunk_key, group_of, timeline_types
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
 from s2kit.cube.store import Store
 from s2kit.cube.vetting import Vetting
-from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneError, SceneWarning
-from s2kit.grid import outline_of
+from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
 
 
@@ -114,19 +119,21 @@ def build_cube(
         raise InvalidInputError(
             f"store={target.url!r} can only be read; build into a path or an s3:// URL"
         )
-    found = _read_items(items)
+    found = read_items(items)
     state = read_state(target)
     if state is None and aoi is not None:
-        _reach(found, read_aoi(aoi))
+        require_reach(found, read_aoi(aoi))
     asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
              "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
-    scenes, odd = _read_scenes(found)
+    scenes, odd = read_scenes(found)
     if state is None:
-        state = State(new_profile(list(scenes.values()), **asked), _synthetic(scenes.values()), {})
+        state = State(
+            new_profile(list(scenes.values()), **asked), any_synthetic(scenes.values()), {}
+        )
     else:
         same_profile(state.profile, **asked)
-    inside, outside = _split(found, scenes, state.profile)
-    _check_origin(state, inside)
+    inside, outside = split(found, scenes, state.profile)
+    check_origin(state, inside)
     build = _Build(target, state, group_scenes(inside), client, progress)
     build.refused |= odd
     build.require_layers()
@@ -138,31 +145,6 @@ def build_cube(
             build.run()
             build.require_pixels(new)
     return build.report(outside)
-
-
-def _read_scenes(items: list[pystac.Item]) -> tuple[dict[str, Scene], dict[str, str]]:
-    """Read items; return the scenes by id, and why others cannot be used.
-
-    Raises
-    ------
-    InvalidInputError
-        If none can.
-    """
-    scenes, odd = {}, {}
-    for item in items:
-        try:
-            scenes[item.id] = Scene.from_item(item)
-        except SceneError as error:
-            odd[error.scene] = error.reason
-    if not scenes:
-        raise InvalidInputError(f"none of the {len(items)} scenes can be used: {_reasons(odd)}")
-    return scenes, odd
-
-
-def _reasons(failed: dict[str, str]) -> str:
-    """Name the first few scenes that failed, with the reasons."""
-    named = [f"{scene} {reason}" for scene, reason in itertools.islice(failed.items(), 3)]
-    return "; ".join(named) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
 
 
 def _claim(store: Store, state: State) -> State:
@@ -177,71 +159,6 @@ def _claim(store: Store, state: State) -> State:
             "choose another store, or leave those arguments out to extend this one"
         )
     return held
-
-
-def _read_items(items: Any) -> list[pystac.Item]:
-    try:
-        found = list(items)
-    except TypeError:
-        found = [items]
-    wrong = [item for item in found if not isinstance(item, pystac.Item)]
-    if wrong:
-        raise InvalidInputError(
-            f"items holds {wrong[0]!r:.80} ({type(wrong[0]).__name__}); "
-            "pass what s2kit.find_scenes returns"
-        )
-    if not found:
-        raise InvalidInputError(
-            "there are no scenes; widen the period or the region in s2kit.find_scenes"
-        )
-    return found
-
-
-def _split(
-    items: list[pystac.Item], scenes: dict[str, Scene], profile: Profile
-) -> tuple[list[Scene], tuple[str, ...]]:
-    """Part the scenes that reach the region from those that do not."""
-    outline = outline_of(profile.grid, profile.area)
-    reach = _reach(items, outline)
-    known = [(item.id, there) for item, there in zip(items, reach, strict=True)
-             if item.id in scenes]  # fmt: skip
-    inside = [scenes[name] for name, there in known if there]
-    return inside, tuple(name for name, there in known if not there)
-
-
-def _reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
-    """Return which scenes reach a region, degrees; one without a footprint may.
-
-    Raises
-    ------
-    InvalidInputError
-        If none does.
-    """
-    reach = [
-        not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
-        for item in items
-    ]
-    if not any(reach):
-        raise InvalidInputError(
-            f"none of the {len(items)} scenes reaches the region "
-            f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
-        )
-    return reach
-
-
-def _synthetic(scenes: Iterable[Scene]) -> bool:
-    return any(scene.synthetic for scene in scenes)
-
-
-def _check_origin(state: State, scenes: list[Scene]) -> None:
-    """Made-up practice scenes and observed ones never share a cube."""
-    odd = next((s for s in scenes if s.synthetic != state.synthetic), None)
-    if odd is not None:
-        kinds = ("observed", "made-up practice")
-        raise InvalidInputError(
-            f"{odd.id} is {kinds[odd.synthetic]} data, but the cube is of {kinds[state.synthetic]} "
-            "data; build them into two stores"
-        )
 
 
 class _Build:
@@ -293,7 +210,7 @@ class _Build:
             self.vetting.require_layers(scene)
         if scenes and all(scene.id in self.vetting.failed for scene in scenes):
             raise InvalidInputError(
-                f"none of the {len(scenes)} scenes can be used: {_reasons(self.vetting.failed)}"
+                f"none of the {len(scenes)} scenes can be used: {name_reasons(self.vetting.failed)}"
             )
 
     def require_pixels(self, new: bool) -> None:
@@ -309,8 +226,8 @@ class _Build:
         if new:
             self.store.clear()
         raise CubeError(
-            f"no scene could be read, so there is no cube: {_reasons(self.vetting.failed)}. Mend "
-            "what is named, or give other scenes"
+            f"no scene could be read, so there is no cube: {name_reasons(self.vetting.failed)}. "
+            "Mend what is named, or give other scenes"
         )
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:

@@ -24,17 +24,17 @@ def foreign_orbits(documents: dict[str, Any]) -> list[int]:
     return sorted(int(match[1]) for name in documents if (match := _GROUP.fullmatch(name)))
 
 
-def open_orbit(place: Any, orbit: int, dask: bool) -> xr.Dataset:
-    """Open one orbit of a store that another program made.
+def open_foreign(place: Any, orbits: list[int], dask: bool) -> xr.Dataset:
+    """Open orbits of a store that another program made.
 
     Parameters
     ----------
     place : str or zarr store
         As xarray takes it.
-    orbit : int
-        Relative orbit.
+    orbits : list of int
+        Relative orbits, as `foreign_orbits` returns them.
     dask : bool
-        Whether its layers are to be Dask arrays.
+        Whether the layers are to be Dask arrays.
 
     Returns
     -------
@@ -46,49 +46,68 @@ def open_orbit(place: Any, orbit: int, dask: bool) -> xr.Dataset:
     CubeError
         If there are no layers along time, y and x with their coordinates.
     """
+    assumed: list[str] = []
+    opened = [_open_orbit(place, orbit, dask, assumed) for orbit in orbits]
+    cube = opened[0]
+    if len(opened) > 1:
+        options = {"coords": "different", "compat": "equals", "join": "exact"}
+        cube = xr.concat(opened, "time", combine_attrs="drop_conflicts", **options)
+    said = "; ".join(dict.fromkeys(assumed)) or "nothing"
+    return cube.sortby("time").assign_attrs({ASSUMED: said})
+
+
+def _open_orbit(place: Any, orbit: int, dask: bool, assumed: list[str]) -> xr.Dataset:
     group = f"S2/R{orbit:03d}"
+    options = {"mask_and_scale": False, "decode_coords": "all", "cache": False}
     stored = xr.open_dataset(
-        place, engine="zarr", group=group, consolidated=True, zarr_format=2,
-        mask_and_scale=False, decode_coords="all", chunks={} if dask else None, cache=False,
-    )  # fmt: skip
+        place,
+        engine="zarr",
+        group=group,
+        consolidated=True,
+        zarr_format=2,
+        chunks={} if dask else None,
+        **options,
+    )
     cubes = [n for n, layer in stored.data_vars.items() if set(layer.dims) == {"time", "y", "x"}]
     if not cubes or not {"time", "y", "x"} <= set(stored.coords):
         raise CubeError(
             f"{group} has no layers along time, y and x with coordinates of these names; it has "
             f"{', '.join(map(str, stored.variables))}"
         )
-    assumed: list[str] = []
-    layers = {name: _read_layer(stored[name], assumed) for name in cubes}
+    layers = {name: _decoded(_declared(stored[name], assumed)) for name in cubes}
     cube = stored[cubes].assign(layers).transpose("time", "y", "x", ...)
-    cube = _with_crs(_northward(cube.sortby("time")), assumed)
-    cube = cube.assign_coords(relative_orbit=("time", np.full(cube.sizes["time"], orbit)))
-    said = "; ".join(dict.fromkeys(assumed)) or "nothing"
-    return cube.assign_attrs({ASSUMED: said})
+    cube = _with_crs(_northward(cube), assumed)
+    return cube.assign_coords(relative_orbit=("time", np.full(cube.sizes["time"], orbit)))
 
 
-def _read_layer(layer: xr.DataArray, assumed: list[str]) -> xr.DataArray:
-    name = layer.name
-    if name == "SCL":
-        found = classes(layer)
-        found.attrs = LAYER["SCL"].attrs | found.attrs | {"nodata": 0}
-        return found
-    if name in ("CLD", "SNW") and layer.attrs.get("_FillValue") == 0:
-        assumed.append(f"0 in {name} is 0 %, though it is what was never written too")
-        layer = layer.copy(deep=False)
-        layer.attrs = {key: v for key, v in layer.attrs.items() if key not in DECLARED}
-    whole = layer.dtype.kind in "iu"
-    if name in LAYER and whole and not any(key in layer.attrs for key in DECLARED):
-        assumed.append(f"{LAYER[name].nodata} is no data in {name}")
-    if name in LAYER and whole and "scale_factor" not in layer.attrs and LAYER[name].scale != 1:
-        assumed.append(f"{name} is in counts of {LAYER[name].scale:g}")
-        layer = layer.assign_attrs(scale_factor=LAYER[name].scale)
-    if name in BANDS and "add_offset" not in layer.attrs:
+def _declared(layer: xr.DataArray, assumed: list[str]) -> xr.DataArray:
+    """Return a stored layer with what it does not say and what layers of this name usually are."""
+    name, stated = layer.name, dict(layer.attrs)
+    if name in BANDS and "add_offset" not in stated:
         assumed.append("the radiometric offset of reflectances was applied")
-    found = physical(layer)
-    if found.dtype.kind in "iu" and name in LAYER:
-        found = found.astype("float32")
-    found.attrs = {k: v for k, v in found.attrs.items() if k not in (*DECLARED, *PACKED)}
-    found.attrs["nodata"] = np.nan
+    if name in ("CLD", "SNW") and stated.get("_FillValue") == 0:
+        assumed.append(f"0 in {name} is 0 %, though it is what was never written too")
+        stated = {key: value for key, value in stated.items() if key not in DECLARED}
+    if name != "SCL" and name in LAYER and layer.dtype.kind in "iu":
+        if not any(key in stated for key in DECLARED):
+            assumed.append(f"{LAYER[name].nodata} is no data in {name}")
+        if "scale_factor" not in stated and LAYER[name].scale != 1:
+            assumed.append(f"{name} is in counts of {LAYER[name].scale:g}")
+            stated["scale_factor"] = LAYER[name].scale
+    found = layer.copy(deep=False)
+    found.attrs = stated
+    return found
+
+
+def _decoded(layer: xr.DataArray) -> xr.DataArray:
+    """Return a layer in physical values, described as one of a cube."""
+    if layer.name == "SCL":
+        found, attrs, nodata = classes(layer), LAYER["SCL"].attrs, 0
+    else:
+        found, attrs, nodata = physical(layer), {}, np.nan
+        found = found.astype("float32") if found.dtype.kind in "iu" else found
+    stated = {k: v for k, v in found.attrs.items() if k not in (*DECLARED, *PACKED)}
+    found.attrs = attrs | stated | {"nodata": nodata}
     return found
 
 

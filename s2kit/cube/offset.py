@@ -156,8 +156,9 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     dark = [kind for kind in _DARK_CLASSES if np.count_nonzero(classes == kind) >= _ENOUGH]
     if len(dark) < _CLASSES or len(values) < _SEVERAL:
         return None
-    medians = [[_median(values[b], classes == kind) for b in _VISIBLE if b in values]
-               for kind in dark]  # fmt: skip
+    medians = [
+        [_median(values[b], classes == kind) for b in _VISIBLE if b in values] for kind in dark
+    ]
     impossible = [sum(m < _IMPOSSIBLE for m in of_class) >= _SEVERAL for of_class in medians]
     if sum(impossible) >= _CLASSES:
         return 0.0

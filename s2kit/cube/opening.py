@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
-from s2kit.cube.foreign import ASSUMED, foreign_orbits, open_orbit
+from s2kit.cube.foreign import foreign_orbits, open_foreign
 from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
@@ -105,16 +105,7 @@ def _open_foreign(
             f"level={level} is not in the cube, which another program made; it has 0"
         )
     orbits = _choose(foreign_orbits(documents), orbit)
-    place = _place(str(store))
-    opened = [open_orbit(place, number, dask) for number in orbits]
-    if len(opened) == 1:
-        return opened[0]
-    joined = xr.concat(
-        opened, "time", coords="different", compat="equals", join="exact",
-        combine_attrs="drop_conflicts",
-    )  # fmt: skip
-    said = dict.fromkeys(part for one in opened for part in one.attrs[ASSUMED].split("; "))
-    return joined.sortby("time").assign_attrs({ASSUMED: "; ".join(said)})
+    return open_foreign(_place(str(store)), orbits, dask)
 
 
 def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Opened]) -> _Opened:

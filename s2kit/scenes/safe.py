@@ -231,8 +231,9 @@ def _band_pattern(scene: SafeScene, band: str) -> str:
 def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
     """Find the first raster of some patterns, which count from the granule."""
     rasters = [PurePosixPath(name) for name in scene.files.names if name.endswith(_RASTERS)]
-    found = (file for pattern in patterns for file in rasters
-             if file.match(f"GRANULE/*/{pattern}.*"))  # fmt: skip
+    found = (
+        file for pattern in patterns for file in rasters if file.match(f"GRANULE/*/{pattern}.*")
+    )
     return next(map(str, found), None)
 
 

@@ -1,0 +1,118 @@
+"""STAC items as a build takes them: read as scenes, and those that reach its region."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import pystac
+import shapely
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from s2kit.cube.commit import State
+from s2kit.cube.layout import Profile
+from s2kit.cube.steps import Scene
+from s2kit.errors import InvalidInputError, SceneError
+from s2kit.grid import outline_of
+
+
+def read_items(items: Any) -> list[pystac.Item]:
+    """Check that these are STAC items, at least one.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    try:
+        found = list(items)
+    except TypeError:
+        found = [items]
+    wrong = [item for item in found if not isinstance(item, pystac.Item)]
+    if wrong:
+        raise InvalidInputError(
+            f"items holds {wrong[0]!r:.80} ({type(wrong[0]).__name__}); "
+            "pass what s2kit.find_scenes returns"
+        )
+    if not found:
+        raise InvalidInputError(
+            "there are no scenes; widen the period or the region in s2kit.find_scenes"
+        )
+    return found
+
+
+def read_scenes(items: list[pystac.Item]) -> tuple[dict[str, Scene], dict[str, str]]:
+    """Read items; return the scenes by id, and why others cannot be used.
+
+    Raises
+    ------
+    InvalidInputError
+        If none can.
+    """
+    scenes, odd = {}, {}
+    for item in items:
+        try:
+            scenes[item.id] = Scene.from_item(item)
+        except SceneError as error:
+            odd[error.scene] = error.reason
+    if not scenes:
+        raise InvalidInputError(f"none of the {len(items)} scenes can be used: {name_reasons(odd)}")
+    return scenes, odd
+
+
+def name_reasons(failed: dict[str, str]) -> str:
+    """Name the first few scenes that failed, with the reasons."""
+    named = [f"{scene} {reason}" for scene, reason in itertools.islice(failed.items(), 3)]
+    return "; ".join(named) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
+
+
+def split(
+    items: list[pystac.Item], scenes: dict[str, Scene], profile: Profile
+) -> tuple[list[Scene], tuple[str, ...]]:
+    """Return the scenes that reach the region of a cube, and the ids of those that do not."""
+    outline = outline_of(profile.grid, profile.area)
+    reach = require_reach(items, outline)
+    names = [item.id for item in items]
+    inside = [scenes[n] for n, there in zip(names, reach, strict=True) if there and n in scenes]
+    outside = [n for n, there in zip(names, reach, strict=True) if not there and n in scenes]
+    return inside, tuple(outside)
+
+
+def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
+    """Return which scenes reach a region, degrees; one without a footprint may.
+
+    Raises
+    ------
+    InvalidInputError
+        If none does.
+    """
+    reach = [
+        not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+        for item in items
+    ]
+    if not any(reach):
+        raise InvalidInputError(
+            f"none of the {len(items)} scenes reaches the region "
+            f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
+        )
+    return reach
+
+
+def any_synthetic(scenes: Iterable[Scene]) -> bool:
+    """Return whether a scene is made-up practice data."""
+    return any(scene.synthetic for scene in scenes)
+
+
+def check_origin(state: State, scenes: list[Scene]) -> None:
+    """Refuse made-up practice scenes beside observed ones in one cube.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    odd = next((s for s in scenes if s.synthetic != state.synthetic), None)
+    if odd is not None:
+        kinds = ("observed", "made-up practice")
+        raise InvalidInputError(
+            f"{odd.id} is {kinds[odd.synthetic]} data, but the cube is of {kinds[state.synthetic]} "
+            "data; build them into two stores"
+        )
