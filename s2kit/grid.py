@@ -182,8 +182,6 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
     InvalidInputError
         If there are no evenly spaced y and x, north up, or no coordinate system.
     """
-    import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
-    import rioxarray  # noqa: F401  (gives xarray its .rio)
     import xarray as xr
 
     if not isinstance(data, xr.Dataset | xr.DataArray):
@@ -192,10 +190,8 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
             "s2kit.open_cube returns, or what was computed from it"
         )
     require_pixels(data)
-    grid = data.odc.geobox
-    upright = grid is not None and {"y", "x"} <= set(data.dims)
-    upright = upright and grid.affine.a > 0 > grid.affine.e
-    if not (upright and is_even(data["y"].values) and is_even(data["x"].values)):
+    grid = geobox_of(data) if {"y", "x"} <= set(data.dims) else None
+    if grid is None or not grid.affine.a > 0 > grid.affine.e:
         raise InvalidInputError(
             f"the data with the dimensions {dict(data.sizes)} are not on a regular grid; they "
             "need evenly spaced coordinates y, from north to south, and x, from west to east: "
@@ -267,14 +263,48 @@ def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
         )
 
 
-def is_even(places: np.ndarray) -> bool:
+def geobox_of(data: xr.Dataset | xr.DataArray) -> GeoBox | None:
+    """Return the grid that lies under data with any names of dimensions, in any direction.
+
+    odc-geo takes the size of a pixel from the first two coordinates. If these are in single
+    precision, the last of a thousand pixels may so lie eight pixels away; here it is taken from the
+    first and the last one.
+
+    Returns
+    -------
+    odc.geo.geobox.GeoBox or None
+        None where coordinates are missing, or not evenly spaced.
+    """
+    import odc.geo.xr  # noqa: F401  (gives xarray its .odc)
+    import rioxarray  # noqa: F401  (gives xarray its .rio)
+
+    found = data.odc.geobox
+    if found is None or not isinstance(found, GeoBox) or not found.axis_aligned:
+        return None
+    axes = [data[dim].values.astype("float64") for dim in data.odc.spatial_dims]
+    if not all(map(_is_even, axes)):
+        return None
+    old = found.affine
+    (height, top), (width, left) = (
+        _edge(axis, step) for axis, step in zip(axes, (old.e, old.a), strict=True)
+    )
+    return GeoBox(found.shape, Affine(width, 0, left, 0, height, top), found.crs)
+
+
+def _edge(axis: np.ndarray, step: float) -> tuple[float, float]:
+    """Return the size of a pixel, and where the first one begins; a single one has a given size."""
+    if len(axis) > 1:
+        step = (axis[-1] - axis[0]) / (len(axis) - 1)
+    return float(step), float(axis[0] - step / 2)
+
+
+def _is_even(axis: np.ndarray) -> bool:
     """Return whether coordinates lie on a straight line, to a twentieth of a step.
 
     Positions are judged, not steps: between two of them the rounding of float32 counts twice.
     """
-    if len(places) < 3:
+    if len(axis) < 3:
         return True
-    exact = places.astype("float64")
-    step = (exact[-1] - exact[0]) / (len(exact) - 1)
-    away = exact - exact[0] - step * np.arange(len(exact))
+    step = (axis[-1] - axis[0]) / (len(axis) - 1)
+    away = axis - axis[0] - step * np.arange(len(axis))
     return bool(step != 0 and (np.abs(away) <= _UNEVEN * abs(step)).all())

@@ -31,7 +31,7 @@ from s2kit.cube.nodata import (
     with_attribute,
 )
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_data, is_even, read_grid
+from s2kit.grid import area_of_data, geobox_of, read_grid
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
 _KEEPING = ("nearest", "mode")
@@ -172,9 +172,8 @@ def _describe_array(raster: xr.DataArray) -> _Source:
     flat = with_attribute(raster).squeeze(
         [dim for dim, size in raster.sizes.items() if size == 1 and dim == "band"]
     )
-    grid = flat.odc.geobox if flat.ndim == 2 else None
-    dims = flat.odc.spatial_dims
-    if grid is None or not all(is_even(flat[dim].values) for dim in dims):
+    grid = geobox_of(flat) if flat.ndim == 2 else None
+    if grid is None:
         raise InvalidInputError(
             f"the {label} with the dimensions {dict(raster.sizes)} is not a map on a regular grid; "
             "it needs two dimensions with evenly spaced coordinates: raster.isel(time=0) selects"
@@ -186,6 +185,7 @@ def _describe_array(raster: xr.DataArray) -> _Source:
         )
     attrs = {name: v for name, v in flat.attrs.items() if name not in (*DECLARED, *PACKED)}
     marks, (scale, offset) = declared_nodata(flat), packing(flat)
+    dims = flat.odc.spatial_dims
     pixels = flat.transpose(*dims).values
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # all that rasterio takes
     nodata = np.nan if pixels.dtype.kind == "f" else fill_of(flat)

@@ -11,7 +11,6 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import odc.geo.xr  # noqa: F401  (registers `.odc`)
 import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
@@ -20,7 +19,7 @@ from s2kit.cube.layout import CODEC, LAYER, gdal_crs
 from s2kit.cube.nodata import DECLARED, fill_of, packing, physical
 from s2kit.cube.store import TROUBLE
 from s2kit.errors import CubeError, InvalidInputError
-from s2kit.grid import require_pixels
+from s2kit.grid import geobox_of, require_pixels
 from s2kit.scenes.item import BANDS
 
 _CHUNK = 256
@@ -93,7 +92,7 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
             f"{', '.join(map(str, flat)) or 'the result'} has no dimensions y and x; maps are "
             "written here, tables by s2kit.save_table"
         )
-    grid = result.odc.geobox
+    grid = geobox_of(result)
     if grid is None or grid.crs is None:
         raise InvalidInputError(
             "the result has no coordinate system, or its pixels are not evenly spaced; keep the "
@@ -107,7 +106,7 @@ def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
     """Return maps as they are to be written, in blocks, and how each layer is to be encoded."""
     sizes = {"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in maps.dims else {})
     mapping = next(name for name, one in maps.coords.items() if "crs_wkt" in one.attrs)
-    crs = gdal_crs(maps.odc.geobox)
+    crs = gdal_crs(geobox_of(maps))
     layers, encoding = {}, {}
     for name, layer in maps.data_vars.items():
         found, kept = _store(layer)

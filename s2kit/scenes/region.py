@@ -160,6 +160,11 @@ def _check_degrees(bounds: Sequence[float]) -> None:
         return
     if y <= 180 and x <= 90:
         advice = "Latitude and longitude are swapped: the order is (west, south, east, north)."
+    elif x <= 360 and y <= 90:
+        advice = (
+            "Longitudes run from -180 to 180: take 360 from those beyond. Split an area across the "
+            "antimeridian into one on each side."
+        )
     else:
         advice = "It looks like metres: give degrees (EPSG:4326), such as (4.2, 51.9, 4.5, 52.1)."
     raise InvalidInputError(f"aoi={tuple(bounds)} is not in degrees. {advice}")

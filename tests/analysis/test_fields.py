@@ -3,6 +3,7 @@
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyogrio
 import pytest
 import rasterio.features
 import rioxarray  # noqa: F401  (gives xarray its .rio)
@@ -175,6 +176,37 @@ def test_fields_come_in_any_system_and_format(cube, tmp_path):
         assert shapely.equals_exact(found.geometry.values, own.geometry.values, 0.01).all()
 
 
+def test_layers_of_a_file(cube, tmp_path):
+    """Of several layers none is taken for the wanted one; layers without places do not count."""
+    path = tmp_path / "map.gpkg"
+    old, new = table(box(3, 9, 8, 2)), table(box(20, 30, 33, 21), box(1, 5, 2, 1))
+    old.to_file(path, layer="fields 2025")
+    pyogrio.write_dataframe(pd.DataFrame({"crop": ["maize"]}), path, layer="crops", append=True)
+    assert len(read_fields(path, cube)) == 1
+    new.to_file(path, layer="fields 2026")
+    with pytest.raises(InvalidInputError, match=r"'fields 2025', 'fields 2026'; choose one"):
+        read_fields(path, cube)
+    for name, expected in (("fields 2025", old), ("fields 2026", new)):
+        found = read_fields(path, cube, layer=name)
+        assert shapely.equals(found.geometry.values, expected.geometry.values).all()
+    for name in ("crops", "fields", ""):
+        with pytest.raises(InvalidInputError, match=f"{name!r} is none of them"):
+            read_fields(path, cube, layer=name)
+    with pytest.raises(InvalidInputError, match="fields is no path"):
+        read_fields(old, cube, layer="fields 2025")
+
+
+def test_layers_of_files_that_have_one(cube, tmp_path):
+    """Formats with one layer need no name, and take their own."""
+    own = table(box(3, 9, 8, 2))
+    for end in ("geojson", "shp", "fgb"):
+        own.to_file(tmp_path / f"own.{end}")
+        assert len(read_fields(tmp_path / f"own.{end}", cube)) == 1
+        assert len(read_fields(tmp_path / f"own.{end}", cube, layer="own")) == 1
+        with pytest.raises(InvalidInputError, match="holds the layers 'own'; 'x' is none"):
+            read_fields(tmp_path / f"own.{end}", cube, layer="x")
+
+
 def test_only_fields_that_touch_are_kept(cube):
     """What lies beside the cube, or only along its edge, is left out; ids and columns stay."""
     shapes = [box(-9, 5, -2, 1), box(-3, 5, 2, 1), box(-3, 5, 0, 1), box(1, 5, 2, 1)]
@@ -318,6 +350,38 @@ def test_grid_of_one_row_or_column(cube, cut):
     whole, found = read_grid(cube), read_grid(cube.isel(cut))
     col, row = cut.get("x", [0])[0], cut.get("y", [0])[0]
     assert found.affine == whole.affine * whole.affine.translation(col, row)
+
+
+@EXAMPLES
+@given(
+    pixel=st.sampled_from([10.0, 20.0, 1e-4, 8.983152841195215e-05]),
+    west=st.floats(-170, 170),
+    size=st.integers(2, 300),
+)
+def test_coordinates_in_single_precision(pixel, west, size):
+    """Coordinates that are off a line by rounding alone are a regular grid, which is that line."""
+    metres = pixel > 1
+    west, north = (3e5 + west * 1000, 5e6) if metres else (west, 45.0)
+    x, y = west + pixel * (np.arange(size) + 0.5), north - pixel * (np.arange(size) + 0.5)
+    exact = xr.DataArray(np.zeros((size, size)), {"y": y, "x": x}, ("y", "x"))
+    exact = exact.rio.write_crs("EPSG:32631" if metres else "EPSG:4326")
+    rounded = exact.assign_coords(x=x.astype("f4"), y=y.astype("f4"))
+    off = max(abs(rounded.x.values - x).max(), abs(rounded.y.values - y).max()) / pixel
+    assume(off < 0.02)
+    found, wanted = read_grid(rounded), read_grid(exact)
+    assert found.shape == wanted.shape
+    corners = np.array([found.affine * (0, 0), found.affine * (size, size)])
+    true = np.array([wanted.affine * (0, 0), wanted.affine * (size, size)])
+    assert abs(corners - true).max() / pixel < 0.1
+
+
+@pytest.mark.parametrize("off", [0.06, 0.3])
+def test_coordinates_that_are_off_by_more_are_refused(cube, off):
+    """A pixel that lies beside the line by more than rounding explains is no regular grid."""
+    x = cube.x.values.copy()
+    x[7] += off * PIXEL
+    with pytest.raises(InvalidInputError, match="not on a regular grid"):
+        read_grid(cube.assign_coords(x=x))
 
 
 # --- series

@@ -101,6 +101,19 @@ def test_the_cubes_own_grid_changes_nothing(cube, tmp_path):
             assert found.dtype == "float32"
 
 
+def test_coordinates_in_single_precision():
+    """The last pixels of a map in degrees, rounded to float32, lie as far as the first ones."""
+    size, pixel, west, north = 900, 1e-4, 4.0, 52.0
+    x, y = west + pixel * (np.arange(size) + 0.5), north - pixel * (np.arange(size) + 0.5)
+    steps = np.add.outer(np.arange(size) // 30, np.arange(size) // 30) % 2
+    exact = xr.DataArray(steps.astype("u1"), {"y": y, "x": x}, ("y", "x"), "field")
+    exact = exact.rio.write_crs("EPSG:4326")
+    rounded = exact.assign_coords(x=x.astype("f4"), y=y.astype("f4"))
+    found = align_raster(rounded, exact, resampling="nearest")
+    np.testing.assert_array_equal(found, exact)
+    np.testing.assert_array_equal(align_raster(exact, rounded, resampling="nearest"), exact)
+
+
 def test_result_has_exactly_the_cubes_coordinates(cube):
     """So that arithmetic with the cube neither shifts nor drops anything."""
     found = align_raster(make_grid(70, 90, 7.3, WEST - 31, NORTH + 17), cube)

@@ -150,6 +150,41 @@ def test_pages(stac_api: Api, features: Callable, monkeypatch: pytest.MonkeyPatc
     assert sorted(scene.document["id"] for scene in scenes) == sorted(item["id"] for item in raw)
 
 
+@pytest.mark.parametrize("kind", ["items of a collection", "search", "saved page", "collections"])
+def test_addresses_that_are_copied(
+    stac_api: Api, features: Callable, tmp_path: Path, kind: str
+) -> None:
+    """Whatever address of an API is given, all of its pages are read."""
+    url = stac_api(features("earth-search_sentinel-2-l2a"))
+    source: Any = {
+        "items of a collection": f"{url}/collections/sentinel-2-l2a/items?limit=2",
+        "search": f"{url}/search?limit=3",
+        "collections": f"{url}/collections",
+    }.get(kind)
+    if kind == "saved page":
+        source = tmp_path / "page.json"
+        with urllib.request.urlopen(f"{url}/search?limit=2") as response:
+            source.write_bytes(response.read())
+        assert len(json.loads(source.read_bytes())["features"]) == 2
+    assert len(find_scenes(source, WORLD, "2015", "2030")) == 7
+
+
+@pytest.mark.parametrize("stated", [{"numberMatched": 9}, {"context": {"matched": 9}}])
+@pytest.mark.parametrize("kind", ["search", "saved page"])
+def test_pages_that_are_missing(
+    troubled: Callable, features: Callable, tmp_path: Path, kind: str, stated: Json
+) -> None:
+    """Fewer items than were said to match, and no link to more, are not taken for all."""
+    page = {"type": "FeatureCollection", "links": [], **stated}
+    page["features"] = features("earth-search_sentinel-2-l2a")
+    source: Any = tmp_path / "page.json"
+    source.write_text(json.dumps(page))
+    if kind == "search":
+        source = troubled(json.dumps(page)).url
+    with pytest.raises(CatalogueError, match="9 scenes match, but its pages hold 7"):
+        find_scenes(source, WORLD, "2015", "2030")
+
+
 def everything() -> tuple:
     """All places and times."""
     from s2kit.scenes.period import read_period

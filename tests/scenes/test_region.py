@@ -93,6 +93,8 @@ def test_presets_are_those_of_the_design() -> None:
     [
         ((84_000, 445_000, 90_000, 450_000), "looks like metres"),
         (shapely.box(84_000, 445_000, 90_000, 450_000), "looks like metres"),
+        ((179.5, -17.5, 180.5, -16.5), "take 360 from those beyond"),
+        (shapely.box(350, -17.5, 355, -16.5), "one on each side"),
         ((51.9, 100.2, 52.1, 100.5), "swapped"),
         ({"type": "Polygon", "coordinates": [[[5, 120], [6, 120], [6, 121], [5, 120]]]}, "swapped"),
         ((4.5, 51.9, 4.2, 52.1), "west east of its east"),
