@@ -286,16 +286,19 @@ def geobox_of(data: xr.Dataset | xr.DataArray) -> GeoBox | None:
         return None
     old = found.affine
     (height, top), (width, left) = (
-        _edge(axis, step) for axis, step in zip(axes, (old.e, old.a), strict=True)
+        _edge(axis, step, edge)
+        for axis, step, edge in zip(axes, (old.e, old.a), (old.f, old.c), strict=True)
     )
     return GeoBox(found.shape, Affine(width, 0, left, 0, height, top), found.crs)
 
 
-def _edge(axis: np.ndarray, step: float) -> tuple[float, float]:
-    """Return the size of a pixel, and where the first one begins; a single one has a given size."""
-    if len(axis) > 1:
-        step = (axis[-1] - axis[0]) / (len(axis) - 1)
-    return float(step), float(axis[0] - step / 2)
+def _edge(axis: np.ndarray, step: float, edge: float) -> tuple[float, float]:
+    """Return the size of a pixel, and where the first one begins: as given, if that fits the last."""
+    last = edge + (len(axis) - 0.5) * step
+    if abs(last - axis[-1]) > 1e-6 * abs(step):
+        step = float(axis[-1] - axis[0]) / (len(axis) - 1)
+        edge = float(axis[0]) - step / 2
+    return step, edge
 
 
 def _is_even(axis: np.ndarray) -> bool:

@@ -215,7 +215,7 @@ class NdviStatistics(MapViewer):
 
     def _rough(self, window: Window) -> str:
         """Say what overviews do to statistics: they mix a small cloud with what lies beside it."""
-        return f"overview of {window.pixel:g} {self.levels.unit}, smaller clouds are mixed in"
+        return f"overview of {window.pixel:g} {self.levels.unit}, clouds mixed in"
 
     def _say_unread(self) -> str:
         """Say how many of the dates have holes that are not “no data”."""

@@ -289,7 +289,7 @@ def test_overviews(tmp_path):
     opened = s2kit.open_cube(tmp_path / "c", level=1)
     for coarse in (opened, opened.load(), opened.isel(x=slice(3, 99))):
         level = NdviStatistics(coarse)
-        assert "smaller clouds are mixed in" in level.map.figure.title.text
+        assert "clouds mixed in" in level.map.figure.title.text
     viewer.look(View(WEST, NORTH - 2000, WEST + 2000, NORTH))
     assert "clouds" not in viewer.map.figure.title.text
     part = layers["B08"][:, :200, :200].mean(0) / 1e4
