@@ -13,6 +13,7 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import Address
+from s2kit.viewers.loading import load_panel
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
@@ -52,6 +53,7 @@ class MapViewer(pn.viewable.Viewer):
         if "SCL" in cube.data_vars:
             require_cube(cube, "SCL")
         super().__init__()
+        load_panel()
         self.cube = cube = in_order(cube)
         self.levels = Levels(cube)
         _check_layers(cube)
