@@ -10,10 +10,10 @@ import xarray as xr
 
 from s2kit.analysis.inputs import in_order, require_cube
 from s2kit.errors import InvalidInputError
+from s2kit.panel_loading import load_panel
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import Address
-from s2kit.viewers.loading import load_panel
 from s2kit.viewers.mapview import MapView
 from s2kit.viewers.page import Page
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch

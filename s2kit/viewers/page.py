@@ -14,7 +14,7 @@ from bokeh.model import Model
 from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
-from s2kit.viewers.loading import load_panel, watch_drawing
+from s2kit.panel_loading import load_panel, watch_drawing
 
 _log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _SYNTHETIC = "Synthetic practice data: this place does not exist"
 
 
 class Whole(pn.Column):
-    """All of a viewer. In a notebook it is drawn however Panel was loaded, and hears each change.
+    """All of a viewer. In a notebook it is drawn however Panel was loaded, and gets each change.
 
     Panel itself holds its document after the first change of a message, so that others wait for
     the next message, or get lost (`panel.io.hold` with a comm, Panel 1.5 to 1.10).

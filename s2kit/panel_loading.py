@@ -44,7 +44,7 @@ def load_panel() -> None:
 def watch_drawing(root: Model) -> None:
     """Say what to do, above a model that is displayed next, unless it is drawn in ten seconds."""
     if _kernel() is not None and pn.config.comms == "default":
-        asked = {"version": bokeh.__version__, "id": root.ref["id"], "deaf": _DEAF}
+        asked = {"version": bokeh.__version__, "id": root.ref["id"], "apart": _APART}
         _publish({"text/html": f"{_LATE}<script>{_script(asked, _WATCH)}</script>"})
 
 
@@ -66,7 +66,7 @@ def _publish(data: dict[str, str]) -> None:
 
 
 def _start_panel() -> None:
-    """Let Panel hear the notebook. What it displays for that is left out, as `_loader` has it."""
+    """Start Panel in the kernel, without what it displays for that: `_loader` has it."""
     from IPython.utils.capture import capture_output
 
     with capture_output(stdout=False, stderr=False):
@@ -80,7 +80,7 @@ def _loader() -> str:
     css = [(PANEL_DIR / "_templates" / "jupyter.css").read_text(encoding="utf-8"), *bundle.css_raw]
     held = getattr(bundle, "resource_declarations", None)  # what is in it, for Panel from 1.10 on
     parts = ",\n".join(_PART.replace("CODE", code) for code in bundle.js_raw)
-    asked = {"version": bokeh.__version__, "css": css, "held": held}
+    asked = {"version": bokeh.__version__, "css": css, "held": held, "quiet": _QUIET}
     run = _script(asked, _RUN.replace("PARTS", parts))
     return "\n".join([PYVIZ_PROXY, JupyterCommManager.js_manager, run])
 
@@ -124,25 +124,27 @@ if (!find()) {
   for (const run of [PARTS]) run.call(own, own.Bokeh);
   use(own.Bokeh);
 }
+const server = JSON.parse(document.getElementById('jupyter-config-data')?.textContent ?? '{}');
+if ((server.baseUrl ?? '/') !== '/') add('style', asked.quiet);
 """
 
-_BOX = (
-    "background:#FDE7E0; color:#7A2300; border:1px solid #D55E00; padding:6px 10px; font-size:13px"
-)
+_QUIET = 'script[type="esms-options"] ~ div[role="alert"] { display: none; }'
+"""Hides what Panel 1.10 says behind a prefix: that its files, asked for without it, are missing."""
 
-_LATE = f"""
+_LATE = """
 <style>
-.s2kit-late {{ visibility: hidden; height: 0; animation: s2kit-late 0s 10s forwards; }}
-@keyframes s2kit-late {{ to {{ visibility: visible; height: auto; }} }}
+.s2kit-late { visibility: hidden; height: 0; animation: s2kit-late 0s 10s forwards; }
+@keyframes s2kit-late { to { visibility: visible; height: auto; } }
 </style>
-<div class="s2kit-late"><div style="{_BOX}">The viewer is not drawn. Reload this page, then choose
-“Restart Kernel and Run All Cells…” in the menu.</div></div>
+<div class="s2kit-late"><div style="background:#FDE7E0; color:#7A2300; border:1px solid #D55E00;
+padding:6px 10px; font-size:13px">The viewer is not drawn. Choose “Restart Kernel and Run All
+Cells…” in the menu; if that does not help, reload this page and choose it again.</div></div>
 """
 """Shown after ten seconds; at once where a page that does not trust the notebook drops styles."""
 
-_DEAF = (
-    "The viewer does not hear what you do: the Jupyter server lacks Panel’s extension. Install "
-    "pyviz_comms in the environment of the server, start the server again, and reload this page."
+_APART = (
+    "The viewer does not react: the Jupyter server lacks Panel’s extension. Install pyviz_comms "
+    "in the environment of the server, start the server again, and reload this page."
 )
 
 _WATCH = """
@@ -161,14 +163,14 @@ const listen = () => {
   setTimeout(() => {
     const alive = late.isConnected && document.getElementById('jupyter-config-data');
     if (!alive || window.PyViz?.kernels?.[asked.id]) return;
-    late.firstElementChild.textContent = asked.deaf;
+    late.firstElementChild.textContent = asked.apart;
     late.removeAttribute('class');
     late.hidden = false;
   }, 3000);
 };
 look();
 """
-"""Hides the advice once a viewer is drawn, and lets it hear Python also without window.Bokeh."""
+"""Hides the advice once a viewer is drawn, which then gets messages also without window.Bokeh."""
 
 
 def _script(asked: dict[str, Any], code: str) -> str:
