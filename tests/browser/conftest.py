@@ -1,4 +1,4 @@
-"""A real browser, and what it looks at: apps of ``panel serve``, notebooks in JupyterLab.
+"""A real browser, and what it looks at: apps of ``panel serve``, notebooks in Jupyter's programs.
 
 Panel and Bokeh draw into open shadow roots. Playwright's CSS, role and text locators see through
 them; XPath does not, and the ``inner_text`` of an element that has a shadow root is empty: ask for
@@ -15,7 +15,7 @@ import pytest
 from known import Known, cell
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from seeing import Seen
-from services import Lab, Service, panel_serve, run_lab
+from services import HUB, Lab, Service, panel_serve, run_lab
 from watching import Watch
 
 expect.set_options(timeout=20_000)
@@ -120,23 +120,40 @@ def running_lab(tmp_path_factory) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
-def jupyter_lab(running_lab) -> Iterator[Lab]:
-    """Run JupyterLab on a folder of its own, ``jupyter_lab.root``, where tests put notebooks."""
-    yield running_lab
-    running_lab.stop_kernels()
+@pytest.fixture(scope="session")
+def running_hub(tmp_path_factory) -> Iterator[Lab]:
+    """Run Jupyter Notebook, which has JupyterLab too, on an empty folder, as JupyterHub does."""
+    folder = tmp_path_factory.mktemp("hub")
+    root = folder / "root"
+    root.mkdir()
+    with run_lab(root, folder, base=HUB, module="notebook") as hub:
+        yield hub
 
 
 @pytest.fixture
-def open_notebook(jupyter_lab, page) -> Iterator[Callable[..., Page]]:
-    """Open a notebook below the root in JupyterLab, run all its cells, and wait for the end.
+def jupyter_lab(request) -> Iterator[Lab]:
+    """Run JupyterLab on a folder of its own, ``jupyter_lab.root``, where tests put notebooks.
 
-    The test fails where a cell shows a traceback, be it later, of a callback.
+    Parametrised by `HUB`, its addresses begin so.
+    """
+    behind = getattr(request, "param", "")
+    running = request.getfixturevalue("running_hub" if behind else "running_lab")
+    yield running
+    running.stop_kernels()
+
+
+@pytest.fixture
+def open_notebook(jupyter_lab, page, watch) -> Iterator[Callable[..., Page]]:
+    """Open a notebook below the root, run all its cells, and wait for the end.
+
+    It opens in JupyterLab or, as ``program="notebooks"``, in Jupyter Notebook. The test fails
+    where a cell shows a traceback, be it later, of a callback.
     """
 
-    def open_it(path: str, *, run: bool = True, seconds: float = 180) -> Page:
-        page.goto(jupyter_lab.address(path))
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    def open_it(path: str, *, run: bool = True, seconds: float = 180, program: str = "lab") -> Page:
+        page.goto(jupyter_lab.address(path, program))
+        wait_for_kernel(page)
+        watch.forgive(*(OWN_ERRORS if program == "notebooks" else ()))
         if run:
             run_all_cells(page, seconds)
             check_cells(page)
@@ -187,6 +204,19 @@ def open_viewer(page, viewers) -> Callable[..., Seen]:
     return open_it
 
 
+OWN_ERRORS = ("Cannot read properties of undefined (reading 'schema')",)
+"""What Jupyter Notebook 7.6 says of itself while it opens."""
+
+
+def wait_for_kernel(page: Page) -> None:
+    """Wait until the kernel of the open notebook is there, and idle."""
+    page.wait_for_function(
+        "() => document.querySelector('.jp-KernelName')?.innerText.includes('ipykernel')"
+        " && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'",
+        timeout=60_000,
+    )
+
+
 def run_all_cells(page: Page, seconds: float) -> None:
     """Run the open notebook as a reader does, to its end or the first error."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -196,7 +226,7 @@ def run_all_cells(page: Page, seconds: float) -> None:
         f"(said => !said.includes('[*]:') && said.some(text => /\\d/.test(text)))({prompts})",
         timeout=1000 * seconds,
     )
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
+    wait_for_kernel(page)
 
 
 def check_cells(page: Page) -> None:
