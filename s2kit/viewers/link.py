@@ -34,8 +34,8 @@ class Address:
     """What the address of a page says of a viewer.
 
     In a notebook there is no address, and a second viewer of a page has none: nothing happens.
-    What else a page was opened with, such as the token of a Jupyter server, leaves its address, as
-    that is there to be shared. An app's own parts stay if Panel's location knows of them by then.
+    What else a page was opened with, such as the token of a Jupyter server, leaves its address,
+    which is there to be shared. What an app has synchronised with Panel's location before stays.
 
     Parameters
     ----------
@@ -60,7 +60,8 @@ class Address:
         self._location = pn.state.location if there else None
         if self._location is not None:
             _with_viewer.add(page)
-            self._dropped = _unshared(self._location, names)
+            asked = {*pn.state.session_args, *_query_of(self._location)}
+            self._dropped = sorted(asked - _shared(self._location, names))
             BackButton(dropped=self._dropped, width=0, height=0, margin=0).servable()
             page.js_on_event("connection_lost", CustomJS(code=_LOST))
             self._read(self._location)
@@ -112,10 +113,10 @@ def _query_of(location: Location) -> dict[str, str]:
     return dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
 
 
-def _unshared(location: Location, names: Sequence[str]) -> list[str]:
-    """Name the parts of an address that neither a viewer nor Panel reads: they may be secret."""
-    synced = [name for _, parameters, *_ in location._synced for name in parameters.values()]
-    return [name for name in _query_of(location) if name not in {*names, *synced, "theme"}]
+def _shared(location: Location, names: Sequence[str]) -> set[str]:
+    """Name the parts of an address that a viewer or Panel reads; all others may be secret."""
+    synced = {name for _, parameters, *_ in location._synced for name in parameters.values()}
+    return {*names, *synced, "theme"}
 
 
 class BackButton(JSComponent):

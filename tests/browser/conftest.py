@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from in_jupyter import check_cells, open_in
 from known import Known, cell
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from seeing import Seen
@@ -146,18 +148,12 @@ def jupyter_lab(request) -> Iterator[Lab]:
 def open_notebook(jupyter_lab, page, watch) -> Iterator[Callable[..., Page]]:
     """Open a notebook below the root, run all its cells, and wait for the end.
 
-    It opens in JupyterLab or, as ``program="notebooks"``, in Jupyter Notebook. The test fails
-    where a cell shows a traceback, be it later, of a callback.
+    The options are those of `open_in`. The test fails where a cell shows a traceback, be it later,
+    of a callback.
     """
 
-    def open_it(path: str, *, run: bool = True, seconds: float = 180, program: str = "lab") -> Page:
-        page.goto(jupyter_lab.address(path, program))
-        wait_for_kernel(page)
-        watch.forgive(*(OWN_ERRORS if program == "notebooks" else ()))
-        if run:
-            run_all_cells(page, seconds)
-            check_cells(page)
-        return page
+    def open_it(path: str, **options: Any) -> Page:
+        return open_in(jupyter_lab, page, watch, path, **options)
 
     yield open_it
     check_cells(page)
@@ -202,34 +198,3 @@ def open_viewer(page, viewers) -> Callable[..., Seen]:
         return Seen(page).wait()
 
     return open_it
-
-
-OWN_ERRORS = ("Cannot read properties of undefined (reading 'schema')",)
-"""What Jupyter Notebook 7.6 says of itself while it opens."""
-
-
-def wait_for_kernel(page: Page) -> None:
-    """Wait until the kernel of the open notebook is there, and idle."""
-    page.wait_for_function(
-        "() => document.querySelector('.jp-KernelName')?.innerText.includes('ipykernel')"
-        " && document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status == 'idle'",
-        timeout=60_000,
-    )
-
-
-def run_all_cells(page: Page, seconds: float) -> None:
-    """Run the open notebook as a reader does, to its end or the first error."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    prompts = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText)"
-    page.wait_for_function(
-        f"(said => !said.includes('[*]:') && said.some(text => /\\d/.test(text)))({prompts})",
-        timeout=1000 * seconds,
-    )
-    wait_for_kernel(page)
-
-
-def check_cells(page: Page) -> None:
-    """Fail where a cell of the open notebook shows a traceback."""
-    broken = page.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
-    assert not broken.count(), broken.first.inner_text()

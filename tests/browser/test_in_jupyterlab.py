@@ -47,12 +47,10 @@ def open_cell(open_notebook, jupyter_lab, known_store):
     return open_it
 
 
-@pytest.mark.parametrize(
-    ("jupyter_lab", "program"), [("", "lab"), (HUB, "notebooks")], indirect=["jupyter_lab"]
-)
-def test_time_query_in_a_cell(open_cell, program, known, tmp_path, watch):
-    """Date, filter, series, zoom, comparison and files, in a notebook."""
-    seen = open_cell("TimeQuery", program)
+@pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
+def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
+    """Date, filter, series, zoom, comparison and files, in Jupyter Notebook behind a prefix."""
+    seen = open_cell("TimeQuery", "notebooks")
     watch.forgive(*PANEL_LOADING)
     expect_day(seen, known, CLEAREST)
     seen.press("Next")
@@ -106,7 +104,7 @@ def test_time_query_in_a_cell(open_cell, program, known, tmp_path, watch):
 
 @pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
 def test_statistics_in_a_cell(open_cell, known, tmp_path, watch):
-    """Map, drawing by clicks and by numbers, upload, errors and files, in a notebook."""
+    """Map, drawing by clicks, upload, errors and files, in JupyterLab behind a prefix."""
     seen = open_cell("NdviStatistics", "lab")
     watch.forgive(*PANEL_LOADING)
     values = clear_ndvi(known)
