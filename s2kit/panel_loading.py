@@ -31,7 +31,7 @@ def load_panel() -> None:
     if kernel is None:
         return
     pn.config.inline = True  # the style sheets of what is displayed later, too
-    if "notebook_resources" in pn.config.param:
+    if hasattr(pn.config, "notebook_resources"):
         pn.config.notebook_resources = "cdn"  # inline, nothing is asked of the Jupyter server
     if not pn.extension._loaded:
         _start_panel()
