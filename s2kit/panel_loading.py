@@ -13,7 +13,9 @@ from typing import Any
 import bokeh
 import panel as pn
 from bokeh.model import Model
+from bokeh.models import UIElement
 from bokeh.resources import INLINE
+from panel.io.notebook import patch_inline_stylesheets
 from panel.io.resources import PANEL_DIR, Resources, bundle_resources, set_resource_mode
 from pyviz_comms import PYVIZ_PROXY, JupyterCommManager
 
@@ -30,15 +32,18 @@ def load_panel() -> None:
     kernel = _kernel()
     if kernel is None:
         return
-    pn.config.inline = True  # the style sheets of what is displayed later, too
-    if hasattr(pn.config, "notebook_resources"):
-        pn.config.notebook_resources = "cdn"  # inline, nothing is asked of the Jupyter server
     if not pn.extension._loaded:
         _start_panel()
     page = kernel.get_parent().get("header", {}).get("session", "")
     if pn.config.comms == "default" and page not in _pages:
         _pages.add(page)
         _publish({"application/javascript": _loader()})
+
+
+def hold_styles(model: UIElement) -> None:
+    """Put the style sheets of a model, and of all that it holds, into it: none is asked for."""
+    for one in model.select({"type": UIElement}):
+        patch_inline_stylesheets(one)
 
 
 def watch_drawing(root: Model) -> None:

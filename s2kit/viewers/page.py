@@ -14,7 +14,7 @@ from bokeh.model import Model
 from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
-from s2kit.panel_loading import load_panel, watch_drawing
+from s2kit.panel_loading import hold_styles, load_panel, watch_drawing
 
 _log = logging.getLogger(__name__)
 
@@ -28,6 +28,10 @@ class Whole(pn.Column):
     the next message, or get lost (`panel.io.hold` with a comm, Panel 1.5 to 1.10).
     """
 
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        with pn.config.set(inline=True):  # style sheets too, also of what changes later
+            return super()._repr_mimebundle_(include, exclude)
+
     def _get_model(
         self,
         doc: Document,
@@ -39,6 +43,8 @@ class Whole(pn.Column):
             load_panel()
         model = super()._get_model(doc, root, parent, comm)
         if isinstance(comm, JupyterComm):
+            if not pn.config.inline:  # displayed within another layout
+                hold_styles(model)
             watch_drawing(root or model)
         return model
 
