@@ -118,8 +118,9 @@ def expect_no_token(page: Page, address: str) -> None:
     expect_viewer(page, "Time query")
     page.wait_for_url("**view=**")
     assert TOKEN not in page.url
-    page.reload(timeout=180_000)
-    expect_viewer(page, "Time query")
+    again = page.context.new_page()
+    again.goto(page.url, timeout=180_000)
+    expect_viewer(again, "Time query")
 
 
 def test_notebooks_are_served_from_the_root(page, serve_app, real_notebooks):
