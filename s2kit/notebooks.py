@@ -139,7 +139,10 @@ def start_pictures() -> None:
     """Prepare hvPlot: ``data.hvplot…`` draws in notebooks and in HTML exports, offline too."""
     import holoviews as hv  # heavy, and of no use without pictures
 
-    hv.extension("bokeh", inline=True, logo=False)  # comes first: later, it would not be inlined
+    from s2kit.panel_loading import load_panel
+
+    load_panel()  # comes first, so that HoloViews and hvPlot find it
+    hv.extension("bokeh", inline=True, logo=False)
 
     import hvplot.pandas
     import hvplot.xarray  # noqa: F401  (registers `.hvplot`)

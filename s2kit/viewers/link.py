@@ -34,6 +34,8 @@ class Address:
     """What the address of a page says of a viewer.
 
     In a notebook there is no address, and a second viewer of a page has none: nothing happens.
+    What else a page was opened with, such as the token of a Jupyter server, leaves its address,
+    which is there to be shared. What an app has synchronised with Panel's location before stays.
 
     Parameters
     ----------
@@ -58,7 +60,9 @@ class Address:
         self._location = pn.state.location if there else None
         if self._location is not None:
             _with_viewer.add(page)
-            BackButton(width=0, height=0, margin=0).servable()
+            asked = {*pn.state.session_args, *_query_of(self._location)}
+            self._dropped = sorted(asked - _shared(self._location, names))
+            BackButton(dropped=self._dropped, width=0, height=0, margin=0).servable()
             page.js_on_event("connection_lost", CustomJS(code=_LOST))
             self._read(self._location)
         self._written = self._state()
@@ -86,7 +90,7 @@ class Address:
         """
         state = self._state()
         if state != self._written and self._location is not None:
-            query = _query_of(self._location)
+            query = {n: t for n, t in _query_of(self._location).items() if n not in self._dropped}
             query |= {n: t for n, t in state.items() if t != self._written[n] or n in self.wrong}
             self._location.search = f"?{urlencode({n: t for n, t in query.items() if t})}"
         self._written = state
@@ -109,20 +113,35 @@ def _query_of(location: Location) -> dict[str, str]:
     return dict(parse_qsl(location.search.removeprefix("?"), keep_blank_values=True))
 
 
+def _shared(location: Location, names: Sequence[str]) -> set[str]:
+    """Name the parts of an address that a viewer or Panel reads; all others may be secret."""
+    synced = {name for _, parameters, *_ in location._synced for name in parameters.values()}
+    return {*names, *synced, "theme"}
+
+
 class BackButton(JSComponent):
     """Invisible; the browser's buttons Back and Forward show what their address says.
 
     Panel (1.10) writes each address twice into the browser's history, and does not hear of going
-    back in it.
+    back in it. What is ``dropped`` gets into no address, and leaves that of the page.
     """
+
+    dropped = param.List([], item_type=str, doc="Names in the query of an address")
 
     _esm = """
     export function render({ model }) {
       const push = window.history.pushState;
-      window.history.pushState = function (state, title, url) {
-        if (new URL(url, window.location).href !== window.location.href) {
-          push.call(this, state, title, url);
-        }
+      const shared = (address) => {
+        const url = new URL(address, window.location);
+        for (const name of model.dropped) url.searchParams.delete(name);
+        return url.href;
+      };
+      if (model.dropped.length) {
+        window.history.replaceState(window.history.state, '', shared(window.location));
+      }
+      window.history.pushState = function (state, title, address) {
+        const url = model.dropped.length ? shared(address) : new URL(address, window.location).href;
+        if (url !== window.location.href) push.call(this, state, title, url);
       };
       const turn = () => window.location.reload();
       window.addEventListener('popstate', turn);

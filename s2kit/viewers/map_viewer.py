@@ -11,6 +11,7 @@ import xarray as xr
 from s2kit.analysis.inputs import in_order, read_cube
 from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
+from s2kit.panel_loading import load_panel
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.frames import Levels, View
 from s2kit.viewers.link import Address
@@ -51,6 +52,7 @@ class MapViewer(pn.viewable.Viewer):
         if not cube.data_vars:
             raise InvalidInputError("the cube has no layers; give it as open_cube does")
         super().__init__()
+        load_panel()
         self.cube = cube = in_order(cube)
         self.levels = Levels(cube)
         _check_layers(cube)

@@ -48,8 +48,8 @@ def _has_statistics(layer: xr.DataArray) -> bool:
 class NdviStatistics(MapViewer):
     """Look at the statistics of an index over years, and compare places.
 
-    After ``panel.extension()``, the last line of a cell shows it; ``.servable()`` makes a page of
-    it for ``panel serve``. Each of its controls is an attribute: ``viewer.statistic = "std"``.
+    The last line of a cell shows it; ``.servable()`` makes a page of it for ``panel serve``. Each
+    of its controls is an attribute: ``viewer.statistic = "std"``.
 
     Parameters
     ----------

@@ -9,8 +9,12 @@ from typing import Any
 
 import panel as pn
 import xarray as xr
+from bokeh.document import Document
+from bokeh.model import Model
+from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
+from s2kit.panel_loading import hold_styles, load_panel, watch_drawing
 
 _log = logging.getLogger(__name__)
 
@@ -18,11 +22,31 @@ _SYNTHETIC = "Synthetic practice data: this place does not exist"
 
 
 class Whole(pn.Column):
-    """All of a viewer. In a notebook it hears of each change, also of those that come together.
+    """All of a viewer. In a notebook it is drawn however Panel was loaded, and gets each change.
 
     Panel itself holds its document after the first change of a message, so that others wait for
     the next message, or get lost (`panel.io.hold` with a comm, Panel 1.5 to 1.10).
     """
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        with pn.config.set(inline=True):  # style sheets too, also of what changes later
+            return super()._repr_mimebundle_(include, exclude)
+
+    def _get_model(
+        self,
+        doc: Document,
+        root: Model | None = None,
+        parent: Model | None = None,
+        comm: Comm | None = None,
+    ) -> Model:
+        if isinstance(comm, JupyterComm):  # what is displayed; not what is saved
+            load_panel()
+        model = super()._get_model(doc, root, parent, comm)
+        if isinstance(comm, JupyterComm):
+            if not pn.config.inline:  # displayed within another layout
+                hold_styles(model)
+            watch_drawing(root or model)
+        return model
 
     def _on_msg(self, ref: str, manager: Any, msg: dict[str, Any]) -> None:
         for event in msg["content"]["events"]:

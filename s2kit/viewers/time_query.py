@@ -35,8 +35,8 @@ _SMALL = 330
 class TimeQuery(MapViewer):
     """Look at the overpasses of a cube, one after the other.
 
-    After ``panel.extension()``, the last line of a cell shows it; ``.servable()`` makes a page of
-    it for ``panel serve``. Each of its controls is an attribute: ``viewer.picture = "NDVI"``.
+    The last line of a cell shows it; ``.servable()`` makes a page of it for ``panel serve``. Each
+    of its controls is an attribute: ``viewer.picture = "NDVI"``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A real browser, and what it looks at: apps of ``panel serve``, notebooks in JupyterLab.
+"""A real browser, and what it looks at: apps of ``panel serve``, notebooks in Jupyter's programs.
 
 Panel and Bokeh draw into open shadow roots. Playwright's CSS, role and text locators see through
 them; XPath does not, and the ``inner_text`` of an element that has a shadow root is empty: ask for
@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from in_jupyter import check_cells, open_in
 from known import Known, cell
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from seeing import Seen
-from services import Lab, Service, panel_serve, run_lab
+from services import HUB, Lab, Service, panel_serve, run_lab
 from watching import Watch
 
 expect.set_options(timeout=20_000)
@@ -120,27 +122,38 @@ def running_lab(tmp_path_factory) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture
-def jupyter_lab(running_lab) -> Iterator[Lab]:
-    """Run JupyterLab on a folder of its own, ``jupyter_lab.root``, where tests put notebooks."""
-    yield running_lab
-    running_lab.stop_kernels()
+@pytest.fixture(scope="session")
+def running_hub(tmp_path_factory) -> Iterator[Lab]:
+    """Run Jupyter Notebook, which has JupyterLab too, on an empty folder, as JupyterHub does."""
+    folder = tmp_path_factory.mktemp("hub")
+    root = folder / "root"
+    root.mkdir()
+    with run_lab(root, folder, base=HUB, module="notebook") as hub:
+        yield hub
 
 
 @pytest.fixture
-def open_notebook(jupyter_lab, page) -> Iterator[Callable[..., Page]]:
-    """Open a notebook below the root in JupyterLab, run all its cells, and wait for the end.
+def jupyter_lab(request) -> Iterator[Lab]:
+    """Run JupyterLab on a folder of its own, ``jupyter_lab.root``, where tests put notebooks.
 
-    The test fails where a cell shows a traceback, be it later, of a callback.
+    Parametrised by `HUB`, its addresses begin so.
+    """
+    behind = getattr(request, "param", "")
+    running = request.getfixturevalue("running_hub" if behind else "running_lab")
+    yield running
+    running.stop_kernels()
+
+
+@pytest.fixture
+def open_notebook(jupyter_lab, page, watch) -> Iterator[Callable[..., Page]]:
+    """Open a notebook below the root, run all its cells, and wait for the end.
+
+    The options are those of `open_in`. The test fails where a cell shows a traceback, be it later,
+    of a callback.
     """
 
-    def open_it(path: str, *, run: bool = True, seconds: float = 180) -> Page:
-        page.goto(jupyter_lab.address(path))
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-        if run:
-            run_all_cells(page, seconds)
-            check_cells(page)
-        return page
+    def open_it(path: str, **options: Any) -> Page:
+        return open_in(jupyter_lab, page, watch, path, **options)
 
     yield open_it
     check_cells(page)
@@ -185,21 +198,3 @@ def open_viewer(page, viewers) -> Callable[..., Seen]:
         return Seen(page).wait()
 
     return open_it
-
-
-def run_all_cells(page: Page, seconds: float) -> None:
-    """Run the open notebook as a reader does, to its end or the first error."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    prompts = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText)"
-    page.wait_for_function(
-        f"(said => !said.includes('[*]:') && said.some(text => /\\d/.test(text)))({prompts})",
-        timeout=1000 * seconds,
-    )
-    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=60_000)
-
-
-def check_cells(page: Page) -> None:
-    """Fail where a cell of the open notebook shows a traceback."""
-    broken = page.locator(".jp-OutputArea-output", has_text="Traceback (most recent call last)")
-    assert not broken.count(), broken.first.inner_text()

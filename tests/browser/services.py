@@ -1,4 +1,4 @@
-"""The programs that show pages, as processes of their own: ``panel serve`` and JupyterLab."""
+"""The programs that show pages, as processes of their own: ``panel serve`` and Jupyter's."""
 
 import json
 import os
@@ -16,6 +16,8 @@ from pathlib import Path
 import psutil
 
 TOKEN = "for-tests-on-loopback-only"
+HUB = "/user/someone"
+"""Where addresses begin on JupyterHub and Binder."""
 
 _QUIET_LAB = (
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -52,12 +54,17 @@ class Service:
 
 @dataclass(frozen=True)
 class Lab(Service):
-    """JupyterLab; ``root`` is the folder that it shows."""
+    """JupyterLab and Jupyter Notebook, of one server; ``root`` is the folder that they show."""
 
     root: Path
 
-    def address(self, path: str = "") -> str:
-        """Give the address of a notebook, by its path below the root, or of the launcher."""
+    def address(self, path: str = "", program: str = "lab") -> str:
+        """Give the address of a notebook, by its path below the root, or of the launcher.
+
+        ``program`` is "lab" for JupyterLab, "notebooks" for Jupyter Notebook.
+        """
+        if program == "notebooks":
+            return f"{self.url}/notebooks/{path}?token={TOKEN}"
         return f"{self.url}/lab{f'/tree/{path}' if path else ''}?reset&token={TOKEN}"
 
     def api(self, path: str, method: str = "GET") -> list[dict]:
@@ -94,10 +101,19 @@ def panel_serve(
 
 
 @contextmanager
-def run_lab(root: Path, folder: Path, *, base: str = "") -> Iterator[Lab]:
+def run_lab(
+    root: Path,
+    folder: Path,
+    *,
+    base: str = "",
+    module: str = "jupyterlab",
+    panel: Path | None = None,
+) -> Iterator[Lab]:
     """Run JupyterLab on a folder, apart from the settings of who runs the tests.
 
-    ``base`` is where its addresses begin, as ``/user/name`` on Binder.
+    ``base`` is where its addresses begin, as ``/user/name`` on Binder. As ``module``, "notebook"
+    does the same, but opens Jupyter Notebook first. ``panel`` is a folder of packages that are
+    taken instead of those that are installed.
     """
     port = free_port()
     apart = {
@@ -108,8 +124,10 @@ def run_lab(root: Path, folder: Path, *, base: str = "") -> Iterator[Lab]:
     notices = Path(apart["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension")
     notices.mkdir(parents=True)
     (notices / "notification.jupyterlab-settings").write_text(json.dumps(_QUIET_NOTICES))
+    if panel:
+        apart["PYTHONPATH"] = str(panel)
     command = [
-        "jupyterlab", "--no-browser", "--allow-root", "--ip", "127.0.0.1", "--port", port,
+        module, "--no-browser", "--allow-root", "--ip", "127.0.0.1", "--port", port,
         "--ServerApp.port_retries=0", "--IdentityProvider.token", TOKEN,
         "--ServerApp.root_dir", root, "--ServerApp.base_url", f"{base}/", *_QUIET_LAB,
     ]  # fmt: skip

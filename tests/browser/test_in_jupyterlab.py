@@ -1,4 +1,4 @@
-"""Both viewers in a cell of a notebook in JupyterLab itself, against plain numpy."""
+"""Both viewers in a cell, in JupyterLab and Jupyter Notebook themselves, against plain numpy."""
 
 import geopandas as gpd
 import nbformat
@@ -28,25 +28,30 @@ from known import CLEAREST, NORTH, PIXEL, STEPS, WEST, cell
 from PIL import Image
 from playwright.sync_api import expect
 from seeing import Seen, painted
+from services import HUB
+from watching import PANEL_LOADING
 
 
 @pytest.fixture
 def open_cell(open_notebook, jupyter_lab, known_store):
     """Open a viewer as the last line of a notebook's cell."""
 
-    def open_it(kind: str) -> Seen:
+    def open_it(kind: str, program: str) -> Seen:
         code = cell(kind, known_store).replace("viewer.servable()", "viewer")
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
         nbformat.write(notebook, jupyter_lab.root / f"{kind}.ipynb")
-        return Seen(open_notebook(f"{kind}.ipynb"), ".jp-OutputArea-output").wait()
+        shown = open_notebook(f"{kind}.ipynb", program=program)
+        return Seen(shown, ".jp-OutputArea-output").wait()
 
     return open_it
 
 
-def test_time_query_in_a_cell(open_cell, known, tmp_path):
-    """Date, filter, series, zoom, comparison and files, in a notebook."""
-    seen = open_cell("TimeQuery")
+@pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
+def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
+    """Date, filter, series, zoom, comparison and files, in Jupyter Notebook behind a prefix."""
+    seen = open_cell("TimeQuery", "notebooks")
+    watch.forgive(*PANEL_LOADING)
     expect_day(seen, known, CLEAREST)
     seen.press("Next")
     expect_day(seen, known, CLEAREST + 1)
@@ -97,9 +102,11 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path):
     assert len(picture.getcolors(1 << 20)) > 20
 
 
-def test_statistics_in_a_cell(open_cell, known, tmp_path):
-    """Map, drawing by clicks and by numbers, upload, errors and files, in a notebook."""
-    seen = open_cell("NdviStatistics")
+@pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
+def test_statistics_in_a_cell(open_cell, known, tmp_path, watch):
+    """Map, drawing by clicks, upload, errors and files, in JupyterLab behind a prefix."""
+    seen = open_cell("NdviStatistics", "lab")
+    watch.forgive(*PANEL_LOADING)
     values = clear_ndvi(known)
     seen.expect_picture(painted(np.nanmean(values, axis=0), -0.1, 0.9))
     seen.choose("Statistic", "largest")

@@ -9,7 +9,7 @@ import pytest
 from expecting import is_
 from playwright.sync_api import Page, expect
 from seeing import Seen
-from services import Lab
+from services import TOKEN, Lab
 
 from s2kit import launcher
 
@@ -107,7 +107,20 @@ def test_tiles_open_the_viewers(page, start_lab, real_notebooks):
     lab = start_lab(real_notebooks.parent)
     for title in TILES:
         expect_viewer(click_tile(page, lab, title), title)
+    expect_no_token(page, f"{lab.url}/s2kit/{launcher.QUERY}")
     assert "Traceback" not in lab.log
+
+
+def expect_no_token(page: Page, address: str) -> None:
+    """Open a viewer by the server's token: its address is without, and opens it again."""
+    page.context.clear_cookies()
+    page.goto(f"{address}?token={TOKEN}&variable=NDVI", timeout=180_000)
+    expect_viewer(page, "Time query")
+    page.wait_for_url("**view=**")
+    assert TOKEN not in page.url
+    again = page.context.new_page()
+    again.goto(page.url, timeout=180_000)
+    expect_viewer(again, "Time query")
 
 
 def test_notebooks_are_served_from_the_root(page, serve_app, real_notebooks):

@@ -405,6 +405,21 @@ def test_address_restores_all(seen, known, page, watch):
     assert again.page.url == page.url
 
 
+def test_keys_leave_the_address(open_viewer, page):
+    """A key with which a page was opened is in no address that it has then, nor in its history."""
+    seen = open_viewer("TimeQuery", "?token=hidden1&picture=NDVI&any%20key=hidden2&hidden3")
+    seen.eventually(lambda: is_("hidden" in page.url, False))
+    seen.press("Zoom in")
+    seen.eventually(lambda: is_("view=" in page.url, True))
+    assert "picture=NDVI" in page.url and "hidden" not in page.url
+    page.go_back()
+    seen.wait()
+    expect(seen.choice("Show")).to_have_value("NDVI")
+    assert "hidden" not in page.url and "view=" not in page.url
+    page.go_back()
+    assert page.url == "about:blank"
+
+
 def test_back_and_forward(seen, known, page):
     """The browser's Back and Forward show what was shown before and after."""
     for step in (1, 2):

@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import re
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -12,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyproj
 import pytest
+import rasterio
 import rioxarray  # noqa: F401  the accessor is what is tested
 import xarray as xr
 from children import tree
@@ -23,6 +26,7 @@ from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 import s2kit
 from s2kit.errors import CubeError
 
+ROOT = Path(__file__).parents[2]
 REFLECTANCE = ("B02", "B04", "B08")
 CONTRACT = {
     **dict.fromkeys(REFLECTANCE, ("<i2", -9999, 0.0001)),
@@ -291,11 +295,17 @@ def gdal_path(request, store):
         yield f"/vsicurl/{url}/cube.zarr"
 
 
-def run(program: str, *arguments: str, feed: str = "") -> str:
-    """Run a program of GDAL; its Zarr driver must not take pyproj's or rasterio's data."""
+def run(program: str, *arguments: str, feed: str = "", cwd: Path | None = None) -> str:
+    """Run a program of the system; its GDAL must not take pyproj's or rasterio's data."""
     clean = {k: v for k, v in os.environ.items() if k not in ("PROJ_DATA", "PROJ_LIB", "GDAL_DATA")}
     done = subprocess.run(
-        [program, *arguments], input=feed, capture_output=True, text=True, env=clean, check=False
+        [program, *arguments],
+        input=feed,
+        capture_output=True,
+        text=True,
+        env=clean,
+        cwd=cwd,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -336,3 +346,241 @@ def test_gdal_knows_where_it_lies(store, gdal_path, require_program):
         assert band["type"] == kinds[dtype]
         assert band["noDataValue"] == nodata
         assert band.get("scale") == pytest.approx(scale) if scale else True
+
+
+# --- the recipes of the README
+
+SLICE = 'ZARR:"data/cube.zarr":/S2/R051/B04:0'
+
+
+def recipes(language: str) -> list[str]:
+    """Give the README's code in a language, without what needs another machine."""
+    part = (ROOT / "README.md").read_text().partition("\n## Open the cube with other programs\n")[2]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", part.partition("\n## ")[0], re.M | re.S)
+    return [re.sub(r"^.*….*\n", "", code, flags=re.M) for name, code in blocks if name == language]
+
+
+@pytest.fixture
+def folder(store, tmp_path) -> Path:
+    """Give a folder where the cube has the name that it has in the README."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/cube.zarr").symlink_to(store)
+    return tmp_path
+
+
+def reflectance(store: Path) -> xr.DataArray:
+    """Compute B04 of one orbit from what is stored, dims (time, y, x), NaN for no data."""
+    counts = stored(store).B04.astype("f8")
+    return counts.where(counts != -9999) * 1e-4
+
+
+def is_gdal_36(program: str) -> bool:
+    """Tell whether a program is of GDAL 3.6."""
+    return run(program, "--version").startswith("GDAL 3.6.")
+
+
+def expect_in_place(tif: Path, store: Path, scale: float = 1) -> None:
+    """Compare an image in another system with the cube, pixel by pixel, at the pixels' centres."""
+    with rasterio.open(tif) as image:
+        found, crs = image.read(1, masked=True).astype("f8"), image.crs
+        grid, (height, width) = image.transform, image.shape
+    x = grid.c + grid.a * (np.arange(width) + 0.5)[np.newaxis, :].repeat(height, 0)
+    y = grid.f + grid.e * (np.arange(height) + 0.5)[:, np.newaxis].repeat(width, 1)
+    x, y = pyproj.Transformer.from_crs(crs.to_wkt(), 28992, always_xy=True).transform(x, y)
+    cube = reflectance(store)[0]
+    col, row = (x - cube.x.values[0]) / 10 + 0.5, (cube.y.values[0] - y) / 10 + 0.5
+    # gdalwarp may be wrong by an eighth of a pixel: what is nearer to an edge can have either value
+    sure = (abs(col - col.round()) > 0.13) & (abs(row - row.round()) > 0.13)
+    inside = sure & (col > 0) & (row > 0) & (col < cube.sizes["x"]) & (row < cube.sizes["y"])
+    wanted = cube.values[row[inside].astype(int), col[inside].astype(int)]
+    assert inside.sum() > 0.4 * cube.size
+    np.testing.assert_allclose(found.filled(np.nan)[inside] * scale, wanted, rtol=1e-5)
+
+
+def test_recipes_for_gdal(folder, store, require_program):
+    """GDAL's programs give reflectances, and an image in another system that lies right."""
+    (commands,) = recipes("")
+    for line in commands.splitlines():
+        program, *arguments = shlex.split(line)
+        run(require_program(program), *arguments, cwd=folder)
+    with rasterio.open(folder / "red.tif") as red:
+        np.testing.assert_allclose(red.read(1, masked=True).filled(np.nan), reflectance(store)[0])
+    expect_in_place(folder / "utm.tif", store, 1e-4)
+
+
+def test_recipe_for_gdalwarp_is_needed(folder, store, require_program):
+    """Without the cube's own system, GDAL 3.6 puts an overpass 110 m off, and says nothing."""
+    gdalwarp = require_program("gdalwarp")
+    target = ("-q", "-t_srs", "EPSG:32631", SLICE)
+    run(gdalwarp, "-s_srs", "EPSG:28992", *target, "right.tif", cwd=folder)
+    assert run(gdalwarp, *target, "plain.tif", cwd=folder) == ""
+    right, plain = (rasterio.open(folder / name).transform for name in ("right.tif", "plain.tif"))
+    off = np.hypot(right.c - plain.c, right.f - plain.f)
+    assert off == pytest.approx(110, abs=1) if is_gdal_36(gdalwarp) else off < 0.01
+
+
+def test_degrees_of_gdal_36(folder, store, require_program):
+    """In GDAL 3.6, degrees of an overpass are wrong; of a GeoTIFF made of it, they are right."""
+    gdalinfo, translate = require_program("gdalinfo"), require_program("gdal_translate")
+    locate = require_program("gdallocationinfo")
+    run(translate, "-q", SLICE, "red.tif", cwd=folder)
+    x, y = reflectance(store).x.values[40], reflectance(store).y.values[30]
+    place = pyproj.Transformer.from_crs(28992, 4326, always_xy=True).transform(x, y)
+    point = f"{place[0]:.9f} {place[1]:.9f}\n"
+    value = int(stored(store).B04[0, 30, 40])
+
+    def degrees(name: str) -> list[float]:
+        return json.loads(run(gdalinfo, "-json", name, cwd=folder))["wgs84Extent"]["coordinates"][0]
+
+    def at_point(name: str) -> str:
+        return run(locate, "-valonly", "-wgs84", name, feed=point, cwd=folder).strip()
+
+    np.testing.assert_allclose(degrees("red.tif")[0], (4.4601, 52.0706), atol=0.01)
+    assert int(at_point("red.tif")) == value
+    if is_gdal_36(gdalinfo):
+        assert degrees(SLICE)[0][0] < 0
+        assert at_point(SLICE) == ""
+    else:
+        np.testing.assert_allclose(degrees(SLICE), degrees("red.tif"))
+        assert int(at_point(SLICE)) == value
+
+
+@pytest.fixture
+def run_r(folder, require_program):
+    """Run R in the folder of the cube; where a package is missing, skip, or fail if required."""
+    program = require_program("Rscript")
+
+    def run_it(code: str, *packages: str) -> list[str]:
+        for package in packages:
+            asked = f'cat(requireNamespace("{package}", quietly = TRUE))'
+            if "TRUE" not in run(program, "-e", asked):
+                missing = f"R has no {package}; see .ci/run for its package"
+                pytest.fail(missing) if os.environ.get("S2KIT_REQUIRE") else pytest.skip(missing)
+        script = folder / "recipe.R"
+        script.write_text(code)
+        return run(program, "--vanilla", str(script), cwd=folder).split()
+
+    return run_it
+
+
+def numbers(words: list[str]) -> np.ndarray:
+    """Read what R has printed."""
+    return np.array([np.nan if word == "NA" else float(word) for word in words])
+
+
+def recipe_with(word: str) -> str:
+    """Give the recipe for R that uses a function."""
+    (found,) = [code for code in recipes("r") if word in code]
+    return found
+
+
+def test_recipe_for_terra(run_r, folder, store):
+    """The raster of terra has the cube's reflectances, and lies right in another system."""
+    code = recipe_with("terra::rast") + (
+        'cat(terra::values(red), "\\n")\n'
+        'there <- terra::project(red, "EPSG:32631", method = "near")\n'
+        'terra::writeRaster(there, "there.tif", datatype = "FLT4S")\n'
+    )
+    wanted = reflectance(store)[0].values
+    np.testing.assert_allclose(numbers(run_r(code, "terra")), wanted.ravel(), atol=1e-7)
+    assert np.isnan(wanted).any()
+    expect_in_place(folder / "there.tif", store)
+
+
+def test_recipe_for_stars(run_r, store):
+    """The raster of stars has the cube's reflectances, and its place."""
+    code = recipe_with("read_stars") + (
+        'cat(as.vector(red[[1]]), "\\n")\ncat(unlist(sf::st_bbox(red)), sf::st_crs(red)$epsg)\n'
+    )
+    *values, west, south, east, north, epsg = numbers(run_r(code, "stars"))
+    cube = reflectance(store)[0]
+    np.testing.assert_allclose(values, cube.values.ravel(), atol=1e-7)
+    assert [west, east] == [cube.x.values[0] - 5, cube.x.values[-1] + 5]
+    assert [south, north] == [cube.y.values[-1] - 5, cube.y.values[0] + 5]
+    assert epsg == 28992
+
+
+def test_recipe_for_gdal_read_mdim(run_r, store):
+    """The series of one pixel, and a window whose dimensions are put in order."""
+    code = recipe_with("gdal_read_mdim") + (
+        'cat(red, as.numeric(time), "\\n")\n'
+        'window <- sf::gdal_read_mdim(\'ZARR:"data/cube.zarr/S2/R051"\', "B04",'
+        " offset = c(1, 50, 20), count = c(2, 5, 4))\n"
+        "x <- window$array_list$B04\n"
+        "ordered <- array(x, rev(dim(x)))\n"
+        'cat(dim(ordered), ordered[3, 2, 1], ordered[4, 5, 2], "\\n")\n'
+    )
+    cube, steps = reflectance(store), STEPS[51]
+    found = numbers(run_r(code, "sf"))
+    series, seconds = found[:steps], found[steps : 2 * steps]
+    np.testing.assert_allclose(series, cube[:, 40, 30], atol=1e-7)
+    np.testing.assert_array_equal(seconds, cube.time.values.astype("M8[s]").astype(int))
+    shape, values = found[2 * steps : 2 * steps + 3], found[2 * steps + 3 :]
+    assert shape.tolist() == [4, 5, 2]
+    np.testing.assert_allclose(values, [cube[1, 51, 22], cube[2, 54, 23]], atol=1e-7)
+
+
+def test_read_mdim_of_stars(run_r):
+    """Debian 12's stars stops at the units of x and y."""
+    code = (
+        'cat(as.character(packageVersion("stars")), "")\n'
+        "tryCatch({stars::read_mdim('ZARR:\"data/cube.zarr/S2/R051\"', \"B04\"); cat('read')},"
+        " error = function(e) cat(conditionMessage(e)))\n"
+    )
+    version, *told = run_r(code, "stars")
+    if not version.startswith("0.6.0"):
+        pytest.skip(f"this is stars {version}")
+    assert " ".join(told).endswith("invalid crs: udunits")
+
+
+QGIS = """
+import json, sys
+from qgis.core import (QgsApplication, QgsCoordinateReferenceSystem, QgsCoordinateTransformContext,
+                       QgsPointXY, QgsRasterLayer, QgsRasterProjector, QgsRectangle)
+
+QgsApplication.setPrefixPath("/usr", True)
+app = QgsApplication([], False)
+app.initQgis()
+name, points, there = json.loads(sys.argv[1])
+layer = QgsRasterLayer(name, "red", "gdal")
+data = layer.dataProvider()
+projector = QgsRasterProjector()
+utm = QgsCoordinateReferenceSystem("EPSG:32631")
+projector.setCrs(layer.crs(), utm, QgsCoordinateTransformContext())
+projector.setInput(data)
+values = [data.sample(QgsPointXY(x, y), 1) for x, y in points]
+shown = []
+for x, y in there:
+    block = projector.block(1, QgsRectangle(x - 0.5, y - 0.5, x + 0.5, y + 0.5), 1, 1)
+    shown.append(None if block.isNoData(0, 0) else block.value(0, 0))
+values = [value if known else None for value, known in values]
+extent = layer.extent()
+place = [extent.xMinimum(), extent.yMinimum(), extent.xMaximum(), extent.yMaximum()]
+print(json.dumps([layer.crs().authid(), place, values, shown]))
+"""
+
+
+def test_qgis(store):
+    """QGIS has the cube's reflectances and its place, and projects it right."""
+    python = shutil.which("python3", path="/usr/bin")  # the one that has the system's packages
+    asked = [python or "false", "-c", "import qgis.core"]
+    if subprocess.run(asked, capture_output=True, check=False).returncode:
+        missing = "no QGIS; see .ci/run for its package"
+        pytest.fail(missing) if os.environ.get("S2KIT_REQUIRE") else pytest.skip(missing)
+    cube = reflectance(store)[0]
+    rows, cols = np.random.default_rng(3).integers(0, cube.shape[0], (2, 60))
+    points = np.column_stack([cube.x.values[cols], cube.y.values[rows]])
+    to_utm = pyproj.Transformer.from_crs(28992, 32631, always_xy=True)
+    there = np.column_stack(to_utm.transform(*points.T))
+    name = SLICE.replace("data/cube.zarr", str(store))
+    command = [python, "-c", QGIS, json.dumps([name, points.tolist(), there.tolist()])]
+    env = {"PATH": os.environ["PATH"], "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 0, done.stderr
+    crs, place, values, shown = json.loads(done.stdout.splitlines()[-1])
+    assert crs == "EPSG:28992"
+    assert place == [cube.x[0] - 5, cube.y[-1] - 5, cube.x[-1] + 5, cube.y[0] + 5]
+    wanted = cube.values[rows, cols]
+    np.testing.assert_allclose(np.array(values, float), wanted, atol=1e-7)
+    np.testing.assert_allclose(np.array(shown, float), wanted, atol=1e-7)
+    assert np.isnan(wanted).any()

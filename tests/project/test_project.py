@@ -287,7 +287,9 @@ def test_ci_fails_where_a_program_is_missing(tmp_path):
         (tmp_path / name).symlink_to(shutil.which(name))
     done = run(tmp_path / "bash", ROOT / ".ci/run", cwd=tmp_path, PATH=str(tmp_path))
     assert done.returncode == 1
-    assert re.search(r"^(gdalinfo|nginx|chromium) is missing; it is in the package", done.stdout)
+    assert re.search(
+        r"^(gdalinfo|nginx|chromium|Rscript) is missing; it is in the package", done.stdout
+    )
     assert "went on" not in done.stdout
 
 
