@@ -36,7 +36,7 @@ def time_figure(**options) -> figure:
         **({"x_axis_type": "datetime"} | options),
     )  # fmt: skip
     chart.toolbar.logo = None
-    chart.title.text_font_size = "13px"
+    chart.title.text_font_size = "12px"
     chart.yaxis.axis_label_text_font_style = "normal"
     if "x_axis_type" not in options:
         chart.xaxis.ticker = DatetimeTicker(desired_num_ticks=5)

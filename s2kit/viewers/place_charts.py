@@ -173,7 +173,7 @@ class Histogram:
             height=156, min_width=300, sizing_mode="stretch_width", tools="", toolbar_location=None,
             title=ROOM,
         )  # fmt: skip
-        self.figure.title.text_font_size = "13px"
+        self.figure.title.text_font_size = "12px"
         self._bars = ColumnDataSource({"left": [], "right": [], "top": []})
         self.figure.quad(
             left="left", right="right", top="top", bottom=0, source=self._bars, color=GREY,
