@@ -293,7 +293,7 @@ def geobox_of(data: xr.Dataset | xr.DataArray) -> GeoBox | None:
 
 
 def _edge(axis: np.ndarray, step: float, edge: float) -> tuple[float, float]:
-    """Return the size of a pixel, and where the first one begins: as given, if that fits the last."""
+    """Return the size of a pixel and the edge of the first: as given, if that fits the last one."""
     last = edge + (len(axis) - 0.5) * step
     if abs(last - axis[-1]) > 1e-6 * abs(step):
         step = float(axis[-1] - axis[0]) / (len(axis) - 1)
