@@ -84,7 +84,8 @@ def sample_pixels(
     at = {name: xr.DataArray(spots[name].to_numpy(), dims="pixel") for name in ("y", "x")}
     with TqdmCallback(desc="features of the pixels", tqdm_class=tqdm, delay=PATIENCE, leave=False):
         found = features.isel(at).transpose("pixel", "feature").compute()
-    table = pd.DataFrame(found.values, columns=features.feature.values.astype(str))
+    names = [str(name) for name in features.feature.values]
+    table = pd.DataFrame(found.values, columns=names)
     table = table.assign(label=spots.label, field=spots.field, x=found.x.values, y=found.y.values)
     table.attrs = {name: features.attrs[name] for name in ("recipe", "source")
                    if name in features.attrs}  # fmt: skip

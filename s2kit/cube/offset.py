@@ -139,7 +139,7 @@ def _shown_offset(scene: Scene, bands: list[str]) -> float | None:
 
 
 def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
-    """Tell from pixels which offset is still to be applied.
+    """Decide from pixels which offset is still to be applied.
 
     Parameters
     ----------

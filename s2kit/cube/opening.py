@@ -402,7 +402,7 @@ def _stored_layer(
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:
-    """Give a layer in physical values, described as CF says.
+    """Return a layer in physical values, described as CF says.
 
     No data is declared where odc-geo and rioxarray look for it; in the encoding, it is that of what
     is stored.

@@ -120,10 +120,37 @@ def _walk(sources: _Sources, document: Json, place: str) -> Iterator[StacScene |
                 seen.add(target)
                 (items if relation == "item" else pending).append(target)
         yield from sources.scenes(items)
+        if (page := _page_of_items(document, place)) and page not in seen:
+            seen.add(page)
+            pending.append(page)
         if not pending:
             return
         place = pending.pop()
         document = sources.read(place)
+
+
+def _page_of_items(document: Json, place: str) -> str | None:
+    """Return where the items are of a document that neither holds them nor links to each.
+
+    Raises
+    ------
+    CatalogueError
+        If an API has them, of which the document is a saved copy, or to which it links.
+    """
+    links = [(name, to) for name, to in _links(document, place) if name != "next"]
+    own = [name for name, to in links if is_remote(to) == is_remote(place)]
+    if document.get("type") == "Feature" or "features" in document or {"item", "child"} & {*own}:
+        return None
+    targets = dict(links)
+    if "items" in own:
+        return targets["items"]
+    if "items" in targets or "search" in targets or "collections" in document:
+        api = targets.get("root") or targets.get("self") or "its address"
+        raise CatalogueError(
+            f"{place} describes an API, and holds no items. Give the API itself as the source, "
+            f"which is then searched: {api}"
+        )
+    return None
 
 
 def read_url(

@@ -45,7 +45,7 @@ def text_of(cube: xr.Dataset, name: str) -> np.ndarray:
         return np.full(cube.sizes["time"], "")
     if not cube[name].ndim:  # the same for all
         return np.full(cube.sizes["time"], str(cube[name].item()))
-    return _along_time(cube, name).astype(str)
+    return np.array([str(text) for text in _along_time(cube, name)])
 
 
 def _along_time(cube: xr.Dataset, name: str) -> np.ndarray:

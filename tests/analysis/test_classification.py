@@ -101,6 +101,14 @@ def test_samples_lie_in_their_fields(features, fields, samples):
         np.testing.assert_array_equal(row[1:8], expected)
 
 
+@pytest.mark.parametrize("dtype", [object, "U", np.dtypes.StringDType(na_object=np.nan)], ids=str)
+def test_names_of_features_in_any_type_of_text(features, fields, samples, dtype):
+    """Names as an index of pandas makes them, also those of numpy's StringDType, are welcome."""
+    named = features.assign_coords(feature=features.feature.values.astype(object).astype(dtype))
+    again = sample_pixels(named, fields, "crop", per_field=20)
+    pd.testing.assert_frame_equal(again, samples)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_all_pixels_of_any_polygon(seed):

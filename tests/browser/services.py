@@ -59,7 +59,7 @@ class Lab(Service):
     root: Path
 
     def address(self, path: str = "", program: str = "lab") -> str:
-        """Give the address of a notebook, by its path below the root, or of the launcher.
+        """Return the address of a notebook, by its path below the root, or of the launcher.
 
         ``program`` is "lab" for JupyterLab, "notebooks" for Jupyter Notebook.
         """

@@ -52,7 +52,7 @@ def write_notebook(path: Path, *cells: str) -> None:
 
 
 def viewer_of(store: Path, kind: str = "TimeQuery") -> str:
-    """Give the code that shows a viewer as the last line of a cell."""
+    """Return the code that shows a viewer as the last line of a cell."""
     return f"s2kit.viewers.{kind}(s2kit.open_cube({str(store)!r}))"
 
 

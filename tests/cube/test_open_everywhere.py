@@ -354,7 +354,7 @@ SLICE = 'ZARR:"data/cube.zarr":/S2/R051/B04:0'
 
 
 def recipes(language: str) -> list[str]:
-    """Give the README's code in a language, without what needs another machine."""
+    """Return the README's code in a language, without what needs another machine."""
     part = (ROOT / "README.md").read_text().partition("\n## Open the cube with other programs\n")[2]
     blocks = re.findall(r"^```(\w*)\n(.*?)^```$", part.partition("\n## ")[0], re.M | re.S)
     return [re.sub(r"^.*….*\n", "", code, flags=re.M) for name, code in blocks if name == language]
@@ -362,7 +362,7 @@ def recipes(language: str) -> list[str]:
 
 @pytest.fixture
 def folder(store, tmp_path) -> Path:
-    """Give a folder where the cube has the name that it has in the README."""
+    """Return a folder where the cube has the name that it has in the README."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data/cube.zarr").symlink_to(store)
     return tmp_path
@@ -375,7 +375,7 @@ def reflectance(store: Path) -> xr.DataArray:
 
 
 def is_gdal_36(program: str) -> bool:
-    """Tell whether a program is of GDAL 3.6."""
+    """Return whether a program is of GDAL 3.6."""
     return run(program, "--version").startswith("GDAL 3.6.")
 
 
@@ -469,7 +469,7 @@ def numbers(words: list[str]) -> np.ndarray:
 
 
 def recipe_with(word: str) -> str:
-    """Give the recipe for R that uses a function."""
+    """Return the recipe for R that uses a function."""
     (found,) = [code for code in recipes("r") if word in code]
     return found
 

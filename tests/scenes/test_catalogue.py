@@ -231,6 +231,34 @@ def test_one_collection(stac_api: Api, features: Callable) -> None:
     assert len(found) == 7
 
 
+@pytest.mark.parametrize("name", ["sentinel-2-l2a", "sentinel-2-c1-l2a", "sentinel-2-l1c"])
+def test_saved_copy_of_a_collection(real_data: Path, name: str) -> None:
+    """A saved description of a collection holds no items: the error gives the API's address."""
+    saved = real_data / "stac-items" / f"collection_{name}.json"
+    with pytest.raises(CatalogueError, match=r"describes an API.*element84\.com/v1$"):
+        find_scenes(saved, WORLD, "2015", "2030")
+
+
+def test_items_of_a_static_collection(tmp_path: Path, features: Callable) -> None:
+    """A static collection may link to a page of its items, and that to the next one."""
+    known = features("earth-search_sentinel-2-l2a")
+    pages = [known[:3], known[3:]]
+    for number, page in enumerate(pages):
+        following = [{"rel": "next", "href": f"page{number + 1}.json"}] if number == 0 else []
+        document = {"type": "FeatureCollection", "features": page, "links": following}
+        (tmp_path / f"page{number}.json").write_text(json.dumps(document))
+    to_items = {"rel": "items", "href": "page0.json"}
+    collection = {"type": "Collection", "id": "a", "links": [to_items]}
+    (tmp_path / "collection.json").write_text(json.dumps(collection))
+    root = {"type": "Catalog", "id": "b", "links": [{"rel": "child", "href": "collection.json"}]}
+    (tmp_path / "catalog.json").write_text(json.dumps(root))
+    expected = {feature["properties"]["s2:product_uri"].removesuffix(".SAFE") for feature in known}
+    for place in ("catalog.json", "collection.json"):
+        found = find_scenes(tmp_path / place, WORLD, "2015", "2030")
+        assert {item.id for item in found} == expected
+        assert len(found) == 7
+
+
 def test_no_suitable_collection(stac_api: Api, features: Callable) -> None:
     """An API without Level-2A is an error that lists what it offers."""
     url = stac_api(features("earth-search_sentinel-2-l1c"))

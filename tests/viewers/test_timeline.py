@@ -86,6 +86,14 @@ def test_table_of_two_orbits(tmp_path):
     assert table.label.is_unique
 
 
+@pytest.mark.parametrize("dtype", [object, np.dtypes.StringDType(na_object=np.nan)], ids=str)
+def test_text_in_any_type(dtype):
+    """Platforms as pandas holds them, also in numpy's StringDType, are those of plain text."""
+    cube = cube_of([0, 5], [1, 1], [8, 51], PLATFORMS)
+    other = cube.assign_coords(platform=("time", np.array(PLATFORMS, dtype)))
+    pd.testing.assert_frame_equal(timeline_of(other), timeline_of(cube))
+
+
 def test_table_without_what_the_cube_does_not_tell(tmp_path):
     """A cube that lost its provenance has overpasses all the same; none is known to be clear."""
     cube = make_cube(tmp_path / "c", random_layers(1, (3, 4, 4)), every(10, 3))
