@@ -9,6 +9,7 @@ whole region, and pixels, fields, footprints and viewers all take it.
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,6 @@ from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import InvalidInputError
 
-warnings.filterwarnings("ignore", "Best transformation is not available", UserWarning, "pyproj")
-# a better one would need a file that is not here; catching the warning is not safe among threads
-
 Bounds = tuple[float, float, float, float]
 """West, south, east, north; across the antimeridian, west is larger than east."""
 
@@ -34,6 +32,9 @@ DEGREES = CRS("EPSG:4326")
 
 LARGEST_DIFFERENCE = 0.1
 """Pixels by which two ways into a system may differ."""
+
+_CATCHING = Lock()
+"""Warnings are caught by one thread at a time."""
 
 _POINTS = 7
 """Along each side of a region, where operations are compared."""
@@ -106,7 +107,7 @@ def why_none(source: CRS, target: CRS, area: Bounds) -> str:
         return f"nothing leads to {target.name}"
     return (
         f"only a ballpark operation leads to {target.name} at {name_area(area)}: PROJ would leave "
-        "the change of datum out, which puts things up to 200 m off. " + _advise(area)
+        "the change of datum out, which may put things 200 m off. " + _advise(area)
     )
 
 
@@ -123,15 +124,15 @@ def pipeline(source: CRS, target: CRS, area: Bounds) -> str:
 def _operations(
     source: str, target: str, area: Bounds, *, ballpark: bool = False, always_xy: bool = True
 ) -> list[Transformer]:
-    """Return what PROJ knows, the best first."""
+    """Return what PROJ knows, the best first; a better one may need a file that is not here."""
+    options = {"always_xy": always_xy, "allow_ballpark": ballpark}
     try:
-        return TransformerGroup(
-            source,
-            target,
-            always_xy=always_xy,
-            area_of_interest=AreaOfInterest(*area),
-            allow_ballpark=ballpark,
-        ).transformers
+        with _CATCHING, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Best transformation is not available", UserWarning)
+            found = TransformerGroup(
+                source, target, area_of_interest=AreaOfInterest(*area), **options
+            )
+        return found.transformers
     except (ProjError, IndexError):  # pyproj fails by the latter where it finds none
         return []
 

@@ -147,7 +147,7 @@ def read_resolution(resolution: Any, crs: CRS) -> float:
     if crs.is_geographic and resolution >= 1:
         raise InvalidInputError(
             f"resolution={resolution!r} is in degrees here, since {crs.name} is; give for example "
-            "0.0001 (about 10 m), or choose a projected system such as 'EPSG:28992'"
+            "0.0001 (about 10 m), or choose a projected system, such as that of the UTM zone"
         )
     return float(resolution)
 

@@ -45,7 +45,7 @@ import numpy as np, pandas as pd, s2kit, xarray as xr
 from s2kit import notebooks
 
 time = pd.date_range("2021", periods=3)
-x, y = np.arange(4) * 10.0, -np.arange(4) * 10.0
+x, y = 88_500 + np.arange(4) * 10.0, 450_500 - np.arange(4) * 10.0
 values = np.random.default_rng(0).random((3, 4, 4), "f4")
 cube = xr.Dataset({"B04": (("time", "y", "x"), values)}, {"time": time, "x": x, "y": y})
 cube = cube.rio.write_crs("EPSG:28992")

@@ -10,8 +10,9 @@ import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
 
-from s2kit.crs import DEGREES, Bounds, move, name_place, operation, why_none
+from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, area_of_grid, read_grid
 
@@ -106,7 +107,7 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
             fields = _read_file(path, layer)
         except InvalidInputError:
             raise
-        except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: those of pyogrio
+        except (OSError, ValueError, RuntimeError, IndexError) as error:  # of pyogrio and GDAL
             raise InvalidInputError(
                 f"fields={path!r} cannot be read: {error}. Give a GeoDataFrame, or a file with "
                 "geometries such as .gpkg, .shp, .geojson or .parquet"
@@ -126,6 +127,10 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
 
 def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
     if path.endswith("parquet"):
+        if layer is not None:
+            raise InvalidInputError(
+                f"layer={layer!r} names a layer, but {path} is GeoParquet, which has none"
+            )
         return gpd.read_parquet(path)
     found = gpd.list_layers(path)
     layers = list(found["name"][found["geometry_type"].notna()])
@@ -143,7 +148,7 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
 def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transformer:
     """Return what leads fields into the system of a cube."""
     if fields.crs is not None:
-        return operation_into("the fields", fields.crs, grid, area)
+        return operation_into("the fields", fields.total_bounds, fields.crs, grid, area)
     west, south, east, north = fields.total_bounds
     degrees = -180 <= west <= east <= 180 and -90 <= south <= north <= 90
     likely = "EPSG:4326" if degrees else _name(grid.crs.proj)
@@ -155,8 +160,8 @@ def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transfor
     )
 
 
-def operation_into(what: str, crs: CRS, grid: GeoBox, area: Bounds) -> Transformer:
-    """Return the operation that leads local data into the system of a cube.
+def operation_into(what: str, bounds: Bounds, crs: CRS, grid: GeoBox, area: Bounds) -> Transformer:
+    """Return the operation that leads local data, in these bounds, into the system of a cube.
 
     Raises
     ------
@@ -166,12 +171,26 @@ def operation_into(what: str, crs: CRS, grid: GeoBox, area: Bounds) -> Transform
     try:
         return operation(crs, grid.crs.proj, area)
     except InvalidInputError as error:
+        if _lie_apart(bounds, crs, area):
+            raise InvalidInputError(
+                f"{what} lie at {name_place(bounds, crs)}, the cube at {name_area(area)}; give "
+                f"some of this region, or is their coordinate system ({crs.name}) right?"
+            ) from error
         raise InvalidInputError(
             f"{what} are in the coordinate system {crs.name!r}, from which "
             f"{why_none(crs, grid.crs.proj, area)}. State the system in which they were made, if "
             'it is another one: set_crs("EPSG:28992", allow_override=True), or rio.write_crs for a '
             "raster; or bring them into the cube's system in a GIS"
         ) from error
+
+
+def _lie_apart(bounds: Bounds, crs: CRS, area: Bounds) -> bool:
+    """Return whether data lie elsewhere than a cube, by a degree or more: any operation tells."""
+    try:
+        west, south, east, north = area_of(bounds, crs)
+    except (InvalidInputError, ProjError):
+        return False
+    return not shapely.box(west - 1, south - 1, east + 1, north + 1).intersects(shapely.box(*area))
 
 
 def _check_kind(fields: gpd.GeoDataFrame) -> None:

@@ -150,7 +150,9 @@ def _known(name: str) -> str:
         alike = _names().get(name.casefold(), [])
         if name in alike or len(alike) == 1:
             return name if name in alike else alike[0]
-    near = difflib.get_close_matches(str(name).casefold(), _names(), 3, 0.5)
+    written = str(name).casefold()
+    near = difflib.get_close_matches(written, _names(), 20, 0.5)
+    near = sorted(near, key=lambda one: sorted(one) != sorted(written))[:3]  # swapped letters
     hint = f"Did you mean {' or '.join(_names()[n][0] for n in near)}? " if near else ""
     raise InvalidInputError(
         f"index {name!r} is unknown. {hint}Accepted is each of the {len(spyndex.indices)} names at "

@@ -50,7 +50,8 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
     if missing:
         raise InvalidInputError(
             f"the cube has no {', '.join(missing)}; it has "
-            f"{', '.join(map(str, cube.data_vars)) or 'no layers'}"
+            f"{', '.join(map(str, cube.data_vars)) or 'no layers'}. Keep what is needed when you "
+            "choose layers, and name it in `bands` when you build the cube"
         )
     return readable(cube, layers)
 

@@ -22,13 +22,12 @@ from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
 from s2kit.analysis.fields import operation_into
 from s2kit.crs import Bounds, name_place, pipeline
 from s2kit.cube.nodata import (
-    DECLARED,
-    PACKED,
     declared_nodata,
     fill_of,
     has_data,
     packing,
     with_attribute,
+    without_encoding,
 )
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, geobox_of, read_grid
@@ -108,7 +107,8 @@ def align_raster(
     grid = read_grid(cube)
     with _open(raster) as source:
         area = area_of_data(cube, grid)
-        into = operation_into(f"the pixels of {source.label}", source.crs, grid, area)
+        there = array_bounds(*source.shape, source.transform)
+        into = operation_into(f"the pixels of {source.label}", there, source.crs, grid, area)
         wanted = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
         _check_place(source, grid, wanted)
         method = _read_method(resampling, source, grid, wanted)
@@ -183,7 +183,7 @@ def _describe_array(raster: xr.DataArray) -> _Source:
             f"the {label} has no coordinate system; state it, if it is the Dutch RD for example: "
             'raster.rio.write_crs("EPSG:28992")'
         )
-    attrs = {name: v for name, v in flat.attrs.items() if name not in (*DECLARED, *PACKED)}
+    attrs = without_encoding(flat.attrs)
     marks, (scale, offset) = declared_nodata(flat), packing(flat)
     dims = flat.odc.spatial_dims
     pixels = flat.transpose(*dims).values

@@ -40,13 +40,21 @@ def metres_per_pixel(cube: xr.Dataset) -> float:
 
 
 def _metres(cube: xr.Dataset) -> float:
-    unit = cube["x"].attrs.get("units", "metre")
-    if unit.startswith("degree"):
+    """Return the length of the unit of the coordinate system; without one, of that of x."""
+    crs, unit = cube.rio.crs, str(cube["x"].attrs.get("units", "metre"))
+    if crs.is_geographic if crs else unit.startswith("degree"):
         raise InvalidInputError(
             "distances are in metres, the cube is in degrees; build it in a projected "
-            "coordinate system, such as 'EPSG:28992'"
+            "coordinate system, such as that of the UTM zone"
         )
-    return {"m": 1.0, "metre": 1.0, "meter": 1.0, "US survey foot": 1200 / 3937}.get(unit, 1.0)
+    if crs:
+        return float(crs.linear_units_factor[1])
+    if unit not in ("m", "metre", "meter", "metres", "meters"):
+        raise InvalidInputError(
+            f"distances are in metres, x is in {unit!r}; state the coordinate system: "
+            'cube.rio.write_crs("EPSG:28992")'
+        )
+    return 1.0
 
 
 def grow(marked: xr.DataArray, width: float, margin: float) -> xr.DataArray:

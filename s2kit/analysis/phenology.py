@@ -21,6 +21,8 @@ _LEAST_RISE = 0.1
 """Part of a curve's range by which it must rise before a peak and fall after it."""
 _SMOOTHEST = 1e10
 """Largest λ: 2 000 days are solved to 1e-6 with it, to 1e-4 only with 1e12."""
+_MONTH = 31
+"""Days without an observation that are filled, at most."""
 _FLAT = 1e-3
 """Range below which a curve is flat, as a part of its largest value."""
 
@@ -31,7 +33,7 @@ def regular_series(
     step: int = 10,
     method: str = "whittaker",
     smoothing: float = 1000,
-    max_gap: int | None = 31,
+    max_gap: int | None = _MONTH,
 ) -> xr.DataArray:
     """Fill the gaps of series: a value every few days.
 
@@ -110,7 +112,8 @@ def season(series: xr.DataArray, *, threshold: float = 0.5, year: int | None = N
     Parameters
     ----------
     series : xarray.DataArray, dims (time, …)
-        As `regular_series` gives it: smooth, steps in order of time; NaN is skipped.
+        As `regular_series` gives it: smooth, steps in order of time. NaN is skipped, but not for
+        more than 31 days.
     threshold : float, default 0.5
         Part of the rise after which the season starts, and of the fall until which it lasts, 0-1.
         0.2 is usual too.
@@ -138,7 +141,9 @@ def season(series: xr.DataArray, *, threshold: float = 0.5, year: int | None = N
     value after it. These days are interpolated linearly between steps; the peak is the step with
     the highest value. The lowest values are sought up to the next higher value, at most half a year
     away. A curve that rises or falls by less than a tenth of its range beside a peak, only rises or
-    only falls, or is flat has no season there.
+    only falls, or is flat has no season there. Where nothing is known for more than 31 days, the
+    curve is not known either: a start or end in such a gap is NaT, and so is all of a season whose
+    highest value lies beside one.
 
     References
     ----------
@@ -280,13 +285,14 @@ def _find_seasons(curves, days, first, last, threshold):
     """Give start, peak, end, amplitude and base, shape (5, pixel), of curves (pixel, time)."""
     pixels, steps = curves.shape
     out = np.full((5, pixels), np.nan)
-    v, d = np.empty(steps), np.empty(steps)
+    v, d, gaps = np.empty(steps), np.empty(steps), np.empty(steps + 1, np.bool_)
     for p in range(pixels):
-        n = 0
+        n, last_step = 0, -1
         for t in range(steps):
             if np.isfinite(curves[p, t]):
                 v[n], d[n] = curves[p, t], days[t]
-                n += 1
+                gaps[n] = n > 0 and t - last_step > 1 and d[n] - d[n - 1] > _MONTH
+                n, last_step = n + 1, t
         if n < 3 or v[:n].max() - v[:n].min() <= _FLAT * np.abs(v[:n]).max():
             continue
         least = _LEAST_RISE * (v[:n].max() - v[:n].min())
@@ -297,10 +303,10 @@ def _find_seasons(curves, days, first, last, threshold):
             low, high = _lowest(v, d, i, -1, -1), _lowest(v, d, i, 1, n)
             if v[i] - max(v[low], v[high]) > least and (best < 0 or v[i] > v[best]):
                 best, before, after = i, low, high
-        if best >= 0:
-            out[0, p] = _cross(v, d, best, before, -1, threshold)
+        if best >= 0 and not gaps[best] and not gaps[best + 1]:
+            out[0, p] = _cross(v, d, gaps, best, before, -1, threshold)
             out[1, p] = d[best]
-            out[2, p] = _cross(v, d, best, after, 1, threshold)
+            out[2, p] = _cross(v, d, gaps, best, after, 1, threshold)
             out[4, p] = (v[before] + v[after]) / 2
             out[3, p] = v[best] - out[4, p]
     return out
@@ -319,11 +325,16 @@ def _lowest(v, d, peak, way, stop):
 
 
 @numba.njit(nogil=True, cache=True)
-def _cross(v, d, peak, lowest, way, threshold):
-    """Give the day next to a peak on which the curve crosses a part of its height on that side."""
+def _cross(v, d, gaps, peak, lowest, way, threshold):
+    """Return the day next to a peak on which the curve crosses a part of its height on that side.
+
+    NaN if that day lies in a gap.
+    """
     level = v[lowest] + threshold * (v[peak] - v[lowest])
     i = peak
     while v[i] > level:
         i += way
+    if gaps[i if way > 0 else i + 1]:
+        return np.nan
     share = (level - v[i]) / (v[i - way] - v[i])
     return d[i] + share * (d[i - way] - d[i])

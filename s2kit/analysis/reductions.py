@@ -189,7 +189,8 @@ def _slabs(layers: Sequence[np.ndarray]):
 
 def _merge_block(parts: np.ndarray, owners: np.ndarray, number: int) -> np.ndarray:
     flat = np.ascontiguousarray(parts).reshape(len(owners), 5, -1)
-    whole = flat.copy() if len(owners) == number else kernels.merge_moments(flat, owners, number)
+    alone = np.array_equal(owners, np.arange(number))
+    whole = flat.copy() if alone else kernels.merge_moments(flat, owners, number)
     return _with_deviation(whole).astype("float32").reshape(number, 5, *parts.shape[2:])
 
 

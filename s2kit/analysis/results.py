@@ -16,8 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
 from s2kit.cube.layout import CODEC, LAYER, gdal_crs
-from s2kit.cube.nodata import DECLARED, fill_of, packing, physical
-from s2kit.cube.store import TROUBLE
+from s2kit.cube.nodata import declares_nodata, fill_of, has_data, packing, physical
+from s2kit.cube.store import TROUBLE, require_zarr_name
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.grid import geobox_of, require_pixels
 from s2kit.scenes.item import BANDS
@@ -57,12 +57,14 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     Every value and every gap is kept. Reflectances that come from a cube are stored as the cube
     stores them, rounded to 0.0001 (int16, −9999 for no data); all else as it is: floats with NaN,
     whole numbers with the value of no data that they declare, dates as days. How a result was
-    stored before (its ``encoding``) does not matter.
+    stored before (its ``encoding``) does not matter. GDAL takes the place of the pixels from x and
+    y, of which it needs two each.
     """
     maps = _read_maps(result)
     if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():
         raise InvalidInputError(f"store is {store!r}; give a path or a URL, such as 'median.zarr'")
     target = os.fspath(store)
+    require_zarr_name(target)
     _check_free(target)
     try:
         with _in_place(target) as draft, TqdmCallback(desc="writing", leave=False):
@@ -70,6 +72,11 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
             stored.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True, encoding=encoding)
     except (CubeError, InvalidInputError):
         raise
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"the result cannot be stored as Zarr: {error}. Nothing was left there; attributes are "
+            "text, numbers and lists, names are text"
+        ) from error
     except TROUBLE as error:
         raise CubeError(
             f"cannot write {target}: {error}. Nothing was left there; free space or choose "
@@ -80,6 +87,11 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
 
 def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
     if isinstance(result, xr.DataArray):
+        if result.name in result.coords:
+            raise InvalidInputError(
+                f"the result is called {result.name!r}, as one of its coordinates; give it another "
+                'name: result.rename("map")'
+            )
         result = result.to_dataset(name=result.name or "result")
     if not isinstance(result, xr.Dataset):
         raise InvalidInputError(
@@ -105,13 +117,16 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
 def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
     """Return maps as they are to be written, in blocks, and how each layer is to be encoded."""
     sizes = {"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in maps.dims else {})
-    mapping = next(name for name, one in maps.coords.items() if "crs_wkt" in one.attrs)
+    mapping = next((name for name, one in maps.coords.items() if "crs_wkt" in one.attrs), None)
+    if mapping is None:  # another way to state it, which GDAL and xarray do not read
+        mapping = "spatial_ref"
+        maps = maps.rio.write_crs(geobox_of(maps).crs.to_wkt(), grid_mapping_name=mapping)
     crs = gdal_crs(geobox_of(maps))
     layers, encoding = {}, {}
     for name, layer in maps.data_vars.items():
         found, kept = _store(layer)
         chunked = found.chunk({axis: size for axis, size in sizes.items() if axis in found.dims})
-        attrs = {key: value for key, value in chunked.attrs.items() if key not in DECLARED}
+        attrs = {key: v for key, v in chunked.attrs.items() if not declares_nodata(key)}
         layers[name] = (chunked.dims, chunked.data, attrs | {"_CRS": crs})
         encoding[name] = kept | {"compressors": CODEC, "grid_mapping": mapping}
     coords = maps.drop_vars(maps.data_vars).copy()
@@ -133,7 +148,9 @@ def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
         )
     if kind in "iu" and packing(layer) == (1, 0):
         fill = fill_of(layer)
-        return layer, {} if fill is None else {"_FillValue": fill}
+        if fill is None:
+            return layer, {}
+        return layer.where(has_data(layer), fill), {"_FillValue": fill}
     found = physical(layer)
     if not _is_reflectance_of_a_cube(layer):
         return found, {}

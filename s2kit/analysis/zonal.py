@@ -234,10 +234,16 @@ def _read_maps(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
 def _read_map(layer: xr.DataArray) -> tuple[Callable, xr.DataArray]:
     """Return how a map is to be described, and the map in physical values or as classes.
 
-    Classes are whole numbers with ``flag_values``, also where they were read as floats.
+    Classes have ``flag_values``. So has, as xarray keeps attributes, what was calculated from them:
+    floats are classes only if they were read as whole numbers, or all are among these values and
+    some are larger than 1; others are a share, or a mean.
     """
+    if "flag_values" not in layer.attrs:
+        return _describe_values, physical(layer)
     stored = np.dtype(layer.encoding.get("dtype", layer.dtype))
-    if "flag_values" not in layer.attrs or stored.kind not in "iu":
+    known = layer.values[np.isfinite(layer.values)]
+    listed = np.isin(known, layer.attrs["flag_values"]).all() and (known > 1).any()
+    if stored.kind == "f" and not listed:
         return _describe_values, physical(layer)
     return _describe_classes, classes(layer) if layer.dtype.kind == "f" else layer
 

@@ -40,7 +40,7 @@ from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
-from s2kit.cube.store import Store
+from s2kit.cube.store import Store, require_zarr_name
 from s2kit.cube.vetting import Vetting
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
@@ -115,6 +115,7 @@ def build_cube(
             "None"
         )
     target = Store(store)
+    require_zarr_name(target.url)
     if target.url.startswith(("http://", "https://")):
         raise InvalidInputError(
             f"store={target.url!r} can only be read; build into a path or an s3:// URL"

@@ -1,13 +1,24 @@
 """Open a cube of the same layout that another program made: what it does not say is assumed."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from pyproj import CRS
+from pyproj.exceptions import CRSError
 
 from s2kit.cube.layout import LAYER
-from s2kit.cube.nodata import DECLARED, PACKED, classes, physical
+from s2kit.cube.nodata import (
+    classes,
+    declares_nodata,
+    fill_of,
+    packing,
+    physical,
+    without_encoding,
+)
 from s2kit.errors import CubeError
 from s2kit.grid import DEFAULT_CRS
 from s2kit.scenes.item import BANDS
@@ -46,17 +57,22 @@ def open_foreign(place: Any, orbits: list[int], dask: bool) -> xr.Dataset:
     CubeError
         If there are no layers along time, y and x with their coordinates.
     """
-    assumed: list[str] = []
+    assumed: Assumed = {}
     opened = [_open_orbit(place, orbit, dask, assumed) for orbit in orbits]
     cube = opened[0]
     if len(opened) > 1:
         options = {"coords": "different", "compat": "equals", "join": "exact"}
         cube = xr.concat(opened, "time", combine_attrs="drop_conflicts", **options)
-    said = "; ".join(dict.fromkeys(assumed)) or "nothing"
-    return cube.sortby("time").assign_attrs({ASSUMED: said})
+    said = [f"{what} ({', '.join(names)})" if names else what for what, names in assumed.items()]
+    told = {ASSUMED: "; ".join(said) or "nothing", "synthetic": 0}
+    return cube.sortby("time").assign_attrs(told)
 
 
-def _open_orbit(place: Any, orbit: int, dask: bool, assumed: list[str]) -> xr.Dataset:
+Assumed = dict[str, list[str]]
+"""What is assumed → the layers that it is assumed of; none for the cube as a whole."""
+
+
+def _open_orbit(place: Any, orbit: int, dask: bool, assumed: Assumed) -> xr.Dataset:
     group = f"S2/R{orbit:03d}"
     options = {"mask_and_scale": False, "decode_coords": "all", "cache": False}
     stored = xr.open_dataset(
@@ -74,29 +90,38 @@ def _open_orbit(place: Any, orbit: int, dask: bool, assumed: list[str]) -> xr.Da
             f"{group} has no layers along time, y and x with coordinates of these names; it has "
             f"{', '.join(map(str, stored.variables))}"
         )
+    for name in sorted(set(map(str, stored.data_vars)) - {*map(str, cubes), "spatial_ref"}):
+        _assume(assumed, "layers that are not along time, y and x are left out", name)
     layers = {name: _decoded(_declared(stored[name], assumed)) for name in cubes}
     cube = stored[cubes].assign(layers).transpose("time", "y", "x", ...)
     cube = _with_crs(_northward(cube), assumed)
     return cube.assign_coords(relative_orbit=("time", np.full(cube.sizes["time"], orbit)))
 
 
-def _declared(layer: xr.DataArray, assumed: list[str]) -> xr.DataArray:
+def _declared(layer: xr.DataArray, assumed: Assumed) -> xr.DataArray:
     """Return a stored layer with what it does not say and what layers of this name usually are."""
     name, stated = layer.name, dict(layer.attrs)
     if name in BANDS and "add_offset" not in stated:
-        assumed.append("the radiometric offset of reflectances was applied")
+        _assume(assumed, "the radiometric offset was applied", name)
+    if name in BANDS and layer.dtype.kind == "f" and "scale_factor" not in stated:
+        _assume(assumed, "the values are reflectances from 0 to 1", name)
     if name in ("CLD", "SNW") and stated.get("_FillValue") == 0:
-        assumed.append(f"0 in {name} is 0 %, though it is what was never written too")
-        stated = {key: value for key, value in stated.items() if key not in DECLARED}
+        _assume(assumed, "0 is 0 %, though it is what was never written too", name)
+        stated = {key: value for key, value in stated.items() if not declares_nodata(key)}
     if name != "SCL" and name in LAYER and layer.dtype.kind in "iu":
-        if not any(key in stated for key in DECLARED):
-            assumed.append(f"{LAYER[name].nodata} is no data in {name}")
-        if "scale_factor" not in stated and LAYER[name].scale != 1:
-            assumed.append(f"{name} is in counts of {LAYER[name].scale:g}")
+        if not any(map(declares_nodata, stated)):
+            _assume(assumed, f"{fill_of(layer)} is no data", name)
+        if packing(layer) == (1, 0) and LAYER[name].scale != 1:
+            _assume(assumed, f"the scale factor is {LAYER[name].scale:g}", name)
             stated["scale_factor"] = LAYER[name].scale
     found = layer.copy(deep=False)
     found.attrs = stated
     return found
+
+
+def _assume(assumed: Assumed, what: str, *layers: str) -> None:
+    known = assumed.setdefault(what, [])
+    known += [name for name in layers if name not in known]
 
 
 def _decoded(layer: xr.DataArray) -> xr.DataArray:
@@ -104,10 +129,11 @@ def _decoded(layer: xr.DataArray) -> xr.DataArray:
     if layer.name == "SCL":
         found, attrs, nodata = classes(layer), LAYER["SCL"].attrs, 0
     else:
-        found, attrs, nodata = physical(layer), {}, np.nan
+        floats = layer.dtype.kind == "f"  # packed ones too: they are as they were stored
+        found = xr.decode_cf(layer.to_dataset())[layer.name] if floats else physical(layer)
+        found, attrs, nodata = physical(found), {}, np.nan
         found = found.astype("float32") if found.dtype.kind in "iu" else found
-    stated = {k: v for k, v in found.attrs.items() if k not in (*DECLARED, *PACKED)}
-    found.attrs = attrs | stated | {"nodata": nodata}
+    found.attrs = attrs | without_encoding(found.attrs) | {"nodata": nodata}
     return found
 
 
@@ -117,14 +143,29 @@ def _northward(cube: xr.Dataset) -> xr.Dataset:
     return cube.isel(y=slice(None, None, -1)) if upwards else cube
 
 
-def _with_crs(cube: xr.Dataset, assumed: list[str]) -> xr.Dataset:
+def _with_crs(cube: xr.Dataset, assumed: Assumed) -> xr.Dataset:
     """Return a cube with a coordinate system: the Dutch one where it says none, and lies there."""
     if cube.rio.crs is not None:
+        return cube
+    if stated := [one for place in _places_of_crs(cube) for one in place if one is not None]:
+        with suppress(CRSError):
+            return cube.rio.write_crs(CRS.from_user_input(stated[0]).to_wkt())
         return cube
     west, south, east, north = PRESETS["netherlands"][1]
     if not (west <= cube.x.min() <= cube.x.max() <= east):
         return cube
     if not (south <= cube.y.min() <= cube.y.max() <= north):
         return cube
-    assumed.append(f"the coordinate system is {DEFAULT_CRS}")
+    _assume(assumed, f"the coordinate system is {DEFAULT_CRS}")
     return cube.rio.write_crs(DEFAULT_CRS)
+
+
+def _places_of_crs(cube: xr.Dataset) -> Iterator[list[Any]]:
+    """Return what a cube states of its system where CF does not look: GDAL's, STAC's, others'."""
+    names = ("proj:code", "proj:wkt2", "proj:projjson", "proj:epsg", "crs_wkt", "crs", "epsg")
+    for attrs in (cube.attrs, *(layer.attrs for layer in cube.data_vars.values())):
+        of_gdal = attrs.get("_CRS")
+        yield [of_gdal.get("wkt"), of_gdal.get("url")] if isinstance(of_gdal, dict) else [of_gdal]
+        yield [attrs.get(name) for name in names]
+    alone = [name for name in names if name in cube.coords and not cube[name].ndim]
+    yield [cube[name].values.item() for name in alone]

@@ -14,14 +14,16 @@ from s2kit.cube.layout import Profile
 from s2kit.cube.steps import Scene
 from s2kit.errors import InvalidInputError, SceneError
 from s2kit.grid import outline_of
+from s2kit.scenes.find import complete
 
 
 def read_items(items: Any) -> list[pystac.Item]:
-    """Check that these are STAC items, at least one.
+    """Check that these are STAC items, at least one; copies of a product become one item.
 
     Raises
     ------
     InvalidInputError
+        If something else is among them, or there is none.
     """
     try:
         found = list(items)
@@ -37,7 +39,13 @@ def read_items(items: Any) -> list[pystac.Item]:
         raise InvalidInputError(
             "there are no scenes; widen the period or the region in s2kit.find_scenes"
         )
-    return found
+    copies: dict[str, list[pystac.Item]] = {}
+    for item in found:
+        copies.setdefault(item.id, []).append(item)
+    return [
+        same[0] if len(same) == 1 else complete([item.clone() for item in same])
+        for same in copies.values()
+    ]
 
 
 def read_scenes(items: list[pystac.Item]) -> tuple[dict[str, Scene], dict[str, str]]:

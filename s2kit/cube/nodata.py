@@ -6,8 +6,9 @@ Packed data state a scale and an offset. What leaves this module are physical va
 classes (uint8) with 0 or 255, for no data.
 """
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from s2kit.cube.layout import LAYER
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 
-DECLARED = ("_FillValue", "nodata", "missing_value", "fill_value", "nodatavals")
-"""Attributes that state a value of no data: CF, odc-geo and GDAL, older CF, xarray, rasterio."""
+_DECLARED = ("fillvalue", "nodata", "missingvalue", "nodatavals", "nodatavalue", "nodatavalues")
+"""Attributes that state a value of no data, without underscores and in small letters: CF (and
+xarray), odc-geo and GDAL, older CF, rasterio, ESRI, GDAL's metadata."""
 
 PACKED = ("scale_factor", "add_offset")
 """Attributes of packed data (CF): physical value = number × scale_factor + add_offset."""
@@ -35,6 +37,15 @@ _MEASURED_IN_COUNTS = (*BANDS, "WVP")
 """Layers whose whole numbers mean nothing without a scale."""
 
 
+def declares_nodata(name: Hashable) -> bool:
+    """Return whether an attribute of this name states a value of no data."""
+    return str(name).replace("_", "").casefold() in _DECLARED
+
+
+def _declared_in(attributes: Mapping[Any, Any]) -> list[Any]:
+    return [stated for name, stated in attributes.items() if declares_nodata(name)]
+
+
 def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
     """Return the values that mean no data in a layer; NaN always does, and is not among them.
 
@@ -48,18 +59,26 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
     -------
     tuple of float
         What the layer states, and then what a layer of a cube of that name has when it is stored.
+        0 for reflectances in unsigned numbers that state nothing: so it is in Level-2A products.
     """
+    return _marks(layer, layer.dtype.kind in "iu")
+
+
+def _marks(layer: xr.DataArray, whole: bool) -> tuple[float, ...]:
+    """Return what is declared of whole numbers, or of floats."""
     if layer.dtype.kind not in "iuf":
         return ()
-    whole = layer.dtype.kind in "iu"
     places: list[Any] = []
     if whole or "flag_values" not in layer.attrs:
-        places += [layer.attrs.get(name) for name in DECLARED] + [_of_rioxarray(layer)]
+        places += [*_declared_in(layer.attrs), _of_rioxarray(layer)]
     if whole:
-        places += [layer.encoding.get(name) for name in DECLARED]
+        places += _declared_in(layer.encoding)
         if layer.name in LAYER:
             places.append(LAYER[layer.name].nodata)
-    return tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
+    found = tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
+    if layer.name in BANDS and layer.dtype.kind == "u" and not _in_type(found, layer.dtype):
+        return (*found, 0)
+    return found
 
 
 def _of_rioxarray(layer: xr.DataArray) -> float | None:
@@ -76,11 +95,16 @@ def _numbers(stated: Any) -> Iterable[float]:
         return
     for one in np.ravel(np.asarray(stated, dtype=object)):
         try:
-            value = float(one)
+            value = int(one) if isinstance(one, Integral) else float(one)
         except (TypeError, ValueError):
             continue
-        if np.isfinite(value):
+        if isinstance(value, int) or np.isfinite(value):
             yield value
+
+
+def without_encoding(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return attributes without those that tell how values are stored: no data, scale, offset."""
+    return {n: v for n, v in attributes.items() if not declares_nodata(n) and n not in PACKED}
 
 
 def with_attribute(layer: xr.DataArray) -> xr.DataArray:
@@ -95,9 +119,10 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
     Raises
     ------
     InvalidInputError
-        If one is no number.
+        If one is no number, or if it is not known whether it was applied to floats already:
+        xarray keeps attributes when it calculates.
     """
-    found = []
+    found: list[float] = []
     for name, none in zip(PACKED, (1.0, 0.0), strict=True):
         stated = layer.attrs.get(name, none)
         values = list(_numbers(stated))
@@ -106,7 +131,23 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
                 f"{layer.name} states {name}={stated!r}, which is no number; correct the attribute"
             )
         found.append(values[0])
+    if layer.dtype.kind == "f" and found != [1, 0] and not _read_from_whole_numbers(layer):
+        stated = ", ".join(f"{name}={layer.attrs[name]}" for name in PACKED if name in layer.attrs)
+        raise InvalidInputError(
+            f"{layer.name} is {layer.dtype} and states {stated}; whether its values are those "
+            "before or after that is not known. If they are physical values, say so: "
+            f"del layer.attrs['{next(name for name in PACKED if name in layer.attrs)}']; if not, "
+            "calculate them first"
+        )
     return found[0], found[1]
+
+
+def _read_from_whole_numbers(layer: xr.DataArray) -> bool:
+    """Return whether floats are packed numbers as they were read, with NaN for no data.
+
+    So rioxarray reads with ``masked=True``; what is calculated from them has no encoding.
+    """
+    return np.dtype(layer.encoding.get("dtype", layer.dtype)).kind in "iu"
 
 
 def has_data(layer: xr.DataArray) -> xr.DataArray:
@@ -138,14 +179,15 @@ def physical(layer: xr.DataArray) -> xr.DataArray:
     """
     if layer.dtype.kind not in "iuf":
         return layer
+    if layer.dtype.kind == "f" and not (layer.dtype.isnative and layer.dtype.itemsize >= 4):
+        layer = layer.astype(np.result_type(layer.dtype.newbyteorder("="), "float32"))
     marks, (scale, offset) = declared_nodata(layer), packing(layer)
     if not marks and (scale, offset) == (1, 0):
         return layer
     dtype = np.result_type(layer.dtype, "float32")
     unpack = partial(_unpack, marks=marks, scale=scale, offset=offset, dtype=dtype)
     found = _apply(unpack, layer, dtype)
-    done = (*DECLARED, *PACKED)
-    found.attrs = {name: value for name, value in layer.attrs.items() if name not in done}
+    found.attrs = without_encoding(layer.attrs)
     kept = ("grid_mapping", "units", "calendar")
     found.encoding = {name: v for name, v in layer.encoding.items() if name in kept}
     return found
@@ -172,11 +214,11 @@ def classes(layer: xr.DataArray) -> xr.DataArray:
     """
     if layer.dtype.kind not in "iuf":
         raise InvalidInputError(f"{layer.name} is {layer.dtype}; classes are whole numbers")
-    marks = declared_nodata(layer)
+    marks = _marks(layer, whole=True)
     if layer.dtype == "uint8" and set(marks) <= set(_NO_CLASS):
         return layer
     found = _apply(partial(_as_classes, marks=marks, name=layer.name), layer, np.dtype("uint8"))
-    found.attrs = {n: v for n, v in layer.attrs.items() if n not in (*DECLARED, *PACKED)}
+    found.attrs = without_encoding(layer.attrs)
     return found
 
 
@@ -223,8 +265,8 @@ def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
         if counts or found.dtype.kind not in "iufb":
             raise InvalidInputError(
                 f"{name} is {layer.dtype} without a scale; give physical values, as "
-                "s2kit.open_cube does, or state the scale: reflectance from 0 to 1 is "
-                f"cube['{name}'] * 1e-4, or cube['{name}'].attrs['scale_factor'] = 1e-4"
+                "s2kit.open_cube does, or state the scale: for reflectance in counts of 0.0001, "
+                f"cube['{name}'].attrs['scale_factor'] = 1e-4"
             )
         if found is not layer:
             changed[name] = found
@@ -264,7 +306,7 @@ def _in_type(marks: Iterable[float], dtype: np.dtype) -> list[Any]:
     return [
         dtype.type(int(mark))
         for mark in marks
-        if mark.is_integer() and limits.min <= mark <= limits.max
+        if mark == int(mark) and limits.min <= mark <= limits.max
     ]
 
 

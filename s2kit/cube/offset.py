@@ -8,7 +8,7 @@ copy a doubt is reported, and nothing is shifted.
 
 What leaves no doubt: vegetation, shadow and water are dark in blue, green and red. If the offset is
 still in the pixels, their DN lie around 1000 or above; reflectances far below zero do not exist
-over large areas. If it was taken away, the darkest pixels of a tile have a DN of some hundreds.
+over large areas. If it was taken away, the darkest of them have a DN of some hundreds.
 """
 
 import math
@@ -46,8 +46,12 @@ _IMPOSSIBLE = 800
 """DN below which most of a class cannot lie, if the offset is still in: a reflectance of −0.02."""
 
 _STILL_IN = 850
-"""DN that the darkest 1 % of all bands exceed only if the offset is still in: no tile is without
-reflectances below 0.085."""
+"""DN that the darkest 1 % of all bands and of each dark class exceed only if the offset is still
+in: reflectances below 0.085 are in each of them."""
+
+_SHARE = 0.1
+"""Share of a tile that dark classes cover, at least: a few pixels of them may be mistaken ones, as
+under clouds."""
 
 _CLAMPED = 1
 """DN to which providers raise what became 0 or less when they took the offset away."""
@@ -162,7 +166,10 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     impossible = [sum(m < _IMPOSSIBLE for m in of_class) >= _SEVERAL for of_class in medians]
     if sum(impossible) >= _CLASSES:
         return 0.0
-    darkest = [_darkest(dn) for dn in values.values()]
+    if np.isin(classes, dark).sum() < _SHARE * np.count_nonzero(classes):
+        return None
+    darkest = [_darkest(dn[classes == kind]) for kind in dark for dn in values.values()]
+    darkest += [_darkest(dn) for dn in values.values()]
     return OFFSET if min(darkest) > _STILL_IN else None
 
 

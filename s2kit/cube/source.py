@@ -1,5 +1,6 @@
 """Read a scene's pixels: windows of JP2 and COG, decoded once, with errors that name the scene."""
 
+import json
 import os
 import re
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS
+from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -147,6 +149,7 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
     try:
         _check_complete(asset.href)
         with rasterio.Env(**options), rasterio.open(asset.href) as dataset:
+            _check_values(dataset, layer)
             yield dataset, _geometry(dataset)
     except (rasterio.errors.RasterioError, ValueError, OSError) as error:
         cause = error.__cause__ or error
@@ -154,6 +157,14 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
 
 
 _REMOTE = re.compile(r"^(https?://|ZARR:\"?https?://)|/vsi(curl|s3|gs|az)")
+
+
+def _check_values(dataset: DatasetReader, layer: str) -> None:
+    if dataset.count != 1:
+        raise ValueError(f"it holds {dataset.count} bands; one is expected")
+    expected = ("uint16",) if layer in BANDS else ("uint8", "uint16")
+    if dataset.dtypes[0] not in expected:
+        raise ValueError(f"values are {dataset.dtypes[0]}; {' or '.join(expected)} expected")
 
 
 def _geometry(dataset: DatasetReader) -> Raster:
@@ -167,8 +178,6 @@ def _geometry(dataset: DatasetReader) -> Raster:
     )
     if not _SMALLEST_PIXEL <= metres <= _LARGEST_PIXEL:
         raise ValueError(f"its pixels are {metres:g} m wide; those of Sentinel-2 are 10 to 60 m")
-    if dataset.dtypes[0] not in ("uint8", "uint16"):
-        raise ValueError(f"values are {dataset.dtypes[0]}; uint8 or uint16 expected")
     return Raster(dataset.crs, (affine.c, affine.f), (affine.a, affine.e), dataset.shape)
 
 
@@ -216,13 +225,28 @@ def with_own_offsets(scene: Scene) -> Scene:
     for band, asset in scene.assets.items():
         if band in BANDS and asset.href.startswith("ZARR:") and asset.source != METADATA:
             with opened(scene, band) as (dataset, _):
-                scale, offset = dataset.scales[0], dataset.offsets[0]
+                scale, offset = _stated_by(dataset)
             try:
                 read_scale(scale, band)
-                assets[band] = replace(asset, offset=read_offset(offset, band), source=METADATA)
+                if offset is not None:
+                    own = read_offset(offset, band)
+                    assets[band] = replace(asset, offset=own, source=METADATA)
             except OddStatementError as error:
                 raise SceneError(scene.id, f"{error} (in {asset.href})") from error
     return replace(scene, assets=assets)
+
+
+def _stated_by(dataset: DatasetReader) -> tuple[float | None, float | None]:
+    """Return scale and offset of an array of EOPF Zarr; None for what it does not state.
+
+    GDAL returns 1 and 0 there. ESA's software keeps all statements in ``_eopf_attrs``, too.
+    """
+    told = json.loads(dataset.tags().get("_eopf_attrs", "{}"))
+    scale, offset = dataset.scales[0], dataset.offsets[0]
+    return (
+        told.get("scale_factor") if scale == 1 else scale,
+        told.get("add_offset") if offset == 0 else offset,
+    )
 
 
 def fetch(
@@ -292,6 +316,8 @@ class _Holes:
 
     marks: tuple[int, ...]
     hole: int
+    masked: bool
+    """Whether the raster has a mask beside its values."""
 
     @classmethod
     def of(cls, scene: Scene, layer: str, dataset: DatasetReader) -> "_Holes":
@@ -302,13 +328,17 @@ class _Holes:
         stated = [scene.assets[layer].nodata, dataset.nodata, 255 if layer == "SCL" else None]
         possible = range(1, np.iinfo(dataset.dtypes[0]).max + 1)
         marks = {int(dn) for dn in stated if dn is not None and dn in possible}
-        return cls(tuple(marks), LAYER[layer].nodata if layer in ("CLD", "SNW") else 0)
+        masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        return cls(tuple(marks), LAYER[layer].nodata if layer in ("CLD", "SNW") else 0, masked)
 
 
 def _read(dataset: DatasetReader, holes: _Holes, rows: slice, cols: slice) -> np.ndarray:
-    values = dataset.read(1, window=Window.from_slices(rows, cols))
+    window = Window.from_slices(rows, cols)
+    values = dataset.read(1, window=window)
     for mark in holes.marks:
         values[values == mark] = holes.hole
+    if holes.masked:
+        values[dataset.read_masks(1, window=window) == 0] = holes.hole
     return values
 
 

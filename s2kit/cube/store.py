@@ -38,6 +38,22 @@ _SETTLE = 2
 """Seconds in which two builders that take over one dead lock on an object store find out."""
 
 
+def require_zarr_name(store: str) -> None:
+    """Refuse a name that says that a file of another format is wanted.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    suffix = PurePosixPath(store).suffix.lower()
+    if suffix in (".zip", ".tif", ".tiff", ".nc", ".h5"):
+        raise InvalidInputError(
+            f"store={store!r} ends in {suffix}, but what is written is Zarr, a folder; name it "
+            f"{PurePosixPath(store).stem}.zarr. A zip can be made of it then; for a GeoTIFF use "
+            "rioxarray's rio.to_raster, for NetCDF xarray's to_netcdf"
+        )
+
+
 class Store:
     """Objects by name below a path or URL; each is written whole or not at all.
 
@@ -189,9 +205,9 @@ class Store:
             self.fs.rm_file(self.path(key))
 
     def clear(self) -> None:
-        """Remove all objects but those of the workshop, and the folders that they lay in."""
+        """Remove the objects of a cube, and the folders that are empty then."""
         for key in self.keys(""):
-            if not key.startswith(f"{WORKSHOP}/"):
+            if key.startswith("S2/") or key in (".zgroup", ".zattrs", ".zmetadata"):
                 self.delete(key)
         if self.local:
             for folder, _, _ in os.walk(self.root, topdown=False):

@@ -144,7 +144,7 @@ def _page_of_items(document: Json, place: str) -> str | None:
     targets = dict(links)
     if "items" in own:
         return targets["items"]
-    if "items" in targets or "search" in targets or "collections" in document:
+    if {"items", "search", "data"} & {*targets} or "collections" in document:
         api = targets.get("root") or targets.get("self") or "its address"
         raise CatalogueError(
             f"{place} describes an API, and holds no items. Give the API itself as the source, "
@@ -197,7 +197,9 @@ class _Sources:
         """Return what asks servers for so many documents at most."""
         from s2kit.scenes.reader import MOST, Reader
 
-        return self._readers.setdefault(most, Reader(most or MOST))
+        if most not in self._readers:
+            self._readers[most] = Reader(most or MOST)
+        return self._readers[most]
 
     def read(self, place: str, most: int = 0) -> Json:
         """Read a STAC document.
@@ -302,8 +304,11 @@ def _interval(period: Period) -> str:
 
 def _paged(sources: _Sources, document: Json, place: str) -> Iterator[StacScene | UnreadableScene]:
     """Read the items of a document, and of the pages that follow it."""
-    if document.get("type") == "Feature":
+    kind = document.get("type")
+    if kind == "Feature":
         yield StacScene(document, place)
+    if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
+        raise CatalogueError(f"{place} is a FeatureCollection without a list of features")
     if "features" in document:
         for features in _all_pages(_following(sources, document, place), place):
             yield from _scenes_of(features, place)
@@ -337,13 +342,14 @@ def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:
     CatalogueError
         If there are fewer than the first page says, or a page that was there before.
     """
-    number, matched, seen = 0, 0, set()
+    known, matched, seen = set(), 0, set()
     for page in pages:
         features = page.get("features")
         features = features if isinstance(features, list) else [features]
         matched = max(matched, _matched(page))
-        number += len(features)
-        content = json.dumps([_identity(feature) for feature in features])
+        identities = [json.dumps(_identity(feature)) for feature in features]
+        known.update(identities)
+        content = "".join(identities)
         if features and content in seen:
             raise CatalogueError(
                 f"{place} gives the same page again and again; its link to the next page leads "
@@ -351,10 +357,10 @@ def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:
             )
         seen.add(content)
         yield features
-    if number < matched:
+    if len(known) < matched:
         raise CatalogueError(
-            f"{place} says that {matched} scenes match, but its pages hold {number} (no link to "
-            "the next page?). What is missing is not known: search the API by its root address, "
+            f"{place} says that {matched} scenes match, but its pages hold {len(known)} (no link "
+            "to the next page?). What is missing is not known: search the API by its root address, "
             "or save all pages"
         )
 
@@ -368,7 +374,14 @@ def _matched(page: Json) -> int:
     """Return how many items a page says that there are on all pages."""
     context = page.get("context")
     places = (page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else 0)
-    return max((n for n in places if isinstance(n, int)), default=0)
+    return max(map(_count, places))
+
+
+def _count(stated: Any) -> int:
+    try:
+        return int(float(stated))
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _scenes_of(features: list[Any], place: str) -> Iterator[StacScene | UnreadableScene]:

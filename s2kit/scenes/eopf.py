@@ -24,12 +24,18 @@ from s2kit.scenes.files import Files
 from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
 from s2kit.scenes.product import ProductName, format_utc, read_utc
-from s2kit.scenes.radiometry import METADATA, OddStatementError, read_offset, read_scale
-
-_TEN_METRE = ("B02", "B03", "B04", "B08")
+from s2kit.scenes.radiometry import (
+    METADATA,
+    TEN_METRE,
+    OddStatementError,
+    needs_offset,
+    odd_statement,
+    read_offset,
+    read_scale,
+)
 
 ARRAYS = {
-    band: f"measurements/reflectance/r{10 if band in _TEN_METRE else 20}m/{band.lower()}"
+    band: f"measurements/reflectance/r{10 if band in TEN_METRE else 20}m/{band.lower()}"
     for band in BANDS
 } | {
     "SCL": "conditions/mask/l2a_classification/r20m/scl",
@@ -87,19 +93,22 @@ class EopfScene:
             If the product cannot be used, with the reason.
         """
         product = self._usable_product()
-        assets, refused = {}, {}
+        assets, refused, notes = {}, {}, []
         for layer, path in ARRAYS.items():
-            attributes = self._document(f"{path}/.zattrs")
             if not self._document(f"{path}/.zarray"):
                 continue
+            stated = _stated(self._document(f"{path}/.zattrs"))
+            if layer not in BANDS:
+                odd = odd_statement(layer, stated.get("scale_factor"), stated.get("add_offset"))
+                notes += [odd] if odd else []
             try:
-                assets[layer] = self._asset(layer, path, attributes)
+                assets[layer] = self._asset(product, layer, path, stated)
             except OddStatementError as error:
                 refused[layer] = str(error)
         if not any(band in assets for band in BANDS):
             reason = "; ".join(dict.fromkeys(refused.values())) or "there is none in measurements"
             raise SceneError(self.label, f"none of its bands can be used: {reason}")
-        properties = self._properties() | {REFUSED_LAYERS: refused or None, NOTES: None}
+        properties = self._properties() | {REFUSED_LAYERS: refused or None, NOTES: notes or None}
         sensed = self._time("datetime") or self._time("start_datetime") or product.datatake_start
         return make_item(product, self.footprint, sensed, assets, properties)
 
@@ -120,12 +129,19 @@ class EopfScene:
             raise SceneError(self.label, f"its id is {found!r}, not the name of a Level-2A product")
         return product
 
-    def _asset(self, layer: str, path: str, attributes: Mapping[str, Any]) -> pystac.Asset:
+    def _asset(
+        self, product: ProductName, layer: str, path: str, stated: Mapping[str, Any]
+    ) -> pystac.Asset:
         href = f'ZARR:"{self.files.href("").rstrip("/")}":/{path}'
         if layer not in BANDS:
             return make_asset(layer, href)
-        read_scale(attributes.get("scale_factor"), layer)
-        offset = read_offset(attributes.get("add_offset", 0), layer)
+        read_scale(stated.get("scale_factor"), layer)
+        if "add_offset" not in stated and needs_offset(product.baseline):
+            raise OddStatementError(
+                f"{layer} states no add_offset, and products of baseline {product.baseline} have "
+                "one: its pixels may or may not be shifted. Download the product again"
+            )
+        offset = read_offset(stated.get("add_offset", 0), layer)
         return make_asset(layer, href, offset=offset, source=METADATA)
 
     def _properties(self) -> dict[str, Any]:
@@ -177,3 +193,9 @@ class EopfScene:
                 self.label, f"{name} cannot be read ({error}); download the product again"
             ) from error
         return found if isinstance(found, dict) else {}
+
+
+def _stated(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what an array states of its values; ESA's software keeps it in ``_eopf_attrs`` too."""
+    inner = attributes.get("_eopf_attrs")
+    return {**(inner if isinstance(inner, dict) else {}), **attributes}

@@ -13,11 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from s2kit.errors import SceneError
+from s2kit.scenes.product import ProductName
 
 METADATA_FILE = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
 """The file that makes a folder a SAFE product; the case of its name differs."""
 
 _ZARR_METADATA = (".zmetadata", ".zattrs", "zarr.json")
+
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 _LARGEST = 2**26
 """Bytes of a metadata file that are read at most: real ones have 1 MB."""
@@ -198,6 +201,8 @@ def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files
         elif entry.suffix.lower() == ".zip" and not _is_hidden(entry.name):
             found = True
             yield from _in_zip(entry)
+        elif entry.name.lower().endswith(_TARS) and ProductName.find(entry.name):
+            yield Unreadable(entry, "is a tar archive; unpack it")
     if not found and _is_named(path.name):  # without metadata, and without a product in it
         yield Folder(path)
 
@@ -207,7 +212,7 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_named(name: str) -> bool:
-    return name.upper().endswith((".SAFE", ".ZARR"))
+    return name.upper().endswith((".SAFE", ".ZARR")) or str(ProductName.find(name)) == name
 
 
 def _holds_product(names: Iterator[str]) -> bool:
@@ -222,6 +227,8 @@ def _in_zip(path: Path) -> Iterator[Zipped | Unreadable]:
         yield Unreadable(path, _damaged(path, error).removeprefix(f"{path} "))
         return
     folders = {PurePosixPath(n).parent for n in names if _holds_product([PurePosixPath(n).name])}
+    if not folders and ProductName.find(path.name):
+        yield Unreadable(path, "holds no product; download it again, or unpack what is in it")
     for folder in sorted(folders):
         if any(map(_is_hidden, folder.parts)) or set(folder.parents) & folders:
             continue  # what lies in a product belongs to it

@@ -181,20 +181,32 @@ def complete(copies: list[pystac.Item]) -> pystac.Item:
         lacking = [layer for layer in other.assets if layer not in best.assets]
         for layer in lacking:
             asset = other.assets[layer]
-            asset.extra_fields.setdefault(SOURCE, other.properties[SOURCE])
+            asset.extra_fields.setdefault(SOURCE, other.properties.get(SOURCE))
             best.add_asset(layer, asset)
             refused.pop(layer, None)
         for layer, reason in other.properties.get(REFUSED_LAYERS, {}).items():
             if layer not in best.assets:
                 refused.setdefault(layer, reason)
+        if odd := [layer for layer in other.assets if _contradict(best, other, layer)]:
+            notes.append(
+                f"copies of it state different offsets of the same files ({', '.join(odd)}); that "
+                f"of {best.properties.get(SOURCE)} was believed"
+            )
         if lacking:
-            notes.append(f"{', '.join(lacking)} from {other.properties[SOURCE]}")
+            notes.append(f"{', '.join(lacking)} from {other.properties.get(SOURCE)}")
     best.assets = {layer: best.assets[layer] for layer in LAYERS if layer in best.assets}
     best.properties |= {NOTES: notes} if notes else {}
     best.properties |= {REFUSED_LAYERS: refused} if refused else {}
     if not refused:
         best.properties.pop(REFUSED_LAYERS, None)
     return best
+
+
+def _contradict(one: pystac.Item, other: pystac.Item, layer: str) -> bool:
+    """Return whether two items state different offsets of one file."""
+    first, second = (item.assets[layer] for item in (one, other))
+    offsets = [asset.extra_fields.get("raster:offset") for asset in (first, second)]
+    return first.href == second.href and offsets[0] != offsets[1]
 
 
 def _unreliability(item: pystac.Item) -> int:

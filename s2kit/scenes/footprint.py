@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -43,7 +45,8 @@ def _cut(part: BaseGeometry) -> BaseGeometry:
     if east - west > _CIRCLE / 2:
         part = shapely.transform(part, lambda xy: xy + [_CIRCLE, 0] * (xy[:, :1] < 0))
     west, south, east, north = part.bounds
-    turns = range(int((west + 180) // _CIRCLE), int((east + 180) // _CIRCLE) + 1)
+    first = int((west + 180) // _CIRCLE)
+    turns = range(first, max(first + 1, math.ceil((east + 180) / _CIRCLE)))
     if turns == range(1):
         return part
     pieces = []

@@ -79,7 +79,12 @@ class Provider:
     def made(self, item: Json) -> bool:
         """Whether an item is this provider's."""
         assets = [asset.get("href") for asset in item["assets"].values() if isinstance(asset, dict)]
-        told = json.dumps([list(item["properties"]), item.get("links"), assets])
+        links = [
+            link.get("href")
+            for link in item.get("links") or []
+            if isinstance(link, dict) and link.get("rel") in _OF_THE_CATALOGUE
+        ]
+        told = json.dumps([list(item["properties"]), links, assets])
         return any(mark in told for mark in self.marks)
 
 
@@ -105,14 +110,28 @@ def _first_band(asset: Json, key: str) -> Json:
 
 
 def _known_baseline(item: Json, product: ProductName) -> float | None:
-    """Return the baseline that the item states, or else that of the product's name."""
+    """Return the baseline that the item states, or else that of the product's name.
+
+    STAC's ``processing:version`` is that of any software; Copernicus has the baseline there. Where
+    it contradicts the name about the offset, nothing is known.
+    """
     properties = item["properties"]
-    stated = (properties.get(key) for key in _BASELINES)
-    found = (read_baseline(text) for text in (*stated, product.baseline))
-    return next((number for number in found if number is not None), None)
+    stated = (read_baseline(properties.get(key)) for key in _BASELINES)
+    if (own := next((number for number in stated if number is not None), None)) is not None:
+        return own
+    version, named = (
+        read_baseline(text) for text in (properties.get("processing:version"), product.baseline)
+    )
+    if version is None or named is None:
+        return named if version is None else version
+    agree = offset_of_baseline(version) == offset_of_baseline(named)
+    return version if agree else None
 
 
-_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline", "processing:version")
+_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline")
+
+_OF_THE_CATALOGUE = ("self", "root", "parent", "collection")
+"""Links to where an item is from; others may lead to what it was derived from."""
 
 
 def _as_original(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
@@ -146,13 +165,24 @@ def _earth_search_offset(item: Json, asset: Json, layer: str, product: ProductNa
     if "c1-l2a" in str(item.get("collection")):
         return _as_original(item, asset, layer, product)
     properties = item["properties"]
-    flags = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
-    if any(properties.get(flag) is True for flag in flags):
+    if any(_is_true(name, properties.get(name), layer) for name in _FLAGS):
         return Offset(0.0, FLAG)
     baseline = _known_baseline(item, product)
     if baseline is None:
         return replace(_as_original(item, asset, layer, product), source=FLAG)
     return Offset(offset_of_baseline(baseline), FLAG)
+
+
+_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+
+
+def _is_true(name: str, stated: Any, layer: str) -> bool:
+    """Read a flag, also as text; None is false."""
+    known = {"true": True, "1": True, "false": False, "0": False, "none": False}
+    found = known.get(str(stated).strip().casefold())
+    if found is None:
+        raise OddStatementError(f"{layer} cannot be used: {name} is {stated!r}, not true or false")
+    return found
 
 
 def _as_found(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:

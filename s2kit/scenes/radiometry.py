@@ -19,6 +19,9 @@ from typing import Any
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
 
+TEN_METRE = ("B02", "B03", "B04", "B08")
+"""Those of 10 m."""
+
 OFFSET = -0.1
 """Reflectance; in DN −1000."""
 
@@ -78,6 +81,20 @@ def read_scale(stated: Any, layer: str) -> float:
     return known
 
 
+def odd_statement(layer: str, scale: Any, offset: Any) -> str:
+    """Return a note on a statement about a layer other than reflectance that Level-2A refutes.
+
+    Such a layer has one scale and no offset, whatever is stated. Empty where nothing is odd.
+    """
+    try:
+        read_scale(scale, layer)
+        odd = offset not in (None, 0)
+    except OddStatementError:
+        odd = True
+    told = f"{layer} states scale {scale!r} and offset {offset!r}; Level-2A has {SCALES[layer]:g}"
+    return f"{told} and 0, which were used" if odd else ""
+
+
 def _is_number(stated: Any) -> bool:
     return isinstance(stated, Real) and not isinstance(stated, bool)
 
@@ -91,11 +108,16 @@ def read_baseline(text: Any) -> float | None:
         None where there is none, or where it is that of a Sen2Cor at home (99.99): that says
         which program made the product, and nothing about its offset.
     """
-    match = re.fullmatch(r"N?(\d{1,2})(?:\.?(\d{1,2}))?", str(text).strip())
-    if match is None:
+    found = re.fullmatch(r"N?(?:(\d\d)(\d\d)|(\d{1,2})(?:\.(\d{1,2}))?)", str(text).strip())
+    if found is None:
         return None
-    number = int(match[1]) + int(match[2] or 0) / 100
+    number = int(found[1] or found[3]) + int(found[2] or found[4] or 0) / 100
     return number if number < _OWN_BASELINES else None
+
+
+def needs_offset(baseline: str) -> bool:
+    """Return whether products of a baseline must state an offset; those of Sen2Cor at home may."""
+    return bool(offset_of_baseline(read_baseline(baseline) or 0))
 
 
 def offset_of_baseline(baseline: float) -> float:

@@ -19,9 +19,9 @@ from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import (
     METADATA,
     SCALES,
+    TEN_METRE,
     OddStatementError,
-    offset_of_baseline,
-    read_baseline,
+    needs_offset,
     read_offset,
     read_scale,
 )
@@ -52,7 +52,6 @@ _QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
 _LEVELS = ("Level-2A", "Level-2Ap")
 _RASTERS = (".jp2", ".tif", ".tiff")
 
-_TEN_METRE = ("B02", "B03", "B04", "B08")
 _AUXILIARY = {
     "SCL": ("IMG_DATA/R20m/*_SCL_20m", "IMG_DATA/*_SCL_20m"),
     "CLD": ("QI_DATA/MSK_CLDPRB_20m", "QI_DATA/*_CLD_20m", "IMG_DATA/R20m/*_CLD_20m"),
@@ -224,7 +223,7 @@ def _odd_water_vapour(scene: SafeScene) -> str:
 def _band_pattern(scene: SafeScene, band: str) -> str:
     """Where a band's native resolution lies; Sen2Cor run at 20 m only writes no R10m at all."""
     fine = any("/R10m/" in name for name in scene.files.names)
-    native = 10 if band in _TEN_METRE and fine else 20
+    native = 10 if band in TEN_METRE and fine else 20
     return f"IMG_DATA/R{native}m/*_{band}_{native}m"
 
 
@@ -247,7 +246,7 @@ def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
         for element in find_all(scene.metadata, tag)
     }
     # Sen2Cor at home writes baseline 99.99, and offsets only where its L1C had some.
-    expected = bool(found) or offset_of_baseline(read_baseline(product.baseline) or 0)
+    expected = bool(found) or needs_offset(product.baseline)
     missing = [band for band in BANDS if band not in found]
     if expected and missing:
         reason = f"baseline {product.baseline}, but {tag} is missing for {', '.join(missing)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 
 import pystac
@@ -18,10 +18,13 @@ from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
 from s2kit.scenes.product import ProductName, format_utc, read_utc
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
-from s2kit.scenes.radiometry import SCALES, OddStatementError, read_scale
+from s2kit.scenes.radiometry import odd_statement, read_scale
 from s2kit.scenes.uri import resolve
 
 _NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
+_ONE_DAY = timedelta(days=1)
+"""A datatake takes minutes."""
+
 _BAD_GEOMETRY = (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError)
 
 
@@ -75,6 +78,11 @@ class StacScene:
         if not any(band in layers.assets for band in BANDS):
             raise SceneError(self.label, _no_band(self, layers))
         sensed = _time(self, "datetime") or product.datatake_start
+        if abs(sensed - product.datatake_start) > _ONE_DAY:
+            layers.notes.append(
+                f"its datetime is {format_utc(sensed)}, but the product that it names is of "
+                f"{format_utc(product.datatake_start)}, which was used"
+            )
         properties = _properties(self, provider) | layers.properties
         return make_item(product, self.footprint, sensed, layers.assets, properties)
 
@@ -119,7 +127,7 @@ class _Layers:
             if href:
                 self.assets[layer] = self._asset(layer, asset, href)
                 self.refused.pop(layer, None)
-        except ValueError as error:  # OddStatementError, or an href that is no place
+        except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
             self.refused.setdefault(layer, str(error))
 
     def _asset(self, layer: str, asset: Json, href: str) -> pystac.Asset:
@@ -129,25 +137,12 @@ class _Layers:
             found = self.provider.offset(self.scene.document, asset, layer, self.product)
             made = make_asset(layer, href, offset=found.value, source=found.source, nodata=nodata)
         else:
-            self._note_odd(layer, asset)
+            odd = odd_statement(layer, declared(asset, "scale"), declared(asset, "offset"))
+            self.notes += [odd] if odd else []
             made = make_asset(layer, href, nodata=nodata)
         if isinstance(asset.get(SOURCE), str):
             made.extra_fields[SOURCE] = asset[SOURCE]
         return made
-
-    def _note_odd(self, layer: str, asset: Json) -> None:
-        """Note a statement on a layer that has one scale and no offset, whatever is said."""
-        scale, offset = declared(asset, "scale"), declared(asset, "offset")
-        try:
-            read_scale(scale, layer)
-            odd = offset not in (None, 0)
-        except OddStatementError:
-            odd = True
-        if odd:
-            self.notes.append(
-                f"{layer} states scale {scale!r} and offset {offset!r}; Level-2A has "
-                f"{SCALES[layer]:g} and 0, which were used"
-            )
 
 
 def _texts(value: object) -> list[str]:
@@ -155,9 +150,18 @@ def _texts(value: object) -> list[str]:
 
 
 def _read_nodata(stated: object) -> float | None:
-    """Return a DN of no data; what no DN can be (NaN, text) marks nothing."""
-    known = isinstance(stated, int | float) and not isinstance(stated, bool)
-    return stated if known and math.isfinite(stated) else None
+    """Return a DN of no data; what no DN can be (NaN, other text) marks nothing."""
+    one = stated[0] if isinstance(stated, list) and len(stated) == 1 else stated
+    return _number(one)
+
+
+def _number(stated: object) -> float | None:
+    """Return a finite number, also one that is written as text."""
+    try:
+        number = None if isinstance(stated, bool) else float(stated)
+    except (TypeError, ValueError):
+        return None
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _no_band(scene: StacScene, layers: _Layers) -> str:
@@ -210,12 +214,11 @@ def _usable_product(scene: StacScene) -> ProductName:
 def _properties(scene: StacScene, provider: Provider) -> Json:
     """Collect what the product's name does not tell; None where the item does not either."""
     given = scene.document["properties"]
-    cloud = given.get("eo:cloud_cover")
     made = _time(scene, "s2:generation_time")
     epsg = given.get("proj:epsg")
     collection = scene.document.get("collection") or ""
     return {
-        "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
+        "eo:cloud_cover": _number(given.get("eo:cloud_cover")),
         "s2:generation_time": format_utc(made) if made else None,
         "proj:code": given.get("proj:code") or (f"EPSG:{epsg}" if epsg else None),
         SOURCE: given.get(SOURCE) or f"{provider.name} {collection}".strip(),

@@ -194,6 +194,9 @@ def test_layers_of_a_file(cube, tmp_path):
             read_fields(path, cube, layer=name)
     with pytest.raises(InvalidInputError, match="fields is no path"):
         read_fields(old, cube, layer="fields 2025")
+    old.to_parquet(tmp_path / "map.parquet")
+    with pytest.raises(InvalidInputError, match="GeoParquet, which has none"):
+        read_fields(tmp_path / "map.parquet", cube, layer="fields 2025")
 
 
 def test_layers_of_files_that_have_one(cube, tmp_path):
@@ -580,6 +583,21 @@ def test_classes_give_the_majority_and_fractions(cube):
     assert seen.fraction_maize == pytest.approx(4 / 17)
     assert seen.share == pytest.approx(17 / 20) and "fraction_no_data" not in found
     assert found.majority.isna().tolist() == [False, True] and found.share.iloc[1] == 0
+
+
+def test_classes_that_became_floats(cube):
+    """Classes stay classes after `where`; what was calculated from them is no class."""
+    codes = np.tile(np.array([4, 9], "u1"), (SIZE, SIZE // 2))
+    attrs = {"flag_values": [0, 1, 4, 9], "flag_meanings": "no_data bare grass maize"}
+    classes = cube.SCL.isel(time=0).copy(data=codes).drop_attrs(deep=False).assign_attrs(attrs)
+    cut = classes.where(classes.x < WEST + 60)
+    found = field_statistics(cut, table(box(0, 5, 8, 0))).iloc[0]
+    assert (found.fraction_grass, found.fraction_maize, found.share) == (0.5, 0.5, 0.75)
+    for share in ((classes == 4).astype("f4"), classes.astype("f4") + 0.5):
+        found = field_statistics(share, table(box(0, 5, 8, 0))).iloc[0]
+        assert found["mean"] == pytest.approx(
+            float(share.isel(x=slice(0, 8), y=slice(0, 5)).mean())
+        )
 
 
 def test_points_take_one_pixel_of_a_map(cube):

@@ -75,6 +75,24 @@ def test_margin_and_specks_equal_scipy(seed, buffer, specks, blocks):
     np.testing.assert_array_equal(mask, plain_mask(scl, [4, 5, 6, 7], buffer / 10, specks / 10))
 
 
+@pytest.mark.parametrize(
+    ("crs", "unit"),
+    [("EPSG:32631", 1), ("+proj=utm +zone=31 +units=ft", 0.3048), ("EPSG:2222", 0.3048),
+     ("+proj=utm +zone=31 +units=us-ft", 1200 / 3937), ("+proj=utm +zone=31 +units=km", 1000)],
+)  # fmt: skip
+@pytest.mark.parametrize("units", [None, "metre", "ft"])
+def test_margins_are_metres_whatever_the_unit(crs, unit, units):
+    """The coordinate system tells the length of its unit, not the attributes of x."""
+    scl = clouds(3)
+    cube = in_memory({"SCL": scl}, every(5, 3))
+    places = {axis: cube[axis].values / unit for axis in ("y", "x")}
+    cube = cube.assign_coords(places).rio.write_crs(crs)
+    if units:
+        cube["x"].attrs["units"] = units
+    mask = s2kit.clear_mask(cube, buffer=25)
+    np.testing.assert_array_equal(mask, plain_mask(scl, [4, 5, 6, 7], 2.5, 0))
+
+
 @pytest.mark.parametrize("width", [10, 20, 30, 40, 70])
 def test_patches_narrower_than_specks_go_whole(width):
     """A square patch goes if it is narrower than specks, and else stays to its corners."""

@@ -9,6 +9,8 @@ import numpy as np
 import odc.geo.xr  # noqa: F401  (registers `.odc`)
 import pandas as pd
 import pytest
+import rasterio
+import rioxarray
 import shapely
 import xarray as xr
 from cubes import CRS, NORTH, PIXEL, WEST, every, in_memory, make_cube, random_layers
@@ -196,7 +198,9 @@ CLD_FORMS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "uint8, 255": lambda cld: cld.fillna(255).astype("u1"),
     "uint8, 200 declared": lambda cld: cld.fillna(200).astype("u1").assign_attrs(_FillValue=200),
     "int16": lambda cld: cld.fillna(255).astype("i2"),
-    "share with a scale": lambda cld: (cld / 2).fillna(-1).assign_attrs(scale_factor=2, nodata=-1),
+    "share with a scale": lambda cld: (
+        (cld * 2).fillna(-1).astype("i2").assign_attrs(scale_factor=0.5, nodata=-1)
+    ),
 }
 
 
@@ -330,6 +334,63 @@ def test_packing_that_is_no_number(attrs):
     layer = grid_of(np.array([[1, 2], [3, 4]])).assign_attrs(attrs)
     with pytest.raises(InvalidInputError, match=next(iter(attrs))):
         physical(layer)
+
+
+def test_packing_of_floats(tmp_path):
+    """Floats as rioxarray reads them are unpacked; of calculated ones it is not known: refused."""
+    place = {"driver": "GTiff", "width": 2, "height": 2, "count": 1, "dtype": "uint16",
+             "nodata": 0, "crs": 28992, "transform": (10, 0, 90_000, 0, -10, 450_000)}  # fmt: skip
+    with rasterio.open(tmp_path / "a.tif", "w", **place) as file:
+        file.write(np.array([[[1500, 0], [3000, 1000]]], "u2"))
+        file.scales, file.offsets = [1e-4], [-0.1]
+    read = rioxarray.open_rasterio(tmp_path / "a.tif", masked=True).squeeze()
+    np.testing.assert_allclose(physical(read), [[0.05, np.nan], [0.2, 0]], atol=1e-7)
+    raw = rioxarray.open_rasterio(tmp_path / "a.tif").squeeze()
+    for floats in (raw.where(raw != 0), raw * raw.scale_factor + raw.add_offset, read * 1):
+        floats = floats.assign_attrs(raw.attrs)
+        with pytest.raises(InvalidInputError, match=r"scale_factor=0.0001, add_offset=-0.1"):
+            physical(floats)
+        assert physical(floats.drop_attrs()) is not None
+
+
+@pytest.mark.parametrize("name", ["NODATA", "NoData", "no_data", "nodata_value", "NODATA_VALUES",
+                                  "FillValue", "_fillvalue"])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["i2", "f4"])
+def test_names_of_no_data(name, dtype):
+    """Programs write the name in small or large letters, with underscores or without."""
+    layer = grid_of(np.array([[1, 2], [3, -9999]], dtype)).assign_attrs({name: -9999})
+    np.testing.assert_array_equal(has_data(layer), layer > 0)
+    assert name not in physical(layer).attrs
+
+
+@pytest.mark.parametrize("dtype", ["f2", ">f4", ">f8", "<f4", ">i2"])
+def test_numbers_of_other_machines(dtype):
+    """Half precision, and numbers in the other order of bytes, are read like any others."""
+    cube = clean(6)
+    strange = cube.assign({n: layer.astype(dtype) for n, layer in cube.items() if n == "B04"})
+    if dtype == ">i2":
+        strange = cube.assign(B04=(cube.B04.fillna(0) * 1e4).round().astype(dtype))
+        strange["B04"].attrs |= {"scale_factor": 1e-4, "nodata": 0}
+    tolerance = {"rtol": 1e-2 if dtype == "f2" else 1e-4, "atol": 1e-3}
+    for function in (s2kit.composite, lambda c: s2kit.regular_series(s2kit.index(c, "NDVI"))):
+        xr.testing.assert_allclose(function(strange), function(cube), **tolerance)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark"), [("i8", 2**63 - 1), ("u8", 2**64 - 1), ("i8", -(2**63))]
+)
+def test_marks_of_large_numbers(dtype, mark):
+    """A mark that no float64 holds is compared as a whole number."""
+    layer = grid_of(np.array([[1, 2], [3, mark]], dtype)).assign_attrs(_FillValue=mark)
+    np.testing.assert_array_equal(has_data(layer), [[True, True], [True, False]])
+
+
+@pytest.mark.parametrize("name", ["B04", "B8A"])
+def test_reflectance_in_unsigned_numbers(name):
+    """Where nothing is declared, 0 is no data, as in Level-2A products; declared, another is."""
+    layer = grid_of(np.array([[0, 1500], [65535, 1]], "u2")).rename(name)
+    np.testing.assert_array_equal(has_data(layer), layer > 0)
+    np.testing.assert_array_equal(has_data(layer.assign_attrs(nodata=65535)), layer < 65535)
 
 
 def test_what_was_made_of_classes_has_zeros():

@@ -293,15 +293,41 @@ def test_no_season_is_said_to_be_none(curve):
 @EXAMPLES
 @given(series=gappy(), threshold=st.sampled_from([0.1, 0.5, 0.9]))
 def test_dates_are_in_order_whatever_the_series(series, threshold):
-    """Start ≤ peak ≤ end, all within the series, all there or none; the amplitude is positive."""
+    """Start ≤ peak ≤ end within the series, none without the peak; the amplitude is positive."""
     values, days = series
     found = season(regular_series(make(values, days), step=3, smoothing=10), threshold=threshold)
     dates = [found[name].values for name in ("start", "peak", "end")]
-    assert len({bool(np.isnat(date)) for date in dates}) == 1
-    assert np.isnat(dates[0]) == np.isnan(found.amplitude.values)
-    if not np.isnat(dates[0]):
-        assert FIRST + days[0] * DAY <= dates[0] <= dates[1] <= dates[2] <= FIRST + days[-1] * DAY
-        assert found.amplitude > 0
+    assert np.isnat(dates[1]) == np.isnan(found.amplitude.values)
+    if np.isnat(dates[1]):
+        assert np.isnat(dates).all()
+        return
+    known = [date for date in dates if not np.isnat(date)]
+    bounds = FIRST + days[0] * DAY, FIRST + days[-1] * DAY
+    assert sorted([bounds[0], *known, bounds[1]]) == [bounds[0], *known, bounds[1]]
+    assert found.amplitude > 0
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "lost"),
+    [(95, 140, ["start"]), (215, 260, ["end"]), (150, 200, ["start", "peak", "end"]),
+     (10, 60, []), (106, 130, [])],
+)  # fmt: skip
+def test_season_of_a_curve_with_a_gap(first, last, lost):
+    """What lies in a gap of more than a month is NaT, and never read off a line across it."""
+    days = np.arange(0, 360, 5)
+    curve = double_logistic(days, 120, 235)
+    whole = season(regular_series(make(curve, days), step=5, method="linear"))
+    seen = (days <= first) | (days >= last)
+    found = season(regular_series(make(curve[seen], days[seen]), step=5, method="linear"))
+    if "peak" in lost:
+        assert all(np.isnat(found[name].values) for name in lost) and np.isnan(found.amplitude)
+        return
+    for name in ("start", "peak", "end"):
+        if name in lost:
+            assert np.isnat(found[name].values)
+        else:
+            assert abs((found[name] - whole[name]).values / DAY) <= 2
+    assert float(found.amplitude) == pytest.approx(float(whole.amplitude), abs=1e-6)
 
 
 def test_maps_give_maps():

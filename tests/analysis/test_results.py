@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import rasterio
 import xarray as xr
 from cubes import NORTH, WEST, every, make_cube, random_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import CRS
 
 import s2kit
 from s2kit.errors import InvalidInputError
@@ -61,6 +63,57 @@ def test_every_type_comes_back(tmp_path, dtype, declared):
     if declared and mark is not None:
         expected[values == mark] = np.nan
     np.testing.assert_array_equal(again.astype("f8"), expected)
+
+
+@pytest.mark.parametrize("name", ["m", "CLD"])
+def test_all_that_means_no_data_comes_back_as_that(tmp_path, name):
+    """Of several marks each pixel comes back as a gap."""
+    values = np.array([[5, 7, 101], [255, 5, 5]], "u1")
+    layer = on_grid(values).rename(name).assign_attrs(nodata=101, missing_value=255)
+    store = s2kit.write_result(layer, tmp_path / "r.zarr")
+    expected = np.where(values > 100, np.nan, values)
+    np.testing.assert_array_equal(xr.open_zarr(store)[name], expected)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda layer: layer.assign_attrs(crs="EPSG:28992"),
+        lambda layer: layer.assign_coords(
+            spatial_ref=xr.DataArray(0, attrs={"spatial_ref": CRS(28992).to_wkt()})
+        ),
+    ],
+    ids=["attribute crs", "spatial_ref of GDAL"],
+)
+def test_system_that_is_stated_in_another_way(tmp_path, state):
+    """Wherever the coordinate system is stated, it is written as CF and GDAL say."""
+    layer = state(on_grid(np.ones((3, 4), "f4")).drop_vars("spatial_ref"))
+    store = s2kit.write_result(layer, tmp_path / "r.zarr")
+    assert xr.open_zarr(store, decode_coords="all").rio.crs.to_epsg() == 28992
+    with rasterio.open(f'ZARR:"{store}":/m') as opened:
+        assert opened.crs.to_epsg() == 28992
+
+
+@pytest.mark.parametrize("name", ["r.tif", "r.ZIP", "r.nc"])
+def test_names_of_other_formats(tmp_path, name):
+    """Zarr is written; a name that promises a file of another format is refused."""
+    with pytest.raises(InvalidInputError, match=r"what is written is Zarr.* name it r\.zarr"):
+        s2kit.write_result(on_grid(np.ones((2, 2), "f4")), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda layer: layer.assign_attrs(made={1, 2}),
+        lambda layer: layer.rename("y"),
+        lambda layer: layer.rename(5),
+    ],
+)
+def test_what_zarr_cannot_store(tmp_path, spoil):
+    """Attributes and names that no store can hold are named, and nothing is left."""
+    with pytest.raises(InvalidInputError, match=r"cannot be stored|is called"):
+        s2kit.write_result(spoil(on_grid(np.ones((2, 2), "f4"))), tmp_path / "r.zarr")
+    assert not (tmp_path / "r.zarr").exists()
 
 
 def test_packed_maps_are_written_in_physical_values(tmp_path):

@@ -76,6 +76,21 @@ def test_periods_equal_pandas(drawn, period):
     assert list(found.time.values) == [p.start_time.to_datetime64() for p in periods.unique()]
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    random_cubes(), st.sampled_from(["year", "season", "month"]), st.randoms(), st.integers(1, 4)
+)
+def test_periods_whatever_the_order_of_steps(drawn, period, random, depth):
+    """Steps that are not in order, in blocks of any depth, give what sorted ones give."""
+    _, cube = drawn
+    order = list(range(cube.sizes["time"]))
+    random.shuffle(order)
+    mixed = cube.isel(time=order).chunk(time=depth)
+    found = s2kit.time_statistics(mixed, "NDVI", period=period)
+    expected = s2kit.time_statistics(cube.compute(), "NDVI", period=period)
+    xr.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @settings(max_examples=30, deadline=None)
 @given(random_cubes(("B08",)), st.floats(-1e6, 1e6, width=32))
 def test_constant_series_have_no_spread(drawn, value):

@@ -30,6 +30,7 @@ from small_scenes import (
 
 import s2kit
 from s2kit.cube import ingest, source
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError, SceneWarning
 from s2kit.scenes import REFUSED
 
@@ -243,6 +244,24 @@ def test_all_scenes_unreadable(items, tmp_path):
     with pytest.raises(CubeError, match=f"no scene could be read.*{items[0].id} {BAND} cannot be"):
         build(items, tmp_path / "cube.zarr")
     assert not (tmp_path / "cube.zarr").exists()
+
+
+def test_all_scenes_unreadable_beside_files_of_others(items, tmp_path, monkeypatch):
+    """What somebody else put into the folder while the build ran stays there."""
+    for item in items:
+        band_of(item).write_bytes(b"")
+    clear, note = Store.clear, tmp_path / "cube.zarr" / "notes.txt"
+
+    def disturb(store):
+        note.write_text("mine")
+        clear(store)
+
+    monkeypatch.setattr(Store, "clear", disturb)
+    with pytest.raises(CubeError, match="no scene could be read"):
+        build(items, tmp_path / "cube.zarr")
+    assert [path.name for path in (tmp_path / "cube.zarr").iterdir() if path.is_file()] == [
+        "notes.txt"
+    ]
 
 
 def test_new_scenes_unreadable(items, tmp_path):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 import zarr
+from pyproj import CRS
 
 import s2kit
 from s2kit.errors import CubeError, InvalidInputError
@@ -69,18 +70,32 @@ def floats(truth: xr.Dataset) -> xr.Dataset:
 
 
 FORMS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], list[str]]] = {
-    "int16, all stated": (counts, ["offset of reflectances was applied"]),
+    "int16, all stated": (counts, ["the radiometric offset was applied (B04, B08)"]),
     "int16 without scale": (
         lambda truth: counts(truth, scale=False),
-        ["B04 is in counts of 0.0001", "WVP is in counts of 0.001", "offset"],
+        ["the scale factor is 0.0001 (B04, B08)", "the scale factor is 0.001 (WVP)", "offset"],
+    ),
+    "int16 with a scale of 1": (
+        lambda t: counts(t, scale=False).map(
+            lambda one: one.assign_attrs(scale_factor=1.0, add_offset=0.0), keep_attrs=True
+        ),
+        ["the scale factor is 0.0001 (B04, B08)", "the scale factor is 0.001 (WVP)"],
     ),
     "int16 without fill": (
         lambda truth: counts(truth.drop_vars("WVP"), fill=False),
-        ["-9999 is no data in B04", "offset"],
+        ["-9999 is no data (B04, B08)", "offset"],
     ),
     "int32": (lambda truth: counts(truth, "i4"), ["offset"]),
     "uint16": (lambda truth: counts(truth, "u2"), ["offset"]),
-    "float32": (floats, ["offset"]),
+    "uint16 without fill": (
+        lambda t: counts(t.drop_vars("WVP").fillna(0), "u2", fill=False),
+        ["0 is no data (B04, B08)"],
+    ),
+    "float32": (floats, ["offset", "the values are reflectances from 0 to 1 (B04, B08)"]),
+    "float32, packed": (
+        lambda truth: counts(truth).map(lambda layer: layer.astype("f4"), keep_attrs=True),
+        ["the radiometric offset was applied (B04, B08)"],
+    ),
     "float64": (lambda truth: truth.astype("f8").assign(SCL=truth.SCL), ["offset"]),
     "classes as int64": (lambda t: counts(t).assign(SCL=t.SCL.astype("i8")), ["offset"]),
     "classes as float32": (
@@ -121,7 +136,7 @@ def test_forms(truth, tmp_path, form, dask):
     for text in assumed:
         assert text in cube.attrs["assumed"]
     if form == "int16, all stated":
-        assert cube.attrs["assumed"] == "the radiometric offset of reflectances was applied"
+        assert cube.attrs["assumed"] == "the radiometric offset was applied (B04, B08)"
 
 
 def test_offset_that_is_stated(truth, tmp_path):
@@ -134,6 +149,15 @@ def test_offset_that_is_stated(truth, tmp_path):
     cube = s2kit.open_cube(write(stored, tmp_path / "f.zarr"))
     check_same(cube, truth)
     assert cube.attrs["assumed"] == "nothing"
+
+
+def test_layers_that_are_left_out(truth, tmp_path):
+    """A layer that is not along time, y and x is named."""
+    stored = counts(truth).assign(height=(("y", "x"), np.zeros(SHAPE[1:], "f4")))
+    cube = s2kit.open_cube(write(stored, tmp_path / "f.zarr"))
+    check_same(cube, truth)
+    assert "not along time, y and x are left out (height)" in cube.attrs["assumed"]
+    cube.to_netcdf(tmp_path / "f.nc")
 
 
 def test_several_orbits(truth, tmp_path):
@@ -160,13 +184,31 @@ def test_system_that_is_not_stated(truth, tmp_path):
     assert s2kit.open_cube(write(far, tmp_path / "g.zarr", crs=None)).rio.crs is None
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda cube: cube.assign_attrs(crs="EPSG:27700"),
+        lambda cube: cube.assign_attrs({"proj:code": "EPSG:27700"}),
+        lambda cube: cube.assign_coords(epsg=27700),
+        lambda cube: cube.assign(B04=cube.B04.assign_attrs(_CRS={"wkt": CRS(27700).to_wkt()})),
+        lambda cube: cube.assign(B04=cube.B04.assign_attrs(crs="EPSG:27700")),
+    ],
+)
+def test_system_that_is_stated_elsewhere(truth, tmp_path, state):
+    """Wherever the system is stated, in attributes of GDAL, STAC or others, none is assumed."""
+    write(state(counts(truth)), tmp_path / "f.zarr", crs=None)
+    cube = s2kit.open_cube(tmp_path / "f.zarr")
+    assert cube.rio.crs.to_epsg() == 27700
+    assert "EPSG" not in cube.attrs["assumed"]
+
+
 def test_sparse_probabilities(truth, tmp_path):
     """0 as the value of what was never written is 0 %, and that is told."""
     stored = counts(truth)
     stored["CLD"].attrs["_FillValue"] = 0
     cube = s2kit.open_cube(write(stored, tmp_path / "f.zarr"))
     check_same(cube, truth)
-    assert "0 in CLD is 0 %" in cube.attrs["assumed"]
+    assert "0 is 0 %, though it is what was never written too (CLD" in cube.attrs["assumed"]
 
 
 def test_viewers_and_fields_take_it(truth, tmp_path):

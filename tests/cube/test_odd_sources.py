@@ -33,7 +33,7 @@ from small_scenes import (
 )
 
 import s2kit
-from s2kit.errors import InvalidInputError, S2KitError, SceneWarning
+from s2kit.errors import CubeError, InvalidInputError, S2KitError, SceneWarning
 
 INNER = slice(10, 110)
 REWRITABLE = {"IGNORE_COG_LAYOUT_BREAK": "YES"}
@@ -100,6 +100,43 @@ def test_no_data_of_classes_and_probabilities(tmp_path):
     np.testing.assert_array_equal(cube.SCL[0], scl)
     cloud = np.where(dn["CLD"] == 201, 255, dn["CLD"]).repeat(2, 0).repeat(2, 1)[INNER, INNER]
     np.testing.assert_array_equal(cube.CLD[0], np.where(scl == 0, 255, cloud))
+
+
+@pytest.mark.parametrize("kind", ["within", "beside"])
+def test_masks_of_rasters(tmp_path, kind):
+    """What a mask of a GeoTIFF hides, in the file or beside it, is no data, as rasterio says."""
+    item = make_scene(tmp_path, product_name(FIRST), digital(positive(0), 0))
+    href = item.assets["B04"].href
+    with rasterio.open(href) as file:
+        values, profile = file.read(), file.profile
+    plain = {key: profile[key] for key in ("width", "height", "count", "dtype", "crs", "transform")}
+    mask = np.random.default_rng(0).random(values.shape[1:]) < 0.7
+    Path(href).unlink()
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "within"),
+        rasterio.open(href, "w", driver="GTiff", **plain) as file,
+    ):
+        file.write(values)
+        file.write_mask(mask)
+    assert Path(f"{href}.msk").exists() == (kind == "beside")
+    build([item], tmp_path / "cube.zarr", bands=["B04"])
+    with rasterio.open(href) as file:
+        expected = file.read(1, masked=True).astype(int).filled(-9999)
+    expected[values[0] == 0] = -9999
+    np.testing.assert_array_equal(stored(tmp_path / "cube.zarr").B04[0], expected[INNER, INNER])
+
+
+@pytest.mark.parametrize(("count", "dtype"), [(2, "uint16"), (1, "uint8"), (3, "uint8")])
+def test_rasters_that_are_no_band(tmp_path, count, dtype):
+    """A stack of bands, or a preview in bytes, is no reflectance of one band."""
+    items = [make_scene(tmp_path, product_name(FIRST), digital(positive(0), 0))]
+    href = items[0].assets["B04"].href
+    with rasterio.open(href) as file:
+        plain = {key: file.profile[key] for key in ("width", "height", "crs", "transform")}
+    with rasterio.open(href, "w", driver="GTiff", count=count, dtype=dtype, **plain) as file:
+        file.write(np.full((count, plain["height"], plain["width"]), 90, dtype))
+    with pytest.raises(CubeError, match=r"B04 cannot be read: (it holds . bands|values are uint8)"):
+        build(items, tmp_path / "cube.zarr", bands=["B04"])
 
 
 # --- files beside a raster

@@ -22,7 +22,10 @@ from small_scenes import (
 )
 
 import s2kit
+from s2kit.cube.offset import judge
 from s2kit.errors import SceneWarning
+
+VISIBLE = ("B02", "B03", "B04")
 
 INNER = slice(10, 110)
 """Rows and columns of a scene that the region takes, pixel for pixel."""
@@ -279,10 +282,25 @@ def test_without_dark_ground_the_metadata_are_believed(tmp_path, case, dark):
     with warnings.catch_warnings():
         warnings.simplefilter("error", SceneWarning)
         report = build([item], tmp_path / "cube.zarr")
-    assert not report.corrected
+    assert not report.corrected and not report.notes
     for band in ("B02", "B04", "B08"):
         expected = dn[band].astype(int)[INNER, INNER] + round(stated * 10_000)
         np.testing.assert_array_equal(stored(tmp_path / "cube.zarr")[band][0], expected)
+
+
+@pytest.mark.parametrize("few", [300, 3000])
+def test_a_few_dark_pixels_prove_nothing(few):
+    """Patches taken for vegetation and shadow under cloud tell nothing; dark ones refute."""
+    rng = np.random.default_rng(0)
+    classes = np.full((512, 512), 9, "u1")
+    classes.flat[:few], classes.flat[few : 2 * few] = 4, 3
+    bright = {band: rng.integers(2500, 6000, classes.shape) for band in (*VISIBLE, "B11")}
+    assert judge(bright, classes) is None
+    classes[:] = 4  # a whole tile of bright vegetation, and shadows with a reflectance of 0.04
+    classes.flat[:few] = 2
+    shaded = {band: np.where(classes == 2, 400, dn) for band, dn in bright.items()}
+    assert judge(shaded, classes) is None
+    assert judge(bright, classes) == -0.1  # were it so bright without, nothing would be dark
 
 
 @pytest.mark.parametrize("red", [-20, -80, 150, 700])

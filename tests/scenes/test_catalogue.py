@@ -185,6 +185,26 @@ def test_pages_that_are_missing(
         find_scenes(source, WORLD, "2015", "2030")
 
 
+@pytest.mark.parametrize("stated", [8, "8", 8.0])
+def test_pages_that_overlap(features: Callable, tmp_path: Path, stated: object) -> None:
+    """What comes on two pages counts once: it does not stand for what is missing."""
+    known = features("earth-search_sentinel-2-l2a")
+    for number, part in enumerate((known[:4], known[3:6])):
+        links = [{"rel": "next", "href": "page1.json"}] if number == 0 else []
+        page = {"type": "FeatureCollection", "features": part, "links": links}
+        (tmp_path / f"page{number}.json").write_text(json.dumps(page | {"numberMatched": stated}))
+    with pytest.raises(CatalogueError, match="8 scenes match, but its pages hold 6"):
+        find_scenes(tmp_path / "page0.json", WORLD, "2015", "2030")
+
+
+@pytest.mark.parametrize("wrong", [{}, {"features": None}, {"features": {}}, {"items": []}])
+def test_collection_without_features(tmp_path: Path, wrong: Json) -> None:
+    """It is not taken for an empty one."""
+    (tmp_path / "a.json").write_text(json.dumps({"type": "FeatureCollection", **wrong}))
+    with pytest.raises(CatalogueError, match="without a list of features"):
+        find_scenes(tmp_path / "a.json", WORLD, "2015", "2030")
+
+
 def everything() -> tuple:
     """All places and times."""
     from s2kit.scenes.period import read_period

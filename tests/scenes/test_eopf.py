@@ -217,10 +217,38 @@ def test_odd_array_costs_its_band(product: Path, change: Callable, lacks: str) -
 
 
 def test_arrays_without_offset(product: Path) -> None:
-    """What an array does not state is 0, whatever the baseline in the name."""
+    """An offset that only ESA's own attributes state holds; a band that states none is refused."""
     edit(product, lambda m: m[B04].pop("add_offset"))
     (item,) = find(product)
-    assert item.assets["B04"].extra_fields["raster:offset"] == 0
+    assert item.assets["B04"].extra_fields["raster:offset"] == -0.1
+    edit(product, lambda m: m[B04]["_eopf_attrs"].pop("add_offset"))
+    (item,) = find(product)
+    assert "B04" not in item.assets
+    assert "states no add_offset" in item.properties["s2kit:refused_layers"]["B04"]
+
+
+def test_odd_statement_about_water_vapour(product: Path) -> None:
+    """It costs nothing, and is noted."""
+    edit(product, lambda m: m[f"{ARRAYS['WVP']}/.zattrs"].update(scale_factor=0.01))
+    (item,) = find(product)
+    assert item.assets["WVP"].extra_fields["raster:scale"] == 1e-3
+    (note,) = item.properties["s2kit:notes"]
+    assert note.startswith("WVP states scale 0.01 ")
+
+
+def test_old_product_without_offset(product: Path) -> None:
+    """Before baseline 04.00 there was none: silence is 0."""
+
+    def age(documents: Json) -> None:
+        found = documents[".zattrs"]["stac_discovery"]
+        found["id"] = found["id"].replace("N0511", "N0301")
+        for path in ARRAYS.values():
+            documents[f"{path}/.zattrs"].pop("add_offset", None)
+            documents[f"{path}/.zattrs"].get("_eopf_attrs", {}).pop("add_offset", None)
+
+    edit(product, age)
+    (item,) = find(product)
+    assert {item.assets[band].extra_fields["raster:offset"] for band in BANDS} == {0}
 
 
 @pytest.mark.parametrize(

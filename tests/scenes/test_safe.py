@@ -330,6 +330,25 @@ def test_damaged_zip_is_named(safe: Safe, tmp_path: Path, damage: str) -> None:
     assert "download it again" in refused["reason"]
 
 
+@pytest.mark.parametrize("kind", ["tar", "zip in a zip", "folder"])
+def test_products_that_are_out_of_reach_are_named(safe: Safe, kind: str) -> None:
+    """A tar, a zip in a zip, or a folder without metadata, is named beside what is found."""
+    folder = safe(NEW)
+    if kind == "tar":
+        (folder.parent / f"{OLD}.tar.gz").write_bytes(b"")
+    elif kind == "folder":
+        (folder.parent / OLD).mkdir()
+        (folder.parent / OLD / "manifest.safe").write_text("x")
+    else:
+        with zipfile.ZipFile(folder.parent / f"{OLD}.zip", "w") as archive:
+            archive.writestr(f"{OLD}.SAFE.zip", b"x")
+    with pytest.warns(SceneWarning, match="1 scene"):
+        found = find_scenes(folder.parent, WORLD, "2015", "2030")
+    assert [item.id for item in found] == [NEW]
+    (refused,) = found.extra_fields[REFUSED]
+    assert OLD in refused["scene"]
+
+
 def test_metadata_without_end(safe: Safe, tmp_path: Path) -> None:
     """A zip whose metadata unpack to gigabytes costs that product, not the memory."""
     folder = safe(NEW)

@@ -176,6 +176,22 @@ def test_earth_search_flag(
     assert found.assets["B04"].extra_fields["s2kit:offset_source"] == "flag"
 
 
+@pytest.mark.parametrize(
+    ("flag", "offset"),
+    [("true", 0), ("True", 0), (1, 0), ("false", -0.1), (0, -0.1), ("yes", None), (2, None)],
+)
+def test_earth_search_flag_as_text(
+    features: Callable, save: Save, flag: object, offset: float | None
+) -> None:
+    """A flag that is text or a number is read; what is neither true nor false is refused."""
+    (item, *_) = features("earth-search_sentinel-2-l2a")
+    item["properties"]["earthsearch:boa_offset_applied"] = flag
+    if offset is None:
+        assert "not true or false" in reasons(save(item))[0]
+    else:
+        assert offsets(find(save(item))[0]) == {offset}
+
+
 def test_earth_search_collection_1(features: Callable, save: Save) -> None:
     """`sentinel-2-c1-l2a`: not applied; what raster:bands says is still to be applied."""
     raw = features("earth-search_sentinel-2-c1-l2a")
@@ -354,6 +370,45 @@ def test_scale_that_does_not_exist(save: Save, form: str, stated: object) -> Non
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("stated", "nodata"),
+    [("65535", 65535), ([7], 7), ("nan", 0), ("none", 0), ([1, 2], 0)],
+)
+def test_no_data_as_text(save: Save, form: str, stated: object, nodata: float) -> None:
+    """A value of no data that is text, or alone in a list, is read; else 0 is."""
+    (item,) = find(save(other_item(**FORMS[form]({"offset": 0, "nodata": stated}))))
+    assert item.assets["B04"].extra_fields.get("nodata") == nodata
+
+
+def test_name_of_another_day(save: Save) -> None:
+    """A datetime that is not of the product's day is noted; the product counts."""
+    item = other_item(**{"raster:offset": 0})
+    item["properties"]["datetime"] = "2022-07-15T10:56:00Z"
+    (found,) = find(save(item))
+    assert found.properties["s2kit:datatake_start"] == "2022-06-01T10:50:31Z"
+    (note,) = found.properties["s2kit:notes"]
+    assert note.startswith("its datetime is 2022-07-15")
+
+
+def test_copies_that_contradict_each_other(save: Save) -> None:
+    """Two items that state different offsets of one file are noted; of two files they may."""
+    one, two = (other_item(**{"raster:offset": offset}) for offset in (-0.1, 0))
+    (found,) = find(save(one, two))
+    assert "different offsets of the same files (B04)" in found.properties["s2kit:notes"][0]
+    two["assets"]["B04"]["href"] = "https://example.org/B04_shifted.tif"
+    (found,) = find(save(one, two))
+    assert "s2kit:notes" not in found.properties
+
+
+def test_name_that_no_file_can_have(save: Save) -> None:
+    """An href that the file system refuses costs its band, not the search."""
+    item = other_item(**{"raster:offset": 0})
+    item["assets"]["B03"] = {"href": f"B03.tif?sig={'a' * 300}", "raster:offset": 0}
+    (found,) = find(save(item))
+    assert "B04" in found.assets
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("layer", ["WVP", "CLD", "SNW", "SCL"])
 @pytest.mark.parametrize("told", [{"scale": 1e-4, "offset": -0.1}, {"scale": "x"}, {"offset": 5}])
 def test_odd_statement_on_an_auxiliary_layer(save: Save, form: str, layer: str, told: Json) -> None:
@@ -407,6 +462,38 @@ def test_baseline_of_sen2cor_says_nothing(
         assert "state raster:offset" in reasons(save(item))[0]
     else:
         assert offsets(find(save(item))[0]) == {offset}
+
+
+@pytest.mark.parametrize(
+    ("named", "version", "offset"),
+    [("0509", "1.2", None), ("0509", "3", None), ("0509", "301", -0.1), ("0509", "5.10", -0.1),
+     ("0301", "5.9", None), ("0301", "2.14", 0), ("0509", "v1", -0.1)],
+)  # fmt: skip
+def test_version_of_a_software(save: Save, named: str, version: str, offset: float | None) -> None:
+    """A processing:version that contradicts the name about the offset proves nothing."""
+    item = copernicus_item()
+    item["id"] = item["id"].replace("N0510", f"N{named}")
+    item["properties"]["processing:version"] = version
+    for asset in item["assets"].values():
+        asset.pop("raster:offset", None)
+    if offset is None:
+        assert "no raster:offset" in reasons(save(item))[0]
+    else:
+        assert offsets(find(save(item))[0]) == {offset}
+
+
+@pytest.mark.parametrize("link", ["https://earth-search.aws.element84.com/v1/x",
+                                  "https://stac.dataspace.copernicus.eu/v1/x"])  # fmt: skip
+def test_links_to_other_catalogues_name_no_provider(save: Save, link: str) -> None:
+    """What an item was derived from does not make it an item of that provider."""
+    item = other_item(**{"raster:offset": 0})
+    item["links"] = [{"rel": "derived_from", "href": link}, {"rel": "via", "href": link}]
+    (found,) = find(save(item))
+    assert found.properties["s2kit:source"].split()[0] == "stac"
+    assert offsets(found) == {0}
+    assert found.assets["B04"].extra_fields["s2kit:offset_source"] == "declared"
+    del item["assets"]["B04"]["raster:offset"]
+    assert "no raster:offset" in reasons(save(item))[0]
 
 
 def test_any_provider_silent(save: Save) -> None:
@@ -515,7 +602,9 @@ def test_same_product_once(features: Callable, save: Save) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_copies_complete_each_other(features: Callable, save: Save, data: st.DataObject) -> None:
     """Whatever is missing in which copy, in any order: every layer that one has is there."""
     one = copy.deepcopy(features("earth-search_sentinel-2-c1-l2a")[0])
