@@ -16,7 +16,7 @@ from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
 from s2kit.cube.layout import CODEC, LAYER, gdal_crs
-from s2kit.cube.nodata import declares_nodata, fill_of, has_data, packing, physical
+from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
 from s2kit.cube.store import TROUBLE, require_zarr_name
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.grid import geobox_of, require_pixels
@@ -124,10 +124,10 @@ def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
     crs = gdal_crs(geobox_of(maps))
     layers, encoding = {}, {}
     for name, layer in maps.data_vars.items():
-        found, kept = _store(layer)
-        chunked = found.chunk({axis: size for axis, size in sizes.items() if axis in found.dims})
-        attrs = {key: v for key, v in chunked.attrs.items() if not declares_nodata(key)}
-        layers[name] = (chunked.dims, chunked.data, attrs | {"_CRS": crs})
+        chunked = layer.chunk({axis: size for axis, size in sizes.items() if axis in layer.dims})
+        found, kept = _store(chunked)
+        attrs = {key: v for key, v in found.attrs.items() if not declares_nodata(key)}
+        layers[name] = (found.dims, found.data, attrs | {"_CRS": crs})
         encoding[name] = kept | {"compressors": CODEC, "grid_mapping": mapping}
     coords = maps.drop_vars(maps.data_vars).copy()
     for coordinate in coords.variables.values():
@@ -150,7 +150,8 @@ def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
         fill = fill_of(layer)
         if fill is None:
             return layer, {}
-        return layer.where(has_data(layer), fill), {"_FillValue": fill}
+        one = len(declared_nodata(layer)) == 1
+        return layer if one else layer.where(has_data(layer), fill), {"_FillValue": fill}
     found = physical(layer)
     if not _is_reflectance_of_a_cube(layer):
         return found, {}
@@ -167,20 +168,19 @@ def _is_reflectance_of_a_cube(layer: xr.DataArray) -> bool:
 
 def _checked(layer: xr.DataArray, check: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
     """Return a layer whose blocks are checked when they are computed."""
-    blocks = layer.chunk() if layer.chunks is None else layer
-    return blocks.copy(data=blocks.data.map_blocks(check, dtype=layer.dtype))
+    return layer.copy(data=layer.data.map_blocks(check, dtype=layer.dtype))
 
 
 def _require_fit(block: np.ndarray, name: str) -> np.ndarray:
     """Refuse reflectances that the stored counts cannot hold: they would come out as others."""
     layer = LAYER[name]
-    counts = np.rint(block[np.isfinite(block)] / np.float64(layer.scale))
+    known = block[~np.isnan(block)]
+    counts = np.rint(known / np.float64(layer.scale))
     limits = np.iinfo(layer.dtype)
     fits = counts.size == 0 or limits.min <= counts.min() <= counts.max() <= limits.max
-    if np.isinf(block).any() or not fits or (counts == layer.nodata).any():
-        worst = block[~np.isnan(block)]
+    if not fits or (counts == layer.nodata).any():
         raise InvalidInputError(
-            f"{name} holds values from {worst.min():g} up to {worst.max():g}, which do not fit "
+            f"{name} holds values from {known.min():g} up to {known.max():g}, which do not fit "
             f"{np.dtype(layer.dtype)} × {layer.scale:g} with {layer.nodata} for no data; if they "
             f"are right, write them as they are: result[{name!r}].encoding = {{}}"
         )

@@ -292,9 +292,12 @@ def _apply(function: Any, layer: xr.DataArray, dtype: np.dtype) -> xr.DataArray:
 
 
 def _known(values: np.ndarray, marks: tuple[float, ...]) -> np.ndarray:
-    known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
-    for mark in _in_type(marks, values.dtype):
-        known &= values != mark
+    tests = [values != mark for mark in _in_type(marks, values.dtype)]
+    if values.dtype.kind == "f":
+        tests.append(~np.isnan(values))
+    known = tests.pop() if tests else np.ones(values.shape, bool)
+    for one in tests:
+        known &= one
     return known
 
 
