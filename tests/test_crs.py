@@ -260,9 +260,12 @@ def test_fields_of_a_far_system_are_refused(tmp_path):
     """Fields in a system that has no exact operation at the cube are not moved by a guess."""
     grid = make_grid((4.3, 51.9, 4.4, 52.0), "EPSG:28992", 100)
     cube = xr_zeros(grid, chunks=-1).to_dataset(name="B04")
-    fields = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1e6, 1e6)], crs=31287)
-    with pytest.raises(InvalidInputError, match=r"the fields .*MGI.*ballpark"):
-        s2kit.read_fields(fields, cube)
-    raster = xr.DataArray(np.ones((2, 2)), {"y": [2.0, 1], "x": [1.0, 2]}, ("y", "x"))
-    with pytest.raises(InvalidInputError, match=r"the pixels .*MGI.*ballpark"):
-        s2kit.align_raster(raster.rio.write_crs(31287), cube)
+    here = Transformer.from_crs(4326, 31287, always_xy=True).transform(4.35, 51.95)
+    for (x, y), says in ((here, ".*MGI.*ballpark"), ((4e5, 4e5), "lie at 13.*east.*the cube at 4")):
+        fields = gpd.GeoDataFrame(geometry=[shapely.box(x, y, x + 100, y + 100)], crs=31287)
+        with pytest.raises(InvalidInputError, match=f"the fields {says}"):
+            s2kit.read_fields(fields, cube)
+        places = {"y": [y + 1, y], "x": [x, x + 1]}
+        raster = xr.DataArray(np.ones((2, 2)), places, ("y", "x"), "r").rio.write_crs(31287)
+        with pytest.raises(InvalidInputError, match=f"the pixels of raster 'r' {says}"):
+            s2kit.align_raster(raster, cube)

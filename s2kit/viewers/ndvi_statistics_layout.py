@@ -130,7 +130,7 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
         hint.object = _HINTS[viewer.draw] + so_far
 
     viewer.param.watch(tell, ["draw", "corners"])
-    viewer.watch(viewer.cancel, "draw")
+    viewer.follow(lambda free: viewer.cancel() if free else None, ["draw"], ["corners"])
     page = viewer.page
     upload = page.guarded(viewer.upload)
     file.param.watch(take, ["value", "filename"])

@@ -210,7 +210,7 @@ def test_a_cube_without_classes_is_refused():
 def test_margins_need_a_whole_map_in_metres():
     """A row, every other pixel, or degrees have no distances in metres."""
     cube = in_memory({"SCL": np.full((1, 30, 40), 4, "u1")}, every(5, 1))
-    degrees = cube.assign_coords(x=cube.x.assign_attrs(units="degrees_east"))
+    degrees = cube.rio.write_crs(4326)
     holes = cube.isel(x=[0, 1, 5, 6])
     row = cube.isel(y=0)
     for part, says in [(row, "need a map"), (holes, "side by side"), (degrees, "in degrees")]:
