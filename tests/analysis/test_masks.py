@@ -77,9 +77,14 @@ def test_margin_and_specks_equal_scipy(seed, buffer, specks, blocks):
 
 @pytest.mark.parametrize(
     ("crs", "unit"),
-    [("EPSG:32631", 1), ("+proj=utm +zone=31 +units=ft", 0.3048), ("EPSG:2222", 0.3048),
-     ("+proj=utm +zone=31 +units=us-ft", 1200 / 3937), ("+proj=utm +zone=31 +units=km", 1000)],
-)  # fmt: skip
+    [
+        ("EPSG:32631", 1),
+        ("+proj=utm +zone=31 +units=ft", 0.3048),
+        ("EPSG:2222", 0.3048),
+        ("+proj=utm +zone=31 +units=us-ft", 1200 / 3937),
+        ("+proj=utm +zone=31 +units=km", 1000),
+    ],
+)
 @pytest.mark.parametrize("units", [None, "metre", "ft"])
 def test_margins_are_metres_whatever_the_unit(crs, unit, units):
     """The coordinate system tells the length of its unit, not the attributes of x."""

@@ -327,8 +327,9 @@ def test_mark_that_no_pixel_can_have():
     assert has_data(layer).all()
 
 
-@pytest.mark.parametrize("attrs", [{"scale_factor": "x"}, {"add_offset": np.nan},
-                                   {"scale_factor": [1, 2]}])  # fmt: skip
+@pytest.mark.parametrize(
+    "attrs", [{"scale_factor": "x"}, {"add_offset": np.nan}, {"scale_factor": [1, 2]}]
+)
 def test_packing_that_is_no_number(attrs):
     """It is refused by name, not left out."""
     layer = grid_of(np.array([[1, 2], [3, 4]])).assign_attrs(attrs)
@@ -338,8 +339,16 @@ def test_packing_that_is_no_number(attrs):
 
 def test_packing_of_floats(tmp_path):
     """Floats as rioxarray reads them are unpacked; of calculated ones it is not known: refused."""
-    place = {"driver": "GTiff", "width": 2, "height": 2, "count": 1, "dtype": "uint16",
-             "nodata": 0, "crs": 28992, "transform": (10, 0, 90_000, 0, -10, 450_000)}  # fmt: skip
+    place = {
+        "driver": "GTiff",
+        "width": 2,
+        "height": 2,
+        "count": 1,
+        "dtype": "uint16",
+        "nodata": 0,
+        "crs": 28992,
+        "transform": (10, 0, 90_000, 0, -10, 450_000),
+    }
     with rasterio.open(tmp_path / "a.tif", "w", **place) as file:
         file.write(np.array([[[1500, 0], [3000, 1000]]], "u2"))
         file.scales, file.offsets = [1e-4], [-0.1]
@@ -353,8 +362,10 @@ def test_packing_of_floats(tmp_path):
         assert physical(floats.drop_attrs()) is not None
 
 
-@pytest.mark.parametrize("name", ["NODATA", "NoData", "no_data", "nodata_value", "NODATA_VALUES",
-                                  "FillValue", "_fillvalue"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["NODATA", "NoData", "no_data", "nodata_value", "NODATA_VALUES", "FillValue", "_fillvalue"],
+)
 @pytest.mark.parametrize("dtype", ["i2", "f4"])
 def test_names_of_no_data(name, dtype):
     """Programs write the name in small or large letters, with underscores or without."""

@@ -309,9 +309,14 @@ def test_dates_are_in_order_whatever_the_series(series, threshold):
 
 @pytest.mark.parametrize(
     ("first", "last", "lost"),
-    [(95, 140, ["start"]), (215, 260, ["end"]), (150, 200, ["start", "peak", "end"]),
-     (10, 60, []), (106, 130, [])],
-)  # fmt: skip
+    [
+        (95, 140, ["start"]),
+        (215, 260, ["end"]),
+        (150, 200, ["start", "peak", "end"]),
+        (10, 60, []),
+        (106, 130, []),
+    ],
+)
 def test_season_of_a_curve_with_a_gap(first, last, lost):
     """What lies in a gap of more than a month is NaT, and never read off a line across it."""
     days = np.arange(0, 360, 5)

@@ -18,8 +18,10 @@ BANDS = ("B03", "B04", "B08")
 def on_grid(values, **encoding) -> xr.DataArray:
     """Make a map on a grid, with the encoding of where it came from."""
     values = np.asarray(values)
-    coords = {"y": NORTH - 10 * (np.arange(values.shape[-2]) + 0.5),
-              "x": WEST + 10 * (np.arange(values.shape[-1]) + 0.5)}  # fmt: skip
+    coords = {
+        "y": NORTH - 10 * (np.arange(values.shape[-2]) + 0.5),
+        "x": WEST + 10 * (np.arange(values.shape[-1]) + 0.5),
+    }
     layer = xr.DataArray(values, coords, ("y", "x"), "m").rio.write_crs("EPSG:28992")
     layer.encoding = encoding
     return layer

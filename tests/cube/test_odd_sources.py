@@ -204,9 +204,14 @@ def test_pixels_of_zipped_products(tmp_path, method):
         items = s2kit.find_scenes(tmp_path / kind, AOI, "2021", "2021")
         assert len(items) == 2
         assert not build(items, tmp_path / f"{kind}.zarr").failed
-    left, right = ({p.relative_to(tmp_path / f"{k}.zarr"): p.read_bytes()
-                    for p in (tmp_path / f"{k}.zarr").rglob("*") if p.is_file()}
-                   for k in ("safe", "zips"))  # fmt: skip
+    left, right = (
+        {
+            p.relative_to(tmp_path / f"{k}.zarr"): p.read_bytes()
+            for p in (tmp_path / f"{k}.zarr").rglob("*")
+            if p.is_file()
+        }
+        for k in ("safe", "zips")
+    )
     assert left == right
 
 
@@ -338,8 +343,13 @@ def test_layer_that_is_refused_says_why(tmp_path):
         stated = {} if layer == "SCL" else {"raster:offset": 0, "raster:scale": 1e-4}
         assets[layer] = {"href": str(path), **stated}
     assets["B04"]["raster:offset"] = -0.7
-    feature = {"type": "Feature", "id": str(product_name(FIRST)), "geometry": None,
-               "properties": {"datetime": None}, "assets": assets}  # fmt: skip
+    feature = {
+        "type": "Feature",
+        "id": str(product_name(FIRST)),
+        "geometry": None,
+        "properties": {"datetime": None},
+        "assets": assets,
+    }
     (tmp_path / "i.json").write_text(json.dumps({"features": [feature]}))
     items = s2kit.find_scenes(tmp_path / "i.json", AOI, "2021", "2021")
     assert not build(items, tmp_path / "b08.zarr", bands=["B08"]).failed

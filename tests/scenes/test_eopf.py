@@ -49,8 +49,9 @@ def write_product(folder: Path, tree: Json, seed: int = 0) -> Path:
             (root.require_group(path) if path else root).attrs.update(node["attributes"])
             continue
         pixel = {10980: 10, 5490: 20, 1830: 60}
-        wanted = path.startswith(("measurements/reflectance", "conditions/mask/l2a", "quality/pro",
-                                  "quality/atmosphere"))  # fmt: skip
+        wanted = path.startswith(
+            ("measurements/reflectance", "conditions/mask/l2a", "quality/pro", "quality/atmosphere")
+        )
         if not wanted or node["shape"] == [] or node["shape"][0] not in pixel:
             continue
         size = pixel[node["shape"][0]]
@@ -257,12 +258,16 @@ def test_old_product_without_offset(product: Path) -> None:
         (lambda m: m[".zattrs"].pop("stac_discovery"), "has no attribute stac_discovery"),
         (lambda m: m[".zattrs"]["stac_discovery"].update(properties=5), "no attribute stac_disc"),
         (lambda m: m[".zattrs"]["stac_discovery"].update(geometry=5), "no GeoJSON"),
-        (lambda m: m[".zattrs"]["stac_discovery"]["properties"].update(start_datetime="noon"),
-         "start_datetime is 'noon'"),
-        (lambda m: [m.pop(key) for key in list(m) if key.startswith("measurements")],
-         "none of its bands"),
+        (
+            lambda m: m[".zattrs"]["stac_discovery"]["properties"].update(start_datetime="noon"),
+            "start_datetime is 'noon'",
+        ),
+        (
+            lambda m: [m.pop(key) for key in list(m) if key.startswith("measurements")],
+            "none of its bands",
+        ),
     ],
-)  # fmt: skip
+)
 def test_broken_metadata(product: Path, change: Callable, expected: str) -> None:
     """What is missing or makes no sense is the reason for which a product is refused."""
     edit(product, change)
@@ -292,8 +297,12 @@ def test_zarr_3_is_named(tmp_path: Path) -> None:
 
 def test_level_1c_is_named(product: Path) -> None:
     """A Level-1C product is refused by name."""
-    edit(product, lambda m: m[".zattrs"]["stac_discovery"].update(
-        id=product.stem.replace("MSIL2A", "MSIL1C")))  # fmt: skip
+    edit(
+        product,
+        lambda m: m[".zattrs"]["stac_discovery"].update(
+            id=product.stem.replace("MSIL2A", "MSIL1C")
+        ),
+    )
     assert "not the name of a Level-2A product" in reason(product)
 
 
@@ -321,11 +330,16 @@ def test_stac_item_of_eopf(product: Path, tree: Json, tmp_path: Path) -> None:
         "properties": {"datetime": told["start_datetime"], "processing:version": ""},
         "links": [],
         "assets": {
-            name: {"href": f"./products/{product.name}/{path}", "raster:scale": 1e-4,
-                   "raster:offset": 0}
-            for name, path in names.items() if name[0] == "B"
-        } | {"SCL_20m": {"href": f"./products/{product.name}/{ARRAYS['SCL']}"}},
-    }  # fmt: skip
+            name: {
+                "href": f"./products/{product.name}/{path}",
+                "raster:scale": 1e-4,
+                "raster:offset": 0,
+            }
+            for name, path in names.items()
+            if name[0] == "B"
+        }
+        | {"SCL_20m": {"href": f"./products/{product.name}/{ARRAYS['SCL']}"}},
+    }
     (tmp_path / "item.json").write_text(json.dumps(item))
     epsg, (left, _, _, top) = told["proj:epsg"], told["proj:bbox"]
     inner = rasterio.warp.transform_bounds(

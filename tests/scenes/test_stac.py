@@ -466,9 +466,16 @@ def test_baseline_of_sen2cor_says_nothing(
 
 @pytest.mark.parametrize(
     ("named", "version", "offset"),
-    [("0509", "1.2", None), ("0509", "3", None), ("0509", "301", -0.1), ("0509", "5.10", -0.1),
-     ("0301", "5.9", None), ("0301", "2.14", 0), ("0509", "v1", -0.1)],
-)  # fmt: skip
+    [
+        ("0509", "1.2", None),
+        ("0509", "3", None),
+        ("0509", "301", -0.1),
+        ("0509", "5.10", -0.1),
+        ("0301", "5.9", None),
+        ("0301", "2.14", 0),
+        ("0509", "v1", -0.1),
+    ],
+)
 def test_version_of_a_software(save: Save, named: str, version: str, offset: float | None) -> None:
     """A processing:version that contradicts the name about the offset proves nothing."""
     item = copernicus_item()
@@ -482,8 +489,10 @@ def test_version_of_a_software(save: Save, named: str, version: str, offset: flo
         assert offsets(find(save(item))[0]) == {offset}
 
 
-@pytest.mark.parametrize("link", ["https://earth-search.aws.element84.com/v1/x",
-                                  "https://stac.dataspace.copernicus.eu/v1/x"])  # fmt: skip
+@pytest.mark.parametrize(
+    "link",
+    ["https://earth-search.aws.element84.com/v1/x", "https://stac.dataspace.copernicus.eu/v1/x"],
+)
 def test_links_to_other_catalogues_name_no_provider(save: Save, link: str) -> None:
     """What an item was derived from does not make it an item of that provider."""
     item = other_item(**{"raster:offset": 0})
