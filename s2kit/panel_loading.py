@@ -17,7 +17,7 @@ from bokeh.models import UIElement
 from bokeh.resources import INLINE
 from panel.io.notebook import patch_inline_stylesheets
 from panel.io.resources import PANEL_DIR, Resources, bundle_resources, set_resource_mode
-from pyviz_comms import PYVIZ_PROXY, JupyterCommManager
+from pyviz_comms import PYVIZ_PROXY, Comm, JupyterCommJS, JupyterCommManager
 
 _pages: set[str] = set()
 """The pages that got Panel, each by the session in what it asks of the kernel."""
@@ -50,7 +50,24 @@ def watch_drawing(root: Model) -> None:
     """Say what to do, above a model that is displayed next, unless it is drawn in ten seconds."""
     if _kernel() is not None and pn.config.comms == "default":
         asked = {"version": bokeh.__version__, "id": root.ref["id"], "apart": _APART}
-        _publish({"text/html": f"{_LATE}<script>{_script(asked, _WATCH)}</script>"})
+        _publish({"text/html": f"{_LATE}<script>{_script(asked, _HOLD + _WATCH)}</script>"})
+
+
+def tell_open(comm: Comm) -> None:
+    """Tell the page when Python has opened the comm on which the page sends its events.
+
+    JupyterLab asks for a comm in the order of the cells, but sends its messages past them (on a
+    subshell): what comes before the kernel has opened the comm would get lost (`_HOLD`).
+    """
+    if not isinstance(comm, JupyterCommJS):
+        return
+    opened = comm._on_open
+
+    def tell(message: dict[str, Any]) -> None:
+        opened(message)
+        comm.send(metadata={"msg_type": "Ready"})
+
+    comm._on_open = tell
 
 
 def _kernel() -> Any:
@@ -151,6 +168,29 @@ _APART = (
     "The viewer does not react: the Jupyter server lacks Panel’s extension. Install pyviz_comms "
     "in the environment of the server, start the server again, and reload this page."
 )
+
+_HOLD = """
+(window.s2kit_held ??= new Set()).add(asked.id);
+const manager = window.PyViz?.comm_manager;
+if (manager && !manager.s2kit_holds) {
+  manager.s2kit_holds = true;
+  const connect = manager.get_client_comm;
+  manager.get_client_comm = function (plot, id, heard) {
+    if (!window.s2kit_held.has(plot)) return connect.call(this, plot, id, heard);
+    const held = [];
+    let open = false;
+    const comm = connect.call(this, plot, id, (message) => {
+      open = true;
+      held.splice(0).forEach((one) => send.apply(comm, one));
+      heard(message);
+    });
+    const send = comm?.send;
+    if (comm) comm.send = (...one) => open ? send.apply(comm, one) : held.push(one);
+    return comm;
+  };
+}
+"""
+"""Holds what a viewer sends until Python has opened its comm, and says so (`tell_open`)."""
 
 _WATCH = """
 const late = document.currentScript.parentElement.querySelector('.s2kit-late');

@@ -18,7 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from s2kit.errors import CatalogueError, SceneError
 from s2kit.scenes.period import Period
 from s2kit.scenes.product import ProductName, format_utc
-from s2kit.scenes.providers import Json
+from s2kit.scenes.providers import Json, link_objects
 from s2kit.scenes.stac import StacScene
 from s2kit.scenes.uri import is_remote, resolve
 
@@ -321,7 +321,7 @@ def _following(sources: _Sources, document: Json, place: str) -> Iterator[Json]:
 
     while True:
         yield document
-        following = [link for link in _link_objects(document) if link.get("rel") == "next"]
+        following = [link for link in link_objects(document) if link.get("rel") == "next"]
         if not following:
             return
         target = following[0] | {"href": resolve(following[0]["href"], place)}
@@ -392,17 +392,11 @@ def _scenes_of(features: list[Any], place: str) -> Iterator[StacScene | Unreadab
             yield UnreadableScene(place, f"holds {feature!r} where an item is expected")
 
 
-def _link_objects(document: Json) -> list[Json]:
-    links = document.get("links")
-    found = links if isinstance(links, list) else []
-    return [one for one in found if isinstance(one, dict) and isinstance(one.get("href"), str)]
-
-
 def _links(document: Json, place: str) -> Iterator[tuple[str, str]]:
     """Relations and absolute hrefs; items link to catalogues above them, which are not followed."""
     if document.get("type") == "Feature":
         return
-    for link in _link_objects(document):
+    for link in link_objects(document):
         try:
             yield str(link.get("rel")), resolve(link["href"], place)
         except ValueError:  # a file of another computer

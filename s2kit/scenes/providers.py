@@ -80,9 +80,7 @@ class Provider:
         """Whether an item is this provider's."""
         assets = [asset.get("href") for asset in item["assets"].values() if isinstance(asset, dict)]
         links = [
-            link.get("href")
-            for link in item.get("links") or []
-            if isinstance(link, dict) and link.get("rel") in _OF_THE_CATALOGUE
+            link["href"] for link in link_objects(item) if str(link.get("rel")) in _OF_THE_CATALOGUE
         ]
         told = json.dumps([list(item["properties"]), links, assets])
         return any(mark in told for mark in self.marks)
@@ -93,6 +91,13 @@ def provider_of(item: Json) -> Provider:
     if SOURCE in item["properties"]:
         return CANONICAL
     return next((provider for provider in PROVIDERS if provider.made(item)), ANY)
+
+
+def link_objects(document: Json) -> list[Json]:
+    """Return the links of a document that lead somewhere."""
+    links = document.get("links")
+    found = links if isinstance(links, list) else []
+    return [one for one in found if isinstance(one, dict) and isinstance(one.get("href"), str)]
 
 
 def declared(asset: Json, field: str) -> Any:

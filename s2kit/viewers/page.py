@@ -14,7 +14,7 @@ from bokeh.model import Model
 from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
-from s2kit.panel_loading import hold_styles, load_panel, watch_drawing
+from s2kit.panel_loading import hold_styles, load_panel, tell_open, watch_drawing
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +47,12 @@ class Whole(pn.Column):
                 hold_styles(model)
             watch_drawing(root or model)
         return model
+
+    def _render_mimebundle(self, model: Model, *rest: Any) -> Any:
+        bundle = super()._render_mimebundle(model, *rest)
+        _, from_page = self._comms[model.ref["id"]]
+        tell_open(from_page)
+        return bundle
 
     def _on_msg(self, ref: str, manager: Any, msg: dict[str, Any]) -> None:
         for event in msg["content"]["events"]:

@@ -44,10 +44,15 @@ def wait_for_kernel(page: Page) -> None:
     )
 
 
-def run_all_cells(page: Page, seconds: float) -> None:
-    """Run the open notebook as a reader does, to its end or the first error."""
+def start_all_cells(page: Page) -> None:
+    """Choose "Run All Cells" in the menu of the open notebook."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def run_all_cells(page: Page, seconds: float) -> None:
+    """Run the open notebook as a reader does, to its end or the first error."""
+    start_all_cells(page)
     prompts = "[...document.querySelectorAll('.jp-InputPrompt')].map(prompt => prompt.innerText)"
     page.wait_for_function(
         f"(said => !said.includes('[*]:') && said.some(text => /\\d/.test(text)))({prompts})",

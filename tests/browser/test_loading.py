@@ -16,7 +16,7 @@ from pathlib import Path
 import nbformat
 import panel
 import pytest
-from in_jupyter import open_in, wait_for_kernel
+from in_jupyter import open_in, start_all_cells, wait_for_kernel
 from packaging.version import Version
 from PIL import Image
 from playwright.sync_api import Page, expect
@@ -179,6 +179,23 @@ def test_page_that_was_loaded_again(jupyter_lab, open_notebook, page, watch, kno
     page.locator(".jp-Dialog .jp-mod-accept").click()
     expect(advice).to_be_hidden()
     expect_answers(page)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
+def test_click_while_a_later_cell_runs(jupyter_lab, open_notebook, page, known_store, program):
+    """What is clicked before the kernel has heard of the viewer is done when the cell has ended."""
+    cells = ["import s2kit, time", viewer_of(known_store), "time.sleep(20)\nprint('slept')"]
+    write_notebook(jupyter_lab.root / "busy.ipynb", *cells)
+    open_notebook("busy.ipynb", program=program, run=False)
+    start_all_cells(page)
+    seen = Seen(page, f".jp-Cell:has({OUTPUT} [role=status])").wait()
+    before = seen.status.inner_text()
+    page.wait_for_timeout(6000)  # longer than Panel waits for an answer
+    seen.press("Zoom in")
+    expect(page.get_by_text("slept", exact=True)).to_be_hidden()
+    expect(seen.status).not_to_have_text(before, timeout=60_000)
+    expect(page.get_by_text("slept", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("jupyter_lab", [HUB], indirect=True)
