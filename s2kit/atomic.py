@@ -1,0 +1,99 @@
+"""Write files whole: a reader, also after a power cut, finds the old file or the new one."""
+
+import ctypes
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+_THREADS = 8
+"""Files that are synced side by side where the system cannot sync a whole file system."""
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Give the name of a draft, which takes the place of a file when the block has written it.
+
+    The draft lies in a folder of its own beside the target, under the target's name: some formats
+    put the name into the file, or write further files beside it. It is synced before it is renamed,
+    and the folder after that. If the block fails, the target is as it was, and the draft is gone.
+
+    Parameters
+    ----------
+    target : pathlib.Path
+
+    Yields
+    ------
+    pathlib.Path
+        A file that does not exist yet.
+    """
+    folder = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    folder.mkdir()
+    try:
+        draft = folder / target.name
+        yield draft
+        sync([draft])
+        draft.replace(target)
+        sync([target.parent])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync(paths: Iterable[Path]) -> None:
+    """Wait until files, or the names in folders, are on the disk."""
+    for path in paths:
+        _sync_one(path)
+
+
+def sync_all(folder: Path, paths: Iterable[Path]) -> None:
+    """Wait until everything that was written to a file system is on its disk.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Any on the file system: Linux syncs all of it at once (``syncfs``), which takes a fraction
+        of the time of syncing thousands of files.
+    paths : iterable of pathlib.Path
+        The files to sync where the system cannot do that.
+    """
+    sync_system = _syncfs()
+    if sync_system is None:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(_sync_one, paths))
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if sync_system(handle):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(handle)
+
+
+def _sync_one(path: Path) -> None:
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF):  # some network disks sync no folder
+            raise
+    finally:
+        os.close(handle)
+
+
+@cache
+def _syncfs():
+    """Return the C library's ``syncfs``; None where there is none."""
+    with suppress(OSError, AttributeError):
+        found = ctypes.CDLL(None, use_errno=True).syncfs
+        found.argtypes = (ctypes.c_int,)
+        return found
+    return None
