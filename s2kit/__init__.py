@@ -9,6 +9,8 @@ _HOMES = {
     "BuildReport": "cube.report",
     "build_cube": "cube.build",
     "open_cube": "cube.opening",
+    "verify": "cube.verifying",
+    "VerifyReport": "cube.verifying",
     "align_raster": "analysis.local",
     "classify": "analysis.classification",
     "clear_mask": "analysis.masks",

@@ -27,9 +27,10 @@ class Archive:
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Give objects by name; None where there is none."""
-        return [self._read(key) for key in keys]
+        return [self.read(key) for key in keys]
 
-    def _read(self, key: str) -> bytes | None:
+    def read(self, key: str) -> bytes | None:
+        """Return an object, or None where there is none."""
         try:
             return self._zip.read(key)
         except KeyError:

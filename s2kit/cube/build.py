@@ -3,14 +3,13 @@
 import itertools
 import os
 import warnings
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pystac
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
@@ -35,12 +34,40 @@ from s2kit.cube.items import (
     require_reach,
     split,
 )
-from s2kit.cube.layout import SEPARATORS, TIMELINE, chunk_key, group_of, timeline_types
+from s2kit.cube.layout import (
+    SEPARATORS,
+    TIMELINE,
+    group_of,
+    is_chunk,
+    is_whole,
+    renamed_chunk,
+    timeline_types,
+)
+from s2kit.cube.manifest import (
+    Entry,
+    Manifest,
+    Table,
+    by_time_chunk,
+    empty_manifest,
+    entry_of,
+    read_table,
+)
+from s2kit.cube.mending import (
+    Damage,
+    Making,
+    base_tasks,
+    coarser_task,
+    find_damage,
+    forget_found,
+    read_found,
+    slots_of,
+    write_found,
+)
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
 from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
-from s2kit.cube.store import Store, require_zarr_name
+from s2kit.cube.store import Store, require_zarr_name, staged
 from s2kit.cube.vetting import Vetting
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
@@ -187,6 +214,9 @@ class _Build:
         """Tell whether there is nothing to write; looks, but touches nothing."""
         if self.store.disturbed():
             return False
+        orbits = self.state.orbits.items()
+        if any(o.manifest and find_damage(self.store, n, o, self.state.profile) for n, o in orbits):
+            return False
         self._retry()
         return not any(self._plan(orbit).changes for orbit in self.asked)
 
@@ -194,7 +224,10 @@ class _Build:
         """Bring the store up to what is asked, one commit after another."""
         self._retry()
         with self._executor() as executor:
+            self._mend(executor)
             for orbit in self.asked:
+                if self._plan(orbit).changes:
+                    self._list_chunks(orbit)
                 self._sweep(orbit)
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan, executor)
@@ -303,10 +336,11 @@ class _Build:
             for outcome in outcomes:
                 self.vetting.failed |= outcome.failed
             return
-        self._check_arrived(plan.orbit, [key for outcome in outcomes for key in outcome.keys])
-        written = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
-        self._check_arrived(plan.orbit, list(itertools.chain(*written)))
-        self._commit(plan, known, span, outcomes)
+        coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+        written = dict(ChainMap(*(outcome.written for outcome in outcomes), *coarser))
+        moves = any(task.staged for task in tasks)
+        self._check_arrived([staged(key) if moves else key for key in written])
+        self._commit(plan, known, span, outcomes, written, moves)
 
     def _each(self, verdict: Callable[[Scene], None], scenes: list[Scene]) -> None:
         """Look at scenes side by side: mostly that is waiting for a disk or a server."""
@@ -327,10 +361,13 @@ class _Build:
         for chunk in chunks:
             entries = plan.entries[chunk * depth : (chunk + 1) * depth]
             slots = tuple(self._slot(entry) for entry in entries)
+            known_names = not plan.rewrites and any(slot.kept is not None for slot in slots)
             for layer in profile.layers:
+                tables = known.manifest.tables[layer] if known.manifest else ()
                 for rows in ingest.strips(profile, layer):
                     yield Task(self.store, profile, plan.orbit, layer, chunk, rows, slots,
-                               *separators, self.word)  # fmt: skip
+                               *separators, self.word, tables, staged=known_names,
+                               sync=self.client is not None)  # fmt: skip
 
     def _slot(self, entry) -> Slot:
         if entry.step is None:
@@ -347,13 +384,13 @@ class _Build:
             for future in futures:
                 future.cancel()
 
-    def _check_arrived(self, orbit: int, written: list[str]) -> None:
+    def _check_arrived(self, written: list[str]) -> None:
         """See that what a cluster's workers wrote lies where this process looks."""
         if self.client is None:
             return
-        groups = (group_of(orbit, level) for level in range(len(self.state.profile.grids)))
-        there = {key for group in groups for key in self.store.keys(group)}
-        lost = [key for key in written if key not in there]
+        with ThreadPoolExecutor(_LOOKS) as pool:
+            there = pool.map(self.store.has, written)
+            lost = [key for key, found in zip(written, there, strict=True) if not found]
         if lost:
             raise CubeError(
                 f"{len(lost)} chunks that the workers wrote are not in {self.store.url}, such as "
@@ -361,36 +398,155 @@ class _Build:
                 "see: a shared folder by its full path, or an s3:// URL"
             )
 
-    def _commit(self, plan: Plan, known: Orbit, span: range, outcomes: list[Outcome]) -> None:
+    def _commit(
+        self,
+        plan: Plan,
+        known: Orbit,
+        span: range,
+        outcomes: list[Outcome],
+        written: Table,
+        moves: bool,
+    ) -> None:
+        profile = self.state.profile
         separator = self._separators(plan, known)[1]
-        if plan.rewrites:
-            self._link_unchanged(plan, known, separator, span.start // self.state.profile.chunks[0])
-        seen = ingest.shares(outcomes, self.state.profile)
+        first = span.start // profile.chunks[0]
+        seen = ingest.shares(outcomes, profile)
         rows = []
         for i, entry in enumerate(plan.entries[: span.stop]):
             if entry.step is None:
                 rows.append({name: known.timeline[name][entry.kept] for name in TIMELINE})
             else:
                 rows.append(self._row(entry.step, *seen[i]))
-        orbit = Orbit(timeline_of(rows), separator, plan.rewrites)
-        self.state = replace(self.state, orbits=self.state.orbits | {plan.orbit: orbit})
-        self.store.check_held(self.word)
-        commit(self.store, self.state, plan.orbit, keep=plan.first)
+        before = known.manifest or empty_manifest(profile.layers, profile.chunk_grids)
+        stored: dict[str, bytes] = {}
+        if plan.rewrites:
+            before, stored = self._link_unchanged(plan.orbit, before, known.separator, first)
+        last = -(-span.stop // profile.chunks[0])
+        new = by_time_chunk(written, profile.layers, range(first, last))
+        manifest, tables = before.changed(first, new, profile.chunk_grids)
+        orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
+        self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves)
         self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
 
-    def _link_unchanged(self, plan: Plan, known: Orbit, separator: str, chunks: int) -> None:
+    def _publish(
+        self,
+        number: int,
+        orbit: Orbit,
+        keep: int,
+        tables: dict[str, bytes],
+        written: Table,
+        moves: bool,
+    ) -> None:
+        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
+        self.store.check_held(self.word)
+        self.state = commit(
+            self.store, state, number, keep=keep, tables=tables, written=written, moves=moves
+        )
+
+    def _mend(self, executor: Executor) -> None:
+        """Make chunks again that are missing or damaged, where their scenes are given."""
+        noted = read_found(self.store)
+        left = []
+        for number, orbit in self.state.orbits.items():
+            if orbit.manifest is None:
+                continue
+            damages = find_damage(self.store, number, orbit, self.state.profile)
+            mended = {}
+            for damage in damages:
+                written = self._make_again(number, orbit, damage, executor)
+                if written is None:
+                    left += damage.keys
+                else:
+                    mended[damage.layer, damage.chunk] = damage.table | written
+            documents = any(key.startswith(f"{group_of(number)}") for key in noted)
+            if mended or documents:
+                manifest, tables = orbit.manifest.mended(mended)
+                written = {k: e for table in mended.values() for k, e in table.items()}
+                self._publish(number, replace(orbit, manifest=manifest),
+                              len(orbit.timeline["time"]), tables, written, moves=True)  # fmt: skip
+        for key in left:
+            self.vetting.notes[key] = (
+                "this chunk is missing or damaged, and not all scenes of its dates were given, or "
+                "some cannot be read; give them, or bring it back from a copy"
+            )
+        if noted:
+            write_found(self.store, left) if left else forget_found(self.store)
+
+    def _make_again(
+        self, number: int, orbit: Orbit, damage: Damage, executor: Executor
+    ) -> Table | None:
+        """Make the damaged chunks of a layer and time chunk; None if that cannot be done."""
+        depth = self.state.profile.chunks[0]
+        first = damage.chunk * depth
+        span = range(first, min(first + depth, len(orbit.timeline["time"])))
+        slots = slots_of(orbit, span, self.asked.get(number, []))
+        base: list[Outcome] = []
+        made = Making(self.store, self.state.profile, number, orbit.separator, self.word,
+                      self.client is not None)  # fmt: skip
+        if damage.of_level(base=True):
+            if slots is None:
+                return None
+            scenes = [scene for slot in slots for scene in slot.scenes]
+            self._each(self.vetting.check, scenes)
+            if any(scene.id in self.vetting.failed for scene in scenes):
+                return None
+            slots = tuple(
+                Slot(None, tuple(self.vetting.scene(scene) for scene in slot.scenes))
+                for slot in slots
+            )
+            base = self._run(ingest.run, base_tasks(damage, slots, made), executor, "mending")
+            if any(outcome.failed for outcome in base):
+                return None
+        coarser = [coarser_task(damage, len(span), made)] if damage.of_level(base=False) else []
+        levels = self._run(coarsen, coarser, executor, "mending overviews")
+        return dict(ChainMap(*(outcome.written for outcome in base), *levels))
+
+    def _link_unchanged(
+        self, orbit: int, manifest: Manifest, separator: str, chunks: int
+    ) -> tuple[Manifest, dict[str, bytes]]:
         """Give the chunks before the first change their other name too."""
-        high, wide = self.state.profile.chunks[1:]
-        for layer in self.state.profile.layers:
-            for level, grid in enumerate(self.state.profile.grids):
-                height, width = grid.shape
-                for index in np.ndindex(chunks, -(-height // high), -(-width // wide)):
-                    source = chunk_key(plan.orbit, layer, index, known.separator, level)
-                    target = chunk_key(plan.orbit, layer, index, separator, level)
-                    if self.store.has(source):
-                        self.store.copy(source, target)
-                    else:
-                        self.store.delete(target)
+        other = SEPARATORS[1 - SEPARATORS.index(separator)]
+        tables: dict[str, list[Table]] = {}
+        for layer, names in manifest.tables.items():
+            tables[layer] = []
+            for name in names[:chunks]:
+                table = read_table(self.store, orbit, name)
+                renamed = {renamed_chunk(key, other): entry for key, entry in table.items()}
+                for source, target in zip(table, renamed, strict=True):
+                    self.store.copy(source, target)
+                tables[layer].append(renamed)
+        return manifest.changed(0, tables, self.state.profile.chunk_grids)
+
+    def _list_chunks(self, orbit: int) -> None:
+        """Make the manifest of an orbit that an earlier kit wrote, from what is there."""
+        known = self.state.orbits.get(orbit)
+        if known is None or known.manifest is not None:
+            return
+        profile = self.state.profile
+        keys = [
+            key
+            for level, layer in itertools.product(range(len(profile.grids)), profile.layers)
+            for key in self.store.keys(f"{group_of(orbit, level)}/{layer}")
+            if is_chunk(key.split("/", 3)[-1], known.separator)
+        ]
+        with ThreadPoolExecutor(_LOOKS) as pool:
+            entries = self._bar(pool.map(self._entry, keys), "listing chunks", len(keys))
+            table = dict(zip(keys, entries, strict=True))
+        chunks = -(-len(known.timeline["time"]) // profile.chunks[0])
+        new = by_time_chunk(table, profile.layers, range(chunks))
+        empty = empty_manifest(profile.layers, profile.chunk_grids)
+        manifest, tables = empty.changed(0, new, profile.chunk_grids)
+        steps = len(known.timeline["time"])
+        self._publish(orbit, replace(known, manifest=manifest), steps, tables, {}, moves=False)
+
+    def _entry(self, key: str) -> Entry:
+        data = self.store.read(key)
+        if data is None or not is_whole(data):
+            raise CubeError(
+                f"{self.store.path(key)} is damaged, so that no list of whole chunks can be made; "
+                "the cube is as it was. Bring that file back from a copy, or build the cube anew"
+            )
+        return entry_of(data)
 
     def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
         used = step.without(self.vetting.failed)
@@ -412,6 +568,10 @@ class _Build:
             return
         with ThreadPoolExecutor(CPU_COUNT) as executor:
             yield executor
+
+
+_LOOKS = 16
+"""Objects that are looked for side by side: mostly that is waiting for a disk or a server."""
 
 
 def _names(scenes: Iterable[Scene]) -> str:

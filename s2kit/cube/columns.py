@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, picks, require
+from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, fetch, picks, require
 
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 
@@ -69,8 +69,9 @@ def _pieces(orbits: list, y: Pick, x: Pick) -> Iterator[Piece]:
         together = max(1, AT_ONCE // len(layers))
         for first in range(0, len(times), together):
             some = times[first : first + together]
-            names = [layer.key(t.chunk, y.chunk, x.chunk) for t, _ in some for layer in layers]
-            objects = zip(names, layers[0].objects.read_all(names), strict=True)
+            chunks = [(layer, (t.chunk, y.chunk, x.chunk)) for t, _ in some for layer in layers]
+            names = [layer.key(*index) for layer, index in chunks]
+            objects = zip(names, fetch(chunks), strict=True)
             for t, steps in some:
                 found = list(itertools.islice(objects, len(layers)))
                 if all(data is not None for _, data in found):

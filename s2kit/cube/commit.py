@@ -1,9 +1,11 @@
 """What a store holds, and how it changes: chunks first, metadata last, in one atomic write.
 
-A commit puts new chunks where nobody looks yet: behind the last step, or, if steps that readers
-know must move or change, under the other set of chunk names (`layout.SEPARATORS`). Then a redo
-record is written, then the coordinates along time, then the metadata. Whoever dies after the redo
-record leaves it to the next build to finish. Before it, nothing has happened.
+New chunks are written where nobody looks yet: in a time chunk without steps, in a staging folder
+if readers know chunks of these names, or, if steps that readers know must move or change, under the
+other set of chunk names (`layout.SEPARATORS`). They are synced to the disk. Then a redo record is
+written and synced, then the staged chunks are moved to their places, then the coordinates along
+time are replaced, then the metadata, and all that is synced. Whoever dies after the redo record
+leaves it to the next build to finish. Before it, nothing has happened.
 
 Zarr 2 has no second name for a one-dimensional array. So while a rewriting commit replaces the
 coordinates (half a second), readers see the old cube up to the first step that changes: shorter,
@@ -13,8 +15,13 @@ The next build that writes removes the old pixels.
 """
 
 import base64
+import binascii
+import hashlib
 import itertools
 import json
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,13 +32,22 @@ from pyproj.exceptions import CRSError
 
 from s2kit.cube import layout, levels
 from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
+from s2kit.cube.manifest import (
+    Manifest,
+    entry_of,
+    read_manifest,
+    read_table,
+    require_whole,
+    table_key,
+    write_table,
+)
 from s2kit.cube.steps import Timeline
-from s2kit.cube.store import WORKSHOP, Store
+from s2kit.cube.store import STAGING, WORKSHOP, Draft, Store, staged
 from s2kit.errors import CubeError
 
-_REDO = f"{WORKSHOP}/redo"
-_FORMAT = 2
-"""1 knew no overviews, and would leave them behind."""
+REDO = f"{WORKSHOP}/redo"
+_FORMAT = 3
+"""1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks."""
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
 _ROOT = ".zmetadata"
@@ -41,12 +57,22 @@ _ROOT = ".zmetadata"
 class Orbit:
     """The steps of one relative orbit, and which set of chunk names holds them.
 
-    ``retired`` tells that the other set still lies there, for readers who opened the cube before.
+    Attributes
+    ----------
+    timeline : dict of str to numpy.ndarray
+        The coordinates along time.
+    separator : str
+        Between the numbers in the names of its chunks.
+    retired : bool
+        Whether the other set of names still lies there, for readers who opened the cube before.
+    manifest : Manifest or None
+        None for one that an earlier kit made.
     """
 
     timeline: Timeline
     separator: str = SEPARATORS[0]
     retired: bool = False
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +99,7 @@ def read_state(store: Store) -> State | None:
     """
     data = store.read(_ROOT)
     if data is None:
-        if not store.exists() or store.read(_REDO) is not None:
+        if not store.exists() or store.read(REDO) is not None:
             return None
         data = store.read(_ROOT)  # another build may have claimed the place meanwhile
     if data is None:
@@ -91,17 +117,22 @@ def read_state(store: Store) -> State | None:
     try:
         if kit["format"] > _FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
-        profile = _read_profile(kit)
+        profile = read_profile(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)
-    except (LookupError, TypeError, ValueError, RuntimeError, CRSError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
+        if store.read(_ROOT) != data:
+            return read_state(store)  # another build has just committed
+        if isinstance(error, CubeError):
+            raise
         raise CubeError(
             f"{store.url} is damaged ({type(error).__name__}: {error}); bring it back from a copy, "
             "or build it anew elsewhere"
         ) from error
 
 
-def _read_profile(kit: dict[str, Any]) -> Profile:
+def read_profile(kit: dict[str, Any]) -> Profile:
+    """Read out of the metadata what makes a cube the kind that it is."""
     grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
     return Profile(
         grid,
@@ -118,21 +149,38 @@ def _read_orbit(
     group = layout.group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
     count = -(-max(length, 1) // TIMELINE_CHUNK)
+    told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
+    if told is not None:
+        manifest = read_manifest(told, profile.layers, profile.chunk_grids)
+        if store.read_own(REDO) is None:  # else the coordinates may be those of the next state
+            table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
     for name, dtype in layout.timeline_types(profile.grid).items():
-        parts = [store.read(f"{group}/{name}/{i}") for i in range(count)]
+        keys = [f"{group}/{name}/{i}" for i in range(count)]
+        parts = [
+            require_whole(store, key, table[key]) if table else store.read(key) for key in keys
+        ]
         timeline[name] = layout.decode_coordinate(parts, dtype, length)
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
-    return Orbit(timeline, separator, orbit in kit["retired"])
+    return Orbit(timeline, separator, orbit in kit["retired"], manifest)
 
 
 def create(store: Store, state: State) -> None:
     """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
-    _carry_out(store, {}, _metadata(state))
+    _carry_out(store, {}, _metadata(state), written=(), moves=False)
 
 
-def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
-    """Make a new state of one orbit visible; its chunks are all in place.
+def commit(
+    store: Store,
+    state: State,
+    orbit: int,
+    *,
+    keep: int,
+    tables: Mapping[str, bytes],
+    written: Iterable[str],
+    moves: bool,
+) -> State:
+    """Make a new state of one orbit visible; its chunks are written.
 
     Parameters
     ----------
@@ -143,45 +191,144 @@ def commit(store: Store, state: State, orbit: int, *, keep: int) -> None:
         The orbit that changed.
     keep : int
         How many steps at its beginning are as before.
+    tables : mapping of str to bytes
+        The new tables of its manifest.
+    written : iterable of str
+        The new chunks.
+    moves : bool
+        Whether these are staged.
+
+    Returns
+    -------
+    State
+        With the names of all tables.
     """
     old = read_state(store)
-    objects = _objects(state, orbit)
+    coordinates = _coordinates(state, orbit)
+    listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
+    tables = {**tables, entry_of(listed).digest: listed}
+    for name, data in tables.items():
+        store.put(table_key(orbit, name), data)
+    changed = state.orbits[orbit]
+    manifest = replace(changed.manifest, coordinates=entry_of(listed).digest)
+    state = replace(state, orbits=state.orbits | {orbit: replace(changed, manifest=manifest)})
     bridge = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
         bridge = _metadata(_cut(old, orbit, keep))
-    _carry_out(store, bridge, objects)
+    chunks = [staged(key) if moves else key for key in written]
+    _carry_out(
+        store,
+        bridge,
+        coordinates | _metadata(state),
+        written=[*chunks, *(table_key(orbit, name) for name in tables)],
+        moves=moves,
+    )
+    _remove_tables(store, orbit, manifest)
+    return state
 
 
 def redo(store: Store) -> None:
-    """Finish the commit of a build that died in it."""
-    data = store.read(_REDO)
-    if data is None:
-        return
+    """Finish the commit of a build that died in it.
+
+    A record that is torn counts as never written: it is synced before anything follows from it.
+
+    Raises
+    ------
+    CubeError
+        If a record is whole but is none that a build writes; nothing has changed then.
+    """
+    data = store.read_own(REDO)
+    record = None if data is None else _read_record(data)
+    if record is not None:
+        parts, moves = record
+        names = [key for part in parts for key in part]
+        strange = [key for key in names if not layout.is_object(key)]
+        if strange:
+            raise CubeError(
+                f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
+                "cube, so it is not from a build of s2kit; nothing was written. Remove it"
+            )
+        _apply(store, [store.prepare(part) for part in parts], moves=moves)
+    if data is not None:
+        store.delete(REDO)
+    store.clear_staging()
+
+
+Part = dict[str, bytes]
+
+
+def _read_record(data: bytes) -> tuple[list[Part], bool] | None:
+    """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
         record = json.loads(data)
-    except ValueError as error:
-        raise CubeError(
-            f"{store.path(_REDO)} is damaged ({error}), so the last commit cannot be finished; "
-            "bring the cube back from a copy, or build it anew elsewhere"
-        ) from error
-    _apply(store, record)
+        digest = record.pop("digest", None)
+        if digest is not None and digest != _digest(record):
+            return None
+        parts = [
+            {str(key): base64.b64decode(text, validate=True) for key, text in record[part].items()}
+            for part in ("bridge", "objects")
+        ]
+        return parts, record.get("moves", False) is True
+    except (ValueError, LookupError, TypeError, AttributeError, binascii.Error, RecursionError):
+        return None
 
 
-def _carry_out(store: Store, bridge: dict[str, bytes], objects: dict[str, bytes]) -> None:
-    record = {"bridge": _pack(bridge), "objects": _pack(objects)}
-    store.write(_REDO, json.dumps(record).encode())
-    _apply(store, record)
+def _digest(record: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def _apply(store: Store, record: dict[str, dict[str, str]]) -> None:
-    parts = [record[part] for part in ("bridge", "objects") if record[part]]
-    groups = [{key: base64.b64decode(text) for key, text in part.items()} for part in parts]
-    store.write_all(groups, pause=_PAUSE)
-    store.delete(_REDO)
+def _carry_out(
+    store: Store, bridge: Part, objects: Part, *, written: Iterable[str], moves: bool
+) -> None:
+    """Make objects visible, or nothing of them if the storage is full or the process dies."""
+    parts = [store.prepare(part) for part in (bridge, objects)]
+    drafts = [draft.source for part in parts for draft in part]
+    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moves": moves}
+    try:
+        store.sync([*written, *drafts])
+        store.write(REDO, json.dumps(record | {"digest": _digest(record)}).encode())
+    except CubeError:
+        for draft in drafts:
+            store.delete(draft)
+        raise
+    _apply(store, parts, moves=moves)
 
 
-def _pack(objects: dict[str, bytes]) -> dict[str, str]:
+def _apply(store: Store, parts: list[list[Draft]], *, moves: bool) -> None:
+    """Put all in place: what readers are to see meanwhile, chunks, coordinates, metadata."""
+    bridge, objects = parts
+    store.place(bridge)
+    if bridge:
+        time.sleep(_PAUSE)
+    if moves:
+        store.place(_staged(store))
+    store.place(objects)
+    store.sync(draft.key for part in parts for draft in part)
+    store.delete(REDO)
+    store.clear_staging()
+
+
+def _staged(store: Store) -> list[Draft]:
+    """Return the staged chunks; another file there is none of a build, and is left."""
+    found = []
+    for name in store.keys(STAGING):
+        key = name.removeprefix(f"{STAGING}/")
+        with suppress(ValueError):
+            layout.read_chunk_key(key)
+            found.append(Draft(key, name))
+    return found
+
+
+def _pack(objects: Part) -> dict[str, str]:
     return {key: base64.b64encode(data).decode() for key, data in objects.items()}
+
+
+def _remove_tables(store: Store, orbit: int, manifest: Manifest) -> None:
+    """Remove the tables of earlier states."""
+    valid = {table_key(orbit, name) for name in manifest.names()}
+    for key in store.keys(table_key(orbit, "")):
+        if key not in valid:
+            store.delete(key)
 
 
 def _cut(state: State, orbit: int, keep: int) -> State:
@@ -190,8 +337,8 @@ def _cut(state: State, orbit: int, keep: int) -> State:
     return replace(state, orbits=state.orbits | {orbit: cut})
 
 
-def _objects(state: State, orbit: int) -> dict[str, bytes]:
-    """Give all that a commit writes, in the order of writing: coordinates first, root last."""
+def _coordinates(state: State, orbit: int) -> dict[str, bytes]:
+    """Return the coordinates of all levels of an orbit, which are written before the metadata."""
     objects = {}
     for level, grid in enumerate(state.profile.grids):
         group = layout.group_of(orbit, level)
@@ -199,7 +346,7 @@ def _objects(state: State, orbit: int) -> dict[str, bytes]:
         moving = layout.timeline_objects(grid, state.orbits[orbit].timeline, level)
         chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
         objects |= {f"{group}/{key}": data for key, data in chunks.items()}
-    return objects | _metadata(state)
+    return objects
 
 
 def _is_document(key: str) -> bool:
@@ -283,6 +430,11 @@ def _root_attrs(state: State) -> dict[str, Any]:
         "overviews": profile.overviews,
         "orbits": sorted(state.orbits),
         "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
+        "manifest": {
+            str(n): orbit.manifest.document()
+            for n, orbit in sorted(state.orbits.items())
+            if orbit.manifest
+        },
     }
     return {"title": layout.TITLE, **_shared_attrs(state), "s2kit": kit}
 

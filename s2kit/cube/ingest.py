@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from s2kit.cube.layout import LAYER, Layer, Profile, chunk_key, decode, encode
+from s2kit.cube.manifest import Table, entry_of, read_table, require_whole
 from s2kit.cube.offset import shift_of
 from s2kit.cube.source import Pixels, fetch_masked, gdal
 from s2kit.cube.steps import Scene
-from s2kit.cube.store import Store
+from s2kit.cube.store import Store, staged
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
-from s2kit.errors import CubeError, SceneError
+from s2kit.errors import SceneError
 
 _BLOCK_BYTES = 2**27
 """One block of one layer, all steps of a time chunk."""
@@ -42,9 +43,21 @@ class Slot:
 class Task:
     """One layer, one strip, one time chunk.
 
-    ``separator_in`` names the chunks that kept steps are read from, ``separator_out`` the ones
-    that are written. ``word`` is that of the build's lock: a task that outlives its build, on a
-    cluster, writes nothing any more.
+    Attributes
+    ----------
+    separator_in, separator_out : str
+        Name the chunks that kept steps are read from, and those that are written.
+    word : str
+        Of the build's lock: a task that outlives its build, on a cluster, writes nothing any more.
+    tables : tuple of str
+        The layer's tables in the manifest, by which chunks of kept steps are checked.
+    staged : bool
+        Whether readers know chunks of these names, so that new ones wait for the commit.
+    only : frozenset of tuple of int, optional
+        The chunks (row, column) that are to be made; all if not given.
+    sync : bool
+        Whether what is written is to be on the disk when the task ends: on another host, nobody
+        else can see to that.
     """
 
     store: Store
@@ -57,6 +70,18 @@ class Task:
     separator_in: str
     separator_out: str
     word: str
+    tables: tuple[str, ...] = ()
+    staged: bool = False
+    only: frozenset[tuple[int, int]] | None = None
+    sync: bool = False
+
+    def key(self, index: tuple[int, int, int]) -> str:
+        """Return the name of a chunk that is written."""
+        return chunk_key(self.orbit, self.layer, index, self.separator_out)
+
+    def wants(self, index: tuple[int, int, int]) -> bool:
+        """Return whether a chunk is to be made."""
+        return self.only is None or index[1:] in self.only
 
 
 @dataclass
@@ -65,15 +90,9 @@ class Outcome:
 
     task: Task
     failed: dict[str, str] = field(default_factory=dict)
-    written: list[tuple[int, int, int]] = field(default_factory=list)
+    written: Table = field(default_factory=dict)
     valid: np.ndarray | None = None
     clear: np.ndarray | None = None
-
-    @property
-    def keys(self) -> list[str]:
-        """The names of the chunks that were written."""
-        task = self.task
-        return [chunk_key(task.orbit, task.layer, n, task.separator_out) for n in self.written]
 
 
 def strips(profile: Profile, layer: str) -> list[slice]:
@@ -98,8 +117,11 @@ def run(task: Task) -> Outcome:
     blocks = _blocks(task)
     with gdal(), tempfile.TemporaryDirectory(prefix="s2kit-") as folder:
         bands = _Bands(task, folder if len(blocks) > 1 else None, outcome.failed)
+        kept = _Kept(task)
         for cols in blocks:
-            _make_block(task, cols, bands, outcome)
+            _make_block(task, cols, bands, kept, outcome)
+    if task.sync:
+        task.store.sync([staged(key) if task.staged else key for key in outcome.written])
     return outcome
 
 
@@ -158,12 +180,12 @@ class _Bands:
             return []
 
 
-def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> None:
+def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: Outcome) -> None:
     layer, profile = LAYER[task.layer], task.profile
     height, width = task.rows.stop - task.rows.start, cols.stop - cols.start
     padded = [-(-n // c) * c for n, c in zip((height, width), profile.chunks[1:], strict=True)]
     block = np.full((len(task.slots), *padded), layer.nodata, layer.dtype)
-    _restore_kept(task, cols, block)
+    kept.restore(cols, block)
     for t, slot in enumerate(task.slots):
         inside = block[t, :height, :width]
         for scene in slot.scenes:
@@ -172,17 +194,18 @@ def _make_block(task: Task, cols: slice, bands: _Bands, outcome: Outcome) -> Non
         if task.layer == "SCL":
             outcome.clear[t] += np.count_nonzero(np.isin(inside, CLEAR_CLASSES))
     whole = np.full(profile.chunks, layer.nodata, layer.dtype)
+    task.store.check_held(task.word)
     for index, chunk in _chunks(task, cols, block):
-        key = chunk_key(task.orbit, task.layer, index, task.separator_out)
-        empty = (chunk == layer.nodata).all()
+        if not task.wants(index):
+            continue
+        key = task.key(index)
+        if (chunk == layer.nodata).all():
+            task.store.delete(key)  # what a build that died has left
+            continue
         whole[: len(chunk)] = chunk
-        data = None if empty else encode(whole)
-        task.store.check_held(task.word)
-        if data is None:
-            task.store.delete(key)
-        else:
-            task.store.write(key, data)
-            outcome.written.append(index)
+        data = encode(whole)
+        task.store.put(staged(key) if task.staged else key, data)
+        outcome.written[key] = entry_of(data)
 
 
 def _chunks(
@@ -196,32 +219,45 @@ def _chunks(
             yield index, block[:, i : i + high, j : j + wide]
 
 
-def _restore_kept(task: Task, cols: slice, block: np.ndarray) -> None:
-    """Copy the steps that stay from the chunks that readers see."""
-    depth = task.profile.chunks[0]
-    kept = {t: slot.kept for t, slot in enumerate(task.slots) if slot.kept is not None}
-    for old in sorted({k // depth for k in kept.values()}):
-        for (_, i, j), target in _chunks(task, cols, block):
-            data = task.store.read(
-                chunk_key(task.orbit, task.layer, (old, i, j), task.separator_in)
-            )
-            if data is None:
-                continue
-            chunk = _decode(data, task, (old, i, j))
-            for t, k in kept.items():
-                if k // depth == old:
-                    target[t] = chunk[k % depth]
+class _Kept:
+    """The steps of a task that stay, in the chunks that readers see."""
 
+    def __init__(self, task: Task):
+        self.task = task
+        self.steps = {t: slot.kept for t, slot in enumerate(task.slots) if slot.kept is not None}
+        depth = task.profile.chunks[0]
+        self.tables = {
+            chunk: read_table(task.store, task.orbit, task.tables[chunk])
+            for chunk in sorted({step // depth for step in self.steps.values()})
+        }
 
-def _decode(data: bytes, task: Task, index: tuple[int, int, int]) -> np.ndarray:
-    try:
-        return decode(data, LAYER[task.layer], task.profile.chunks)
-    except (RuntimeError, ValueError) as error:
+    def restore(self, cols: slice, block: np.ndarray) -> None:
+        """Copy the steps that stay into a block."""
+        depth = self.task.profile.chunks[0]
+        for old in self.tables:
+            for index, target in _chunks(self.task, cols, block):
+                chunk = self._read((old, *index[1:])) if self.task.wants(index) else None
+                if chunk is None:
+                    continue
+                for t, step in self.steps.items():
+                    if step // depth == old:
+                        target[t] = chunk[step % depth]
+
+    def _read(self, index: tuple[int, int, int]) -> np.ndarray | None:
+        """Return a chunk as stored, or None where there is none.
+
+        Raises
+        ------
+        CubeError
+            If it is not the one that was written.
+        """
+        task = self.task
         key = chunk_key(task.orbit, task.layer, index, task.separator_in)
-        raise CubeError(
-            f"{task.store.path(key)} is damaged ({error}); the cube is as it was. Build it anew, "
-            "or bring that file back from a copy"
-        ) from error
+        expected = self.tables[index[0]].get(key)
+        if expected is None:
+            return None
+        data = require_whole(task.store, key, expected)
+        return decode(data, LAYER[task.layer], task.profile.chunks)
 
 
 def _fill(

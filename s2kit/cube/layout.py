@@ -5,9 +5,11 @@ change in one atomic write (`s2kit.cube.commit`), byte for byte the same for the
 """
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numcodecs import Blosc, blosc
@@ -227,10 +229,21 @@ class Profile:
         """The region in degrees, by which coordinate operations are chosen."""
         return area_of_grid(self.grid)
 
+    @property
+    def chunk_grids(self) -> tuple[tuple[int, int], ...]:
+        """How many chunks each level has, (rows, columns)."""
+        return tuple(chunk_grid(grid.shape, self.chunks[1:]) for grid in self.grids)
+
     @cached_property
     def grids(self) -> tuple[GeoBox, ...]:
         """The grids of all levels, the base first."""
         return level_grids(self.grid) if self.overviews else (self.grid,)
+
+
+def chunk_grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, int]:
+    """Return how many chunks (rows, columns) hold so many pixels."""
+    rows, columns = (-(-n // size) for n, size in zip(shape, chunks, strict=True))
+    return rows, columns
 
 
 def group_of(orbit: int, level: int = 0) -> str:
@@ -254,6 +267,53 @@ def chunk_key(
     return f"{group_of(orbit, level)}/{layer}/{separator.join(map(str, index))}"
 
 
+class Place(NamedTuple):
+    """Which chunk an object holds."""
+
+    orbit: int
+    level: int
+    layer: str
+    index: tuple[int, int, int]
+
+
+_GROUP = r"S2/R(?P<orbit>\d{3})(?:_L(?P<level>[1-9]\d?))?"
+_LAYERS = "|".join(LAYER)
+_COORDINATES = "|".join((*TIMELINE, "x", "y", "spatial_ref"))
+_CHUNK_KEY = re.compile(
+    rf"{_GROUP}/(?P<layer>{_LAYERS})/(?P<index>\d{{1,9}}([./])\d{{1,9}}\5\d{{1,9}})"
+)
+_OBJECT_KEY = re.compile(
+    rf"\.z(group|attrs|metadata)|S2/\.z(group|attrs)|{_GROUP}/(\.z(group|attrs|metadata)"
+    rf"|({_LAYERS})/\.z(array|attrs)|({_COORDINATES})/(\.z(array|attrs)|\d{{1,9}}))"
+)
+
+
+def read_chunk_key(key: str) -> Place:
+    """Return which chunk an object holds.
+
+    Raises
+    ------
+    ValueError
+        If the name is none that `chunk_key` gives.
+    """
+    match = _CHUNK_KEY.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key!r} is not the name of a chunk")
+    time, row, col = map(int, re.split("[./]", match["index"]))
+    return Place(int(match["orbit"]), int(match["level"] or 0), match["layer"], (time, row, col))
+
+
+def renamed_chunk(key: str, separator: str) -> str:
+    """Return the name of the same chunk with another separator."""
+    place = read_chunk_key(key)
+    return chunk_key(place.orbit, place.layer, place.index, separator, place.level)
+
+
+def is_object(key: str) -> bool:
+    """Return whether a name is that of a metadata document or of a coordinate of a cube."""
+    return _OBJECT_KEY.fullmatch(key) is not None
+
+
 def is_chunk(name: str, separator: str) -> bool:
     """Tell whether a name below a layer is that of a chunk, in one of the two sets of names."""
     parts = name.split(separator)
@@ -270,6 +330,11 @@ def decode(
 ) -> np.ndarray:
     """Restore a whole chunk, in new memory or in that of an earlier one."""
     return np.frombuffer(CODEC.decode(data, out), layer.dtype).reshape(chunks)
+
+
+def is_whole(data: bytes) -> bool:
+    """Return whether a chunk has the size that its header states (Blosc's, 16 bytes)."""
+    return len(data) >= 16 and int.from_bytes(data[12:16], "little") == len(data)
 
 
 def dump(document: dict[str, Any]) -> bytes:

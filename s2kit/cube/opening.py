@@ -19,8 +19,9 @@ from xarray.core import indexing
 
 from s2kit.cube.archive import Archive
 from s2kit.cube.foreign import foreign_orbits, open_foreign
-from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
+from s2kit.cube.layout import TIMELINE, TITLE, chunk_grid, group_of, read_group
 from s2kit.cube.levels import SMALLEST
+from s2kit.cube.manifest import Manifest, level_flags, read_manifest
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
@@ -111,7 +112,7 @@ def _open_foreign(
 def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Opened]) -> _Opened:
     """Do something with a store's metadata, again if they have changed meanwhile."""
     for _ in range(_TRIES):
-        before = _read_metadata(store)
+        before = read_metadata(store)
         damage = None
         try:
             opened = use(_documents(store, before))
@@ -119,7 +120,7 @@ def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Ope
             raise
         except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
             damage = error
-        if _read_metadata(store) != before:
+        if read_metadata(store) != before:
             continue
         if isinstance(damage, _FAR):
             raise CubeError(
@@ -174,7 +175,14 @@ def _check_level(documents: dict[str, Any], level: int) -> None:
         )
 
 
-def _read_metadata(store: str | os.PathLike) -> bytes:
+def read_metadata(store: str | os.PathLike) -> bytes:
+    """Return the consolidated metadata of a cube.
+
+    Raises
+    ------
+    CubeError
+        If there are none, or they cannot be read.
+    """
     try:
         data = _read_object(str(store))
     except (*_TROUBLE, zipfile.BadZipFile) as error:
@@ -191,13 +199,14 @@ def _read_metadata(store: str | os.PathLike) -> bytes:
 
 
 def _read_object(store: str) -> bytes | None:
-    if _is_zip(store):
+    if is_zip(store):
         with zipfile.ZipFile(store) as archive:
             return archive.read(_METADATA)
     return Store(store).read(_METADATA)
 
 
-def _is_zip(store: str) -> bool:
+def is_zip(store: str) -> bool:
+    """Return whether a store is a zip of a cube."""
     return store.endswith(".zip") and "://" not in store
 
 
@@ -229,14 +238,15 @@ def _open(
     dask: bool,
 ) -> Iterator[xr.Dataset]:
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
-    objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
+    objects = Archive(str(store)) if is_zip(str(store)) else Store(store)
     timelines = {orbit: _open_timeline(store, orbit) for orbit in steps}
+    present = _Present(documents)
     for level in levels:
         opened = {
             (group := group_of(orbit, level)): _open_group(store, group, timelines[orbit], count)
             for orbit, count in steps.items()
         }
-        cube = _assemble(opened, objects, documents, dask)
+        cube = _assemble(opened, objects, documents, present, dask)
         yield cube.assign_attrs(overview_level=level) if level else cube
 
 
@@ -244,6 +254,7 @@ def _assemble(
     opened: dict[str, xr.Dataset],
     objects: Store | Archive,
     documents: dict[str, Any],
+    present: "_Present",
     dask: bool,
 ) -> xr.Dataset:
     """Put the layers of some groups, one of each orbit, into one cube."""
@@ -254,7 +265,7 @@ def _assemble(
     layers = {}
     for name in orbits[0].data_vars:
         parts = [
-            _stored_layer(one[name], objects, documents, f"{group}/{name}", not dask)
+            _stored_layer(one[name], objects, documents, present, f"{group}/{name}", not dask)
             for group, one in opened.items()
         ]
         source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
@@ -358,7 +369,7 @@ def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
 
 def _place(store: str) -> Any:
     """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
-    if _is_zip(store):
+    if is_zip(store):
         return zarr.storage.ZipStore(store, mode="r")
     found = Store(store)
     return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
@@ -387,6 +398,7 @@ def _stored_layer(
     stored: xr.DataArray,
     objects: Store | Archive,
     documents: dict[str, Any],
+    present: "_Present",
     prefix: str,
     threads: bool,
 ) -> StoredLayer:
@@ -398,7 +410,32 @@ def _stored_layer(
     times = stored.time.values.astype("M8[s]").astype("i8")
     mapping = documents[f"{prefix.rsplit('/', 1)[0]}/{MAPPING}"]
     document = documents[f"{prefix}/.zarray"]
-    return StoredLayer(objects, prefix, document, scale, times, mapping, threads)
+    where = present.of(prefix)
+    return StoredLayer(objects, prefix, document, scale, times, mapping, where, threads)
+
+
+class _Present:
+    """Which chunks a cube has, by the manifests of its orbits."""
+
+    def __init__(self, documents: dict[str, Any]):
+        self.documents = documents
+        kit = documents[".zattrs"]["s2kit"]
+        self.layers, self.told = kit["layers"], kit.get("manifest", {})
+        self.manifests: dict[int, Manifest] = {}
+
+    def of(self, prefix: str) -> np.ndarray | None:
+        """Return which chunks a layer of a group has; None where there is no manifest."""
+        group, layer = prefix.rsplit("/", 1)
+        orbit, level = read_group(group)
+        if str(orbit) not in self.told:
+            return None
+        arrays = [
+            self.documents[f"{group_of(orbit, n)}/{layer}/.zarray"] for n in _levels(self.documents)
+        ]
+        grids = [chunk_grid(array["shape"][1:], array["chunks"][1:]) for array in arrays]
+        if orbit not in self.manifests:
+            self.manifests[orbit] = read_manifest(self.told[str(orbit)], self.layers, grids)
+        return level_flags(self.manifests[orbit].present[layer], grids, level)
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:

@@ -7,14 +7,15 @@ under it; nothing is rounded twice. Memory is bounded by chunk and levels, not b
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numba
 import numpy as np
 
 from s2kit.cube.ingest import Outcome
-from s2kit.cube.layout import LAYER, Profile, chunk_key, decode, encode
-from s2kit.cube.store import Store
+from s2kit.cube.layout import LAYER, Profile, chunk_key, decode, encode, read_chunk_key
+from s2kit.cube.manifest import Table, entry_of, require_whole
+from s2kit.cube.store import Store, staged
 from s2kit.errors import CubeError
 
 _CLASSES = 12
@@ -35,6 +36,14 @@ class CoarserTask:
         Names the chunks that are read and written.
     word : str
         Of the build's lock.
+    staged : bool
+        Whether the chunks of the base that were just made, and those made here, wait for a commit.
+    known : dict of str to Entry
+        Chunks of the base that are in their place, as the manifest has them.
+    only : frozenset of str, optional
+        The chunks that are to be made; all if not given.
+    sync : bool
+        Whether what is written is to be on the disk when the task ends.
     """
 
     store: Store
@@ -46,6 +55,10 @@ class CoarserTask:
     present: np.ndarray
     separator: str
     word: str
+    staged: bool = False
+    known: Table = field(default_factory=dict)
+    only: frozenset[str] | None = None
+    sync: bool = False
 
 
 def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
@@ -59,22 +72,31 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
         task = tasks.setdefault(
             (base.layer, base.chunk),
             CoarserTask(base.store, profile, base.orbit, base.layer, base.chunk, len(base.slots),
-                        nothing_present(profile), base.separator_out, base.word),
+                        nothing_present(profile), base.separator_out, base.word, base.staged,
+                        sync=base.sync),
         )  # fmt: skip
-        for _, row, col in outcome.written:
-            task.present[row, col] = True
+        for key in outcome.written:
+            task.present[read_chunk_key(key).index[1:]] = True
     return list(tasks.values())
 
 
 def nothing_present(profile: Profile) -> np.ndarray:
     """Give a table of the base's chunks, none of which is there, shape (rows, cols)."""
-    sizes = zip(profile.grid.shape, profile.chunks[1:], strict=True)
-    return np.zeros([-(-n // size) for n, size in sizes], bool)
+    return np.zeros(profile.chunk_grids[0], bool)
 
 
-def coarsen(task: CoarserTask) -> list[str]:
-    """Write the chunks of all levels, remove those that are left over, and give their names."""
-    return _Walk(task).go()
+def coarsen(task: CoarserTask) -> Table:
+    """Write the chunks of all levels, and remove those that are left over.
+
+    Returns
+    -------
+    dict of str to Entry
+        What was written.
+    """
+    written = _Walk(task).go()
+    if task.sync:
+        task.store.sync([staged(key) if task.staged else key for key in written])
+    return written
 
 
 class _Walk:
@@ -90,9 +112,9 @@ class _Walk:
         self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
         self.whole = np.full(task.profile.chunks, self.layer.nodata, self.layer.dtype)
         self.base = np.empty_like(self.whole)
-        self.written: list[str] = []
+        self.written: Table = {}
 
-    def go(self) -> list[str]:
+    def go(self) -> Table:
         """Visit all chunks."""
         for row, col in np.ndindex(self.present[-1].shape):
             self._visit(len(self.present) - 1, row, col)
@@ -123,15 +145,18 @@ class _Walk:
             self.sums[level].add_pixels(self._read(row, col), *corner)
 
     def _read(self, row: int, col: int) -> np.ndarray:
-        key = self._key(0, row, col)
-        data = self.task.store.read(key)
+        task, key = self.task, self._key(0, row, col)
+        if key in task.known:
+            data = require_whole(task.store, key, task.known[key])
+        else:
+            data = task.store.read(staged(key) if task.staged else key)
         try:
             if data is None:
                 raise ValueError("it is not there")
-            return decode(data, self.layer, self.base.shape, self.base)[: self.task.steps]
+            return decode(data, self.layer, self.base.shape, self.base)[: task.steps]
         except (RuntimeError, ValueError) as error:
             raise CubeError(
-                f"{self.task.store.path(key)}, which was just written, cannot be read: {error}; "
+                f"{task.store.path(key)}, which was just written, cannot be read: {error}; "
                 "the cube is as it was. Give a store that all workers see, and build again"
             ) from error
 
@@ -141,11 +166,13 @@ class _Walk:
         if (values == self.layer.nodata).all():
             self._remove(level, row, col)
             return
-        key = self._key(level, row, col)
+        task, key = self.task, self._key(level, row, col)
+        if task.only is not None and key not in task.only:
+            return
         data = encode(self.whole)
-        self.task.store.check_held(self.task.word)
-        self.task.store.write(key, data)
-        self.written.append(key)
+        task.store.check_held(task.word)
+        task.store.put(staged(key) if task.staged else key, data)
+        self.written[key] = entry_of(data)
 
     def _clear(self, level: int, row: int, col: int) -> None:
         """Remove what a build that died left in and under a chunk."""
@@ -157,10 +184,9 @@ class _Walk:
                     self._remove(below, i, j)
 
     def _remove(self, level: int, row: int, col: int) -> None:
-        key = self._key(level, row, col)
-        if self.task.store.has(key):
+        if self.task.only is None:
             self.task.store.check_held(self.task.word)
-            self.task.store.delete(key)
+            self.task.store.delete(self._key(level, row, col))
 
     def _key(self, level: int, row: int, col: int) -> str:
         task = self.task

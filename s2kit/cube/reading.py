@@ -73,6 +73,8 @@ class StoredLayer(BackendArray):
         Its steps as they are stored; some may have come after them since.
     mapping : dict
         Where its pixels lie: the attributes of ``spatial_ref``.
+    present : numpy.ndarray, shape (time chunks, rows, columns), bool, optional
+        Which chunks exist, by the manifest. Without, any that is not there is no data.
     threads : bool, default False
         Work on several chunks side by side; Dask has threads of its own.
     """
@@ -85,10 +87,11 @@ class StoredLayer(BackendArray):
         scale: float | None,
         times: np.ndarray,
         mapping: dict[str, Any],
+        present: np.ndarray | None = None,
         threads: bool = False,
     ):
         self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
-        self.times, self.mapping, self.threads = times, mapping, threads
+        self.times, self.mapping, self.present, self.threads = times, mapping, present, threads
         self.shape = (len(times), *document["shape"][1:])
         self.origin = (0, 0, 0)
         self.chunks = tuple(document["chunks"])
@@ -122,8 +125,9 @@ class StoredLayer(BackendArray):
         there = False
         for first in range(0, len(pieces), AT_ONCE):
             some = pieces[first : first + AT_ONCE]
-            names = [self.key(*(pick.chunk for pick in piece)) for piece in some]
-            found = self.objects.read_all(names)
+            chunks = [(self, tuple(pick.chunk for pick in piece)) for piece in some]
+            names = [self.key(*index) for _, index in chunks]
+            found = fetch(chunks)
             there |= any(data is not None for data in found)
             put = partial(self._put, out)
             each = _pool().map if self.threads else map
@@ -259,6 +263,34 @@ class Overpasses(BackendArray):
             first = last
         values = np.concatenate(parts)[np.argsort(np.concatenate(found))]
         return values if np.ndim(self.order[time]) else values[0]
+
+
+def fetch(chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]]) -> list[bytes | None]:
+    """Return the objects of chunks of one store; None where there is no data.
+
+    What does not exist by the manifest is not asked for.
+
+    Raises
+    ------
+    CubeError
+        If one that exists by the manifest is missing.
+    """
+    asked = [
+        layer.key(*index) if layer.present is None or layer.present[index] else None
+        for layer, index in chunks
+    ]
+    found = iter(chunks[0][0].objects.read_all([name for name in asked if name is not None]))
+    data = [None if name is None else next(found) for name in asked]
+    for (layer, _), name, one in zip(chunks, asked, data, strict=True):
+        if name is not None and one is None and layer.present is not None:
+            require([layer])
+            layer.require_steps()
+            raise CubeError(
+                f"{layer.objects.url}: {name} is missing, though it was written: a hole, not 'no "
+                "data'. Build the cube again with the same scenes, which mends it, or bring that "
+                "file back from a copy; s2kit.verify lists all that is damaged"
+            )
+    return data
 
 
 def require(layers: Sequence[StoredLayer]) -> None:

@@ -85,7 +85,6 @@ class BuildReport:
 
 
 def _sizes(store: Store, orbit: int, layer: str, separator: str) -> list[int]:
-    prefix = store.path(f"{layout.group_of(orbit)}/{layer}")
-    found = store.fs.find(prefix, detail=True)
-    names = {name.removeprefix(f"{prefix}/"): entry["size"] for name, entry in found.items()}
-    return [size for name, size in names.items() if layout.is_chunk(name, separator)]
+    prefix = f"{layout.group_of(orbit)}/{layer}"
+    sizes = {key.removeprefix(f"{prefix}/"): size for key, size in store.sizes(prefix).items()}
+    return [size for name, size in sizes.items() if layout.is_chunk(name, separator)]

@@ -1,14 +1,18 @@
 """Where a cube lies: whole objects by name on any storage, and the lock of the one who writes."""
 
+import errno
 import itertools
 import json
+import math
 import os
 import shutil
 import socket
+import stat
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +22,7 @@ import psutil
 from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
+from s2kit import atomic
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -31,9 +36,13 @@ TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCo
 WORKSHOP = ".s2kit"
 """Folder below the store for the lock and for objects that are being written; no reader looks."""
 
+STAGING = f"{WORKSHOP}/staging"
+"""Folder for new versions of chunks that readers know, until the commit puts them in place."""
+
 _LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
 _ATTEMPTS = 1000
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SETTLE = 2
 """Seconds in which two builders that take over one dead lock on an object store find out."""
 
@@ -80,6 +89,8 @@ class Store:
                 "a path, or a URL such as 's3://bucket/cube.zarr'"
             ) from error
         self.local = isinstance(self.fs, LocalFileSystem)
+        self._folders: set[str] = set()  # known to be folders of the store itself
+        self._seen_held = -math.inf
 
     def __reduce__(self):
         return Store, (self.root if self.local else self.url,)  # a worker has another folder
@@ -103,6 +114,12 @@ class Store:
                 "storage or its access, or choose another store"
             ) from error
 
+    def read_own(self, key: str) -> bytes | None:
+        """Return an object of the workshop; one that is a link counts as not there."""
+        if self.local and any(Path(self.path(one)).is_symlink() for one in (WORKSHOP, key)):
+            return None
+        return self.read(key)
+
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Give the bytes of several objects, fetched together where the storage is far."""
         if self.local or len(keys) == 1:
@@ -113,79 +130,150 @@ class Store:
         return [self.read(k) if isinstance(d, Exception) else d
                 for k, d in zip(keys, data, strict=True)]  # fmt: skip
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write an object; readers see the old one or the new one, never a part."""
-        self.write_all([{key: data}])
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object that no reader looks for yet; one of that name is removed first.
 
-    def write_all(self, groups: list[dict[str, bytes]], *, pause: float = 0) -> None:
-        """Write groups of objects in order; where the storage is full, none of them changes.
-
-        Parameters
-        ----------
-        groups : list of dict of str to bytes
-            Objects by name.
-        pause : float
-            Seconds between two groups.
+        It is not synced, and torn if the process dies: what makes it visible comes later.
         """
         if not self.local:
+            self._upload(key, data)
+            return
+        try:
+            handle = self._create(key)
             try:
-                for key, data in self._in_order(groups, pause):
-                    self.fs.pipe_file(self.path(key), data)
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(handle, view) :]
+            finally:
+                os.close(handle)
+        except OSError as error:
+            self.delete(key)
+            raise self._unwritable(error) from error
+
+    def write(self, key: str, data: bytes) -> None:
+        """Write an object and sync it; readers see the old one or the new one, never a part."""
+        [draft] = self.prepare({key: data})
+        if self.local:
+            atomic.sync([Path(self.path(draft.source))])
+        self.place([draft])
+        if self.local:
+            atomic.sync([Path(self.path(key)).parent])
+
+    def prepare(self, objects: Mapping[str, bytes]) -> list["Draft"]:
+        """Write drafts of objects, to be put in place together.
+
+        Where the storage is full, none of the objects has changed.
+        """
+        drafts: list[Draft] = []
+        try:
+            for key, data in objects.items():
+                draft = Draft(key, f"{WORKSHOP}/{_DRAFT}{uuid.uuid4().hex}", data)
+                if self.local:
+                    self.put(draft.source, data)
+                drafts.append(draft)
+        except CubeError:
+            for draft in drafts:
+                self.delete(draft.source)
+            raise
+        return drafts
+
+    def place(self, drafts: Iterable["Draft"]) -> None:
+        """Put drafts in their places, in order: each takes the place of the object in one step.
+
+        What lies there already is left: another process may have been here before it died.
+        """
+        for draft in drafts:
+            if not self.local and draft.data is not None:
+                self._upload(draft.key, draft.data)
+                continue
+            try:
+                if self.local:
+                    self._enter(draft.source)
+                    self._enter(draft.key, make=True)
+                    os.replace(self.path(draft.source), self.path(draft.key))  # noqa: PTH105
+                else:
+                    self.fs.mv(self.path(draft.source), self.path(draft.key))
             except TROUBLE as error:
                 raise self._unwritable(error) from error
-            return
-        drafts = []
-        try:
-            for data in (data for group in groups for data in group.values()):
-                drafts.append(self._draft())
-                drafts[-1].write_bytes(data)
-            for draft, (key, _) in zip(drafts, self._in_order(groups, pause), strict=True):
-                self._place(draft, key)
-        except OSError as error:
-            for draft in drafts:
-                draft.unlink(missing_ok=True)
-            raise self._unwritable(error) from error
-
-    def _in_order(
-        self, groups: list[dict[str, bytes]], pause: float
-    ) -> Iterator[tuple[str, bytes]]:
-        for i, group in enumerate(groups):
-            if i:
-                time.sleep(pause)
-            yield from group.items()
 
     def copy(self, source: str, target: str) -> None:
-        """Give an object a second name, without moving its bytes where the storage can."""
-        if not self.local:
-            self.fs.cp_file(self.path(source), self.path(target))
-            return
-        draft = self._draft()
+        """Give an object a second name that no reader looks for yet.
+
+        Its bytes are not moved where the storage can do without.
+        """
         try:
+            if not self.local:
+                self.fs.cp_file(self.path(source), self.path(target))
+                return
+            self._enter(target, make=True)
+            self.delete(target)
             try:
-                os.link(self.path(source), draft)
+                os.link(self.path(source), self.path(target))
+            except FileNotFoundError:
+                raise
             except OSError:
-                shutil.copyfile(self.path(source), draft)
-            self._place(draft, target)
-            draft.unlink(missing_ok=True)  # replacing a hard link by its twin leaves the draft
-        except OSError as error:
-            draft.unlink(missing_ok=True)
+                shutil.copyfile(self.path(source), self.path(target))
+        except TROUBLE as error:
             raise self._unwritable(error) from error
 
-    def _draft(self) -> Path:
-        folder = Path(self.path(WORKSHOP))
+    def sync(self, keys: Iterable[str]) -> None:
+        """Wait until objects, and all that was written before, are on the disk."""
+        if not self.local:
+            return
+        paths = [Path(self.path(key)) for key in keys]
+        folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            atomic.sync_all(Path(self.root), [*paths, *folders])
         except OSError as error:
             raise self._unwritable(error) from error
-        return folder / f"{_DRAFT}{uuid.uuid4().hex}"
 
-    def _place(self, draft: Path, key: str) -> None:
-        target = Path(self.path(key))
+    def _upload(self, key: str, data: bytes) -> None:
         try:
-            draft.replace(target)
-        except FileNotFoundError:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft.replace(target)
+            self.fs.pipe_file(self.path(key), data)
+        except TROUBLE as error:
+            raise self._unwritable(error) from error
+
+    def _create(self, key: str) -> int:
+        """Open a new file: what had its name is removed, and no link is followed."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        for _ in range(_ATTEMPTS):
+            try:
+                self._enter(key, make=True)
+                return os.open(self.path(key), flags, 0o666)
+            except FileExistsError:
+                os.unlink(self.path(key))  # noqa: PTH108 (speed)
+            except FileNotFoundError:
+                self._folders.clear()  # somebody has removed an empty one
+        raise FileNotFoundError(f"{self.path(key)} cannot be made")
+
+    def _enter(self, key: str, *, make: bool = False) -> None:
+        """See that the folder of an object is one of the store, not a link that leads elsewhere.
+
+        Raises
+        ------
+        CubeError
+            If it is a link, or a file.
+        FileNotFoundError
+            If it is not there, and not to be made.
+        """
+        folder = key.rpartition("/")[0]
+        if folder in self._folders:
+            return
+        path = Path(self.root)
+        if make:
+            path.mkdir(parents=True, exist_ok=True)
+        for name in folder.split("/") if folder else ():
+            path /= name
+            if make:
+                with suppress(FileExistsError):
+                    path.mkdir()
+            if not stat.S_ISDIR(path.lstat().st_mode):
+                raise CubeError(
+                    f"{path} is not a folder of the cube but a link or a file. Links in a cube are "
+                    "not followed, since they may lead anywhere: remove it, then build again. To "
+                    "keep a cube on another disk, make all of it there"
+                )
+        self._folders.add(folder)
 
     def _unwritable(self, error: Exception) -> CubeError:
         cause = getattr(error, "strerror", None) or error or type(error).__name__
@@ -201,8 +289,13 @@ class Store:
 
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
-        with suppress(FileNotFoundError):
-            self.fs.rm_file(self.path(key))
+        if not self.local:
+            with suppress(FileNotFoundError):
+                self.fs.rm_file(self.path(key))
+            return
+        with suppress(FileNotFoundError, NotADirectoryError):
+            self._enter(key)
+            os.unlink(self.path(key))  # noqa: PTH108 (speed)
 
     def clear(self) -> None:
         """Remove the objects of a cube, and the folders that are empty then."""
@@ -221,6 +314,20 @@ class Store:
         except FileNotFoundError:  # not even the bucket
             return []
         return sorted(str(PurePosixPath(name).relative_to(self.root)) for name in found)
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Return the sizes of the objects below a prefix, in bytes; links are none."""
+        if self.local:
+            return dict(_sizes(self.path(prefix), prefix))
+        try:
+            found = self.fs.find(self.path(prefix), detail=True)
+        except FileNotFoundError:
+            return {}
+        root = PurePosixPath(self.root)
+        return {
+            PurePosixPath(name).relative_to(root).as_posix(): int(about["size"])
+            for name, about in found.items()
+        }
 
     def exists(self) -> bool:
         """Tell whether anything but the workshop lies there."""
@@ -261,16 +368,21 @@ class Store:
     def check_held(self, word: str) -> None:
         """See that the lock is still held by ``word``: a worker may outlive its build.
 
+        It looks once in a second at most.
+
         Raises
         ------
         CubeLockedError
             If it is not.
         """
+        if time.monotonic() - self._seen_held < 1:
+            return
         if self._holder().get("word") != word:
             raise CubeLockedError(
                 f"this build no longer holds {self.url}: it was ended, or its lock was removed. "
                 "Nothing more is written; run the build again"
             )
+        self._seen_held = time.monotonic()
 
     def _holder(self) -> dict:
         """Give who holds the lock; empty if nobody does, or somebody is just writing it."""
@@ -285,6 +397,8 @@ class Store:
         try:
             handle = self._open_locked(path)
             try:
+                if os.fstat(handle).st_nlink != 1:
+                    raise self._strange(path)  # a name of a file that is somewhere else too
                 self._check_host()
                 self._clear_drafts()
                 os.truncate(handle, 0)
@@ -299,12 +413,17 @@ class Store:
     def _open_locked(self, path: Path) -> int:
         for attempt in itertools.count():
             try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+                self._enter(_LOCK, make=True)
+                handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
             except (FileNotFoundError, FileExistsError):
                 if attempt == _ATTEMPTS:
                     raise
+                self._folders.clear()
                 continue  # who held the lock has just cleared up
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise self._strange(path) from error
+                raise
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.fstat(handle).st_ino == path.stat().st_ino:
@@ -319,10 +438,18 @@ class Store:
                 raise
             os.close(handle)
 
+    def _strange(self, path: Path) -> CubeError:
+        return CubeError(
+            f"{path} is a link to another file, which a build never makes; nothing was written. "
+            "Remove it, then build again"
+        )
+
     def _check_host(self) -> None:
-        """A lock of another host may be alive, though this one's system does not know it."""
+        """A lock of another host may be alive where the file system's locks do not reach it."""
         holder = self._holder()
-        if holder.get("host", socket.gethostname()) != socket.gethostname():
+        if holder.get("host", socket.gethostname()) == socket.gethostname():
+            return
+        if not _locks_reach_all_hosts(Path(self.root)):
             raise self._held(holder)
 
     def _take_object(self, word: str, mine: bytes) -> None:
@@ -359,6 +486,7 @@ class Store:
         self.delete(_LOCK)
         if self.local:
             with suppress(OSError):  # a record that the next build needs stays
+                self._folders.clear()
                 Path(self.path(WORKSHOP)).rmdir()
                 Path(self.root).rmdir()  # unless there is a cube
 
@@ -366,6 +494,78 @@ class Store:
         for key in self.keys(WORKSHOP):
             if PurePosixPath(key).name.startswith(_DRAFT):
                 self.delete(key)
+
+    def clear_staging(self) -> None:
+        """Remove what a build that died has left for a commit that never was."""
+        if not self.local:
+            for key in self.keys(STAGING):
+                self.delete(key)
+            return
+        path = Path(self.path(STAGING))
+        if path.is_symlink():
+            path.unlink()
+        shutil.rmtree(path, ignore_errors=True)
+        self._folders.clear()
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A new version of an object that is not in its place yet.
+
+    Attributes
+    ----------
+    key : str
+        The object whose place it is to take.
+    source : str
+        The object that holds it meanwhile.
+    data : bytes or None
+        What it holds, as far as that is known here: an object store gets it only when it is placed.
+    """
+
+    key: str
+    source: str
+    data: bytes | None = None
+
+
+def _sizes(path: str, prefix: str) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                key = f"{prefix}/{entry.name}"
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _sizes(entry.path, key)
+                elif entry.is_file(follow_symlinks=False):
+                    yield key, entry.stat(follow_symlinks=False).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def staged(key: str) -> str:
+    """Return the name under which a new version of an object waits for its commit."""
+    return f"{STAGING}/{key}"
+
+
+_OWN_LOCKS = ("nolock", "local_lock=all", "local_lock=flock", "localflock", "nobrl")
+"""Mount options by which a network disk keeps the locks of each host to itself."""
+
+_NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "ceph", "glusterfs", "9p", "afs")
+"""File systems that several hosts use; of all but NFS it is not known whether locks reach them."""
+
+
+def _locks_reach_all_hosts(path: Path) -> bool:
+    """Return whether a lock of the file system that was granted here is held nowhere else.
+
+    On a disk of this host it is so, whatever hostnames its containers have; on NFS, where `flock`
+    is a lock of the server (Linux, flock(2)), unless it was mounted without that.
+    """
+    mounts = [m for m in psutil.disk_partitions(all=True) if path.is_relative_to(m.mountpoint)]
+    if not mounts:
+        return False
+    mount = max(mounts, key=lambda m: len(m.mountpoint))
+    kind, options = mount.fstype.lower(), mount.opts.split(",")
+    if kind.startswith("nfs"):
+        return not any(option in options for option in _OWN_LOCKS)
+    return kind not in _NETWORK and not kind.startswith("fuse")
 
 
 def _whoami() -> dict:

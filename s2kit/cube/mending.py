@@ -1,0 +1,153 @@
+"""Find what is damaged in a cube, and what can be made again from scenes."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from s2kit.cube import ingest
+from s2kit.cube.commit import Orbit
+from s2kit.cube.ingest import Slot, Task
+from s2kit.cube.layout import Profile, group_of, is_object, read_chunk_key
+from s2kit.cube.manifest import Entry, Table, entry_of, read_table
+from s2kit.cube.overviews import CoarserTask
+from s2kit.cube.steps import Step
+from s2kit.cube.store import WORKSHOP, Store
+
+_FOUND = f"{WORKSHOP}/damaged"
+"""What `s2kit.verify` found, for the next build."""
+
+
+def write_found(store: Store, keys: Iterable[str]) -> None:
+    """Note what is damaged where the next build looks."""
+    store.write(_FOUND, json.dumps(sorted(keys)).encode())
+
+
+def read_found(store: Store) -> list[str]:
+    """Return what was noted as damaged; names of objects that no cube has are left out."""
+    try:
+        names = json.loads(store.read_own(_FOUND) or b"[]")
+    except (ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str) and _is_known(name)]
+
+
+def forget_found(store: Store) -> None:
+    """Remove the note."""
+    store.delete(_FOUND)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        return is_object(name) or bool(read_chunk_key(name))
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True)
+class Making:
+    """What all tasks of one orbit have in common."""
+
+    store: Store
+    profile: Profile
+    orbit: int
+    separator: str
+    word: str
+    sync: bool
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What is damaged in one layer and time chunk of an orbit.
+
+    Attributes
+    ----------
+    table : dict of str to Entry
+        All of its chunks.
+    keys : frozenset of str
+        Those that are missing or damaged.
+    """
+
+    layer: str
+    chunk: int
+    table: Table
+    keys: frozenset[str]
+
+    def of_level(self, base: bool) -> frozenset[str]:
+        """Return the damaged chunks of the base, or those of all coarser levels."""
+        return frozenset(k for k in self.keys if (read_chunk_key(k).level == 0) == base)
+
+
+def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> list[Damage]:
+    """Return what is missing, has another size, or was noted and is still damaged.
+
+    To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
+    """
+    sizes: dict[str, int] = {}
+    for level, layer in itertools.product(range(len(profile.grids)), profile.layers):
+        sizes |= store.sizes(f"{group_of(number, level)}/{layer}")
+    noted = set(read_found(store))
+    damages = []
+    for layer, names in orbit.manifest.tables.items():
+        for chunk, name in enumerate(names):
+            table = read_table(store, number, name)
+            keys = frozenset(
+                key
+                for key, entry in table.items()
+                if sizes.get(key) != entry.size or (key in noted and _differs(store, key, entry))
+            )
+            if keys:
+                damages.append(Damage(layer, chunk, table, keys))
+    return damages
+
+
+def _differs(store: Store, key: str, entry: Entry) -> bool:
+    data = store.read(key)
+    return data is None or entry_of(data) != entry
+
+
+def slots_of(orbit: Orbit, span: range, steps: Iterable[Step]) -> tuple[Slot, ...] | None:
+    """Return the scenes that made the steps of a time chunk; None if not all of them are given."""
+    given = {step.start: step for step in steps}
+    slots = []
+    for i in span:
+        names = orbit.timeline["products"][i].split()
+        step = given.get(int(orbit.timeline["time"][i]))
+        scenes = {} if step is None else {scene.id: scene for scene in step.scenes}
+        if not set(names) <= scenes.keys():
+            return None
+        slots.append(Slot(None, tuple(scenes[name] for name in names)))
+    return tuple(slots)
+
+
+def base_tasks(damage: Damage, slots: tuple[Slot, ...], made: Making) -> list[Task]:
+    """Return the tasks that make the damaged chunks of the base."""
+    high = made.profile.chunks[1]
+    places = {read_chunk_key(key).index[1:] for key in damage.of_level(base=True)}
+    tasks = []
+    for rows in ingest.strips(made.profile, damage.layer):
+        only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
+        if only:
+            tasks.append(
+                Task(made.store, made.profile, made.orbit, damage.layer, damage.chunk, rows, slots,
+                     made.separator, made.separator, made.word, staged=True, only=only,
+                     sync=made.sync)
+            )  # fmt: skip
+    return tasks
+
+
+def coarser_task(damage: Damage, steps: int, made: Making) -> CoarserTask:
+    """Return the task that makes the damaged chunks of the coarser levels.
+
+    Those of the base that were damaged are read from where they were just made.
+    """
+    base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
+    present = np.zeros(made.profile.chunk_grids[0], bool)
+    for key in base:
+        present[read_chunk_key(key).index[1:]] = True
+    known = {key: entry for key, entry in base.items() if key not in damage.keys}
+    return CoarserTask(made.store, made.profile, made.orbit, damage.layer, damage.chunk, steps,
+                       present, made.separator, made.word, staged=True, known=known,
+                       only=damage.of_level(base=False), sync=made.sync)  # fmt: skip

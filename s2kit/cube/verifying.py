@@ -1,0 +1,245 @@
+"""Check all of a cube against its manifest: which objects are missing or damaged."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from dask.system import CPU_COUNT
+from tqdm.auto import tqdm
+
+from s2kit.cube.archive import Archive
+from s2kit.cube.commit import REDO, read_profile
+from s2kit.cube.layout import Profile, group_of, is_chunk
+from s2kit.cube.manifest import (
+    Entry,
+    Manifest,
+    Table,
+    entry_of,
+    read_manifest,
+    read_table,
+    table_key,
+)
+from s2kit.cube.mending import forget_found, write_found
+from s2kit.cube.opening import is_zip, read_metadata
+from s2kit.cube.reading import AT_ONCE
+from s2kit.cube.store import Store
+from s2kit.errors import CubeError
+
+_ROOT = ".zmetadata"
+_TRIES = 3
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What was found in a cube.
+
+    Attributes
+    ----------
+    store : str
+        Where the cube is.
+    objects : int
+        Objects that were read and compared.
+    size : int
+        What they hold, in bytes.
+    damaged : dict of str to str
+        Objects that are missing, damaged or not of the cube, with what was found.
+    unlisted : tuple of int
+        Relative orbits without a manifest, of which nothing can be said: an earlier kit wrote them.
+        They get one when a build adds steps to them.
+    """
+
+    store: str
+    objects: int = 0
+    size: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    unlisted: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.store}: {self.objects} objects ({self.size / 1e6:.1f} MB) compared, "
+            f"{len(self.damaged)} damaged",
+            *(f"{key}: {what}" for key, what in self.damaged.items()),
+            *(f"relative orbit {orbit} has no manifest" for orbit in self.unlisted),
+        ]
+        return "\n".join(lines)
+
+
+def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
+    """Read all of a cube, and compare it with its manifest.
+
+    What is found damaged is noted in a store that can be written to. The next `s2kit.build_cube`
+    makes it again, if it gets the scenes of these dates.
+
+    Parameters
+    ----------
+    store : str or path
+        A folder, a zip of one, or an ``s3://`` or ``http(s)://`` URL.
+    progress : bool, default True
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    VerifyReport
+
+    Raises
+    ------
+    CubeError
+        If there is no cube of s2kit at that place, its metadata cannot be read, or it changes all
+        the time.
+
+    Notes
+    -----
+    Digests are SHA-256. A chunk that is not in the manifest is found where objects can be listed,
+    which plain http cannot.
+    """
+    for _ in range(_TRIES):
+        metadata = read_metadata(store)
+        check = _Check(store, metadata, progress)
+        report = check.run()
+        if read_metadata(store) == metadata:
+            check.note()
+            return report
+    raise CubeError(f"{store} is changing all the time; verify it when no build is at work")
+
+
+class _Check:
+    """One pass through a cube."""
+
+    def __init__(self, store: str | os.PathLike, metadata: bytes, progress: bool):
+        self.place, self.progress = str(store), progress
+        self.objects = Archive(self.place) if is_zip(self.place) else Store(store)
+        self.damaged: dict[str, str] = {}
+        self.count = self.size = 0
+        try:
+            self.documents: dict[str, Any] = json.loads(metadata)["metadata"]
+            kit = self.documents[".zattrs"]["s2kit"]
+            self.profile: Profile = read_profile(kit)
+            self.orbits = {int(n): kit.get("manifest", {}).get(str(n)) for n in kit["orbits"]}
+            self.manifests = {
+                n: read_manifest(told, self.profile.layers, self.profile.chunk_grids)
+                for n, told in self.orbits.items()
+                if told is not None
+            }
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
+            raise CubeError(
+                f"{store}: its metadata are damaged, or are none of s2kit ({error}); bring "
+                f"{_ROOT} back from a copy"
+            ) from error
+
+    def run(self) -> VerifyReport:
+        """Compare everything."""
+        self._check_documents()
+        for orbit, manifest in self.manifests.items():
+            listed: Table = {}
+            for name in manifest.names():
+                listed |= self._read_table(orbit, name)
+            self._check_objects(listed)
+            self._check_strangers(orbit, manifest, listed)
+        if isinstance(self.objects, Store) and self.objects.read_own(REDO) is not None:
+            self.damaged[REDO] = "a build died while it committed; run it again, which finishes it"
+        unlisted = tuple(n for n, told in self.orbits.items() if told is None)
+        return VerifyReport(self.place, self.count, self.size, self.damaged, unlisted)
+
+    def note(self) -> None:
+        """Leave a note for the next build, or remove an earlier one, where that is possible."""
+        if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
+            return
+        with suppress(CubeError, OSError):
+            if self.damaged:
+                write_found(self.objects, self.damaged)
+            else:
+                forget_found(self.objects)
+
+    def _check_documents(self) -> None:
+        """Compare the metadata documents with what the consolidated one says they are."""
+        groups = {key.rpartition("/")[0] for key in self.documents if key.endswith("/.zgroup")}
+        consolidated = {
+            f"{group}/{_ROOT}": _below(self.documents, group) for group in groups if group != "S2"
+        }
+        expected = self.documents | consolidated
+        for keys in _batches(list(expected)):
+            for key, data in zip(keys, self.objects.read_all(keys), strict=True):
+                self._count(data)
+                if data is None:
+                    self.damaged[key] = "missing"
+                elif _parsed(key, data) != expected[key]:
+                    self.damaged[key] = f"is not what {_ROOT} says; one of the two is damaged"
+
+    def _read_table(self, orbit: int, name: str) -> Table:
+        try:
+            return read_table(self.objects, orbit, name)
+        except CubeError as error:
+            self.damaged[table_key(orbit, name)] = str(error)
+            return {}
+
+    def _check_objects(self, listed: Table) -> None:
+        bar = tqdm(total=len(listed), desc="verifying", disable=not self.progress, leave=False)
+        with bar, ThreadPoolExecutor(CPU_COUNT) as pool:
+            for what in pool.map(self._compare, _batches(list(listed.items()))):
+                self.damaged |= what
+                bar.update(AT_ONCE)
+        self.count += len(listed)
+        self.size += sum(entry.size for entry in listed.values())
+
+    def _compare(self, some: Iterable[tuple[str, Entry]]) -> dict[str, str]:
+        keys, entries = zip(*some, strict=True)
+        found = self.objects.read_all(list(keys))
+        return {
+            key: _difference(entry, data)
+            for key, entry, data in zip(keys, entries, found, strict=True)
+            if data is None or entry_of(data) != entry
+        }
+
+    def _check_strangers(self, orbit: int, manifest: Manifest, listed: Table) -> None:
+        """Find chunks that are not in the manifest, but that programs without it would read."""
+        if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
+            return
+        for level in range(len(self.profile.grids)):
+            for layer in manifest.tables:
+                prefix = f"{group_of(orbit, level)}/{layer}"
+                separator = self.documents[f"{prefix}/.zarray"]["dimension_separator"]
+                chunks = len(manifest.tables[layer])
+                for key in self.objects.sizes(prefix):
+                    name = key.removeprefix(f"{prefix}/")
+                    inside = is_chunk(name, separator) and int(name.split(separator)[0]) < chunks
+                    if inside and key not in listed:
+                        self.damaged[key] = "is not in the manifest"
+
+    def _count(self, data: bytes | None) -> None:
+        self.count += 1
+        self.size += len(data or b"")
+
+
+def _batches(things: list) -> Iterator[list]:
+    """Cut a list into parts that are fetched together."""
+    for first in range(0, len(things), AT_ONCE):
+        yield things[first : first + AT_ONCE]
+
+
+def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
+    """Return the consolidated metadata of a group."""
+    own = {
+        key.removeprefix(f"{group}/"): value
+        for key, value in documents.items()
+        if key.startswith(f"{group}/")
+    }
+    return {"metadata": own, "zarr_consolidated_format": 1}
+
+
+def _parsed(key: str, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _difference(entry: Entry, data: bytes | None) -> str:
+    if data is None:
+        return "missing"
+    if len(data) != entry.size:
+        return f"has {len(data)} bytes instead of {entry.size}"
+    return "has another digest: bytes have changed"
