@@ -6,6 +6,7 @@ UV     := uv==0.13.9
 PY     := .venv/bin/python
 
 BUILD  := build
+STORE  := data/cube.zarr
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
 PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
@@ -16,7 +17,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube notebooks test lint format lock clean FORCE
+.PHONY: help setup cube verify notebooks test lint format lock clean FORCE
 
 help:  ## List the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,10 @@ help:  ## List the verbs
 setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when that is up to date
 
 cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
+
+verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr: make verify STORE=…
+	@$(PY) -c 'import sys, s2kit; found = s2kit.verify(sys.argv[1]); print(found); \
+	  sys.exit(bool(found.damaged))' $(STORE)
 
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
 	@$(PY) s2kit/running.py $(BUILD)

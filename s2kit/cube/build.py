@@ -18,6 +18,7 @@ from s2kit.cube import ingest
 from s2kit.cube.commit import (
     Orbit,
     State,
+    clear_up,
     commit,
     create,
     read_state,
@@ -170,7 +171,10 @@ def build_cube(
             redo(target)
             new = read_state(target) is None
             build.state = _claim(target, state)
-            build.run()
+            try:
+                build.run()
+            finally:
+                clear_up(target)
             build.require_pixels(new)
     return build.report(outside)
 
@@ -214,8 +218,8 @@ class _Build:
         """Tell whether there is nothing to write; looks, but touches nothing."""
         if self.store.disturbed():
             return False
-        orbits = self.state.orbits.items()
-        if any(o.manifest and find_damage(self.store, n, o, self.state.profile) for n, o in orbits):
+        profile = self.state.profile
+        if any(find_damage(self.store, n, one, profile) for n, one in self.state.orbits.items()):
             return False
         self._retry()
         return not any(self._plan(orbit).changes for orbit in self.asked)
@@ -448,20 +452,17 @@ class _Build:
         noted = read_found(self.store)
         left = []
         for number, orbit in self.state.orbits.items():
-            if orbit.manifest is None:
-                continue
             damages = find_damage(self.store, number, orbit, self.state.profile)
             mended = {}
-            for damage in damages:
+            for damage in damages.chunks:
                 written = self._make_again(number, orbit, damage, executor)
                 if written is None:
                     left += damage.keys
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
-            documents = any(key.startswith(f"{group_of(number)}") for key in noted)
-            if mended or documents:
+            if mended or damages.documents:
                 manifest, tables = orbit.manifest.mended(mended)
-                written = {k: e for table in mended.values() for k, e in table.items()}
+                written: Table = dict(ChainMap(*mended.values()))
                 self._publish(number, replace(orbit, manifest=manifest),
                               len(orbit.timeline["time"]), tables, written, moves=True)  # fmt: skip
         for key in left:

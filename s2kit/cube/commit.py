@@ -153,7 +153,8 @@ def _read_orbit(
     if told is not None:
         manifest = read_manifest(told, profile.layers, profile.chunk_grids)
         if store.read_own(REDO) is None:  # else the coordinates may be those of the next state
-            table = read_table(store, orbit, manifest.coordinates)
+            with suppress(CubeError):  # without the table they are read as an earlier kit wrote
+                table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
     for name, dtype in layout.timeline_types(profile.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
@@ -223,7 +224,6 @@ def commit(
         written=[*chunks, *(table_key(orbit, name) for name in tables)],
         moves=moves,
     )
-    _remove_tables(store, orbit, manifest)
     return state
 
 
@@ -252,6 +252,12 @@ def redo(store: Store) -> None:
     if data is not None:
         store.delete(REDO)
     store.clear_staging()
+
+
+def clear_up(store: Store) -> None:
+    """Remove staged chunks, unless a commit that was begun needs them."""
+    if store.read_own(REDO) is None:
+        store.clear_staging()
 
 
 Part = dict[str, bytes]
@@ -304,6 +310,7 @@ def _apply(store: Store, parts: list[list[Draft]], *, moves: bool) -> None:
         store.place(_staged(store))
     store.place(objects)
     store.sync(draft.key for part in parts for draft in part)
+    _remove_tables(store)
     store.delete(REDO)
     store.clear_staging()
 
@@ -323,12 +330,15 @@ def _pack(objects: Part) -> dict[str, str]:
     return {key: base64.b64encode(data).decode() for key, data in objects.items()}
 
 
-def _remove_tables(store: Store, orbit: int, manifest: Manifest) -> None:
+def _remove_tables(store: Store) -> None:
     """Remove the tables of earlier states."""
-    valid = {table_key(orbit, name) for name in manifest.names()}
-    for key in store.keys(table_key(orbit, "")):
-        if key not in valid:
-            store.delete(key)
+    kit = json.loads(store.read(_ROOT) or b"{}")["metadata"][".zattrs"]["s2kit"]
+    for orbit, told in kit["manifest"].items():
+        names = {told["coordinates"], *itertools.chain(*told["tables"].values())}
+        valid = {table_key(int(orbit), name) for name in names}
+        for key in store.keys(table_key(int(orbit), "")):
+            if key not in valid:
+                store.delete(key)
 
 
 def _cut(state: State, orbit: int, keep: int) -> State:

@@ -284,7 +284,8 @@ _CHUNK_KEY = re.compile(
 )
 _OBJECT_KEY = re.compile(
     rf"\.z(group|attrs|metadata)|S2/\.z(group|attrs)|{_GROUP}/(\.z(group|attrs|metadata)"
-    rf"|({_LAYERS})/\.z(array|attrs)|({_COORDINATES})/(\.z(array|attrs)|\d{{1,9}}))"
+    rf"|({_LAYERS})/\.z(array|attrs)|({_COORDINATES})/(\.z(array|attrs)|\d{{1,9}})"
+    rf"|\.manifest/[0-9a-f]{{64}})"
 )
 
 
@@ -310,7 +311,7 @@ def renamed_chunk(key: str, separator: str) -> str:
 
 
 def is_object(key: str) -> bool:
-    """Return whether a name is that of a metadata document or of a coordinate of a cube."""
+    """Return whether a name is that of a document, a coordinate or a table of a cube."""
     return _OBJECT_KEY.fullmatch(key) is not None
 
 

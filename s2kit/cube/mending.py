@@ -1,8 +1,7 @@
 """Find what is damaged in a cube, and what can be made again from scenes."""
 
-import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +9,12 @@ import numpy as np
 from s2kit.cube import ingest
 from s2kit.cube.commit import Orbit
 from s2kit.cube.ingest import Slot, Task
-from s2kit.cube.layout import Profile, group_of, is_object, read_chunk_key
-from s2kit.cube.manifest import Entry, Table, entry_of, read_table
+from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, is_whole, read_chunk_key
+from s2kit.cube.manifest import Entry, Manifest, Table, entry_of, level_flags, read_table
 from s2kit.cube.overviews import CoarserTask
 from s2kit.cube.steps import Step
 from s2kit.cube.store import WORKSHOP, Store
+from s2kit.errors import CubeError
 
 _FOUND = f"{WORKSHOP}/damaged"
 """What `s2kit.verify` found, for the next build."""
@@ -80,27 +80,99 @@ class Damage:
         return frozenset(k for k in self.keys if (read_chunk_key(k).level == 0) == base)
 
 
-def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> list[Damage]:
+@dataclass(frozen=True)
+class Damages:
+    """What is damaged in an orbit.
+
+    Attributes
+    ----------
+    chunks : list of Damage
+    documents : bool
+        Whether coordinates or metadata are, which a commit writes again.
+    """
+
+    chunks: list[Damage]
+    documents: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.chunks) or self.documents
+
+
+def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Damages:
     """Return what is missing, has another size, or was noted and is still damaged.
 
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
     """
+    if orbit.manifest is None:
+        return Damages([], documents=False)
     sizes: dict[str, int] = {}
-    for level, layer in itertools.product(range(len(profile.grids)), profile.layers):
-        sizes |= store.sizes(f"{group_of(number, level)}/{layer}")
+    for level in range(len(profile.grids)):
+        sizes |= store.sizes(group_of(number, level))
     noted = set(read_found(store))
     damages = []
     for layer, names in orbit.manifest.tables.items():
-        for chunk, name in enumerate(names):
-            table = read_table(store, number, name)
-            keys = frozenset(
-                key
-                for key, entry in table.items()
-                if sizes.get(key) != entry.size or (key in noted and _differs(store, key, entry))
-            )
-            if keys:
-                damages.append(Damage(layer, chunk, table, keys))
-    return damages
+        for chunk in range(len(names)):
+            damage = _damage_of(store, number, orbit, profile, layer, chunk, sizes, noted)
+            if damage is not None:
+                damages.append(damage)
+    return Damages(damages, _documents_differ(store, number, orbit.manifest, sizes, noted))
+
+
+def _damage_of(
+    store: Store,
+    number: int,
+    orbit: Orbit,
+    profile: Profile,
+    layer: str,
+    chunk: int,
+    sizes: Mapping[str, int],
+    noted: Collection[str],
+) -> Damage | None:
+    try:
+        table = read_table(store, number, orbit.manifest.tables[layer][chunk])
+    except CubeError:
+        return _damage_without_table(store, number, orbit, profile, layer, chunk)
+    keys = frozenset(
+        key
+        for key, entry in table.items()
+        if sizes.get(key) != entry.size or (key in noted and _differs(store, key, entry))
+    )
+    return Damage(layer, chunk, table, keys) if keys else None
+
+
+def _damage_without_table(
+    store: Store, number: int, orbit: Orbit, profile: Profile, layer: str, chunk: int
+) -> Damage:
+    """Compare with what the metadata say: which chunks exist, but not what they hold."""
+    table: Table = {}
+    lost = set()
+    for level, grid in enumerate(profile.chunk_grids):
+        flags = level_flags(orbit.manifest.present[layer], profile.chunk_grids, level)[chunk]
+        for row, col in zip(*np.nonzero(flags.reshape(grid)), strict=True):
+            key = chunk_key(number, layer, (chunk, int(row), int(col)), orbit.separator, level)
+            data = store.read(key)
+            if data is not None and is_whole(data):
+                table[key] = entry_of(data)
+            else:
+                lost.add(key)
+    return Damage(layer, chunk, table, frozenset(lost))
+
+
+def _documents_differ(
+    store: Store,
+    number: int,
+    manifest: Manifest,
+    sizes: Mapping[str, int],
+    noted: Collection[str],
+) -> bool:
+    """Return whether coordinates or metadata of an orbit are missing or damaged."""
+    if any(is_object(key) and key.rpartition("/.manifest/")[1] == "" for key in noted):
+        return True
+    try:
+        table = read_table(store, number, manifest.coordinates)
+    except CubeError:
+        return True
+    return any(sizes.get(key) != entry.size for key, entry in table.items())
 
 
 def _differs(store: Store, key: str, entry: Entry) -> bool:

@@ -96,7 +96,7 @@ def _intercept(store: Path, before: int, act: Callable[[], None] | None = None) 
 
 
 def _watch(store: Path, see: Callable[[int], None]) -> None:
-    """Tell before each change of a name in a store, on the level of the operating system."""
+    """Tell before each new or changed name in a store, on the level of the operating system."""
     counter = itertools.count(1)
 
     def watched(change: Callable) -> Callable:
@@ -110,6 +110,16 @@ def _watch(store: Path, see: Callable[[int], None]) -> None:
 
         return wrapper
 
+    def creating(make: Callable) -> Callable:
+        @wraps(make)
+        def wrapper(path, flags, *args, **kwargs):
+            if flags & os.O_CREAT and str(store) in str(path):
+                see(next(counter))
+            return make(path, flags, *args, **kwargs)
+
+        return wrapper
+
+    os.open = creating(os.open)
     removals = {os.remove, os.unlink, os.rmdir}
     for name in ("replace", "rename", "link", "remove", "unlink", "rmdir"):
         setattr(os, name, watched(getattr(os, name)))

@@ -39,7 +39,7 @@ class Scenario:
 
     def moments(self) -> list[int]:
         """Choose changes to disturb: every one of the commit, and some of what comes before."""
-        commit = max(self.changes - 45, 1)
+        commit = max(self.changes - 60, 1)
         return [*range(1, commit, 6), *range(commit, self.changes + 1)]
 
     def allowed(self, opener: str) -> list[Steps | None]:

@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -13,7 +16,7 @@ from scenarios import SMALL, whole
 
 import s2kit
 from s2kit.cube.store import Store
-from s2kit.errors import CubeLockedError
+from s2kit.errors import CubeError, CubeLockedError
 
 LOCK = ".s2kit/lock"
 
@@ -68,14 +71,65 @@ def test_a_process_of_the_same_number_is_another_one(days, tmp_path):
     assert len(whole(store)) == 2
 
 
-def test_the_lock_of_another_host_stays(days, tmp_path):
-    """Whether a process on another host lives cannot be told from here."""
+def mount_as(monkeypatch, folder: Path, kind: str, options: str = "rw") -> None:
+    """Let a folder be on a file system of some kind."""
+    mounts = [("/", "ext4", "rw"), (str(folder), kind, options)]
+    found = [SimpleNamespace(mountpoint=at, fstype=kind, opts=opts) for at, kind, opts in mounts]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("nfs4", "rw,local_lock=all"), ("nfs", "rw,nolock"), ("lustre", "rw,localflock"),
+     ("fuse.sshfs", "rw"), ("cifs", "rw")],
+)  # fmt: skip
+def test_the_lock_of_another_host_stays(days, tmp_path, monkeypatch, kind, options):
+    """Where locks do not reach other hosts, whether a process there lives cannot be told."""
     store = tmp_path / "cube.zarr"
     leave_lock(store, host="elsewhere", pid=2**22 + 1)
+    mount_as(monkeypatch, tmp_path, kind, options)
     before = stamps(store)
     with pytest.raises(CubeLockedError, match="on elsewhere since 2026-11-22"):
         s2kit.build_cube(days[:2], store, progress=False, **SMALL)
     assert stamps(store) == before
+
+
+@pytest.mark.parametrize("kind", ["ext4", "overlay", "tmpfs", "nfs4", "nfs"])
+def test_the_lock_of_a_dead_pod_is_taken_over(days, tmp_path, monkeypatch, kind):
+    """Where the file system's lock is everybody's, and free, who held it is gone."""
+    store = tmp_path / "cube.zarr"
+    leave_lock(store, host="pod-1", pid=1)
+    mount_as(monkeypatch, tmp_path, kind)
+    s2kit.build_cube(days[:2], store, progress=False, **SMALL)
+    assert len(whole(store)) == 2
+
+
+@pytest.mark.parametrize("name", [LOCK, ".s2kit", "S2", "S2/R051/B04", ".s2kit/staging"])
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_links_are_not_followed(days, tmp_path, name, link):
+    """What a link in a cube leads to keeps its bytes, and gets no file."""
+    store, outside = tmp_path / "cube.zarr", tmp_path / "outside"
+    s2kit.build_cube(days[:1], store, progress=False, **SMALL)
+    place = store / name
+    if link == "hard" and name != LOCK:
+        pytest.skip("folders have no hard links")
+    if place.exists():
+        shutil.move(place, outside)
+    elif name == LOCK:
+        outside.write_text("precious")
+    else:
+        outside.mkdir()
+        (outside / "lock").write_text("precious")
+        (outside / "S2").mkdir()
+    before = {} if outside.is_file() else tree(outside)
+    place.parent.mkdir(exist_ok=True)
+    place.symlink_to(outside) if link == "symbolic" else place.hardlink_to(outside)
+    with suppress(CubeError):
+        s2kit.build_cube(days, store, progress=False, **SMALL)
+    if outside.is_file():
+        assert outside.read_text() == "precious"
+    else:
+        assert tree(outside) == before
 
 
 def test_a_builder_that_fails_lets_go(days, tmp_path):

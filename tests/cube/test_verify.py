@@ -1,0 +1,228 @@
+"""Rot and holes: what is missing or damaged is told by name, and made again from scenes."""
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from children import tree
+from servers import plain_server
+from small_scenes import AOI, series
+
+import s2kit
+from s2kit.cube.layout import read_chunk_key
+from s2kit.errors import CubeError
+
+OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"], "progress": False}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> list:
+    """Give three days of scenes: one time chunk is full, one is not."""
+    return series(tmp_path_factory.mktemp("scenes"), 3)
+
+
+@pytest.fixture(scope="module")
+def whole(scenes, tmp_path_factory) -> Path:
+    """Build a cube with a coarser level."""
+    store = tmp_path_factory.mktemp("whole") / "cube.zarr"
+    s2kit.build_cube(scenes, store, resolution=3, **OPTIONS)
+    return store
+
+
+@pytest.fixture
+def store(whole, tmp_path) -> Path:
+    """Copy the cube, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "cube.zarr"))
+
+
+def objects(store: Path) -> list[Path]:
+    """Every file of a cube."""
+    return [path for path in sorted(store.rglob("*")) if path.is_file()]
+
+
+def chunks(store: Path) -> list[Path]:
+    """Every chunk of a layer."""
+    return [path for path in objects(store) if is_chunk(path, store)]
+
+
+def is_chunk(path: Path, store: Path) -> bool:
+    """Tell a chunk by its name."""
+    try:
+        return bool(read_chunk_key(path.relative_to(store).as_posix()))
+    except ValueError:
+        return False
+
+
+def flip(path: Path, bit: int) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_whole_cube(whole):
+    """Nothing is damaged, and every object but the root's metadata was compared."""
+    report = s2kit.verify(whole, progress=False)
+    assert report.damaged == {} and report.unlisted == ()
+    tables = [path for path in objects(whole) if path.parent.name == ".manifest"]
+    assert report.objects == len(objects(whole)) - len(tables) - 1
+    assert str(report).endswith("0 damaged")
+
+
+def test_every_object_that_vanished(store):
+    """Whichever object is gone is named."""
+    for path in objects(store):
+        if path.name == ".zmetadata" and path.parent == store:
+            continue
+        data = path.read_bytes()
+        path.unlink()
+        assert any(path.name in key for key in s2kit.verify(store, progress=False).damaged), path
+        path.write_bytes(data)
+
+
+def test_flipped_bits(store):
+    """A bit that is flipped anywhere is found."""
+    chance = random.Random(0)
+    paths = objects(store)
+    for _ in range(300):
+        path = chance.choice(paths)
+        data = path.read_bytes()
+        flip(path, chance.randrange(8 * len(data)))
+        try:
+            assert s2kit.verify(store, progress=False).damaged, path
+        except CubeError as error:
+            assert "damaged" in str(error) or "not a cube" in str(error)
+        path.write_bytes(data)
+
+
+def test_sector_of_zeros(store):
+    """Zeros in place of 512 bytes, or of all, are found."""
+    for path in random.Random(1).sample(chunks(store), 12):
+        data = path.read_bytes()
+        for hole in (slice(0, 512), slice(None)):
+            rotten = bytearray(data)
+            rotten[hole] = bytes(len(rotten[hole]))
+            path.write_bytes(rotten)
+            key = path.relative_to(store).as_posix()
+            assert key in s2kit.verify(store, progress=False).damaged
+        path.write_bytes(data)
+
+
+def test_every_vanished_chunk_is_an_error_to_readers(store):
+    """Through `open_cube` a hole is never no data, whatever is asked for."""
+    for path in chunks(store):
+        place = read_chunk_key(path.relative_to(store).as_posix())
+        data = path.read_bytes()
+        path.unlink()
+        for dask in (True, False):
+            cube = s2kit.open_cube(store, level=place.level, dask=dask)
+            time, row, col = (
+                n * size for n, size in zip(place.index, OPTIONS["chunks"], strict=True)
+            )
+            with pytest.raises(CubeError, match=f"{path.name} is missing"):
+                cube[place.layer][time, row, col].load()
+            with pytest.raises(CubeError, match="is missing"):
+                s2kit.time_statistics(cube, "B04").load()
+        path.write_bytes(data)
+
+
+def test_missing_chunk_of_a_zip(store, tmp_path):
+    """In a zip, the same."""
+    gone = chunks(store)[0]
+    gone.unlink()
+    zipped = shutil.make_archive(str(tmp_path / "cube.zarr"), "zip", store)
+    with pytest.raises(CubeError, match=f"{gone.name} is missing"):
+        s2kit.open_cube(zipped, level=read_chunk_key(str(gone.relative_to(store))).level).load()
+    assert list(s2kit.verify(zipped, progress=False).damaged) == [str(gone.relative_to(store))]
+
+
+def test_over_http(store):
+    """Over http `verify` finds the same, and changes nothing."""
+    flipped, gone = chunks(store)[:2]
+    flip(flipped, 2000)
+    gone.unlink()
+    with plain_server(store.parent) as url:
+        report = s2kit.verify(f"{url}/cube.zarr", progress=False)
+    names = [str(path.relative_to(store)) for path in (flipped, gone)]
+    assert sorted(report.damaged) == sorted(names)
+    assert not (store / ".s2kit").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rerun_makes_it_again(store, whole, scenes, seed):
+    """What `verify` found is made again from the scenes, to the byte."""
+    chance = random.Random(seed)
+    hurt = chance.sample(chunks(store), 8)
+    for path in hurt[:3]:
+        path.unlink()
+    for path in hurt[3:]:
+        flip(path, chance.randrange(8 * path.stat().st_size))
+    assert len(s2kit.verify(store, progress=False).damaged) == 8
+    report = s2kit.build_cube(scenes, store, progress=False)
+    assert report.notes == {} and not sum(report.added.values())
+    assert tree(store) == tree(whole)
+
+
+def test_rerun_finds_holes_by_itself(store, whole, scenes):
+    """Without `verify`, a rerun finds what is gone or has another size."""
+    gone, torn = chunks(store)[3:5]
+    gone.unlink()
+    torn.write_bytes(torn.read_bytes()[:-1])
+    s2kit.build_cube(scenes, store, progress=False)
+    assert tree(store) == tree(whole)
+
+
+def test_scenes_that_are_not_given(store, scenes):
+    """Without the scenes of its dates a chunk stays damaged, and the report says so."""
+    gone = next(path for path in chunks(store) if path.name.startswith("0."))
+    gone.unlink()
+    report = s2kit.build_cube(scenes[1:], store, progress=False)
+    assert list(report.notes) == [str(gone.relative_to(store))]
+    assert "not all scenes of its dates were given" in str(report)
+
+
+def test_hole_is_not_copied_into_a_new_commit(whole, tmp_path, scenes):
+    """A damaged chunk that a build would take over stops it, with the cube as it was."""
+    store = tmp_path / "cube.zarr"
+    s2kit.build_cube(scenes[:1], store, **OPTIONS)
+    rotten = chunks(store)[0]
+    flip(rotten, 3000)
+    before = tree(store)
+    with pytest.raises(CubeError, match=f"{rotten.name} is damaged"):
+        s2kit.build_cube(scenes[1:], store, progress=False)
+    assert tree(store) == before
+    s2kit.build_cube(scenes, store, progress=False)  # with all scenes it is made again
+    reference = tmp_path / "reference.zarr"
+    s2kit.build_cube(scenes, reference, **OPTIONS)
+    assert tree(store) == tree(reference)
+
+
+def test_chunk_that_is_not_of_the_cube(store):
+    """A chunk that no build wrote, but that other programs would read, is named."""
+    shutil.copy(chunks(store)[0], store / "S2/R051/B04/0.99.99")
+    found = s2kit.verify(store, progress=False).damaged
+    assert found == {"S2/R051/B04/0.99.99": "is not in the manifest"}
+
+
+def test_tables_are_checked_by_sha256sum(whole):
+    """The tables of the manifest are what sha256sum takes."""
+    for table in sorted(whole.glob("S2/R051/.manifest/*")):
+        command = f"zcat {table.relative_to(whole)} | awk '{{print $1\"  \"$3}}' | sha256sum -c"
+        done = subprocess.run(command, shell=True, cwd=whole, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count(": OK") > 0
+
+
+def test_cube_of_an_earlier_kit(store, scenes, whole):
+    """A cube without a manifest opens as before, and gets one when steps are added."""
+    path = store / ".zmetadata"
+    document = json.loads(path.read_text())
+    document["metadata"][".zattrs"]["s2kit"].pop("manifest")
+    document["metadata"][".zattrs"]["s2kit"]["format"] = 2
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False))
+    (store / ".zattrs").write_text(json.dumps(document["metadata"][".zattrs"]))
+    assert s2kit.open_cube(store).load().identical(s2kit.open_cube(whole).load())
+    assert s2kit.verify(store, progress=False).unlisted == (51,)
