@@ -27,6 +27,7 @@ from s2kit.cube import layout, levels
 from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
 from s2kit.cube.steps import Timeline
 from s2kit.cube.store import WORKSHOP, Store
+from s2kit.cube.store_checks import check_cube
 from s2kit.errors import CubeError
 
 _REDO = f"{WORKSHOP}/redo"
@@ -91,6 +92,7 @@ def read_state(store: Store) -> State | None:
     try:
         if kit["format"] > _FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
+        check_cube(store.url, documents)
         profile = _read_profile(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)

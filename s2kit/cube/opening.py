@@ -24,6 +24,7 @@ from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
+from s2kit.cube.store_checks import check_cube, check_foreign
 from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
@@ -205,6 +206,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     try:
         documents = json.loads(metadata)["metadata"]
         if _is_foreign(documents):
+            check_foreign(str(store), documents)
             return documents
         orbits = documents[".zattrs"]["s2kit"]["orbits"]
     except (ValueError, KeyError, TypeError) as error:
@@ -213,6 +215,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
         ) from error
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
+    check_cube(str(store), documents)
     return documents
 
 
