@@ -25,6 +25,7 @@ from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.cube.store_checks import check_cube, check_foreign
+from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
@@ -194,8 +195,12 @@ def _read_metadata(store: str | os.PathLike) -> bytes:
 def _read_object(store: str) -> bytes | None:
     if _is_zip(store):
         with zipfile.ZipFile(store) as archive:
-            return archive.read(_METADATA)
-    return Store(store).read(_METADATA)
+            archive.getinfo(_METADATA)
+    return _objects(store).read_all([_METADATA])[0]
+
+
+def _objects(store: str) -> Store | Archive:
+    return Archive(store) if _is_zip(store) else Store(store)
 
 
 def _is_zip(store: str) -> bool:
@@ -232,7 +237,7 @@ def _open(
     dask: bool,
 ) -> Iterator[xr.Dataset]:
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
-    objects = Archive(str(store)) if _is_zip(str(store)) else Store(store)
+    objects = _objects(str(store))
     timelines = {orbit: _open_timeline(store, orbit) for orbit in steps}
     for level in levels:
         opened = {
@@ -354,7 +359,8 @@ def _open_group(
 
 def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
     return xr.open_dataset(
-        _place(str(store)), engine="zarr", group=group, consolidated=True, zarr_format=2,
+        zarr_store(_objects(str(store))), engine="zarr", group=group, consolidated=True,
+        zarr_format=2,
         cache=False, mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
 
@@ -362,7 +368,7 @@ def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
 def _place(store: str) -> Any:
     """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
     if _is_zip(store):
-        return zarr.storage.ZipStore(store, mode="r")
+        return zarr_store(Archive(store))
     found = Store(store)
     return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
 
