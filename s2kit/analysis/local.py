@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,10 @@ from s2kit.cube.nodata import (
     with_attribute,
     without_encoding,
 )
+from s2kit.cube.rasters import FORMATS, open_raster
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, geobox_of, read_grid
+from s2kit.scenes.uri import gdal_name
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
 _KEEPING = ("nearest", "mode")
@@ -39,6 +41,9 @@ _KEEPING = ("nearest", "mode")
 _FINER = 1.1
 """Pixels of a raster along one of the cube's from which on it counts as finer; two grids that are
 turned against each other by a degree or two differ by some hundredths."""
+
+_FINEST = 1e7
+"""Pixels of a raster in one of the cube: 10 m are 3000 pixels of 3 mm."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,9 @@ def align_raster(
     Parameters
     ----------
     raster : str, path or xarray.DataArray, dims (y, x)
-        A file with one band that rasterio reads, in any coordinate system and at any resolution,
-        or an array with coordinates and ``rio.crs``.
+        A GeoTIFF (or COG), JPEG 2000 or Zarr array with one band, by its path or URL, in any
+        coordinate system and at any resolution; or an array with coordinates and ``rio.crs``, for
+        example of another format, as ``rioxarray.open_rasterio`` reads it.
     cube : xarray.Dataset or xarray.DataArray, dims (y, x) among others
         As `s2kit.open_cube` gives it, or a part of it. Only what lies under it is read of a file.
     resampling : str, optional
@@ -96,8 +102,9 @@ def align_raster(
     Raises
     ------
     InvalidInputError
-        If the raster cannot be read, has no coordinate system or not one band, lies elsewhere, or
-        the method is unknown or not given for whole numbers.
+        If the raster cannot be read, leads to other files, is too large in detail, has no
+        coordinate system or not one band, lies elsewhere, or the method is unknown or not given
+        for whole numbers.
 
     Notes
     -----
@@ -111,8 +118,14 @@ def align_raster(
         into = operation_into(f"the pixels of {source.label}", there, source.crs, grid, area)
         wanted = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
         _check_place(source, grid, wanted)
+        _check_detail(source, grid, wanted)
         method = _read_method(resampling, source, grid, wanted)
-        values = _warp(source, grid, method, pipeline(source.crs, grid.crs.proj, area))
+        try:
+            values = _warp(source, grid, method, pipeline(source.crs, grid.crs.proj, area))
+        except RasterioError as error:
+            raise InvalidInputError(
+                f"{source.label} is damaged: {error.__cause__ or error}. Bring it back from a copy"
+            ) from error
     attrs = dict(source.attrs)
     if source.counts and method in _KEEPING:
         values, nodata = _restore(values, source)
@@ -134,14 +147,14 @@ def _open(raster: Any) -> Iterator[_Source]:
             f"raster is a {type(raster).__name__}; give the path of a file, or a DataArray; of a "
             "Dataset select one layer: dataset['elevation']"
         )
-    try:
-        dataset = rasterio.open(raster)
-    except (RasterioError, OSError) as error:
-        raise InvalidInputError(
-            f"raster={os.fspath(raster)!r} cannot be read: {error}. Give a file that GDAL reads, "
-            "such as a GeoTIFF"
-        ) from error
-    with dataset:
+    with ExitStack() as stack:
+        try:
+            dataset = stack.enter_context(open_raster(gdal_name(os.fspath(raster))))
+        except (RasterioError, OSError, ValueError) as error:
+            raise InvalidInputError(
+                f"raster={os.fspath(raster)!r} cannot be read: {error.__cause__ or error}. "
+                f"{FORMATS}; open another with rioxarray.open_rasterio, and give that array"
+            ) from error
         yield _describe_file(dataset, Path(raster))
 
 
@@ -235,9 +248,25 @@ def _read_method(resampling: str | None, source: _Source, grid: GeoBox, wanted: 
             "measurements. Classes: resampling='mode' where the raster is finer than the grid, "
             "'nearest' where it is not; measurements: 'average' or 'bilinear'"
         )
+    return "average" if _detail(source, grid, wanted) > _FINER**2 else "bilinear"
+
+
+def _detail(source: _Source, grid: GeoBox, wanted: Bounds) -> float:
+    """Return how many pixels of a raster lie in one of the cube, on average."""
     left, bottom, right, top = wanted
     pixels = (right - left) * (top - bottom) / abs(source.transform.determinant)
-    return "average" if pixels > _FINER**2 * grid.shape.y * grid.shape.x else "bilinear"
+    return pixels / (grid.shape.y * grid.shape.x)
+
+
+def _check_detail(source: _Source, grid: GeoBox, wanted: Bounds) -> None:
+    """Refuse a raster so fine that the warper would hold gigabytes for one pixel of the cube."""
+    detail = _detail(source, grid, wanted)
+    if not detail <= _FINEST:
+        raise InvalidInputError(
+            f"{source.label} has {detail:.1e} pixels in one of the cube's; at most {_FINEST:.1e} "
+            "are read. Is its coordinate system right? Otherwise make it coarser first: "
+            "gdalwarp -tr 1 1 -r average"
+        )
 
 
 def _warp(source: _Source, grid: GeoBox, method: str, into: str) -> np.ndarray:

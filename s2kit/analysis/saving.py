@@ -18,14 +18,19 @@ from sklearn.pipeline import Pipeline
 
 from s2kit.analysis.models import Classifier, Scores, as_text
 from s2kit.errors import InvalidInputError
+from s2kit.zips import read_member, unpacked
 
 _PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
 _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
 """What a network holds beyond the types that skops trusts by itself."""
 
+_LARGEST = 2**24
+"""Bytes of a part of the file, unpacked: a network has some 10 kB. As JSON, a byte may take 20 in
+memory."""
+
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
 _DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError,
-           AttributeError, ImportError, RuntimeError)  # fmt: skip
+           AttributeError, ImportError, RuntimeError, MemoryError)  # fmt: skip
 """What zipfile, json and skops raise where a file is not what it should be."""
 
 
@@ -84,7 +89,8 @@ def load_model(path: str | os.PathLike) -> Classifier:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            document, data = json.loads(archive.read(_MODEL)), archive.read(_PIPELINE)
+            document = json.loads(read_member(archive, _MODEL, _LARGEST))
+            data = unpacked(read_member(archive, _PIPELINE, _LARGEST), _LARGEST)
         strange = set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED)
         pipeline = None if strange else skops.io.loads(data, trusted=_TRUSTED)
         if not strange:

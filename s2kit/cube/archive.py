@@ -1,10 +1,16 @@
 """A cube in a zip of what its folder holds: its objects by name, to read."""
 
 import zipfile
-import zlib
 from pathlib import Path
 
 from s2kit.errors import CubeError
+from s2kit.zips import BROKEN, read_member
+
+_LARGEST = 2**28
+"""Bytes of a chunk as it is stored, at most."""
+
+_LARGEST_DOCUMENT = 2**26
+"""Bytes of a metadata document; those of a cube of a hundred orbits have 10 MB."""
 
 
 class Archive:
@@ -31,11 +37,12 @@ class Archive:
 
     def read(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
+        document = key.rsplit("/", 1)[-1].startswith(".")
         try:
-            return self._zip.read(key)
+            return read_member(self._zip, key, _LARGEST_DOCUMENT if document else _LARGEST)
         except KeyError:
             return None
-        except (OSError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        except BROKEN as error:
             raise CubeError(
                 f"{self.url}: {key} cannot be read ({error}); bring the zip back from a copy, and "
                 "open it anew"

@@ -43,6 +43,7 @@ from s2kit.cube.manifest import (
 )
 from s2kit.cube.steps import Timeline
 from s2kit.cube.store import STAGING, WORKSHOP, Draft, Store, staged
+from s2kit.cube.store_checks import check_cube
 from s2kit.errors import CubeError
 
 REDO = f"{WORKSHOP}/redo"
@@ -117,6 +118,7 @@ def read_state(store: Store) -> State | None:
     try:
         if kit["format"] > _FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
+        check_cube(store.url, documents)
         profile = read_profile(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)

@@ -5,6 +5,7 @@ change in one atomic write (`s2kit.cube.commit`), byte for byte the same for the
 """
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -330,12 +331,29 @@ def decode(
     data: bytes, layer: Layer, chunks: tuple[int, int, int], out: np.ndarray | None = None
 ) -> np.ndarray:
     """Restore a whole chunk, in new memory or in that of an earlier one."""
+    require_size(data, math.prod(chunks) * np.dtype(layer.dtype).itemsize)
     return np.frombuffer(CODEC.decode(data, out), layer.dtype).reshape(chunks)
 
 
 def is_whole(data: bytes) -> bool:
     """Return whether a chunk has the size that its header states (Blosc's, 16 bytes)."""
     return len(data) >= 16 and int.from_bytes(data[12:16], "little") == len(data)
+
+
+def blosc_size(data: bytes) -> int:
+    """Return the size after decompression that a chunk claims in Blosc's header."""
+    return int.from_bytes(data[4:8], "little")
+
+
+def require_size(data: bytes, size: int) -> None:
+    """Refuse a chunk that Blosc would unpack to another size: a few bytes may claim 2 GB.
+
+    Raises
+    ------
+    ValueError
+    """
+    if blosc_size(data) != size:
+        raise ValueError(f"{len(data)} bytes claim {blosc_size(data)}, not a chunk of {size}")
 
 
 def dump(document: dict[str, Any]) -> bytes:
@@ -370,6 +388,8 @@ def decode_coordinate(parts: list[bytes | None], dtype: str, length: int) -> np.
     """Restore a coordinate from its objects; text becomes Python's own."""
     if None in parts:
         raise ValueError("a part of the time axis is missing")
+    for part in parts:
+        require_size(part, TIMELINE_CHUNK * np.dtype(dtype).itemsize)
     decoded = [np.frombuffer(_COORDINATE_CODEC.decode(part), dtype) for part in parts]
     values = np.concatenate(decoded)[:length]
     return values.astype("O") if is_text(dtype) else values

@@ -25,6 +25,8 @@ from s2kit.cube.manifest import Manifest, level_flags, read_manifest
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
+from s2kit.cube.store_checks import check_cube, check_foreign
+from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
 
 _METADATA = ".zmetadata"
@@ -201,8 +203,12 @@ def read_metadata(store: str | os.PathLike) -> bytes:
 def _read_object(store: str) -> bytes | None:
     if is_zip(store):
         with zipfile.ZipFile(store) as archive:
-            return archive.read(_METADATA)
-    return Store(store).read(_METADATA)
+            archive.getinfo(_METADATA)
+    return _objects(store).read_all([_METADATA])[0]
+
+
+def _objects(store: str) -> Store | Archive:
+    return Archive(store) if is_zip(store) else Store(store)
 
 
 def is_zip(store: str) -> bool:
@@ -214,6 +220,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     try:
         documents = json.loads(metadata)["metadata"]
         if _is_foreign(documents):
+            check_foreign(str(store), documents)
             return documents
         orbits = documents[".zattrs"]["s2kit"]["orbits"]
     except (ValueError, KeyError, TypeError) as error:
@@ -222,6 +229,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
         ) from error
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
+    check_cube(str(store), documents)
     return documents
 
 
@@ -238,7 +246,7 @@ def _open(
     dask: bool,
 ) -> Iterator[xr.Dataset]:
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
-    objects = Archive(str(store)) if is_zip(str(store)) else Store(store)
+    objects = _objects(str(store))
     timelines = {orbit: _open_timeline(store, orbit) for orbit in steps}
     present = _Present(documents)
     for level in levels:
@@ -362,7 +370,8 @@ def _open_group(
 
 def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
     return xr.open_dataset(
-        _place(str(store)), engine="zarr", group=group, consolidated=True, zarr_format=2,
+        zarr_store(_objects(str(store))), engine="zarr", group=group, consolidated=True,
+        zarr_format=2,
         cache=False, mask_and_scale=False, decode_coords="all",
     )  # fmt: skip
 
@@ -370,7 +379,7 @@ def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
 def _place(store: str) -> Any:
     """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
     if is_zip(store):
-        return zarr.storage.ZipStore(store, mode="r")
+        return zarr_store(Archive(store))
     found = Store(store)
     return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
 

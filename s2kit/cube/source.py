@@ -1,8 +1,8 @@
 """Read a scene's pixels: windows of JP2 and COG, decoded once, with errors that name the scene."""
 
 import json
+import math
 import os
-import re
 import tempfile
 import zipfile
 import zlib
@@ -22,10 +22,12 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from s2kit.cube.layout import LAYER
+from s2kit.cube.rasters import open_raster
 from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates
 from s2kit.errors import CubeError, SceneError
 from s2kit.scenes.radiometry import BANDS, METADATA, OddStatementError, read_offset, read_scale
+from s2kit.scenes.uri import in_zip
 
 _GDAL = {
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
@@ -42,16 +44,18 @@ _GDAL = {
 }
 """GDAL's options for reading remote imagery; what the user has set in the environment wins."""
 
-_NO_SIDECARS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
-"""On a server, asking for files that may lie beside a raster takes requests. On disk they are
-looked for: georeference (``.tfw``, ``.aux.xml``) and overviews (``.ovr``)."""
-
 _GDAL_FIXED = {"GDAL_NUM_THREADS": "1"}
 """With more threads GDAL loses the errors of its JP2 workers: a truncated band reads as garbage
 without an error (seen with GDAL 3.12). The build works on several bands side by side instead."""
 
-_SMALLEST_PIXEL, _LARGEST_PIXEL = 0.1, 10_000
+_SMALLEST_PIXEL, _LARGEST_PIXEL = 1, 10_000
 """Metres: beyond these a raster's place is a mistake."""
+
+_LARGEST_SIDE = 2**15
+"""Pixels along a side of a raster: a tile of Sentinel-2 has 10 980."""
+
+_LARGEST_WINDOW = 2**27
+"""Pixels of a raster that are held in memory at once: a tile of Sentinel-2 has 1.2e8."""
 
 _SLACK = 2
 """Pixels read beyond a window's outline, for the neighbours that interpolation needs."""
@@ -144,11 +148,9 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
     asset = scene.assets.get(layer)
     if asset is None:
         raise SceneError(scene.id, f"has no band {layer}; it has {', '.join(scene.assets)}")
-    remote = not asset.href.startswith("/vsizip/") and _REMOTE.search(asset.href)
-    options = _unless_chosen(_NO_SIDECARS) if remote else {}
     try:
         _check_complete(asset.href)
-        with rasterio.Env(**options), rasterio.open(asset.href) as dataset:
+        with open_raster(asset.href) as dataset:
             _check_values(dataset, layer)
             yield dataset, _geometry(dataset)
     except (rasterio.errors.RasterioError, ValueError, OSError) as error:
@@ -156,12 +158,15 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
         raise SceneError(scene.id, f"{layer} cannot be read: {cause} ({asset.href})") from error
 
 
-_REMOTE = re.compile(r"^(https?://|ZARR:\"?https?://)|/vsi(curl|s3|gs|az)")
-
-
 def _check_values(dataset: DatasetReader, layer: str) -> None:
     if dataset.count != 1:
         raise ValueError(f"it holds {dataset.count} bands; one is expected")
+    if max(dataset.shape) > _LARGEST_SIDE:
+        height, width = dataset.shape
+        raise ValueError(
+            f"it claims {width} × {height} pixels; a tile of Sentinel-2 has 10980 along a side, "
+            f"and at most {_LARGEST_SIDE} are read"
+        )
     expected = ("uint16",) if layer in BANDS else ("uint8", "uint16")
     if dataset.dtypes[0] not in expected:
         raise ValueError(f"values are {dataset.dtypes[0]}; {' or '.join(expected)} expected")
@@ -183,15 +188,17 @@ def _geometry(dataset: DatasetReader) -> Raster:
 
 def _check_complete(href: str) -> None:
     """A JP2 on disk must end with its end-of-codestream marker (ISO 15444-1, EOC = FFD9)."""
-    zipped = _ZIPPED.fullmatch(href)
+    zipped = in_zip(href)
     if not href.lower().endswith(".jp2") or not (zipped or Path(href).is_file()):
         return
-    if (_end_in_zip(*zipped.groups()) if zipped else _end_of(Path(href))) != _END:
+    if (_end_in_zip(*zipped) if zipped else _end_of(Path(href))) != _END:
         raise ValueError("the file is truncated")
 
 
 _END = b"\xff\xd9"
-_ZIPPED = re.compile(r"/vsizip/\{(.+)\}/(.+)")
+
+_LARGEST_FILE = 2**31
+"""Bytes of a raster in a zip, which is unpacked to its end: a band of Sentinel-2 has 130 MB."""
 
 
 def _end_of(path: Path) -> bytes:
@@ -206,6 +213,8 @@ def _end_in_zip(archive: str, name: str) -> bytes:
     end = b""
     try:
         with zipfile.ZipFile(archive) as opened_zip, opened_zip.open(name) as file:
+            if (size := opened_zip.getinfo(name).file_size) > _LARGEST_FILE:
+                raise ValueError(f"it has {size / 1e9:.0f} GB unpacked; a band has 0.2 at most")
             while part := file.read(2**20):
                 end = (end + part)[-2:]
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:
@@ -280,9 +289,18 @@ def fetch(
         if window is None:
             return None
         dtype = np.dtype(dataset.dtypes[0])
+        _check_window(window, scratch)
         read = partial(_read, dataset, _Holes.of(scene, layer, dataset))
         values = read(*window) if scratch is None else _spool(dataset, read, *window, scratch)
         return Pixels(raster, *window, values, dtype)
+
+
+def _check_window(window: tuple[slice, slice], scratch: str | None) -> None:
+    pixels = math.prod(part.stop - part.start for part in window)
+    if scratch is None and pixels > _LARGEST_WINDOW:
+        raise ValueError(
+            f"{pixels:.1e} of its pixels lie in the region; at most {_LARGEST_WINDOW:.1e} are read"
+        )
 
 
 def fetch_masked(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Protocol
 
 from s2kit.errors import SceneError
 from s2kit.scenes.product import ProductName
+from s2kit.zips import BROKEN, read_member
 
 METADATA_FILE = re.compile(r"MTD_MSIL(1C|2A)\.xml", re.IGNORECASE)
 """The file that makes a folder a SAFE product; the case of its name differs."""
@@ -22,14 +22,12 @@ _ZARR_METADATA = (".zmetadata", ".zattrs", "zarr.json")
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
-_LARGEST = 2**26
-"""Bytes of a metadata file that are read at most: real ones have 1 MB."""
+_LARGEST = 2**23
+"""Bytes of a metadata file that are read at most: real ones have 1 MB. As XML or JSON, a byte
+takes up to 25 in memory."""
 
 _DEEPEST = 32
 """Folders below the one that was given: deeper ones are a loop, or a mistake."""
-
-_BROKEN_ZIP = (OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What zipfile raises: the last two where a zip is compressed otherwise, or encrypted."""
 
 
 class Files(Protocol):
@@ -118,14 +116,11 @@ class Zipped:
     def read(self, name: str) -> bytes:
         """Read a metadata file; FileNotFoundError where there is none."""
         try:
-            with (
-                zipfile.ZipFile(self.archive) as archive,
-                archive.open(self.inside + name) as file,
-            ):
-                return _bounded(file.read(_LARGEST + 1), name)
+            with zipfile.ZipFile(self.archive) as archive:
+                return read_member(archive, self.inside + name, _LARGEST)
         except KeyError as error:
             raise FileNotFoundError(name) from error
-        except _BROKEN_ZIP as error:
+        except BROKEN as error:
             raise SceneError(self.name, _damaged(self.archive, error)) from error
 
     def href(self, name: str) -> str:
@@ -223,7 +218,7 @@ def _in_zip(path: Path) -> Iterator[Zipped | Unreadable]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
-    except _BROKEN_ZIP as error:
+    except BROKEN as error:
         yield Unreadable(path, _damaged(path, error).removeprefix(f"{path} "))
         return
     folders = {PurePosixPath(n).parent for n in names if _holds_product([PurePosixPath(n).name])}

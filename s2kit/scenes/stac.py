@@ -19,7 +19,7 @@ from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, 
 from s2kit.scenes.product import ProductName, format_utc, read_utc
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
 from s2kit.scenes.radiometry import odd_statement, read_scale
-from s2kit.scenes.uri import resolve
+from s2kit.scenes.uri import is_far, is_remote, resolve
 
 _NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
 _ONE_DAY = timedelta(days=1)
@@ -124,6 +124,11 @@ class _Layers:
             return
         try:
             href = self.provider.href(resolve(asset["href"], self.scene.base))
+            if href and is_remote(self.scene.base) and not is_far(href):
+                raise ValueError(
+                    f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; "
+                    "an item of a server may name URLs only (http, https, s3, gs, az)"
+                )
             if href:
                 self.assets[layer] = self._asset(layer, asset, href)
                 self.refused.pop(layer, None)

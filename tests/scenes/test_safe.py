@@ -358,7 +358,7 @@ def test_metadata_without_end(safe: Safe, tmp_path: Path) -> None:
     ):
         for _ in range(100):
             file.write(bytes(2**20))
-    with pytest.warns(SceneWarning, match="more than 64 MB"):
+    with pytest.warns(SceneWarning, match="more than 8 MB"):
         assert len(find_scenes(folder.parent, WORLD, "2015", "2030")) == 1
 
 

@@ -21,7 +21,7 @@ from s2kit.scenes import REFUSED, find_scenes
 from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.item import BANDS, LAYERS
 from s2kit.scenes.stac import StacScene
-from s2kit.scenes.uri import resolve
+from s2kit.scenes.uri import is_far, resolve
 
 WORLD = (-180, -90, 180, 90)
 NAN_RING = [[4, 51], [float("nan"), 51], [5, 52], [4, 51]]
@@ -558,6 +558,50 @@ def test_hrefs(save: Save, href: str, wanted: str) -> None:
 def test_hrefs_of_a_server(href: str, wanted: str) -> None:
     """What a server's document refers to is resolved as RFC 3986 says; files stay files."""
     assert resolve(href, "http://e.org/a/b/item.json") == wanted
+
+
+LOCAL = [
+    "file:///data/B04.tif",
+    "file://localhost/data/B04.tif",
+    "FILE:///data/B04.tif",
+    "/vsizip/{/data/a.zip}/B04.tif",
+    "/vsisubfile/0,/data/B04.tif",
+    "/vsimem/B04.tif",
+    'ZARR:"/data/p.zarr":/b04',
+    'ZARR:"/vsizip/{/data/p.zip}/p.zarr":/b04',
+    "file:///data/p.zarr/measurements/b04",
+    "ftp://e.org/B04.tif",
+    "C:/data/B04.tif",
+    "WMS:http://e.org/?",
+]
+
+
+@pytest.mark.parametrize("source", [None, "saved"])
+@pytest.mark.parametrize("href", LOCAL)
+def test_a_server_names_no_local_files(href: str, source: str | None) -> None:
+    """An item of a server that names files of the computer that reads it loses these layers."""
+    item = other_item(href=href, **{"raster:offset": 0})
+    item["properties"] |= {"s2kit:source": source} if source else {}
+    with pytest.raises(SceneError, match="an item of a server may name URLs only"):
+        StacScene(item, "https://e.org/a/item.json").item()
+    item["assets"] = {"B04": {"href": "https://e.org/B04.tif", "raster:offset": 0}} | {
+        "SCL": {"href": href}
+    }
+    found = StacScene(item, "HTTPS://e.org/a/item.json").item()
+    assert list(found.assets) == ["B04"]
+    assert "may name URLs only" in found.properties["s2kit:refused_layers"]["SCL"]
+
+
+@pytest.mark.parametrize(
+    "href",
+    [*("B04.tif", "/data/B04.tif", "s3://b/B04.tif", "gs://b/B04.tif", "az://b/B04.tif"),
+     *("/vsis3/b/B04.tif", "/vsicurl/https://f.org/B04.tif", "p.zarr/measurements/b04"),
+     "GTIFF_DIR:1:/data/B04.tif"],
+)  # fmt: skip
+def test_a_server_names_urls(href: str) -> None:
+    """What an item of a server names by a URL, or relative to it, is read from there."""
+    item = other_item(href=href, **{"raster:offset": 0})
+    assert is_far(StacScene(item, "https://e.org/a/item.json").item().assets["B04"].href)
 
 
 def test_href_as_it_is_written(tmp_path: Path) -> None:

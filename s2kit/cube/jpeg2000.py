@@ -1,0 +1,114 @@
+"""What the header of a JPEG 2000 file asks of memory, before a decoder gives it."""
+
+import math
+import struct
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from s2kit.scenes.uri import in_zip
+
+_TILES = 2**13
+"""Tiles, times bands: the decoder reserves 9 KB for each as soon as a file is opened. Sentinel-2
+has 121."""
+
+_CELLS = 2**18
+"""Code-blocks in a tile: it reserves 400 bytes for each. A whole Sentinel-2 tile in one piece with
+code-blocks of 64 × 64 has 40 000."""
+
+_SOC, _SIZ, _COD, _SOT = b"\xff\x4f", b"\xff\x51", b"\xff\x52", b"\xff\x90"
+_JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
+
+
+def check_codestream(name: str) -> None:
+    """Refuse a JPEG 2000 file of this computer that claims too many tiles or code-blocks.
+
+    Parameters
+    ----------
+    name : str
+        As GDAL opens it: a path, or ``/vsizip/{…}/…``. Others, and other formats, are left alone.
+
+    Raises
+    ------
+    ValueError
+    """
+    with _opened(name) as file:
+        start = None if file is None else _find_codestream(file)
+        if start is None:
+            return
+        file.seek(start)
+        _check_markers(dict(_main_header(file)))
+
+
+@contextmanager
+def _opened(name: str) -> Iterator[BinaryIO | None]:
+    zipped = in_zip(name)
+    if zipped is not None:
+        archive, member = zipped
+        try:
+            with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
+                yield file
+        except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+            raise ValueError(f"the zip is damaged ({error})") from error
+    elif Path(name).is_file():
+        with Path(name).open("rb") as file:
+            yield file
+    else:
+        yield None
+
+
+def _find_codestream(file: BinaryIO) -> int | None:
+    """Find where the codestream begins, in a JP2 (ISO 15444-1, annex I) or by itself."""
+    begin = file.read(len(_JP2))
+    if begin.startswith(_SOC + _SIZ):
+        return 0
+    if begin != _JP2:
+        return None
+    at = 0
+    while True:
+        file.seek(at)
+        head = file.read(16)
+        if len(head) < 8:
+            return None
+        length, kind, skip = int.from_bytes(head[:4], "big"), head[4:8], 8
+        if length == 1:
+            length, skip = int.from_bytes(head[8:16], "big"), 16
+        if kind == b"jp2c":
+            return at + skip
+        if length < skip:  # 0 is a box to the end of the file
+            return None
+        at += length
+
+
+def _main_header(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the marker segments before the first tile (ISO 15444-1, annex A)."""
+    if file.read(2) != _SOC:
+        return
+    while len(head := file.read(4)) == 4 and head[:2] != _SOT and head[0] == 0xFF:
+        yield head[:2], file.read(max(int.from_bytes(head[2:], "big") - 2, 0))
+
+
+def _check_markers(segments: dict[bytes, bytes]) -> None:
+    try:
+        _, right, bottom, left, top, wide, high, from_x, from_y, bands = struct.unpack(
+            ">H8IH", segments[_SIZ][:36]
+        )
+        levels, code_wide, code_high = segments[_COD][5:8]
+        cells = {n: (p & 15, p >> 4) for n, p in enumerate(segments[_COD][10:])}
+        tiles = math.ceil((right - from_x) / wide) * math.ceil((bottom - from_y) / high)
+    except (KeyError, struct.error, ValueError, ZeroDivisionError) as error:
+        raise ValueError(f"its JPEG 2000 header is damaged ({error!r})") from error
+    if tiles * bands > _TILES:
+        raise ValueError(f"it claims {tiles} tiles of {bands} bands; at most {_TILES} are read")
+    wide, high = min(wide, right - left), min(high, bottom - top)
+    count = 0
+    for level in range(levels + 1):  # 0 is the coarsest
+        across, down = cells.get(level, (15, 15)) if segments[_COD][0] & 1 else (15, 15)
+        smaller = 1 if level else 0  # in subbands precincts are half as large
+        columns = (wide >> (levels - level)) >> min((code_wide & 15) + 2, max(across - smaller, 0))
+        rows = (high >> (levels - level)) >> min((code_high & 15) + 2, max(down - smaller, 0))
+        count += (columns + 1) * (rows + 1)
+    if count > _CELLS:
+        raise ValueError(f"it claims {count} code-blocks in a tile; at most {_CELLS} are read")

@@ -1,0 +1,81 @@
+"""The objects of a cube as zarr takes a store: read within bounds, and nothing is written."""
+
+import json
+import math
+from collections.abc import Iterator, MutableMapping
+from typing import Any, NoReturn
+
+import numpy as np
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore
+
+from s2kit.cube.archive import Archive
+from s2kit.cube.layout import blosc_size
+from s2kit.cube.store import Store
+from s2kit.cube.store_checks import LARGEST_CHUNK
+from s2kit.errors import CubeError
+
+_METADATA = ".zmetadata"
+
+
+def zarr_store(objects: Store | Archive) -> MemoryStore:
+    """Return a store of zarr, whose objects are read when they are asked for.
+
+    A chunk that Blosc would unpack to more bytes than its array says ends in CubeError: Blosc takes
+    the size from the chunk itself, and a few bytes may claim gigabytes.
+    """
+    return MemoryStore(_Objects(objects), read_only=True)
+
+
+class _Objects(MutableMapping[str, Buffer]):
+    """Objects by name; zarr's store in memory takes any mapping for its memory."""
+
+    def __init__(self, objects: Store | Archive):
+        self.objects = objects
+        self._documents: dict[str, Any] | None = None
+
+    def __reduce__(self):
+        return _Objects, (self.objects,)
+
+    def __getitem__(self, key: str) -> Buffer:
+        data = self._read(key)
+        if not key.rsplit("/", 1)[-1].startswith(".z"):
+            self._check_size(key, data)
+        return default_buffer_prototype().buffer.from_bytes(data)
+
+    def _read(self, key: str) -> bytes:
+        (data,) = self.objects.read_all([key])
+        if data is None:
+            raise KeyError(key)
+        if key == _METADATA:
+            self._documents = json.loads(data)["metadata"]
+        return data
+
+    def _check_size(self, key: str, data: bytes) -> None:
+        if self._documents is None:
+            self._read(_METADATA)
+        array = key
+        while array and f"{array}/.zarray" not in self._documents:  # a chunk may be named 0/1/2
+            array = array.rpartition("/")[0]
+        document = self._documents.get(f"{array}/.zarray")
+        if document is None or (document["compressor"] or {}).get("id") != "blosc":
+            return
+        most = math.prod(document["chunks"]) * np.dtype(document["dtype"]).itemsize
+        most = LARGEST_CHUNK if document.get("filters") else most
+        if blosc_size(data) > most:
+            raise CubeError(
+                f"{self.objects.url}: {key} is damaged: it claims {blosc_size(data)} bytes, its "
+                f"array has {most}; bring it back from a copy, or build the cube anew"
+            )
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())  # consolidated metadata name what there is
+
+    def __len__(self) -> int:
+        return 0
+
+    def __setitem__(self, key: str, value: Buffer) -> NoReturn:
+        raise TypeError("a cube is written by s2kit.build_cube only")
+
+    def __delitem__(self, key: str) -> NoReturn:
+        raise TypeError("a cube is written by s2kit.build_cube only")

@@ -1,0 +1,63 @@
+"""Read members of a zip within bounds: a few bytes may unpack to gigabytes."""
+
+import io
+import zipfile
+import zlib
+
+BROKEN = (
+    *(OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    ValueError,
+)
+"""What `read_member` and zipfile raise, besides KeyError where there is no such member."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Methods that zipfile unpacks bit by bit; of the others it unpacks whatever comes, at once."""
+
+
+def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    """Read a member of a zip, of so many bytes at most.
+
+    Parameters
+    ----------
+    archive : zipfile.ZipFile
+    name : str
+        As it stands in the archive; it is looked up there, and leads nowhere else.
+    largest : int
+        Bytes, unpacked.
+
+    Raises
+    ------
+    KeyError
+        If there is no such member.
+    ValueError
+        If it has more bytes, by what the archive says or by what there is, or is compressed by a
+        method other than deflate.
+    zipfile.BadZipFile, OSError, zlib.error, EOFError, RuntimeError, NotImplementedError
+        If it is damaged or encrypted.
+    """
+    member = archive.getinfo(name)
+    if member.file_size > largest:
+        raise ValueError(
+            f"{name} has {member.file_size / 2**20:.0f} MB unpacked, more than "
+            f"{max(largest, 0) / 2**20:.0f} MB, which are read at most"
+        )
+    if member.compress_type not in _METHODS:
+        raise ValueError(f"{name} is compressed by another method than deflate")
+    with archive.open(member) as file:
+        # One byte more than is declared: zipfile then unpacks no further, and checks what it has.
+        return file.read(member.file_size + 1)
+
+
+def unpacked(data: bytes, largest: int) -> bytes:
+    """Return the bytes of a zip as a zip whose members are not compressed, for who reads it whole.
+
+    Raises
+    ------
+    ValueError
+        If the members together have more bytes than ``largest``, or as `read_member`.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as packed, zipfile.ZipFile(buffer, "w") as plain:
+        for name in packed.namelist():
+            plain.writestr(name, read_member(packed, name, largest - buffer.tell()))
+    return buffer.getvalue()

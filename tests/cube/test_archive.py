@@ -1,0 +1,139 @@
+"""Zipped cubes, and chunks, that unpack to gigabytes: refused by name, and they take no memory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numcodecs
+import numpy as np
+import pytest
+from children import build
+from scenarios import SMALL
+from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
+from test_zips import lying
+
+import s2kit
+from s2kit.cube.archive import Archive
+from s2kit.errors import CubeError
+
+MEMORY = 500
+"""MB that a process may take that refuses, with all libraries of s2kit loaded."""
+
+ATTEMPT = """
+import json, sys
+from pathlib import Path
+import s2kit
+from s2kit.errors import S2KitError
+try:
+    s2kit.open_cube(sys.argv[1]).load()
+    told = "read"
+except S2KitError as error:
+    told = str(error)
+peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+print(json.dumps([told, int(peak) // 1024]))
+"""
+
+
+def attempt(place: Path) -> tuple[str, int]:
+    """Read a cube in a process of its own; return what was said, and its peak of memory in MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPT, str(place)],
+        capture_output=True, text=True, check=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    told, peak = json.loads(done.stdout.splitlines()[-1])
+    print(f"{peak} MB: {told[:200]}")
+    return told, peak
+
+
+@pytest.fixture(scope="module")
+def cube(days, tmp_path_factory) -> Path:
+    """Make a small cube."""
+    store = tmp_path_factory.mktemp("cube") / "cube.zarr"
+    assert build(days[:2], store, SMALL) == 0
+    return store
+
+
+def zipped(store: Path, place: Path, name: str, size: int) -> Path:
+    """Zip a cube, with zeros in place of one of its objects."""
+    with zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in (f for f in store.rglob("*") if f.is_file()):
+            inside = file.relative_to(store).as_posix()
+            if inside != name:
+                archive.write(file, inside)
+        with archive.open(name, "w", force_zip64=True) as member:
+            for _ in range(size // 2**22):
+                member.write(bytes(2**22))
+    return place
+
+
+@pytest.mark.parametrize(
+    "name", [".zmetadata", "S2/R051/time/0", "S2/R051/products/0", "S2/R051/B04/0.0.0"]
+)
+def test_bombs_in_a_zip_are_refused(cube, tmp_path, name):
+    """Two gigabytes in place of any object of a zipped cube end in CubeError, in little memory."""
+    told, peak = attempt(zipped(cube, tmp_path / "cube.zip", name, 2**31))
+    assert name in told
+    assert "more than" in told
+    assert peak < MEMORY
+
+
+@pytest.mark.parametrize("name", ["S2/R051/time/0", "S2/R051/products/0", "S2/R051/x/0"])
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_coordinates_that_claim_gigabytes_are_refused(cube, tmp_path, name, kind):
+    """A coordinate whose few bytes unpack to a gigabyte, by Blosc's header, ends in CubeError."""
+    store = shutil.copytree(cube, tmp_path / "cube.zarr")
+    bomb = numcodecs.Blosc("zstd", 9, numcodecs.Blosc.NOSHUFFLE).encode(np.zeros(2**30, "u1"))
+    (store / name).write_bytes(bomb)
+    if kind == "zip":
+        store = Path(shutil.make_archive(str(tmp_path / "cube"), "zip", store))
+    told, peak = attempt(store)
+    assert len(bomb) < 2**20
+    assert name in told
+    assert "claims" in told
+    assert peak < MEMORY
+
+
+def test_builds_refuse_coordinates_that_claim_gigabytes(cube, days, tmp_path):
+    """So does a build: a coordinate or chunk of another size than the layout's is damaged."""
+    store = shutil.copytree(cube, tmp_path / "cube.zarr")
+    bomb = numcodecs.Blosc("zstd", 9, numcodecs.Blosc.NOSHUFFLE).encode(np.zeros(2**24, "u1"))
+    (store / "S2/R051/products/0").write_bytes(bomb)
+    with pytest.raises(CubeError, match=r"damaged .*bytes claim"):
+        s2kit.build_cube(days[:3], store, progress=False)
+
+
+def test_zip_that_declares_less_than_it_holds(tmp_path):
+    """An object whose size is a lie is damaged."""
+    (tmp_path / "cube.zip").write_bytes(lying(bytes(10**8), 100))
+    with pytest.raises(CubeError, match="a cannot be read"):
+        Archive(str(tmp_path / "cube.zip")).read_all(["a"])
+
+
+def test_zipped_cubes_are_read_as_folders_are(cube, tmp_path):
+    """A zip of a cube gives what its folder gives."""
+    place = shutil.make_archive(str(tmp_path / "cube"), "zip", cube)
+    found, expected = (s2kit.open_cube(one).load() for one in (place, cube))
+    assert found.identical(expected)
+
+
+@pytest.mark.parametrize("codec", [numcodecs.Blosc(), numcodecs.Zlib(), None])
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_zipped_cubes_of_other_programs(tmp_path, truth, codec, separator):  # noqa: F811
+    """A zip of a cube that another program made is read, however its chunks are named."""
+    stored = counts(truth)
+    for layer in stored.variables.values():
+        layer.encoding |= {"compressors": codec}
+    store = write(stored, tmp_path / "cube.zarr")
+    if separator == "/":
+        whole = json.loads((store / ".zmetadata").read_text())
+        whole["metadata"]["S2/R051/B04/.zarray"]["dimension_separator"] = "/"
+        (store / ".zmetadata").write_text(json.dumps(whole))
+        (store / "S2/R051/B04/0/0").mkdir(parents=True)
+        (store / "S2/R051/B04/0.0.0").rename(store / "S2/R051/B04/0/0/0")
+    place = shutil.make_archive(str(tmp_path / "cube"), "zip", store)
+    np.testing.assert_allclose(s2kit.open_cube(place).B04, truth.B04, atol=1e-6)
