@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
+from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, area_of_grid, read_grid
@@ -104,14 +105,15 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
     if isinstance(fields, str | os.PathLike):
         path = os.fspath(fields)
         try:
-            fields = _read_file(path, layer)
+            with clean_warnings():
+                fields = _read_file(path, layer)
         except InvalidInputError:
             raise
         except (OSError, ValueError, RuntimeError, IndexError) as error:  # of pyogrio and GDAL
             raise InvalidInputError(
                 f"fields={path!r} cannot be read: {error}. Give a GeoDataFrame, or a file with "
                 "geometries such as .gpkg, .shp, .geojson or .parquet"
-            ) from error
+            ) from shown_cause(error)
     elif layer is not None:
         raise InvalidInputError(f"layer={layer!r} names a layer of a file, but fields is no path")
     if not isinstance(fields, gpd.GeoDataFrame) or fields.active_geometry_name is None:

@@ -15,6 +15,7 @@ import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.layout import CODEC, LAYER, gdal_crs
 from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
 from s2kit.cube.store import TROUBLE, require_zarr_name
@@ -76,12 +77,12 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
         raise InvalidInputError(
             f"the result cannot be stored as Zarr: {error}. Nothing was left there; attributes are "
             "text, numbers and lists, names are text"
-        ) from error
+        ) from shown_cause(error)
     except TROUBLE as error:
         raise CubeError(
             f"cannot write {target}: {error}. Nothing was left there; free space or choose "
             "another place"
-        ) from error
+        ) from shown_cause(error)
     return target
 
 
@@ -205,7 +206,7 @@ def _check_free(target: str) -> None:
     except (*TROUBLE, ImportError) as error:
         raise CubeError(
             f"{target} cannot be reached: {error}. Give a path, or a URL such as 's3://…'"
-        ) from error
+        ) from shown_cause(error)
     if taken:
         raise _taken(target)
 
@@ -233,7 +234,7 @@ def _in_place(target: str):
     except FileExistsError as error:  # somebody else was quicker; what is there is theirs
         if local:
             _remove(fs, draft)
-        raise _taken(target) from error
+        raise _taken(target) from shown_cause(error)
     except BaseException:
         _remove(fs, draft)
         raise

@@ -17,6 +17,7 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from s2kit.analysis.models import Classifier, Scores, as_text
+from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
 
 _PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
@@ -62,7 +63,7 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
         raise InvalidInputError(
             f"the model cannot be saved to {target}: {error}; give a path in a folder that exists "
             "and that you may write to"
-        ) from error
+        ) from shown_cause(error)
 
 
 def load_model(path: str | os.PathLike) -> Classifier:
@@ -93,7 +94,7 @@ def load_model(path: str | os.PathLike) -> Classifier:
         raise InvalidInputError(
             f"{path} is not a classifier, or it is damaged ({type(error).__name__}: {error}); give "
             "a file that s2kit.save_model wrote"
-        ) from error
+        ) from shown_cause(error)
     raise InvalidInputError(
         f"{path} is refused: it holds {', '.join(sorted(strange))}, which no classifier of s2kit "
         "needs and which could do harm; ask whoever made it for a file of s2kit.save_model"

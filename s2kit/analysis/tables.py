@@ -10,6 +10,7 @@ import geopandas as gpd
 import pandas as pd
 
 from s2kit.analysis.fields import Fields, read_table
+from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
 
 
@@ -60,7 +61,7 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
             write(rows, draft)
             draft.replace(target)
     except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise InvalidInputError(f"{target} cannot be written: {error}") from error
+        raise InvalidInputError(f"{target} cannot be written: {error}") from shown_cause(error)
     return target
 
 

@@ -21,6 +21,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.layout import LAYER
 from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates
@@ -152,8 +153,8 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
             _check_values(dataset, layer)
             yield dataset, _geometry(dataset)
     except (rasterio.errors.RasterioError, ValueError, OSError) as error:
-        cause = error.__cause__ or error
-        raise SceneError(scene.id, f"{layer} cannot be read: {cause} ({asset.href})") from error
+        reason = f"{layer} cannot be read: {error.__cause__ or error} ({asset.href})"
+        raise SceneError(scene.id, reason) from shown_cause(error)
 
 
 _REMOTE = re.compile(r"^(https?://|ZARR:\"?https?://)|/vsi(curl|s3|gs|az)")

@@ -18,6 +18,7 @@ import psutil
 from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
+from s2kit.credentials import shown_cause
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -78,7 +79,7 @@ class Store:
             raise InvalidInputError(
                 f"store={self.url!r} is on a kind of storage that is unknown here ({error}); give "
                 "a path, or a URL such as 's3://bucket/cube.zarr'"
-            ) from error
+            ) from shown_cause(error)
         self.local = isinstance(self.fs, LocalFileSystem)
 
     def __reduce__(self):
@@ -101,7 +102,7 @@ class Store:
             raise CubeError(
                 f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
                 "storage or its access, or choose another store"
-            ) from error
+            ) from shown_cause(error)
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
         """Give the bytes of several objects, fetched together where the storage is far."""
@@ -132,7 +133,7 @@ class Store:
                 for key, data in self._in_order(groups, pause):
                     self.fs.pipe_file(self.path(key), data)
             except TROUBLE as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error) from shown_cause(error)
             return
         drafts = []
         try:
@@ -293,7 +294,7 @@ class Store:
                 os.close(handle)
                 raise
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
         return handle
 
     def _open_locked(self, path: Path) -> int:
@@ -336,7 +337,7 @@ class Store:
         except FileExistsError:
             pass
         except TROUBLE as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
         if holder:
             time.sleep(_SETTLE)  # who else saw the dead one's lock may replace ours
         now = self._holder()

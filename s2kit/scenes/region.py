@@ -16,6 +16,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.credentials import shown_cause
 from s2kit.crs import area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
@@ -97,7 +98,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
         message = f"aoi file {path} is not GeoJSON ({error}). {_ACCEPTED}"
-        raise InvalidInputError(message) from error
+        raise InvalidInputError(message) from shown_cause(error)
     if not isinstance(content, dict):
         raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
     return content
