@@ -288,7 +288,7 @@ def test_ci_fails_where_a_program_is_missing(tmp_path):
     done = run(tmp_path / "bash", ROOT / ".ci/run", cwd=tmp_path, PATH=str(tmp_path))
     assert done.returncode == 1
     assert re.search(
-        r"^(gdalinfo|nginx|chromium|Rscript) is missing; it is in the package", done.stdout
+        r"^(gdalinfo|nginx|chromium|Rscript|strace) is missing; it is in the package", done.stdout
     )
     assert "went on" not in done.stdout
 
