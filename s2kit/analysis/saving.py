@@ -25,6 +25,9 @@ _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
 """What a network holds beyond the types that skops trusts by itself."""
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
+_LARGEST = 256_000_000
+"""Bytes of a classifier, unpacked."""
+
 _DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError,
            AttributeError, ImportError, RuntimeError)  # fmt: skip
 """What zipfile, json and skops raise where a file is not what it should be."""
@@ -86,7 +89,10 @@ def load_model(path: str | os.PathLike) -> Classifier:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            _require_size(archive)
             document, data = json.loads(archive.read(_MODEL)), archive.read(_PIPELINE)
+        with zipfile.ZipFile(io.BytesIO(data)) as pipeline_parts:
+            _require_size(pipeline_parts)
         strange = set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED)
         pipeline = None if strange else skops.io.loads(data, trusted=_TRUSTED)
         if not strange:
@@ -100,6 +106,13 @@ def load_model(path: str | os.PathLike) -> Classifier:
         f"{path} is refused: it holds {', '.join(sorted(strange))}, which no classifier of s2kit "
         "needs and which could do harm; ask whoever made it for a file of s2kit.save_model"
     )
+
+
+def _require_size(archive: zipfile.ZipFile) -> None:
+    """Refuse a zip that grows: a million times, by the nature of zips."""
+    size = sum(entry.file_size for entry in archive.infolist())
+    if size > _LARGEST:
+        raise ValueError(f"it holds {size / 1e6:.0f} MB; a classifier has {_LARGEST / 1e6:.0f} MB")
 
 
 def _document(model: Classifier) -> dict[str, Any]:
