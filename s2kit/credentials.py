@@ -29,6 +29,9 @@ _USER = re.compile(
     re.VERBOSE,
 )
 _ENCODED = re.compile(r"\b[a-z][a-z0-9+.-]{1,30}%3A%2F%2F[^\s\"'<>&]*", re.IGNORECASE)
+_VSICURL = re.compile(r"/vsicurl(?:_streaming)?\?(?:[^\s\"']*?&)?url=", re.IGNORECASE)
+"""How GDAL is told an address with options, such as to sign it."""
+
 _BARE_USER = re.compile(r"(?<![\w/@.:%+-])[\w.~%+-]+:(?![/\\])[^\s@\"'<>]+@(?=[\w\[])")
 """User information without a scheme: fsspec names objects of S3 so."""
 
@@ -65,6 +68,7 @@ def without_credentials(text: str) -> str:
         password, a token or a signature by its name, the name stays.
     """
     text = _ENCODED.sub(lambda found: without_credentials(unquote(found[0])), text)
+    text = _VSICURL.sub("/vsicurl/", text)
     text = _ADDRESS.sub(_cut, text)
     text = _BARE_USER.sub("", text)
     text = _ASKED.sub(r"\1", text)

@@ -1,6 +1,7 @@
 """Passwords, tokens and signatures in addresses are in no text that people read."""
 
 import copy
+import json
 import logging
 import pickle
 import string
@@ -38,7 +39,7 @@ PLACE = "http://user:SECRETPW@127.0.0.1:9/{}?sig=SECRETSIG#SECRETPART"
         ("'http://host/a?sig=SEC RET' cannot", "'http://host/a' cannot"),
         ("http://host/a#access_token=SECRET", "http://host/a"),
         ('ZARR:"/vsicurl/https://host/a.zarr?sig=SECRET":/B04', 'ZARR:"/vsicurl/https://host/a.zarr":/B04'),
-        ("/vsicurl?pc_url_signing=yes&url=http%3A%2F%2Fu%3ASECRET%40host%2Fa", "/vsicurl"),
+        ("/vsicurl?pc_url_signing=yes&url=http%3A%2F%2Fu%3ASECRET%40host%2Fa", "/vsicurl/http://host/a"),
         ("at http%3A%2F%2Fu%3ASECRET%40host%2Fa%3Fsig%3DSECRET now", "at http://host/a now"),
         ("http:/user:SECRET@host/a?sig=SECRET", "http:/host/a"),
         ("exceeded with url: /c.json?SECRET (Caused by", "exceeded with url: /c.json (Caused by"),
@@ -247,3 +248,13 @@ def test_tracebacks_of_causes_are_not_followed(monkeypatch):
     shown = "".join(traceback.format_exception(caught.value))
     assert "ConnectionError" not in shown and "SECRET" not in shown
     assert "http://127.0.0.1:9/catalog.json cannot be read" in shown
+
+
+def test_links_to_other_computers_are_an_error_of_the_kit(tmp_path):
+    """A next page that lies on another computer is named, without its credentials."""
+    links = [{"rel": "next", "href": "file://user:SECRETPW@host/next.json"}]
+    page = {"type": "FeatureCollection", "features": [], "links": links}
+    (tmp_path / "items.json").write_text(json.dumps(page))
+    with pytest.raises(CatalogueError, match="lies on the computer host") as caught:
+        s2kit.find_scenes(tmp_path / "items.json", AOI, "2023", "2023")
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))

@@ -325,14 +325,16 @@ def _following(sources: _Sources, document: Json, place: str) -> Iterator[Json]:
         following = [link for link in link_objects(document) if link.get("rel") == "next"]
         if not following:
             return
-        target = following[0] | {"href": resolve(following[0]["href"], place)}
+        href = following[0]["href"]
         try:
-            if not is_remote(target["href"]):
-                document = sources.read(target["href"])
+            href = resolve(href, place)
+            if not is_remote(href):
+                document = sources.read(href)
             else:
-                document = sources.reader().read_json(Link.from_dict(target))
+                link = Link.from_dict(following[0] | {"href": href})
+                document = sources.reader().read_json(link)
         except (APIError, *_BROKEN) as error:
-            raise CatalogueError(_unreachable(target["href"], error)) from shown_cause(error)
+            raise CatalogueError(_unreachable(href, error)) from shown_cause(error)
 
 
 def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:
