@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UV     := uv==0.13.9
 PY     := .venv/bin/python
+LOCKED := --no-deps --require-hashes -r requirements.lock
 
 BUILD  := build
 STORE  := data/cube.zarr
@@ -49,7 +50,7 @@ format: setup  ## Format the code and the notebooks, and strip the notebooks' ou
 
 lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
 	$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
-	  --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
 clean:  ## Remove build/ and caches; data/ and .venv stay
@@ -58,7 +59,8 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
 # uv installs in seconds. It does not read pip's settings, so where packages come from a mirror
-# that only pip knows, pip does the same more slowly.
+# that only pip knows, pip does the same more slowly. Both refuse a file whose hash is not in the
+# lock. s2kit itself, which has none, comes after the others.
 .venv/.locked: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo 's2kit needs Python 3.11 or 3.12; "$(PYTHON)" here is:' \
@@ -70,8 +72,10 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 	@$(PY) -c 'import pip' 2>/dev/null || $(PYTHON) -m venv --clear .venv
 	@echo 'Installing the locked packages into .venv'
 	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
-	@$(PY) -m uv pip install --quiet --python $(PY) --no-deps -r requirements.lock -e . || \
-	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock -e .
+	@$(PY) -m uv pip install --quiet --python $(PY) $(LOCKED) || \
+	  $(PY) -m pip install --quiet --disable-pip-version-check $(LOCKED)
+	@$(PY) -m uv pip install --quiet --python $(PY) --no-deps -e . || \
+	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
 # A notebook always runs: its inputs are data too, and the cube's notebook is safe to repeat.

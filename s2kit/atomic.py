@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,10 @@ from pathlib import Path
 
 _THREADS = 8
 """Files that are synced side by side where the system cannot sync a whole file system."""
+
+
+_PATIENCE = 4
+"""Seconds in which threads of a computation that failed may still write into its folder."""
 
 
 @contextmanager
@@ -26,21 +31,39 @@ def replacing(target: Path) -> Iterator[Path]:
     Parameters
     ----------
     target : pathlib.Path
+        Where there is a link, the link is replaced, not what it leads to. A folder may be written,
+        too; it takes the place of none, or of an empty one.
 
     Yields
     ------
     pathlib.Path
-        A file that does not exist yet.
+        A file or folder that does not exist yet.
     """
-    folder = target.parent / f".{target.name}-{uuid.uuid4().hex}"
+    folder = target.parent / f".s2kit-{uuid.uuid4().hex}"
     folder.mkdir()
+    draft = folder / target.name
     try:
-        draft = folder / target.name
         yield draft
-        sync([draft])
+        if draft.is_dir():
+            sync_all(draft, [draft, *draft.rglob("*")])
+        else:
+            sync([draft])
         draft.replace(target)
-        sync([target.parent])
-    finally:
+    except BaseException:
+        _remove(folder, draft.is_dir())
+        raise
+    _remove(folder, False)
+    sync([target.parent])
+
+
+def _remove(folder: Path, computed: bool) -> None:
+    """Remove a draft; one that was computed again, as long as somebody still writes into it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    until = time.monotonic() + _PATIENCE * computed
+    while time.monotonic() < until:
+        time.sleep(0.2)
+        if not folder.exists():
+            return
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -77,7 +100,7 @@ def sync_all(folder: Path, paths: Iterable[Path]) -> None:
 
 def _sync_one(path: Path) -> None:
     try:
-        handle = os.open(path, os.O_RDONLY)
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except PermissionError:  # Windows opens no folder
         return
     try:

@@ -1,8 +1,19 @@
 """What can go wrong, by name: each message says what was found, what is accepted and what to do."""
 
+from typing import Any
 
-class S2KitError(Exception):
-    """Base of every error that s2kit raises on purpose."""
+from s2kit.credentials import without_credentials
+
+
+class _Told:
+    """A message without the credentials of the addresses in it, wherever its words came from."""
+
+    def __init__(self, *args: Any):
+        super().__init__(*(without_credentials(a) if isinstance(a, str) else a for a in args))
+
+
+class S2KitError(_Told, Exception):
+    """Base of every error that s2kit raises on purpose; passwords are cut from its message."""
 
 
 class InvalidInputError(S2KitError, ValueError):
@@ -26,8 +37,7 @@ class SceneError(S2KitError):
 
     def __init__(self, scene: str, reason: str):
         super().__init__(scene, reason)
-        self.scene = scene
-        self.reason = reason
+        self.scene, self.reason = self.args
 
     def __str__(self) -> str:
         return f"{self.scene}: {self.reason}"
@@ -45,5 +55,5 @@ class CubeLockedError(CubeError):
     """Another build is at work on the store."""
 
 
-class SceneWarning(UserWarning):
+class SceneWarning(_Told, UserWarning):
     """A scene was set aside, or its metadata were corrected by the evidence of its pixels."""

@@ -18,6 +18,7 @@ from distributed.system import MEMORY_LIMIT
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from s2kit.credentials import shown_cause
 from s2kit.errors import CubeError, InvalidInputError
 
 _INJECTED = "# Parameters\n"
@@ -181,7 +182,7 @@ def start_client(scheduler: str) -> Client | None:
     except (OSError, ValueError, ImportError) as error:
         raise InvalidInputError(
             f"no Dask scheduler answers at scheduler={scheduler!r} ({error}). Accepted: {accepted}"
-        ) from error
+        ) from shown_cause(error)
     return Client(scheduler, timeout=10)
 
 

@@ -1,7 +1,7 @@
 """Run notebooks headless, and tell what each took: ``running.py IN.ipynb OUT.ipynb [OPTIONS]``.
 
 With a folder alone, it prints the table of all that were run into it. The Makefile runs it as a
-file, so that nothing of the kit is loaded.
+file, so that little of the kit is loaded.
 """
 
 import json
@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+from s2kit.atomic import replacing
 
 _TOOK = ".took.json"
 
@@ -30,7 +32,8 @@ def run(notebook: Path, output: Path, *options: str) -> int:
     if done.returncode == 0:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
         note = {"notebook": notebook.stem, "seconds": time.monotonic() - began, "peak_mb": peak}
-        took.write_text(json.dumps(note))
+        with replacing(took) as draft:
+            draft.write_text(json.dumps(note))
     return done.returncode
 
 

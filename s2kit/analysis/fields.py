@@ -12,6 +12,12 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
+from s2kit.analysis.table_size import (
+    require_json_cells,
+    require_layer_cells,
+    require_parquet_cells,
+)
+from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, area_of_grid, read_grid
@@ -48,9 +54,10 @@ def read_fields(
     Raises
     ------
     InvalidInputError
-        If they cannot be read, the file has several layers and none is named, they have no
-        coordinate system, none touches the cube, ids occur twice,
-        geometries are empty, or they are neither all polygons nor all points.
+        If they cannot be read, the file asks for a table of more than 20 million cells or has
+        several layers of which none is named, they have no coordinate system, none touches the
+        cube, ids occur twice, geometries are empty, or they are neither all polygons nor all
+        points.
     """
     table = read_table(fields, layer)
     _check_kind(table)
@@ -98,20 +105,21 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
     Raises
     ------
     InvalidInputError
-        If it cannot be read, has several layers of which none is named, or has no rows or no
-        geometries.
+        If it cannot be read, is too large for a table in memory, has several layers of which none
+        is named, or has no rows or no geometries.
     """
     if isinstance(fields, str | os.PathLike):
         path = os.fspath(fields)
         try:
-            fields = _read_file(path, layer)
+            with clean_warnings():
+                fields = _read_file(path, layer)
         except InvalidInputError:
             raise
         except (OSError, ValueError, RuntimeError, IndexError) as error:  # of pyogrio and GDAL
             raise InvalidInputError(
                 f"fields={path!r} cannot be read: {error}. Give a GeoDataFrame, or a file with "
                 "geometries such as .gpkg, .shp, .geojson or .parquet"
-            ) from error
+            ) from shown_cause(error)
     elif layer is not None:
         raise InvalidInputError(f"layer={layer!r} names a layer of a file, but fields is no path")
     if not isinstance(fields, gpd.GeoDataFrame) or fields.active_geometry_name is None:
@@ -131,17 +139,20 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
             raise InvalidInputError(
                 f"layer={layer!r} names a layer, but {path} is GeoParquet, which has none"
             )
+        require_parquet_cells(path)
         return gpd.read_parquet(path)
+    require_json_cells(path)
     found = gpd.list_layers(path)
     layers = list(found["name"][found["geometry_type"].notna()])
     if layer is None and len(layers) <= 1:
-        return gpd.read_file(path, layer=layers[0] if layers else None)
-    if layer not in layers:
+        layer = layers[0] if layers else None
+    elif layer not in layers:
         asked = "choose one" if layer is None else f"{layer!r} is none of them"
         raise InvalidInputError(
             f"{path} holds the layers {', '.join(map(repr, layers))}; {asked}: "
             f"s2kit.read_fields({path!r}, cube, layer={layers[-1] if layers else ''!r})"
         )
+    require_layer_cells(path, layer)
     return gpd.read_file(path, layer=layer)
 
 

@@ -20,6 +20,7 @@ from rasterio.transform import array_bounds
 from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
 
 from s2kit.analysis.fields import operation_into
+from s2kit.credentials import shown_cause, without_credentials
 from s2kit.crs import Bounds, name_place, pipeline
 from s2kit.cube.nodata import (
     declared_nodata,
@@ -154,8 +155,8 @@ def _open(raster: Any) -> Iterator[_Source]:
             raise InvalidInputError(
                 f"raster={os.fspath(raster)!r} cannot be read: {error.__cause__ or error}. "
                 f"{FORMATS}; open another with rioxarray.open_rasterio, and give that array"
-            ) from error
-        yield _describe_file(dataset, Path(raster))
+            ) from shown_cause(error)
+        yield _describe_file(dataset, Path(without_credentials(os.fspath(raster))))
 
 
 def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Source:

@@ -2,8 +2,7 @@
 
 import os
 import time
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,8 @@ import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
 from tqdm.dask import TqdmCallback
 
+from s2kit.atomic import replacing
+from s2kit.credentials import shown_cause
 from s2kit.cube.layout import CODEC, LAYER, gdal_crs
 from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
 from s2kit.cube.store import TROUBLE, require_zarr_name
@@ -76,12 +77,12 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
         raise InvalidInputError(
             f"the result cannot be stored as Zarr: {error}. Nothing was left there; attributes are "
             "text, numbers and lists, names are text"
-        ) from error
+        ) from shown_cause(error)
     except TROUBLE as error:
         raise CubeError(
             f"cannot write {target}: {error}. Nothing was left there; free space or choose "
             "another place"
-        ) from error
+        ) from shown_cause(error)
     return target
 
 
@@ -205,7 +206,7 @@ def _check_free(target: str) -> None:
     except (*TROUBLE, ImportError) as error:
         raise CubeError(
             f"{target} cannot be reached: {error}. Give a path, or a URL such as 's3://…'"
-        ) from error
+        ) from shown_cause(error)
     if taken:
         raise _taken(target)
 
@@ -218,24 +219,29 @@ def _taken(target: str) -> CubeError:
 def _in_place(target: str):
     """Give a place to write to that becomes the target when all is written."""
     fs, path = fsspec.url_to_fs(target)
-    local = isinstance(fs, LocalFileSystem)
-    draft = path
-    if local:
-        place = Path(path)
-        draft = str(place.with_name(f".{place.name}-{uuid.uuid4().hex[:8]}"))
-        place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield draft if local else target
-        if local:
-            if place.exists():
-                raise FileExistsError(path)
-            Path(draft).rename(place)
+        if isinstance(fs, LocalFileSystem):
+            place = Path(path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(place) as draft:
+                yield str(draft)
+                if place.exists():
+                    raise FileExistsError(path)
+        else:
+            with _removed_on_failure(fs, path):
+                yield target
     except FileExistsError as error:  # somebody else was quicker; what is there is theirs
-        if local:
-            _remove(fs, draft)
-        raise _taken(target) from error
+        raise _taken(target) from shown_cause(error)
+
+
+@contextmanager
+def _removed_on_failure(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError:
+        raise
     except BaseException:
-        _remove(fs, draft)
+        _remove(fs, path)
         raise
 
 

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import platform
-import uuid
 import zipfile
 import zlib
 from dataclasses import fields
@@ -17,6 +16,8 @@ import skops.io
 from sklearn.pipeline import Pipeline
 
 from s2kit.analysis.models import Classifier, Scores, as_text
+from s2kit.atomic import replacing
+from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
 from s2kit.zips import read_member, unpacked
 
@@ -62,12 +63,13 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
         archive.writestr(_MODEL, json.dumps(_document(model), indent=1))
         archive.writestr(_PIPELINE, skops.io.dumps(model.pipeline))
     try:
-        _replace(target, buffer.getvalue())
+        with replacing(target) as draft:
+            draft.write_bytes(buffer.getvalue())
     except OSError as error:
         raise InvalidInputError(
             f"the model cannot be saved to {target}: {error}; give a path in a folder that exists "
             "and that you may write to"
-        ) from error
+        ) from shown_cause(error)
 
 
 def load_model(path: str | os.PathLike) -> Classifier:
@@ -99,21 +101,11 @@ def load_model(path: str | os.PathLike) -> Classifier:
         raise InvalidInputError(
             f"{path} is not a classifier, or it is damaged ({type(error).__name__}: {error}); give "
             "a file that s2kit.save_model wrote"
-        ) from error
+        ) from shown_cause(error)
     raise InvalidInputError(
         f"{path} is refused: it holds {', '.join(sorted(strange))}, which no classifier of s2kit "
         "needs and which could do harm; ask whoever made it for a file of s2kit.save_model"
     )
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Put a file in its place, whole."""
-    draft = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _document(model: Classifier) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import geopandas as gpd
 import pandas as pd
 
 from s2kit.analysis.fields import Fields, read_table
+from s2kit.atomic import replacing
+from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
 
 
@@ -55,12 +56,10 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
     rows = _with_field(table)
     rows = rows if fields is None else _with_geometry(rows, fields)
     try:
-        with tempfile.TemporaryDirectory(prefix=".s2kit-", dir=target.parent) as folder:
-            draft = Path(folder) / f"{target.stem}{target.suffix.lower()}"
+        with replacing(target) as draft:
             write(rows, draft)
-            draft.replace(target)
     except (OSError, ValueError, TypeError, RuntimeError, AttributeError) as error:
-        raise InvalidInputError(f"{target} cannot be written: {error}") from error
+        raise InvalidInputError(f"{target} cannot be written: {error}") from shown_cause(error)
     return target
 
 

@@ -17,6 +17,7 @@ import zarr.storage
 from botocore.exceptions import BotoCoreError
 from xarray.core import indexing
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.foreign import foreign_orbits, open_foreign
 from s2kit.cube.layout import TIMELINE, TITLE, chunk_grid, group_of, read_group
@@ -128,12 +129,12 @@ def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Ope
             raise CubeError(
                 f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
                 "moment, or mend the way to it"
-            ) from damage
+            ) from shown_cause(damage)
         if damage is not None:
             raise CubeError(
                 f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
                 "copy, or build it anew"
-            ) from damage
+            ) from shown_cause(damage)
         return opened
     raise CubeError(f"{store} is changing all the time; open it again in a moment")
 
@@ -191,7 +192,7 @@ def read_metadata(store: str | os.PathLike) -> bytes:
         raise CubeError(
             f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
             "that s2kit.build_cube made; a zip holds what is in its folder, not the folder itself"
-        ) from error
+        ) from shown_cause(error)
     if data is None:
         raise CubeError(
             f"{store} is not a cube: it has no {_METADATA}. Give the place of a cube that "
@@ -226,7 +227,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise CubeError(
             f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
-        ) from error
+        ) from shown_cause(error)
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
     check_cube(str(store), documents)

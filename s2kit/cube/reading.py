@@ -24,6 +24,7 @@ from numcodecs import blosc
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.layout import TIMELINE, TIMELINE_CHUNK, decode_coordinate
 from s2kit.cube.store import Store
@@ -185,7 +186,7 @@ class StoredLayer(BackendArray):
             raise CubeError(
                 f"{self.objects.url}: {name} is damaged ({error}); bring it back from a copy, or "
                 "build the cube anew"
-            ) from error
+            ) from shown_cause(error)
         return buffer.view(self.stored).reshape(self.chunks)
 
     def _fill(self, out: np.ndarray, piece: tuple[Pick, ...], chunk: np.ndarray | None) -> None:

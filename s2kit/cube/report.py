@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from s2kit.credentials import without_credentials
 from s2kit.cube import layout
 from s2kit.cube.commit import read_state
 from s2kit.cube.store import Store
@@ -38,6 +39,16 @@ class BuildReport:
     corrected: dict[str, str] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
+    _place: str = field(init=False, repr=False, compare=False)
+    """Of the store, as it can be read."""
+
+    def __post_init__(self):
+        # a path may look like user information
+        store = without_credentials(self.store) if "://" in self.store else self.store
+        told = {name: _told(getattr(self, name)) for name in ("failed", "corrected", "notes")}
+        told |= {"outside": tuple(map(without_credentials, self.outside))}
+        for name, value in {"_place": self.store, "store": store, **told}.items():
+            object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         orbits = ", ".join(f"R{orbit:03d}: {n}" for orbit, n in sorted(self.steps.items()))
@@ -69,7 +80,7 @@ class BuildReport:
             One row a layer: ``raw_mb`` (as integers in memory), ``stored_mb``, ``ratio`` of the
             two, number of ``chunks`` stored.
         """
-        store = Store(self.store)
+        store = Store(self._place)
         state = read_state(store)
         pixels = state.profile.grid.shape[0] * state.profile.grid.shape[1]
         steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
@@ -82,6 +93,10 @@ class BuildReport:
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
         columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]
         return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+def _told(reasons: dict[str, str]) -> dict[str, str]:
+    return {without_credentials(k): without_credentials(v) for k, v in reasons.items()}
 
 
 def _sizes(store: Store, orbit: int, layer: str, separator: str) -> list[int]:

@@ -21,6 +21,7 @@ from rasterio.enums import MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.layout import LAYER
 from s2kit.cube.rasters import open_raster
 from s2kit.cube.steps import Scene
@@ -154,8 +155,8 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
             _check_values(dataset, layer)
             yield dataset, _geometry(dataset)
     except (rasterio.errors.RasterioError, ValueError, OSError) as error:
-        cause = error.__cause__ or error
-        raise SceneError(scene.id, f"{layer} cannot be read: {cause} ({asset.href})") from error
+        reason = f"{layer} cannot be read: {error.__cause__ or error} ({asset.href})"
+        raise SceneError(scene.id, reason) from shown_cause(error)
 
 
 def _check_values(dataset: DatasetReader, layer: str) -> None:

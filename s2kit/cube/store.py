@@ -23,6 +23,7 @@ from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
 from s2kit import atomic
+from s2kit.credentials import shown_cause
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -87,7 +88,7 @@ class Store:
             raise InvalidInputError(
                 f"store={self.url!r} is on a kind of storage that is unknown here ({error}); give "
                 "a path, or a URL such as 's3://bucket/cube.zarr'"
-            ) from error
+            ) from shown_cause(error)
         self.local = isinstance(self.fs, LocalFileSystem)
         self._folders: set[str] = set()  # known to be folders of the store itself
         self._seen_held = -math.inf
@@ -112,7 +113,7 @@ class Store:
             raise CubeError(
                 f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
                 "storage or its access, or choose another store"
-            ) from error
+            ) from shown_cause(error)
 
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the workshop; one that is a link counts as not there."""
@@ -148,7 +149,7 @@ class Store:
                 os.close(handle)
         except OSError as error:
             self.delete(key)
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
 
     def write(self, key: str, data: bytes) -> None:
         """Write an object and sync it; readers see the old one or the new one, never a part."""
@@ -194,7 +195,7 @@ class Store:
                 else:
                     self.fs.mv(self.path(draft.source), self.path(draft.key))
             except TROUBLE as error:
-                raise self._unwritable(error) from error
+                raise self._unwritable(error) from shown_cause(error)
 
     def copy(self, source: str, target: str) -> None:
         """Give an object a second name that no reader looks for yet.
@@ -214,7 +215,7 @@ class Store:
             except OSError:
                 shutil.copyfile(self.path(source), self.path(target))
         except TROUBLE as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
 
     def sync(self, keys: Iterable[str]) -> None:
         """Wait until objects, and all that was written before, are on the disk."""
@@ -225,13 +226,13 @@ class Store:
         try:
             atomic.sync_all(Path(self.root), [*paths, *folders])
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
 
     def _upload(self, key: str, data: bytes) -> None:
         try:
             self.fs.pipe_file(self.path(key), data)
         except TROUBLE as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
 
     def _create(self, key: str) -> int:
         """Open a new file: what had its name is removed, and no link is followed."""
@@ -407,7 +408,7 @@ class Store:
                 os.close(handle)
                 raise
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
         return handle
 
     def _open_locked(self, path: Path) -> int:
@@ -463,7 +464,7 @@ class Store:
         except FileExistsError:
             pass
         except TROUBLE as error:
-            raise self._unwritable(error) from error
+            raise self._unwritable(error) from shown_cause(error)
         if holder:
             time.sleep(_SETTLE)  # who else saw the dead one's lock may replace ours
         now = self._holder()

@@ -15,6 +15,7 @@ import pystac
 from pystac.errors import STACError
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.credentials import shown_cause, without_credentials
 from s2kit.errors import CatalogueError, SceneError
 from s2kit.scenes.period import Period
 from s2kit.scenes.product import ProductName, format_utc
@@ -216,7 +217,7 @@ class _Sources:
                 text = Path(place).read_text(encoding="utf-8-sig")
             document = json.loads(text)
         except _BROKEN as error:
-            raise CatalogueError(_unreachable(place, error)) from error
+            raise CatalogueError(_unreachable(place, error)) from shown_cause(error)
         if not isinstance(document, dict) or not _STAC & set(document):
             raise CatalogueError(f"{place} is JSON, but not STAC. {_ADVICE}")
         return document
@@ -239,7 +240,7 @@ class _Sources:
         try:
             return StacScene(self.read(place, MOST_ITEMS), place)
         except CatalogueError as error:
-            return UnreadableScene(PurePosixPath(place).name, str(error))
+            return UnreadableScene(PurePosixPath(without_credentials(place)).name, str(error))
 
 
 def _ask(reader: Reader, place: str) -> str:
@@ -248,7 +249,7 @@ def _ask(reader: Reader, place: str) -> str:
     try:
         return reader.read_text(place)
     except APIError as error:
-        raise CatalogueError(_unreachable(place, error)) from error
+        raise CatalogueError(_unreachable(place, error)) from shown_cause(error)
 
 
 def _search(
@@ -271,7 +272,7 @@ def _search(
             for features in _all_pages(search.pages_as_dicts(), url):
                 yield from _scenes_of(features, url)
     except (APIError, *_BROKEN) as error:
-        raise CatalogueError(_unreachable(url, error)) from error
+        raise CatalogueError(_unreachable(url, error)) from shown_cause(error)
 
 
 def _timeout() -> tuple[float, float]:
@@ -324,14 +325,16 @@ def _following(sources: _Sources, document: Json, place: str) -> Iterator[Json]:
         following = [link for link in link_objects(document) if link.get("rel") == "next"]
         if not following:
             return
-        target = following[0] | {"href": resolve(following[0]["href"], place)}
+        href = following[0]["href"]
         try:
-            if not is_remote(target["href"]):
-                document = sources.read(target["href"])
+            href = resolve(href, place)
+            if not is_remote(href):
+                document = sources.read(href)
             else:
-                document = sources.reader().read_json(Link.from_dict(target))
+                link = Link.from_dict(following[0] | {"href": href})
+                document = sources.reader().read_json(link)
         except (APIError, *_BROKEN) as error:
-            raise CatalogueError(_unreachable(target["href"], error)) from error
+            raise CatalogueError(_unreachable(href, error)) from shown_cause(error)
 
 
 def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:

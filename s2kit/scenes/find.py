@@ -18,6 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 from tqdm.auto import tqdm
 
+from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
 from s2kit.scenes.catalogue import APIS, UnreadableScene, read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
@@ -258,7 +259,7 @@ def _read_source(source: str | PathLike[str]) -> str | Path:
             return path
     except (OSError, ValueError, RuntimeError) as error:
         message = f"source={source!r} is no path ({error}). {_accepted_sources()}"
-        raise InvalidInputError(message) from error
+        raise InvalidInputError(message) from shown_cause(error)
     near = difflib.get_close_matches(str(source).lower(), _SOURCES, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     found = f"source={str(source)!r} is neither a known name, nor a URL, nor an existing path"

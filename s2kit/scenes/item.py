@@ -44,6 +44,7 @@ import pystac
 from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.credentials import without_credentials
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
@@ -59,6 +60,9 @@ EXTENSIONS = tuple(
 NOTES, REFUSED_LAYERS, SOURCE = "s2kit:notes", "s2kit:refused_layers", "s2kit:source"
 OFFSET_SOURCE = "s2kit:offset_source"
 """Fields of our own, see above."""
+
+_WORDS = (NOTES, REFUSED_LAYERS, SOURCE)
+"""What reports repeat."""
 
 
 def make_asset(
@@ -117,7 +121,11 @@ def make_item(
     properties : dict
         What the name does not hold; values of None are left out. It takes precedence.
     """
-    known = {key: value for key, value in properties.items() if value is not None}
+    known = {
+        key: _told(value) if key in _WORDS else value
+        for key, value in properties.items()
+        if value is not None
+    }
     item = pystac.Item(
         str(product),
         geometry=None if footprint is None else mapping(footprint),
@@ -129,6 +137,15 @@ def make_item(
     for layer in (name for name in LAYERS if name in assets):
         item.add_asset(layer, assets[layer])
     return item
+
+
+def _told(words: Any) -> Any:
+    """Return a text, or several, without the credentials of the addresses in them."""
+    if isinstance(words, list):
+        return [_told(one) for one in words]
+    if isinstance(words, dict):
+        return {name: _told(one) for name, one in words.items()}
+    return without_credentials(words) if isinstance(words, str) else words
 
 
 def _named_properties(product: ProductName) -> dict[str, Any]:

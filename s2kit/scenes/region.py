@@ -16,6 +16,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.credentials import shown_cause
 from s2kit.crs import area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
@@ -34,6 +35,8 @@ _ACCEPTED = (
 )
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326", "EPSG/0/4326")
 _SPACING = 1000.0
+_LARGEST = 100_000_000
+"""Bytes of a file with an area of interest."""
 
 
 def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
@@ -94,10 +97,14 @@ def _read_file(path: Path) -> dict[str, Any]:
         if not path.exists():
             message = f"aoi={str(path)!r} is neither a file nor a preset.{_nearest(path)}"
             raise InvalidInputError(message)
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"it has more than {_LARGEST / 1e6:.0f} MB")
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except InvalidInputError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
         message = f"aoi file {path} is not GeoJSON ({error}). {_ACCEPTED}"
-        raise InvalidInputError(message) from error
+        raise InvalidInputError(message) from shown_cause(error)
     if not isinstance(content, dict):
         raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
     return content

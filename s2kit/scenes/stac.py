@@ -13,6 +13,7 @@ from shapely.errors import ShapelyError
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.credentials import without_credentials
 from s2kit.errors import SceneError
 from s2kit.scenes.footprint import read_footprint
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
@@ -146,7 +147,7 @@ class _Layers:
             self.notes += [odd] if odd else []
             made = make_asset(layer, href, nodata=nodata)
         if isinstance(asset.get(SOURCE), str):
-            made.extra_fields[SOURCE] = asset[SOURCE]
+            made.extra_fields[SOURCE] = without_credentials(asset[SOURCE])
         return made
 
 

@@ -12,6 +12,7 @@ from rasterio.errors import RasterioError
 from rasterio.transform import from_bounds
 from rasterio.vrt import WarpedVRT
 
+from s2kit.credentials import shown_cause
 from s2kit.crs import Bounds, operation, pipeline
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.frames import SIDE, View
@@ -110,7 +111,7 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
         raise CatalogueError(
             f"The basemap cannot be fetched from {_host_of(tiles)}; switch it on again "
             "when there is internet"
-        ) from error
+        ) from shown_cause(error)
     picture = np.full((SIDE, SIDE, 4), 255, "uint8")
     picture[..., :3] = np.moveaxis(colours, 0, -1)
     return picture

@@ -35,6 +35,10 @@ _WIDEST = 1024
 """Pixels along one side of what a place may span: ten seconds for a cube of seven years."""
 
 
+_LONGEST = 1_000_000
+"""Letters of the address of a page that name places: more than any browser or server takes."""
+
+
 @dataclass(frozen=True)
 class Place:
     """A place on the map.
@@ -239,13 +243,22 @@ def read_text(text: str) -> list[Place]:
         If it is none.
     """
     try:
+        if len(text) > _LONGEST:
+            raise ValueError(f"it has {len(text)} letters; {_LONGEST} at most are read")
         parts = [part.split("|") for part in text.split(";") if part]
-        found = [Place(unquote(n), colour, shapely.from_wkt(wkt)) for n, colour, wkt in parts]
+        found = [Place(unquote(n), colour, _read_shape(wkt)) for n, colour, wkt in parts]
     except (ValueError, shapely.errors.ShapelyError) as error:
         raise InvalidInputError(f"the address of this page names no places ({error})") from error
     if len({place.name for place in found}) < len(found) or len(found) > MOST:
         raise InvalidInputError("the address of this page names a place twice, or too many")
     return found
+
+
+def _read_shape(text: str) -> shapely.Geometry:
+    """Read a shape of the kinds that are shown: of nested collections, GEOS reads endless ones."""
+    if not text.upper().startswith(tuple(kind.upper() for kind in SHAPES)):
+        raise ValueError(f"{text:.40} is none of {', '.join(SHAPES)}")
+    return shapely.from_wkt(text)
 
 
 def describe(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -24,6 +25,9 @@ FORMATS = (".geojson", ".json", ".gpkg")
 
 LARGEST = 5_000_000
 """Bytes of an upload; a notebook's connection takes little more."""
+
+_NAMES = ("name", "naam", "id")
+"""Columns that may hold the names of places, the best first."""
 
 _SQLITE = b"SQLite format 3\0"
 """How a GeoPackage begins."""
@@ -76,7 +80,7 @@ def read_upload(
             "file with fewer, or use s2kit.field_series for all"
         )
     columns = {column.lower(): column for column in found.columns}
-    named = next((columns[word] for word in ("name", "naam", "id") if word in columns), None)
+    named = next((columns[word] for word in _NAMES if word in columns), None)
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
     readable = [str(name).encode("utf-8", "replace").decode() for name in names]
@@ -108,9 +112,13 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
         path.write_bytes(content)
         try:
             _refuse_computed(path, filename)
-            found = gpd.list_layers(path)  # this imports pyogrio and its own GDAL: 28 MB
+            import pyogrio  # brings a GDAL of its own, 28 MB
+
+            found = gpd.list_layers(path)
             layers = list(found["name"][found["geometry_type"].notna()])
-            table = gpd.read_file(path, layer=layers[0] if layers else None)
+            layer = layers[0] if layers else None
+            fields = pyogrio.read_info(path, layer=layer)["fields"]
+            table = gpd.read_file(path, layer=layer, columns=_shown(fields))
         except InvalidInputError:
             raise
         except (OSError, ValueError, RuntimeError, sqlite3.Error) as error:  # pyogrio: RuntimeError
@@ -162,7 +170,7 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
         features = _features(found)
         if any("crs" in part for one in features for part in (one, one["geometry"] or {})):
             raise ValueError("a place has a coordinate system of its own")
-        columns = [{"id": one.get("id")} | (one.get("properties") or {}) for one in features]
+        columns = [_named_columns(one) for one in features]
         shapes = [one["geometry"] and shapely.geometry.shape(one["geometry"]) for one in features]
         return gpd.GeoDataFrame(pd.DataFrame(columns, dtype=object), geometry=shapes, crs=crs)
     except CRSError:
@@ -175,6 +183,16 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
     raise InvalidInputError(
         f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
     )
+
+
+def _named_columns(feature: dict) -> dict:
+    told = feature.get("properties") or {}
+    return {"id": feature.get("id")} | {name: told[name] for name in _shown(told)}
+
+
+def _shown(columns: Iterable[str]) -> list[str]:
+    """Choose what is shown of a place: a file may ask for a table with columns without end."""
+    return [name for name in columns if name.lower() in (*_NAMES, "colour")]
 
 
 _NO_GEOJSON = (

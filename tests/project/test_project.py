@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCK = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:1] != "#"]
+LOCK_TEXT = (ROOT / "requirements.lock").read_text()
+LOCK = [line.removesuffix(" \\") for line in LOCK_TEXT.splitlines() if line[:1] not in ("#", " ")]
 NOTEBOOKS = sorted(
     path for path in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
 )
@@ -115,11 +116,33 @@ def test_lock_satisfies_pyproject(python):
 
 
 def test_lock_has_exact_versions_and_nothing_else():
-    """A line is a package, its version and a marker: no index, address, path or option."""
+    """A line is a package, its version and a marker: no index, address, path or other option."""
     odd = [x for x in LOCK if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.+!]*( ; [^/@]+)?", x)]
     assert LOCK
     assert not odd
-    assert not re.search(r"://|--|\bwww\.", (ROOT / "requirements.lock").read_text())
+    assert not re.search(r"://|--(?!hash=)|\bwww\.", LOCK_TEXT)
+
+
+def test_lock_has_hashes_of_all_files():
+    """Each package names the files that it may come as, by SHA-256 and by nothing weaker."""
+    logical = re.sub(r" \\\n\s+", " ", LOCK_TEXT).splitlines()
+    lines = [line for line in logical if line[:1] != "#"]
+    assert len(lines) == len(LOCK)
+    odd = [
+        x for x in lines if not re.fullmatch(r"[^-\s]\S+( ; .+?)?( --hash=sha256:[0-9a-f]{64})+", x)
+    ]
+    assert not odd
+
+
+def test_setup_checks_the_hashes():
+    """Both ways to install refuse a file that the lock does not know; s2kit comes after them."""
+    plan = run("make", "-n", "-W", "requirements.lock", "setup", cwd=ROOT).stdout
+    locked = re.findall(r"-m (uv pip|pip) install .*--require-hashes -r requirements.lock", plan)
+    assert locked == ["uv pip", "pip"]
+    assert plan.count("--no-deps -e .") == 2
+    assert plan.rindex("requirements.lock") < plan.index("-e .")
+    lock = run("make", "-n", "lock", cwd=ROOT).stdout
+    assert "--generate-hashes" in lock
 
 
 def test_python_versions_agree():
@@ -288,7 +311,7 @@ def test_ci_fails_where_a_program_is_missing(tmp_path):
     done = run(tmp_path / "bash", ROOT / ".ci/run", cwd=tmp_path, PATH=str(tmp_path))
     assert done.returncode == 1
     assert re.search(
-        r"^(gdalinfo|nginx|chromium|Rscript) is missing; it is in the package", done.stdout
+        r"^(gdalinfo|nginx|chromium|Rscript|strace) is missing; it is in the package", done.stdout
     )
     assert "went on" not in done.stdout
 

@@ -1,6 +1,5 @@
 """Which products an overpass gives, and how one is written as a ``.SAFE`` folder."""
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ import numpy as np
 import rasterio
 from shapely.geometry import box
 
+from ...atomic import replacing
 from . import metadata
 from .geometry import SPLIT, SWATH_EDGE, TILES, UTM, HalfPlane, Tile, reproject
 from .imaging import RESOLUTION, Layers, digital_numbers, extent_masks
@@ -118,7 +118,7 @@ def _reprocessed(old: Product) -> Product:
 
 
 def write_product(product: Product, observed: Layers, folder: Path) -> Path:
-    """Write one product under a temporary name and rename it when it is complete.
+    """Write one product, whole or not at all.
 
     Parameters
     ----------
@@ -129,13 +129,14 @@ def write_product(product: Product, observed: Layers, folder: Path) -> Path:
     folder : pathlib.Path
         Where the ``.SAFE`` folder goes.
     """
-    target, draft = folder / product.name, folder / f"{product.name}.{os.getpid()}.part"
+    target = folder / product.name
     stored = stored_layers(product, observed)
-    for layer, image in stored.items():
-        _write_image(draft / product.path(layer), product.tile, image)
-    metadata.write(product, stored["SCL"], draft)
-    shutil.rmtree(target, ignore_errors=True)
-    return draft.rename(target)
+    with replacing(target) as draft:
+        for layer, image in stored.items():
+            _write_image(draft / product.path(layer), product.tile, image)
+        metadata.write(product, stored["SCL"], draft)
+        shutil.rmtree(target, ignore_errors=True)
+    return target
 
 
 def stored_layers(product: Product, observed: Layers) -> Layers:

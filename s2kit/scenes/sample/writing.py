@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from ...atomic import replacing
 from . import worker
 from .overpasses import Overpass, overpasses
 from .products import products
@@ -50,7 +51,8 @@ def _write(folder: Path, chosen: Sequence[Overpass], *, progress: bool) -> Path:
         return folder
     _clear(folder)
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
-    write_truth(folder / "truth")
+    with replacing(folder / "truth") as draft:
+        write_truth(draft)
     with tqdm(None, "practice scenes", len(chosen), disable=not progress, unit="overpass") as bar:
         _in_processes(chosen, folder / "scenes", bar.update)
     _mark(folder, names)
@@ -78,12 +80,11 @@ def _is_complete(folder: Path, names: list[str]) -> bool:
 def _clear(folder: Path) -> None:
     """Remove what an older or interrupted run left."""
     (folder / _MARKER).unlink(missing_ok=True)
-    for part in ("scenes", "truth"):
-        shutil.rmtree(folder / part, ignore_errors=True)
+    for part in (folder / "scenes", folder / "truth", *folder.glob(".s2kit-*")):
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def _mark(folder: Path, names: list[str]) -> None:
-    """Say that the set is complete, in one step."""
-    draft = folder / f"{_MARKER}.part"
-    draft.write_text(json.dumps({"version": VERSION, "products": names}, indent=1))
-    draft.rename(folder / _MARKER)
+    """Say that the set is complete, all of which is on the disk by now."""
+    with replacing(folder / _MARKER) as draft:
+        draft.write_text(json.dumps({"version": VERSION, "products": names}, indent=1))

@@ -1,0 +1,175 @@
+"""How large a table a file asks for, known before the table is made."""
+
+import json
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from s2kit.errors import InvalidInputError
+
+MOST_CELLS = 20_000_000
+"""Rows times columns of a table of fields: 800 000 fields with 25 columns, some GB of memory."""
+
+LARGEST_TEXT = 2**30
+"""Bytes of a file of JSON, unpacked."""
+
+_SPACE = re.compile(r"[ \t\r\n\x1e]*")
+"""Between values; the last one begins each in a GeoJSON text sequence (RFC 8142)."""
+
+_DECODER = json.JSONDecoder()
+
+
+def require_cells(path: str, rows: int, columns: int) -> None:
+    """Refuse a file whose table would not fit into memory.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    if rows * columns > MOST_CELLS:
+        raise InvalidInputError(
+            f"{path:.200} asks for a table of {rows} rows and {columns} columns; {MOST_CELLS:,} "
+            "cells are read at most. Leave out what is not needed, in a GIS"
+        )
+
+
+def require_json_cells(path: str) -> None:
+    """Count rows and columns of a file of GeoJSON, which GDAL makes a table of as it opens it.
+
+    Any column of any row is one of all rows, so a small file may ask for a table without end.
+
+    Raises
+    ------
+    InvalidInputError
+        If they are too many, or values are nested too deep.
+    """
+    for text in _json_texts(path):
+        try:
+            rows, columns = _count(text)
+        except RecursionError:
+            raise InvalidInputError(
+                f"{path:.200} is nested too deep to be read; give GeoJSON as a GIS writes it"
+            ) from None
+        except ValueError:  # GDAL tells better what is wrong with it
+            continue
+        require_cells(path, rows, columns)
+
+
+def require_layer_cells(path: str, layer: str | None) -> None:
+    """Count rows and columns of a layer of a file, as GDAL knows them.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    import pyogrio  # brings a GDAL of its own, 28 MB
+
+    known = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+    require_cells(path, known["features"], len(known["fields"]))
+
+
+def require_parquet_cells(path: str) -> None:
+    """Count rows and columns of a file of Parquet, where a column of one value takes no room.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    from pyarrow.parquet import read_metadata
+
+    if Path(path).is_file():
+        known = read_metadata(path)
+        require_cells(path, known.num_rows, known.num_columns)
+
+
+def _json_texts(path: str) -> Iterator[str]:
+    """Read what is JSON: a file, files in a zip, or the path itself, which GDAL reads as well."""
+    if path.lstrip().startswith("{"):
+        yield path
+    elif Path(path).is_file() and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                with archive.open(entry) as file:
+                    yield from _text(file, path)
+    elif Path(path).is_file():
+        with Path(path).open("rb") as file:
+            yield from _text(file, path)
+
+
+def _text(file: Any, path: str) -> Iterator[str]:
+    start = file.read(1024)
+    if not start.lstrip(b" \t\r\n\x1e\xef\xbb\xbf").startswith((b"{", b"loadGeoJSON(")):
+        return
+    content = start + file.read(LARGEST_TEXT)
+    if len(content) > LARGEST_TEXT:
+        raise InvalidInputError(
+            f"{path:.200} holds more than {LARGEST_TEXT / 1e9:.1f} GB of JSON; save it as a "
+            "GeoPackage"
+        )
+    yield content.decode("utf-8-sig", "replace")
+
+
+def _count(text: str) -> tuple[int, int]:
+    """Count the features of a text, and the names of their properties."""
+    rows, names = 0, set()
+    for feature in _features(text):
+        for part in (feature, *map(feature.get, ("properties", "attributes"))):
+            names.update(part if isinstance(part, dict) else ())
+        rows += 1
+    return rows, len(names)
+
+
+def _features(text: str) -> Iterator[dict]:
+    """Decode the features of collections, or of a sequence of values, one after the other."""
+    here = _Json(text)
+    while here.step_over("{"):
+        others = {}
+        while not here.step_over("}"):
+            name = here.value()
+            here.step_over(":")
+            if name in ("features", "geometries") and here.step_over("["):
+                while not here.step_over("]"):
+                    yield _members(here.value())
+                    here.step_over(",")
+            else:
+                others[name] = here.value()
+            here.step_over(",")
+        yield from map(_members, _shapes_of_topojson(others))
+        yield others
+
+
+def _shapes_of_topojson(document: dict) -> Iterator[Any]:
+    for one in _members(document.get("objects")).values():
+        found = _members(one).get("geometries")
+        yield from found if isinstance(found, list) else ()
+
+
+def _members(value: Any) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+class _Json:
+    """A place in a text of JSON, which moves from value to value."""
+
+    def __init__(self, text: str):
+        self.text, self.at = text, max(text.find("{"), 0)
+
+    def value(self) -> Any:
+        """Decode the next value; ValueError where there is none."""
+        found, self.at = _DECODER.raw_decode(self.text, self.at)
+        self._skip_space()
+        return found
+
+    def step_over(self, sign: str) -> bool:
+        """Tell whether a sign is next, and go on after it."""
+        self._skip_space()
+        if not self.text.startswith(sign, self.at):
+            return False
+        self.at += 1
+        self._skip_space()
+        return True
+
+    def _skip_space(self) -> None:
+        self.at = _SPACE.match(self.text, self.at).end()
