@@ -126,7 +126,7 @@ def _read_assets(item: pystac.Item) -> tuple[dict[str, Asset], dict[str, str]]:
     """Read the layers that can be used, and why others cannot."""
     assets, refused = {}, dict(item.properties.get(REFUSED_LAYERS, {}))
     for name, asset in item.assets.items():
-        if name not in LAYERS:
+        if name not in LAYERS or name in refused:
             continue
         try:
             assets[name] = _read_asset(name, asset)

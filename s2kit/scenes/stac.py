@@ -106,6 +106,10 @@ class _Layers:
         self.assets: dict[str, pystac.Asset] = {}
         self.refused: dict[str, str] = {}
         self.notes: list[str] = []
+        told = scene.document["properties"].get(REFUSED_LAYERS)
+        self.told = (
+            told if SOURCE in scene.document["properties"] and isinstance(told, dict) else {}
+        )
         for layer, names in ASSET_NAMES.items():
             for name in names:
                 asset = scene.document["assets"].get(name)
@@ -120,21 +124,29 @@ class _Layers:
         return {NOTES: notes or None, REFUSED_LAYERS: self.refused or None}
 
     def _add(self, layer: str, asset: Json) -> None:
-        """Take a layer's asset, unless a better one was taken."""
-        if layer in self.assets:
+        """Take a layer's asset, unless a better one was taken.
+
+        A file of this computer that a server names stays in the item, to be seen, but is refused.
+        """
+        if layer in self.assets and layer not in self.refused:
             return
         try:
             href = self.provider.href(resolve(asset["href"], self.scene.base))
-            if href and is_remote(self.scene.base) and not is_far(href):
-                raise ValueError(
-                    f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; "
-                    "an item of a server may name URLs only (http, https, s3, gs, az)"
-                )
-            if href:
-                self.assets[layer] = self._asset(layer, asset, href)
-                self.refused.pop(layer, None)
+            if not href:
+                return
+            self.assets[layer] = self._asset(layer, asset, href)
         except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
             self.refused.setdefault(layer, str(error))
+            return
+        if layer in self.told:  # by a search of s2kit whose answer was saved
+            self.refused[layer] = str(self.told[layer])
+        elif is_remote(self.scene.base) and not is_far(href):
+            self.refused[layer] = (
+                f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; an "
+                "item of a server may name URLs only (http, https, s3, gs, az)"
+            )
+        else:
+            self.refused.pop(layer, None)
 
     def _asset(self, layer: str, asset: Json, href: str) -> pystac.Asset:
         nodata = _read_nodata(declared(asset, "nodata"))
