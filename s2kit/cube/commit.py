@@ -154,16 +154,19 @@ def _read_orbit(
     told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
     if told is not None:
         manifest = read_manifest(told, profile.layers, profile.chunk_grids)
-        if store.read_own(REDO) is None:  # else the coordinates may be those of the next state
-            with suppress(CubeError):  # without the table they are read as an earlier kit wrote
-                table = read_table(store, orbit, manifest.coordinates)
+    if manifest and manifest.coordinates and store.read_own(REDO) is None:
+        # With a redo record, they may be those of the next state. Without the table they are read
+        # as those of an earlier kit.
+        with suppress(CubeError):
+            table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
     for name, dtype in layout.timeline_types(profile.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
         parts = [
             require_whole(store, key, table[key]) if table else store.read(key) for key in keys
         ]
-        timeline[name] = layout.decode_coordinate(parts, dtype, length)
+        values = layout.decode_coordinate(parts, dtype, length)
+        timeline[name] = values.astype("O") if layout.is_text(dtype) else values
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
     return Orbit(timeline, separator, orbit in kit["retired"], manifest)
 
@@ -346,6 +349,8 @@ def _remove_tables(store: Store) -> None:
 def _cut(state: State, orbit: int, keep: int) -> State:
     whole = state.orbits[orbit]
     cut = replace(whole, timeline={n: v[:keep] for n, v in whole.timeline.items()})
+    if cut.manifest:  # the coordinates become those of the next state meanwhile
+        cut = replace(cut, manifest=replace(cut.manifest, coordinates=""))
     return replace(state, orbits=state.orbits | {orbit: cut})
 
 

@@ -384,15 +384,22 @@ def array_document(
     }
 
 
-def decode_coordinate(parts: list[bytes | None], dtype: str, length: int) -> np.ndarray:
-    """Restore a coordinate from its objects; text becomes Python's own."""
+def decode_coordinate(
+    parts: list[bytes | None], dtype: str, length: int, chunk: int = TIMELINE_CHUNK
+) -> np.ndarray:
+    """Restore a coordinate from its objects.
+
+    Raises
+    ------
+    ValueError
+        If one is missing, or has another size.
+    """
     if None in parts:
-        raise ValueError("a part of the time axis is missing")
+        raise ValueError("a part of a coordinate is missing")
     for part in parts:
-        require_size(part, TIMELINE_CHUNK * np.dtype(dtype).itemsize)
+        require_size(part, chunk * np.dtype(dtype).itemsize)
     decoded = [np.frombuffer(_COORDINATE_CODEC.decode(part), dtype) for part in parts]
-    values = np.concatenate(decoded)[:length]
-    return values.astype("O") if is_text(dtype) else values
+    return np.concatenate(decoded)[:length]
 
 
 def is_text(dtype: str) -> bool:

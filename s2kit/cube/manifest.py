@@ -126,7 +126,7 @@ class Manifest:
     present : dict of str to numpy.ndarray, shape (time chunks, chunks of all levels), bool
         Which chunks of each layer exist: those of the base row by row, then those of level 1 …
     coordinates : str
-        Name of the table of the coordinates.
+        Name of the table of the coordinates; empty while a commit replaces these.
     """
 
     tables: dict[str, tuple[str, ...]]
@@ -202,7 +202,8 @@ def read_manifest(
         If it does not fit the cube.
     """
     tables = {layer: tuple(document["tables"][layer]) for layer in layers}
-    names = [document["coordinates"], *itertools.chain(*tables.values())]
+    named = [document["coordinates"]] if document["coordinates"] else []
+    names = [*named, *itertools.chain(*tables.values())]
     if not all(isinstance(name, str) and _is_digest(name) for name in names):
         raise ValueError("the manifest names tables otherwise than by a digest")
     steps = {len(names) for names in tables.values()}

@@ -1,7 +1,5 @@
 """Open a cube: all overpasses in one time axis, lazily, from a path, a zip, S3 or plain http."""
 
-import itertools
-import json
 import operator
 import os
 import zipfile
@@ -20,17 +18,16 @@ from xarray.core import indexing
 from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.foreign import foreign_orbits, open_foreign
-from s2kit.cube.layout import TIMELINE, TITLE, chunk_grid, group_of, read_group
+from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
 from s2kit.cube.levels import SMALLEST
-from s2kit.cube.manifest import Manifest, level_flags, read_manifest
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
+from s2kit.cube.snapshot import METADATA, Snapshot, is_zip, open_objects, read_documents
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import TROUBLE, Store
 from s2kit.cube.store_checks import check_cube, check_foreign
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
 
-_METADATA = ".zmetadata"
 _TRIES = 5
 _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
@@ -91,11 +88,12 @@ def open_cube(
     number = None if orbit is None else _read_number("orbit", orbit, 51)
     wanted = _read_number("level", level, 1)
 
-    def open_one(documents: dict[str, Any]) -> xr.Dataset:
-        if _is_foreign(documents):
-            return _open_foreign(store, documents, number, wanted, dask)
-        _check_level(documents, wanted)
-        return next(_open(store, documents, _orbits(documents, number), [wanted], dask))
+    def open_one(state: Snapshot) -> xr.Dataset:
+        if _is_foreign(state.documents):
+            state.steady = False
+            return _open_foreign(store, state.documents, number, wanted, dask)
+        _check_level(state, wanted)
+        return next(_open(state, _orbits(state.documents, number), [wanted], dask))
 
     return _while_steady(store, open_one)
 
@@ -112,13 +110,16 @@ def _open_foreign(
     return open_foreign(_place(str(store)), orbits, dask)
 
 
-def _while_steady(store: str | os.PathLike, use: Callable[[dict[str, Any]], _Opened]) -> _Opened:
-    """Do something with a store's metadata, again if they have changed meanwhile."""
+def _while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -> _Opened:
+    """Do something with a state of a store, again if it has changed meanwhile."""
     for _ in range(_TRIES):
         before = read_metadata(store)
         damage = None
         try:
-            opened = use(_documents(store, before))
+            state = Snapshot(open_objects(str(store)), _documents(store, before))
+            opened = use(state)
+            if state.steady:
+                return opened
         except InvalidInputError:
             raise
         except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
@@ -146,15 +147,6 @@ def _read_number(name: str, value: Any, example: int) -> int:
     raise InvalidInputError(f"{name}={value!r} is not a whole number, such as {example}")
 
 
-def _levels(documents: dict[str, Any]) -> range:
-    """Give the levels that a cube has, 0 first."""
-    orbit = documents[".zattrs"]["s2kit"]["orbits"][0]
-    last = next(
-        k for k in itertools.count() if f"{group_of(orbit, k + 1)}/.zgroup" not in documents
-    )
-    return range(last + 1)
-
-
 def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
     """Give the orbits that are wanted, each with all of its steps."""
     return dict.fromkeys(_choose(documents[".zattrs"]["s2kit"]["orbits"], orbit))
@@ -168,8 +160,8 @@ def _choose(orbits: list[int], asked: int | None) -> list[int]:
     return orbits if asked is None else [asked]
 
 
-def _check_level(documents: dict[str, Any], level: int) -> None:
-    levels = _levels(documents)
+def _check_level(state: Snapshot, level: int) -> None:
+    levels = state.levels
     if level not in levels:
         raise InvalidInputError(
             f"level={level} is not in the cube; it has {', '.join(map(str, levels))}. Coarser "
@@ -195,7 +187,7 @@ def read_metadata(store: str | os.PathLike) -> bytes:
         ) from shown_cause(error)
     if data is None:
         raise CubeError(
-            f"{store} is not a cube: it has no {_METADATA}. Give the place of a cube that "
+            f"{store} is not a cube: it has no {METADATA}. Give the place of a cube that "
             "s2kit.build_cube made (the folder itself, not the one around it)"
         )
     return data
@@ -204,22 +196,13 @@ def read_metadata(store: str | os.PathLike) -> bytes:
 def _read_object(store: str) -> bytes | None:
     if is_zip(store):
         with zipfile.ZipFile(store) as archive:
-            archive.getinfo(_METADATA)
-    return _objects(store).read_all([_METADATA])[0]
-
-
-def _objects(store: str) -> Store | Archive:
-    return Archive(store) if is_zip(store) else Store(store)
-
-
-def is_zip(store: str) -> bool:
-    """Return whether a store is a zip of a cube."""
-    return store.endswith(".zip") and "://" not in store
+            archive.getinfo(METADATA)
+    return open_objects(store).read_all([METADATA])[0]
 
 
 def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     try:
-        documents = json.loads(metadata)["metadata"]
+        documents = read_documents(metadata)
         if _is_foreign(documents):
             check_foreign(str(store), documents)
             return documents
@@ -240,32 +223,20 @@ def _is_foreign(documents: dict[str, Any]) -> bool:
 
 
 def _open(
-    store: str | os.PathLike,
-    documents: dict[str, Any],
-    steps: Mapping[int, int | None],
-    levels: Iterable[int],
-    dask: bool,
+    state: Snapshot, steps: Mapping[int, int | None], levels: Iterable[int], dask: bool
 ) -> Iterator[xr.Dataset]:
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
-    objects = _objects(str(store))
-    timelines = {orbit: _open_timeline(store, orbit) for orbit in steps}
-    present = _Present(documents)
+    timelines = {orbit: _open_timeline(state, orbit) for orbit in steps}
     for level in levels:
         opened = {
-            (group := group_of(orbit, level)): _open_group(store, group, timelines[orbit], count)
+            (group := group_of(orbit, level)): _open_group(state, group, timelines[orbit], count)
             for orbit, count in steps.items()
         }
-        cube = _assemble(opened, objects, documents, present, dask)
+        cube = _assemble(opened, state, dask)
         yield cube.assign_attrs(overview_level=level) if level else cube
 
 
-def _assemble(
-    opened: dict[str, xr.Dataset],
-    objects: Store | Archive,
-    documents: dict[str, Any],
-    present: "_Present",
-    dask: bool,
-) -> xr.Dataset:
+def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.Dataset:
     """Put the layers of some groups, one of each orbit, into one cube."""
     orbits = list(opened.values())
     order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
@@ -274,7 +245,7 @@ def _assemble(
     layers = {}
     for name in orbits[0].data_vars:
         parts = [
-            _stored_layer(one[name], objects, documents, present, f"{group}/{name}", not dask)
+            _stored_layer(one[name], state, f"{group}/{name}", not dask)
             for group, one in opened.items()
         ]
         source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
@@ -317,10 +288,10 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     orbits, (level, *_) = zip(*map(read_group, groups), strict=True)
     steps = dict(zip(orbits, counts, strict=True))
 
-    def open_levels(documents: dict[str, Any]) -> list[xr.Dataset]:
-        if not steps.keys() <= _orbits(documents, None).keys():
+    def open_levels(state: Snapshot) -> list[xr.Dataset]:
+        if not steps.keys() <= _orbits(state.documents, None).keys():
             return []
-        return list(_open(store, documents, steps, _levels(documents)[level:], dask))
+        return list(_open(state, steps, state.levels[level:], dask))
 
     levels = _while_steady(store, open_levels)
     if not levels or not _alike(levels[0], cube):
@@ -348,12 +319,12 @@ def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
     return (place, groups, tuple(part.shape[0] for part in parts)) if set(names) == {name} else None
 
 
-def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variable]:
+def _open_timeline(state: Snapshot, orbit: int) -> dict[str, xr.Variable]:
     """Read what lies along time, which only the base of an orbit holds."""
-    stored = _open_stored(store, group_of(orbit))
+    stored = state.group(group_of(orbit))
     if (np.diff(stored.time.values.astype("i8")) <= 0).any():
         raise ValueError(f"the times of orbit {orbit} are not in order")
-    along_time = {name: _trim(stored[name].variable.load()) for name in TIMELINE}
+    along_time = {name: _trim(stored[name].variable) for name in TIMELINE}
     if not ((along_time["products"] != "") | (along_time["failed"] != "")).all():
         raise ValueError(f"the product names of orbit {orbit} are missing")
     along_time["relative_orbit"] = xr.Variable("time", np.full(stored.sizes["time"], orbit))
@@ -361,20 +332,12 @@ def _open_timeline(store: str | os.PathLike, orbit: int) -> dict[str, xr.Variabl
 
 
 def _open_group(
-    store: str | os.PathLike, group: str, along_time: dict[str, xr.Variable], count: int | None
+    state: Snapshot, group: str, along_time: dict[str, xr.Variable], count: int | None
 ) -> xr.Dataset:
-    stored = _open_stored(store, group)
+    stored = state.group(group)
     if not np.array_equal(stored.time, along_time["time"]):
         raise ValueError(f"the times of {group} are not those of its orbit")
     return stored.assign_coords(along_time).isel(time=slice(count))
-
-
-def _open_stored(store: str | os.PathLike, group: str) -> xr.Dataset:
-    return xr.open_dataset(
-        zarr_store(_objects(str(store))), engine="zarr", group=group, consolidated=True,
-        zarr_format=2,
-        cache=False, mask_and_scale=False, decode_coords="all",
-    )  # fmt: skip
 
 
 def _place(store: str) -> Any:
@@ -404,48 +367,16 @@ def _trim(coordinate: xr.Variable) -> xr.Variable:
     return coordinate.astype(f"<U{width}")
 
 
-def _stored_layer(
-    stored: xr.DataArray,
-    objects: Store | Archive,
-    documents: dict[str, Any],
-    present: "_Present",
-    prefix: str,
-    threads: bool,
-) -> StoredLayer:
+def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: bool) -> StoredLayer:
     """Classes stay whole numbers; all else is scaled, to float32.
 
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """
     scale = None if "flag_values" in stored.attrs else float(stored.attrs.get("scale_factor", 1))
     times = stored.time.values.astype("M8[s]").astype("i8")
-    mapping = documents[f"{prefix.rsplit('/', 1)[0]}/{MAPPING}"]
-    document = documents[f"{prefix}/.zarray"]
-    where = present.of(prefix)
-    return StoredLayer(objects, prefix, document, scale, times, mapping, where, threads)
-
-
-class _Present:
-    """Which chunks a cube has, by the manifests of its orbits."""
-
-    def __init__(self, documents: dict[str, Any]):
-        self.documents = documents
-        kit = documents[".zattrs"]["s2kit"]
-        self.layers, self.told = kit["layers"], kit.get("manifest", {})
-        self.manifests: dict[int, Manifest] = {}
-
-    def of(self, prefix: str) -> np.ndarray | None:
-        """Return which chunks a layer of a group has; None where there is no manifest."""
-        group, layer = prefix.rsplit("/", 1)
-        orbit, level = read_group(group)
-        if str(orbit) not in self.told:
-            return None
-        arrays = [
-            self.documents[f"{group_of(orbit, n)}/{layer}/.zarray"] for n in _levels(self.documents)
-        ]
-        grids = [chunk_grid(array["shape"][1:], array["chunks"][1:]) for array in arrays]
-        if orbit not in self.manifests:
-            self.manifests[orbit] = read_manifest(self.told[str(orbit)], self.layers, grids)
-        return level_flags(self.manifests[orbit].present[layer], grids, level)
+    mapping = state.documents[f"{prefix.rsplit('/', 1)[0]}/{MAPPING}"]
+    document, present = state.documents[f"{prefix}/.zarray"], state.present(prefix)
+    return StoredLayer(state.objects, prefix, document, scale, times, mapping, present, threads)
 
 
 def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:

@@ -11,7 +11,6 @@ from typing import Any
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-from s2kit.cube.archive import Archive
 from s2kit.cube.commit import REDO, read_profile
 from s2kit.cube.layout import Profile, group_of, is_chunk
 from s2kit.cube.manifest import (
@@ -24,8 +23,9 @@ from s2kit.cube.manifest import (
     table_key,
 )
 from s2kit.cube.mending import forget_found, write_found
-from s2kit.cube.opening import is_zip, read_metadata
+from s2kit.cube.opening import read_metadata
 from s2kit.cube.reading import AT_ONCE
+from s2kit.cube.snapshot import open_objects
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
@@ -111,7 +111,7 @@ class _Check:
 
     def __init__(self, store: str | os.PathLike, metadata: bytes, progress: bool):
         self.place, self.progress = str(store), progress
-        self.objects = Archive(self.place) if is_zip(self.place) else Store(store)
+        self.objects = open_objects(self.place)
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
         try:
