@@ -122,14 +122,17 @@ class Store:
         return self.read(key)
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Give the bytes of several objects, fetched together where the storage is far."""
-        if self.local or len(keys) == 1:
+        """Return several objects, fetched together where the storage is far; None for none."""
+        if self.local or len(keys) <= 1:
             return [self.read(key) for key in keys]
         paths = [self.path(key) for key in keys]
         found = self.fs.cat(paths, on_error="return")
-        data = [found[path] for path in paths]
-        return [self.read(k) if isinstance(d, Exception) else d
-                for k, d in zip(keys, data, strict=True)]  # fmt: skip
+        return [self._taken(key, found[path]) for key, path in zip(keys, paths, strict=True)]
+
+    def _taken(self, key: str, data: bytes | Exception) -> bytes | None:
+        if isinstance(data, FileNotFoundError):
+            return None
+        return self.read(key) if isinstance(data, Exception) else data  # again, to say what it is
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object that no reader looks for yet; one of that name is removed first.
