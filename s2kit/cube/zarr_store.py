@@ -44,7 +44,11 @@ class _Objects(MutableMapping[str, Buffer]):
         return default_buffer_prototype().buffer.from_bytes(data)
 
     def _read(self, key: str) -> bytes:
-        (data,) = self.objects.read_all([key])
+        try:
+            (data,) = self.objects.read_all([key])
+        except CubeError as error:
+            # What the storage said decides whether opening is tried again (`opening`).
+            raise (isinstance(self.objects, Store) and error.__cause__) or error from None
         if data is None:
             raise KeyError(key)
         if key == _METADATA:
