@@ -292,6 +292,16 @@ def test_own_overviews_and_mask_are_read(tmp_path):
         np.testing.assert_array_equal(file.read_masks(1) > 0, np.eye(128, dtype=bool))
 
 
+@pytest.mark.parametrize("place", [np.inf, -np.inf, np.nan])
+def test_places_that_are_no_numbers(tmp_path, place):
+    """A raster that lies at infinity costs the scene."""
+    item = make_scene(tmp_path, product_name(FIRST), digital(ground(0), 0))
+    path = geotiff(tmp_path / "B04.tif", OWN, transform=rasterio.Affine(10, 0, place, 0, -10, 0))
+    item.assets["B04"].href = str(path)
+    with pytest.raises(CubeError, match="not a north-up raster"):
+        build([item], tmp_path / "cube.zarr", bands=["B04"])
+
+
 # --- sizes
 
 MEMORY = 500
