@@ -48,16 +48,26 @@ def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
         return file.read(member.file_size + 1)
 
 
-def unpacked(data: bytes, largest: int) -> bytes:
+def unpacked(data: bytes, largest: int, *, documents: int) -> bytes:
     """Return the bytes of a zip as a zip whose members are not compressed, for who reads it whole.
+
+    Parameters
+    ----------
+    data : bytes
+    largest : int
+        Bytes of all members together.
+    documents : int
+        Bytes of each JSON document among them, which takes many times as many in memory.
 
     Raises
     ------
     ValueError
-        If the members together have more bytes than ``largest``, or as `read_member`.
+        If there are more bytes, or as `read_member`.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(data)) as packed, zipfile.ZipFile(buffer, "w") as plain:
         for name in packed.namelist():
-            plain.writestr(name, read_member(packed, name, largest - buffer.tell()))
+            most = documents if name.lower().endswith(".json") else largest
+            left = largest - buffer.tell()
+            plain.writestr(name, read_member(packed, name, min(most, left)))
     return buffer.getvalue()

@@ -92,7 +92,7 @@ def test_unpacked_zips_hold_the_same(members):
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
-    with zipfile.ZipFile(io.BytesIO(unpacked(buffer.getvalue(), MOST))) as plain:
+    with zipfile.ZipFile(io.BytesIO(unpacked(buffer.getvalue(), MOST, documents=MOST))) as plain:
         assert {name: plain.read(name) for name in plain.namelist()} == members
         assert all(info.compress_type == zipfile.ZIP_STORED for info in plain.infolist())
 
@@ -104,7 +104,7 @@ def test_unpacked_zips_are_bounded_together():
         for n in range(9):
             archive.writestr(str(n), bytes(MOST // 2))
     with pytest.raises(ValueError, match="more than"):
-        unpacked(buffer.getvalue(), MOST)
+        unpacked(buffer.getvalue(), MOST, documents=MOST)
 
 
 @given(st.binary(max_size=400), st.integers(0, 2**32))

@@ -31,6 +31,7 @@ from s2kit.cube.nodata import (
     without_encoding,
 )
 from s2kit.cube.rasters import FORMATS, open_raster
+from s2kit.cube.source import gdal
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, geobox_of, read_grid
 from s2kit.scenes.uri import gdal_name
@@ -113,7 +114,7 @@ def align_raster(
     raster, and around its no data, the valid pixels that contribute are used.
     """
     grid = read_grid(cube)
-    with _open(raster) as source:
+    with gdal(), _open(raster) as source:
         area = area_of_data(cube, grid)
         there = array_bounds(*source.shape, source.transform)
         into = operation_into(f"the pixels of {source.label}", there, source.crs, grid, area)

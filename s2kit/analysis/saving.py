@@ -25,9 +25,9 @@ _PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
 _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
 """What a network holds beyond the types that skops trusts by itself."""
 
-_LARGEST = 2**24
-"""Bytes of a part of the file, unpacked: a network has some 10 kB. As JSON, a byte may take 20 in
-memory."""
+_LARGEST, _LARGEST_DOCUMENT = 2**25, 2**23
+"""Bytes of the pipeline, unpacked, and of a document: a network of three layers of 30 has 100 kB.
+As JSON, a byte takes up to 25 in memory."""
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
 _DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError,
@@ -50,18 +50,25 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
     Raises
     ------
     InvalidInputError
-        If the model is not a classifier, or the file cannot be written.
+        If the model is not a classifier, is larger than `load_model` takes, or the file cannot be
+        written.
     """
     if not isinstance(model, Classifier):
         raise InvalidInputError(
             f"model is a {type(model).__name__}; give what s2kit.train_classifier returns"
         )
     target = Path(path)
+    pipeline = skops.io.dumps(model.pipeline)
+    if len(pipeline) > _LARGEST:
+        raise InvalidInputError(
+            f"the model has {len(pipeline) / 1e6:.0f} MB; at most {_LARGEST / 1e6:.0f} MB are "
+            "saved: train one with fewer hidden nodes"
+        )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_CARD, _card(model))
         archive.writestr(_MODEL, json.dumps(_document(model), indent=1))
-        archive.writestr(_PIPELINE, skops.io.dumps(model.pipeline))
+        archive.writestr(_PIPELINE, pipeline)
     try:
         with replacing(target) as draft:
             draft.write_bytes(buffer.getvalue())
@@ -91,8 +98,10 @@ def load_model(path: str | os.PathLike) -> Classifier:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            document = json.loads(read_member(archive, _MODEL, _LARGEST))
-            data = unpacked(read_member(archive, _PIPELINE, _LARGEST), _LARGEST)
+            document = json.loads(read_member(archive, _MODEL, _LARGEST_DOCUMENT))
+            data = unpacked(
+                read_member(archive, _PIPELINE, _LARGEST), _LARGEST, documents=_LARGEST_DOCUMENT
+            )
         strange = set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED)
         pipeline = None if strange else skops.io.loads(data, trusted=_TRUSTED)
         if not strange:

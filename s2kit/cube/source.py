@@ -177,7 +177,8 @@ def _geometry(dataset: DatasetReader) -> Raster:
     affine = dataset.transform
     if dataset.crs is None:
         raise ValueError("no coordinate system")
-    if affine.b or affine.d or affine.a <= 0 or affine.e >= 0:
+    finite = all(map(math.isfinite, tuple(affine)[:6]))
+    if not finite or affine.b or affine.d or affine.a <= 0 or affine.e >= 0:
         raise ValueError(f"not a north-up raster: {tuple(affine)[:6]}")
     metres = affine.a * (
         111_320 if dataset.crs.is_geographic else dataset.crs.linear_units_factor[1]
@@ -252,6 +253,8 @@ def _stated_by(dataset: DatasetReader) -> tuple[float | None, float | None]:
     GDAL returns 1 and 0 there. ESA's software keeps all statements in ``_eopf_attrs``, too.
     """
     told = json.loads(dataset.tags().get("_eopf_attrs", "{}"))
+    if not isinstance(told, dict):
+        raise ValueError(f"_eopf_attrs is {told!r:.100}, not an object of JSON")
     scale, offset = dataset.scales[0], dataset.offsets[0]
     return (
         told.get("scale_factor") if scale == 1 else scale,

@@ -12,7 +12,7 @@ from zarr.storage import MemoryStore
 from s2kit.cube.archive import Archive
 from s2kit.cube.layout import blosc_size
 from s2kit.cube.store import Store
-from s2kit.cube.store_checks import LARGEST_CHUNK
+from s2kit.cube.store_checks import LARGEST_CHUNK, check_foreign
 from s2kit.errors import CubeError
 
 _METADATA = ".zmetadata"
@@ -44,11 +44,17 @@ class _Objects(MutableMapping[str, Buffer]):
         return default_buffer_prototype().buffer.from_bytes(data)
 
     def _read(self, key: str) -> bytes:
-        (data,) = self.objects.read_all([key])
+        try:
+            (data,) = self.objects.read_all([key])
+        except CubeError as error:
+            # What the storage said decides whether opening is tried again (`opening`).
+            raise (isinstance(self.objects, Store) and error.__cause__) or error from None
         if data is None:
             raise KeyError(key)
-        if key == _METADATA:
-            self._documents = json.loads(data)["metadata"]
+        if key.rsplit("/", 1)[-1] == _METADATA:  # some versions of xarray ask for a group's own
+            documents = json.loads(data)["metadata"]
+            check_foreign(self.objects.url, documents)
+            self._documents = documents if key == _METADATA else self._documents
         return data
 
     def _check_size(self, key: str, data: bytes) -> None:

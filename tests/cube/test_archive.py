@@ -11,6 +11,7 @@ from pathlib import Path
 import numcodecs
 import numpy as np
 import pytest
+import zarr
 from children import build
 from scenarios import SMALL
 from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
@@ -18,6 +19,8 @@ from test_zips import lying
 
 import s2kit
 from s2kit.cube.archive import Archive
+from s2kit.cube.store import Store
+from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError
 
 MEMORY = 500
@@ -112,6 +115,17 @@ def test_zip_that_declares_less_than_it_holds(tmp_path):
     (tmp_path / "cube.zip").write_bytes(lying(bytes(10**8), 100))
     with pytest.raises(CubeError, match="a cannot be read"):
         Archive(str(tmp_path / "cube.zip")).read_all(["a"])
+
+
+def test_metadata_of_a_group_are_checked_too(cube, tmp_path):
+    """Consolidated metadata that a group has of its own, which some xarray read, are checked."""
+    store = shutil.copytree(cube, tmp_path / "cube.zarr")
+    own = store / "S2/R051/.zmetadata"
+    told = json.loads(own.read_text())
+    told["metadata"]["time/.zarray"]["filters"] = [{"id": "pickle"}]
+    own.write_text(json.dumps(told))
+    with pytest.raises(CubeError, match=r"time, filter is .*pickle"):
+        zarr.open_consolidated(zarr_store(Store(store)), path="S2/R051", mode="r", zarr_format=2)
 
 
 def test_zipped_cubes_are_read_as_folders_are(cube, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_rasters import geotiff, jp2, tiff, vrt, zarr_array
+from odd_rasters import NORTH, WEST, geotiff, jp2, tiff, vrt, zarr_array
+from rasterio.transform import from_origin
 from small_scenes import FIRST, digital, ground, make_scene, product_name
 from test_odd_sources import build
 
@@ -292,6 +293,16 @@ def test_own_overviews_and_mask_are_read(tmp_path):
         np.testing.assert_array_equal(file.read_masks(1) > 0, np.eye(128, dtype=bool))
 
 
+@pytest.mark.parametrize("place", [np.inf, -np.inf, np.nan])
+def test_places_that_are_no_numbers(tmp_path, place):
+    """A raster that lies at infinity costs the scene."""
+    item = make_scene(tmp_path, product_name(FIRST), digital(ground(0), 0))
+    path = geotiff(tmp_path / "B04.tif", OWN, transform=rasterio.Affine(10, 0, place, 0, -10, 0))
+    item.assets["B04"].href = str(path)
+    with pytest.raises(CubeError, match="not a north-up raster"):
+        build([item], tmp_path / "cube.zarr", bands=["B04"])
+
+
 # --- sizes
 
 MEMORY = 500
@@ -361,6 +372,20 @@ def test_absurd_sizes_cost_the_scene(tmp_path, size):
     assert len(errors) == 2
     assert "B04 cannot be read" in errors[0]
     assert memory < MEMORY
+
+
+def test_absurd_detail_is_refused(tmp_path):
+    """A raster of 10^13 pixels in one of the cube's would fill the warper's memory: refused."""
+    options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "SPARSE_OK": True}
+    place = {"crs": "EPSG:32631", "transform": from_origin(WEST, NORTH, 3e-6, 3e-6)}
+    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "height": 9, "width": 9}
+    with rasterio.open(tmp_path / "x.tif", "w", **profile, **place, **options):
+        pass
+    whole = s2kit.open_cube(cube_of(tmp_path))
+    at = {"x": [WEST + 1.3e-5, WEST + 10.0], "y": [NORTH - 1.3e-5, NORTH - 10.0]}
+    cube = whole.isel(x=slice(2), y=slice(2)).assign_coords(at)
+    with pytest.raises(InvalidInputError, match=r"pixels in one of the cube's; at most"):
+        s2kit.align_raster(tmp_path / "x.tif", cube)
 
 
 def test_whole_tiles_are_no_absurd_sizes(tmp_path):

@@ -1,0 +1,130 @@
+"""Saved models that somebody else made: what unpacks to gigabytes is refused, in little memory."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from s2kit.analysis import saving
+from s2kit.analysis.saving import load_model, save_model
+from s2kit.analysis.training import train_classifier
+from s2kit.errors import InvalidInputError
+
+MEMORY = 500
+"""MB that a process may take that refuses, with all libraries of s2kit loaded."""
+
+ATTEMPT = """
+import json, sys
+from pathlib import Path
+from s2kit.analysis.saving import load_model
+from s2kit.errors import S2KitError
+try:
+    load_model(sys.argv[1])
+    told = "read"
+except S2KitError as error:
+    told = str(error)
+peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
+print(json.dumps([told, int(peak) // 1024]))
+"""
+
+Members = dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory) -> Members:
+    """Return the members of a small saved model."""
+    path = tmp_path_factory.mktemp("model") / "crops.zip"
+    save_model(model(4), path)
+    return unzipped(path.read_bytes())
+
+
+def model(hidden: int):
+    """Train a network on noise."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(0, 1, (60, 3)), columns=list("abc"))
+    return train_classifier(table, np.arange(60) % 2, groups=np.arange(60), hidden=(hidden,))
+
+
+def unzipped(data: bytes) -> Members:
+    """Return the members of a zip."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(members: Members, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return a zip."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def within(members: Members, name: str, data: bytes, method: int = zipfile.ZIP_DEFLATED) -> Members:
+    """Put something in place of a member of the pipeline."""
+    inner = unzipped(members["pipeline.skops"])
+    name = next(n for n in inner if n.endswith(name))
+    return members | {"pipeline.skops": zipped(inner | {name: data}, method)}
+
+
+def claiming(shape: tuple[int, ...]) -> bytes:
+    """Return an array file of 80 bytes that claims a shape."""
+    buffer = io.BytesIO()
+    header = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    return buffer.getvalue()
+
+
+ZEROS = bytes(2**29)
+BOMBS: dict[str, Callable[[Members], Members]] = {
+    "a model.json of 512 MB": lambda m: m | {"model.json": ZEROS},
+    "a model.json of 64 MB of lists": lambda m: m | {"model.json": b"[" + b"[]," * 2**24 + b"[]]"},
+    "a pipeline of 512 MB": lambda m: m | {"pipeline.skops": ZEROS},
+    "an array of 512 MB": lambda m: within(m, ".npy", ZEROS),
+    "an array of 512 MB, in bzip2": lambda m: within(m, ".npy", ZEROS, zipfile.ZIP_BZIP2),
+    "a schema of 512 MB": lambda m: within(m, "schema.json", ZEROS),
+    "a schema of 30 MB of lists": lambda m: within(m, "schema.json", b"[" + b"[]," * 10**7 + b"]"),
+    "an array that claims 8 GB": lambda m: within(m, ".npy", claiming((10**9,))),
+    "an array that claims 8 EB": lambda m: within(m, ".npy", claiming((10**9, 10**9))),
+    "an array that claims objects": lambda m: within(
+        m, ".npy", claiming((3,)).replace(b"'<f8'", b"'|O' ")
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_models_that_unpack_to_gigabytes(members, tmp_path, bomb):
+    """Whatever part of a saved model is huge, or says so, it is refused and takes no memory."""
+    path = tmp_path / "crops.zip"
+    path.write_bytes(zipped(BOMBS[bomb](members)))
+    done = subprocess.run(
+        [sys.executable, "-c", ATTEMPT, str(path)],
+        capture_output=True, text=True, check=True, timeout=100,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    told, peak = json.loads(done.stdout.splitlines()[-1])
+    print(f"{bomb}: {peak} MB: {told[-150:]}")
+    assert "is not a classifier, or it is damaged" in told
+    assert peak < MEMORY
+
+
+def test_models_as_they_were_saved_are_read(members, tmp_path):
+    """The same members, zipped anew, are the model."""
+    (tmp_path / "crops.zip").write_bytes(zipped(members))
+    assert load_model(tmp_path / "crops.zip").classes == model(4).classes
+
+
+def test_models_that_could_not_be_read_are_not_saved(tmp_path, monkeypatch):
+    """A model larger than is read is refused when it is saved."""
+    monkeypatch.setattr(saving, "_LARGEST", 1000)
+    with pytest.raises(InvalidInputError, match="fewer hidden nodes"):
+        save_model(model(4), tmp_path / "crops.zip")
+    assert not list(tmp_path.iterdir())
