@@ -15,7 +15,7 @@ from pyproj.exceptions import ProjError
 from s2kit.analysis.table_size import (
     require_json_cells,
     require_layer_cells,
-    require_parquet_cells,
+    require_parquet,
 )
 from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
@@ -139,7 +139,7 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
             raise InvalidInputError(
                 f"layer={layer!r} names a layer, but {path} is GeoParquet, which has none"
             )
-        require_parquet_cells(path)
+        require_parquet(path)
         return gpd.read_parquet(path)
     require_json_cells(path)
     found = gpd.list_layers(path)

@@ -18,6 +18,9 @@ LARGEST_TEXT = 2**30
 _SPACE = re.compile(r"[ \t\r\n\x1e]*")
 """Between values; the last one begins each in a GeoJSON text sequence (RFC 8142)."""
 
+_COLLECTION = 7
+"""Code of a collection of shapes; a thousand more for each further dimension (ISO 19125)."""
+
 _DECODER = json.JSONDecoder()
 
 
@@ -70,18 +73,39 @@ def require_layer_cells(path: str, layer: str | None) -> None:
     require_cells(path, known["features"], len(known["fields"]))
 
 
-def require_parquet_cells(path: str) -> None:
+def require_parquet(path: str) -> None:
     """Count rows and columns of a file of Parquet, where a column of one value takes no room.
 
     Raises
     ------
     InvalidInputError
+        If they are too many, or shapes are collections: nested without end, they end the process.
     """
-    from pyarrow.parquet import read_metadata
+    from pyarrow.parquet import ParquetFile
 
-    if Path(path).is_file():
-        known = read_metadata(path)
-        require_cells(path, known.num_rows, known.num_columns)
+    if not Path(path).is_file():
+        return
+    with ParquetFile(path) as file:
+        require_cells(path, file.metadata.num_rows, file.metadata.num_columns)
+        stated = (file.metadata.metadata or {}).get(b"geo", b"{}")
+        shapes = _members(_members(json.loads(stated)).get("columns"))
+        for batch in file.iter_batches(columns=[n for n in shapes if n in file.schema_arrow.names]):
+            if any(map(_holds_collections, batch.columns)):
+                raise InvalidInputError(
+                    f"{path:.200} holds collections of shapes; give polygons only or points only"
+                )
+
+
+def _holds_collections(column: Any) -> bool:
+    """Tell whether a column of Well-Known Binary holds a collection, by the start of each shape."""
+    import pyarrow
+    from pyarrow.compute import binary_slice, unique
+
+    if not (pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type)):
+        return False
+    starts = [one for one in unique(binary_slice(column, 0, 5)).to_pylist() if one]
+    codes = [int.from_bytes(one[1:], "little" if one[0] else "big") for one in starts]
+    return any((code & 0xFFFF) % 1000 == _COLLECTION for code in codes)
 
 
 def _json_texts(path: str) -> Iterator[str]:

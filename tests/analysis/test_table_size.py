@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import struct
 import subprocess
 import sys
 import zipfile
@@ -218,6 +219,20 @@ def test_long_parquet_is_refused(tmp_path, cube):
     assert (tmp_path / "long.parquet").stat().st_size < 1_000_000
     with pytest.raises(InvalidInputError, match="5000000 rows and 5 columns"):
         s2kit.read_fields(tmp_path / "long.parquet", cube)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("code", [7, 1007, 3007, 0x80000007])
+def test_nested_shapes_in_parquet_are_refused(tmp_path, cube, order, code):
+    """GEOS follows collections in collections until the process ends; they are refused unread."""
+    start = struct.pack(f"{order}BII", order == "<", code, 1)
+    shapes = [shapely.to_wkb(shapely.Point(1, 1)), start * 200_000]
+    stated = {"version": "1.0.0", "primary_column": "g", "columns": {"g": {"encoding": "WKB",
+              "geometry_types": ["Point"]}}}  # fmt: skip
+    table = pa.table({"g": shapes}).replace_schema_metadata({"geo": json.dumps(stated)})
+    pq.write_table(table, tmp_path / "deep.parquet")
+    with pytest.raises(InvalidInputError, match="holds collections of shapes"):
+        s2kit.read_fields(tmp_path / "deep.parquet", cube)
 
 
 def test_uploads_keep_what_is_shown(tmp_path, cube, spot):
