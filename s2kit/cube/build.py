@@ -25,6 +25,7 @@ from s2kit.cube.commit import (
     redo,
     remove_retired,
 )
+from s2kit.cube.damaged import forget_found, read_found, write_found
 from s2kit.cube.ingest import Outcome, Slot, Task
 from s2kit.cube.items import (
     any_synthetic,
@@ -59,10 +60,7 @@ from s2kit.cube.mending import (
     base_tasks,
     coarser_task,
     find_damage,
-    forget_found,
-    read_found,
     slots_of,
-    write_found,
 )
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile

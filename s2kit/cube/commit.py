@@ -41,6 +41,7 @@ from s2kit.cube.manifest import (
     table_key,
     write_table,
 )
+from s2kit.cube.snapshot import METADATA, read_documents
 from s2kit.cube.steps import Timeline
 from s2kit.cube.store import STAGING, WORKSHOP, Draft, Store, staged
 from s2kit.cube.store_checks import check_cube
@@ -51,7 +52,6 @@ _FORMAT = 3
 """1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks."""
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
-_ROOT = ".zmetadata"
 
 
 @dataclass(frozen=True)
@@ -98,20 +98,20 @@ def read_state(store: Store) -> State | None:
     CubeError
         If something else lies there, or a cube of a later kit.
     """
-    data = store.read(_ROOT)
+    data = store.read(METADATA)
     if data is None:
         if not store.exists() or store.read(REDO) is not None:
             return None
-        data = store.read(_ROOT)  # another build may have claimed the place meanwhile
+        data = store.read(METADATA)  # another build may have claimed the place meanwhile
     if data is None:
         raise CubeError(
             f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
             "choose another place, or remove it first"
         )
+    documents = read_documents(store.url, data)
     try:
-        documents = json.loads(data)["metadata"]
         kit = documents[".zattrs"]["s2kit"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise CubeError(
             f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
         ) from error
@@ -123,7 +123,7 @@ def read_state(store: Store) -> State | None:
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)
     except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
-        if store.read(_ROOT) != data:
+        if store.read(METADATA) != data:
             return read_state(store)  # another build has just committed
         if isinstance(error, CubeError):
             raise
@@ -337,7 +337,7 @@ def _pack(objects: Part) -> dict[str, str]:
 
 def _remove_tables(store: Store) -> None:
     """Remove the tables of earlier states."""
-    kit = json.loads(store.read(_ROOT) or b"{}")["metadata"][".zattrs"]["s2kit"]
+    kit = json.loads(store.read(METADATA) or b"{}")["metadata"][".zattrs"]["s2kit"]
     for orbit, told in kit["manifest"].items():
         names = {told["coordinates"], *itertools.chain(*told["tables"].values())}
         valid = {table_key(int(orbit), name) for name in names}
@@ -384,8 +384,8 @@ def _metadata(state: State) -> dict[str, bytes]:
             group = layout.group_of(orbit, level)
             own = _group_documents(state, orbit, level)
             documents |= {f"{group}/{key}": data for key, data in own.items()}
-            consolidated[f"{group}/{_ROOT}"] = _consolidate(own)
-    return documents | consolidated | {_ROOT: _consolidate(documents)}
+            consolidated[f"{group}/{METADATA}"] = _consolidate(own)
+    return documents | consolidated | {METADATA: _consolidate(documents)}
 
 
 def _levels_document(state: State) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numcodecs import Zstd
 
+from s2kit.cube.damaged import read_found, write_found
 from s2kit.cube.layout import group_of, read_chunk_key
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
@@ -103,6 +104,7 @@ def require_whole(store: Store, key: str, expected: Entry) -> bytes:
     data = store.read(key)
     if data is not None and entry_of(data) == expected:
         return data
+    write_found(store, {*read_found(store), key})
     raise CubeError(
         f"{store.path(key)} is {'missing' if data is None else 'damaged'}; the cube is as it was. "
         "Build it again with the scenes of these dates too, which mends it, or bring that file "

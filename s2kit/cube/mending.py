@@ -1,6 +1,5 @@
 """Find what is damaged in a cube, and what can be made again from scenes."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,42 +7,14 @@ import numpy as np
 
 from s2kit.cube import ingest
 from s2kit.cube.commit import Orbit
+from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Slot, Task
 from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, is_whole, read_chunk_key
 from s2kit.cube.manifest import Entry, Manifest, Table, entry_of, level_flags, read_table
 from s2kit.cube.overviews import CoarserTask
 from s2kit.cube.steps import Step
-from s2kit.cube.store import WORKSHOP, Store
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError
-
-_FOUND = f"{WORKSHOP}/damaged"
-"""What `s2kit.verify` found, for the next build."""
-
-
-def write_found(store: Store, keys: Iterable[str]) -> None:
-    """Note what is damaged where the next build looks."""
-    store.write(_FOUND, json.dumps(sorted(keys)).encode())
-
-
-def read_found(store: Store) -> list[str]:
-    """Return what was noted as damaged; names of objects that no cube has are left out."""
-    try:
-        names = json.loads(store.read_own(_FOUND) or b"[]")
-    except (ValueError, RecursionError):
-        return []
-    return [name for name in names if isinstance(name, str) and _is_known(name)]
-
-
-def forget_found(store: Store) -> None:
-    """Remove the note."""
-    store.delete(_FOUND)
-
-
-def _is_known(name: str) -> bool:
-    try:
-        return is_object(name) or bool(read_chunk_key(name))
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

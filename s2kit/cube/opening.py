@@ -201,8 +201,8 @@ def _read_object(store: str) -> bytes | None:
 
 
 def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
+    documents = read_documents(str(store), metadata)
     try:
-        documents = read_documents(metadata)
         if _is_foreign(documents):
             check_foreign(str(store), documents)
             return documents

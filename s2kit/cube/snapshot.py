@@ -145,12 +145,20 @@ def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
     return [f"{prefix}/{i}" for i in range(count)]
 
 
-def read_documents(metadata: bytes) -> dict[str, Any]:
-    """Return the documents in consolidated metadata.
+def read_documents(place: str, metadata: bytes) -> dict[str, Any]:
+    """Return the documents in the consolidated metadata of a store.
 
     Raises
     ------
-    ValueError, KeyError, TypeError
-        If these are none.
+    CubeError
+        If they are cut off or damaged, or something else.
     """
-    return json.loads(metadata)["metadata"]
+    try:
+        return dict(json.loads(metadata)["metadata"])
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise CubeError(
+            f"{place} is damaged: its {METADATA} is no JSON, or cut off ({error}); bring that file "
+            "back from a copy, or build the cube anew elsewhere"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise CubeError(f"{place} is not a cube of s2kit; its {METADATA} is none") from error

@@ -4,14 +4,15 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
+from s2kit.credentials import without_credentials
 from s2kit.cube.commit import REDO, read_profile
+from s2kit.cube.damaged import forget_found, write_found
 from s2kit.cube.layout import Profile, group_of, is_chunk
 from s2kit.cube.manifest import (
     Entry,
@@ -22,14 +23,12 @@ from s2kit.cube.manifest import (
     read_table,
     table_key,
 )
-from s2kit.cube.mending import forget_found, write_found
 from s2kit.cube.opening import read_metadata
 from s2kit.cube.reading import AT_ONCE
-from s2kit.cube.snapshot import open_objects
+from s2kit.cube.snapshot import METADATA, open_objects, read_documents
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
-_ROOT = ".zmetadata"
 _TRIES = 3
 
 
@@ -110,12 +109,12 @@ class _Check:
     """One pass through a cube."""
 
     def __init__(self, store: str | os.PathLike, metadata: bytes, progress: bool):
-        self.place, self.progress = str(store), progress
-        self.objects = open_objects(self.place)
+        self.place, self.progress = without_credentials(str(store)), progress
+        self.objects = open_objects(str(store))
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
+        self.documents = read_documents(self.place, metadata)
         try:
-            self.documents: dict[str, Any] = json.loads(metadata)["metadata"]
             kit = self.documents[".zattrs"]["s2kit"]
             self.profile: Profile = read_profile(kit)
             self.orbits = {int(n): kit.get("manifest", {}).get(str(n)) for n in kit["orbits"]}
@@ -126,8 +125,8 @@ class _Check:
             }
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CubeError(
-                f"{store}: its metadata are damaged, or are none of s2kit ({error}); bring "
-                f"{_ROOT} back from a copy"
+                f"{self.place}: its metadata are damaged, or are none of s2kit ({error}); bring "
+                f"{METADATA} back from a copy"
             ) from error
 
     def run(self) -> VerifyReport:
@@ -148,17 +147,18 @@ class _Check:
         """Leave a note for the next build, or remove an earlier one, where that is possible."""
         if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
             return
-        with suppress(CubeError, OSError):
-            if self.damaged:
-                write_found(self.objects, self.damaged)
-            else:
-                forget_found(self.objects)
+        if self.damaged:
+            write_found(self.objects, self.damaged)
+        else:
+            forget_found(self.objects)
 
     def _check_documents(self) -> None:
         """Compare the metadata documents with what the consolidated one says they are."""
         groups = {key.rpartition("/")[0] for key in self.documents if key.endswith("/.zgroup")}
         consolidated = {
-            f"{group}/{_ROOT}": _below(self.documents, group) for group in groups if group != "S2"
+            f"{group}/{METADATA}": _below(self.documents, group)
+            for group in groups
+            if group != "S2"
         }
         expected = self.documents | consolidated
         for keys in _batches(list(expected)):
@@ -167,7 +167,7 @@ class _Check:
                 if data is None:
                     self.damaged[key] = "missing"
                 elif _parsed(key, data) != expected[key]:
-                    self.damaged[key] = f"is not what {_ROOT} says; one of the two is damaged"
+                    self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
         try:

@@ -35,6 +35,8 @@ class FaultyServer(ThreadingHTTPServer):
         requests it hits.
     hits : collections.Counter
         Requests by kind of fault; ``"ok"`` are the others.
+    asked : collections.Counter
+        Requests by path.
     fail_after : int or None
         From so many good answers on, there is only ``"500"``.
     """
@@ -46,6 +48,7 @@ class FaultyServer(ThreadingHTTPServer):
         self.folder = folder
         self.faults: dict[str, tuple[str, int]] = {}
         self.hits: Counter[str] = Counter()
+        self.asked: Counter[str] = Counter()
         self.fail_after: int | None = None
         self.stopping = threading.Event()
 
@@ -56,6 +59,7 @@ class FaultyServer(ThreadingHTTPServer):
 
     def fault_of(self, path: str) -> str:
         """Tell what hits this request, and count it."""
+        self.asked[path] += 1
         over = self.fail_after is not None and self.hits["ok"] >= self.fail_after
         kind = "500" if over else "ok"
         for part, (fault, times) in self.faults.items():

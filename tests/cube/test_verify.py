@@ -6,9 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import xarray as xr
 from children import tree
-from servers import plain_server
+from servers import faulty_server, plain_server
 from small_scenes import AOI, series
 
 import s2kit
@@ -193,7 +195,7 @@ def test_hole_is_not_copied_into_a_new_commit(whole, tmp_path, scenes):
     before = tree(store)
     with pytest.raises(CubeError, match=f"{rotten.name} is damaged"):
         s2kit.build_cube(scenes[1:], store, progress=False)
-    assert tree(store) == before
+    assert {k: v for k, v in tree(store).items() if k != ".s2kit/damaged"} == before
     s2kit.build_cube(scenes, store, progress=False)  # with all scenes it is made again
     reference = tmp_path / "reference.zarr"
     s2kit.build_cube(scenes, reference, **OPTIONS)
@@ -205,6 +207,55 @@ def test_chunk_that_is_not_of_the_cube(store):
     shutil.copy(chunks(store)[0], store / "S2/R051/B04/0.99.99")
     found = s2kit.verify(store, progress=False).damaged
     assert found == {"S2/R051/B04/0.99.99": "is not in the manifest"}
+
+
+def test_requests_over_http(whole, tmp_path):
+    """Each object is asked for once to open a cube; chunks that do not exist are not asked for."""
+    store = Path(shutil.copytree(whole, tmp_path / "cube.zarr"))
+    with faulty_server(tmp_path) as server:
+        cube = s2kit.open_cube(f"{server.url}/cube.zarr", dask=False)
+        assert sum(server.asked.values()) <= 25
+        assert set(server.asked.values()) == {1}
+        server.asked.clear()
+        cube.load()
+    listed = {f"/cube.zarr/{path.relative_to(store)}" for path in chunks(store)}
+    assert {path for path in server.asked if ".z" not in Path(path).name} <= listed
+
+
+def test_chunks_that_do_not_exist(tmp_path, scenes):
+    """Where the manifest has no chunk, all readers see no data, and nobody asks for one."""
+    store, wide = tmp_path / "cube.zarr", list(AOI)
+    wide[2] += 0.5 * (AOI[2] - AOI[0])  # beyond what the scenes show
+    s2kit.build_cube(scenes, store, **OPTIONS | {"aoi": tuple(wide)})
+    sizes = s2kit.open_cube(store).sizes
+    possible = 2 * 2 * -(-sizes["y"] // 64) * -(-sizes["x"] // 64)
+    assert 0 < len(chunks(store)) < possible
+    with faulty_server(tmp_path) as server:
+        far = s2kit.open_cube(f"{server.url}/cube.zarr").load()
+        missing = [path for path in server.asked if not (tmp_path / path.lstrip("/")).exists()]
+    assert missing == []
+    plain = xr.open_zarr(store, group="S2/R051")
+    assert np.allclose(far.B04, plain.B04, rtol=1e-6, equal_nan=True)
+    assert np.array_equal(far.SCL, plain.SCL.fillna(0))
+    assert s2kit.verify(store, progress=False).damaged == {}
+
+
+@pytest.mark.parametrize("kind", ["missing", "flipped"])
+def test_lost_tables_and_documents_are_written_again(store, whole, scenes, kind):
+    """Tables of the manifest, metadata documents and coordinates of space are written again."""
+    names = [
+        *("S2/R051/x/0", "S2/R051_L1/y/0", "S2/R051/spatial_ref/0", "S2/R051/B04/.zarray"),
+        *("S2/R051/.zattrs", "S2/.zgroup", ".zattrs", "S2/R051_L1/.zmetadata"),
+        *(str(path.relative_to(whole)) for path in sorted(whole.glob("S2/R051/.manifest/*"))),
+    ]
+    for name in names:
+        if kind == "missing":
+            (store / name).unlink()
+        else:
+            flip(store / name, 4 * (store / name).stat().st_size)
+        assert name in s2kit.verify(store, progress=False).damaged
+        s2kit.build_cube(scenes, store, progress=False)
+        assert tree(store) == tree(whole), name
 
 
 def test_tables_are_checked_by_sha256sum(whole):

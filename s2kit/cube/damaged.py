@@ -1,0 +1,40 @@
+"""A note in a store of what is damaged, which the next build reads."""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+
+from s2kit.cube.layout import is_object, read_chunk_key
+from s2kit.cube.store import WORKSHOP, Store
+from s2kit.errors import CubeError
+
+_FOUND = f"{WORKSHOP}/damaged"
+"""What `s2kit.verify` found, for the next build."""
+
+
+def write_found(store: Store, keys: Iterable[str]) -> None:
+    """Note what is damaged where the next build looks, if the store can be written to."""
+    with suppress(CubeError, OSError):
+        store.write(_FOUND, json.dumps(sorted(keys)).encode())
+
+
+def read_found(store: Store) -> list[str]:
+    """Return what was noted as damaged; names of objects that no cube has are left out."""
+    try:
+        names = json.loads(store.read_own(_FOUND) or b"[]")
+    except (ValueError, RecursionError):
+        return []
+    return [name for name in names if isinstance(name, str) and _is_known(name)]
+
+
+def forget_found(store: Store) -> None:
+    """Remove the note."""
+    with suppress(CubeError, OSError):
+        store.delete(_FOUND)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        return is_object(name) or bool(read_chunk_key(name))
+    except ValueError:
+        return False

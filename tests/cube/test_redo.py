@@ -1,0 +1,138 @@
+"""What lies in the folder of builds may be a stranger's, or torn: nothing follows from it."""
+
+import base64
+import json
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from children import build, tree
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scenarios import SMALL, whole
+
+import s2kit
+from s2kit.cube import commit
+from s2kit.cube.layout import is_object, read_chunk_key
+from s2kit.errors import CubeError
+
+EVIL = base64.b64encode(b"evil").decode()
+
+
+@pytest.fixture(scope="module")
+def made(days, tmp_path_factory) -> Path:
+    """Build a cube of two days."""
+    store = tmp_path_factory.mktemp("made") / "cube.zarr"
+    s2kit.build_cube(days[:2], store, progress=False, **SMALL)
+    return store
+
+
+@pytest.fixture
+def store(made, tmp_path) -> Path:
+    """Copy it, with a folder of builds."""
+    shutil.copytree(made, tmp_path / "cube.zarr")
+    (tmp_path / "cube.zarr/.s2kit").mkdir()
+    return tmp_path / "cube.zarr"
+
+
+def leave_record(store: Path, record: dict, *, digest: bool = True) -> None:
+    """Leave a redo record as a build would."""
+    record = {"bridge": {}, "objects": {}, "moves": False} | record
+    told = record | ({"digest": commit._digest(record)} if digest else {})
+    (store / ".s2kit/redo").write_text(json.dumps(told))
+
+
+NAMES = [
+    "../outside", "/outside", "S2/../../outside", "S2/R051/../../../outside", "S2/R051/B04/0.0.0",
+    ".s2kit/lock", "S2/R051/B04/../../../../outside", "S2\\..\\outside", "S2/R051/x/0/1", "",
+    "S2/R051_L1/.zmetadata\n", "S2/R051/B99/.zarray", "C:/outside", "~/outside",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("digest", [True, False])
+def test_record_that_names_other_files(store, days, made, name, digest):
+    """A record that names what is no object of a cube is refused; nothing is written."""
+    for part in ("bridge", "objects"):
+        leave_record(store, {part: {".zgroup": EVIL, name: EVIL}}, digest=digest)
+        with pytest.raises(CubeError, match="no object of a cube"):
+            s2kit.build_cube(days[:2], store, progress=False)
+        found = tree(store.parent)
+        assert {f"cube.zarr/{key}": data for key, data in tree(made).items()}.items() <= (
+            found.items()
+        )
+        assert b"evil" not in found.values()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(max_size=40) | st.from_regex(r"(S2/|\.\./|R051/|B04/|0\.0\.0|/)+", fullmatch=True))
+def test_names_of_objects(name):
+    """Only names of the layout are accepted: none leads out of a store."""
+    known = is_object(name)
+    with suppress(ValueError):
+        known |= bool(read_chunk_key(name))
+    if known:
+        assert ".." not in name and not name.startswith("/") and "\\" not in name
+
+
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b"null", b'{"bridge": {}}', b"\0" * 900])
+def test_torn_record(store, days, made, torn):
+    """A record that is torn counts as never written."""
+    (store / ".s2kit/redo").write_bytes(torn)
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(cut=st.integers(0, 10**6), zeros=st.booleans())
+def test_record_that_is_cut_anywhere(days, made, tmp_path, cut, zeros):
+    """A true record, cut off or with zeros at any place, is as if it were not there."""
+    store = tmp_path / "cube.zarr"
+    shutil.rmtree(store, ignore_errors=True)
+    shutil.copytree(made, store)
+    (store / ".s2kit").mkdir()
+    leave_record(store, {"objects": {"S2/R051/time/0": EVIL, ".zgroup": EVIL}})
+    path = store / ".s2kit/redo"
+    data = path.read_bytes()
+    at = cut % (len(data) - 1)
+    path.write_bytes(data[:at] + (bytes(len(data) - at) if zeros else b""))
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+def test_staged_files_of_a_stranger(store, days, made):
+    """Files in the staging folder that no commit names are removed; none is put in place."""
+    for name in ("S2/R051/B04/0.0.0", "S2/R051/B04/7.7.7", "../../x", "readme"):
+        path = store / ".s2kit/staging/S2" / name.replace("../", "")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"evil")
+    s2kit.build_cube(days[:3], store, progress=False)
+    assert len(whole(store)) == 3
+    assert not (store / ".s2kit").exists()
+    assert b"evil" not in tree(store).values()
+
+
+def test_orphans_are_cleared(days, tmp_path, made):
+    """What builds that died have left is gone after the next one."""
+    store = tmp_path / "cube.zarr"
+    for before in (3, 9, 21, 40):
+        assert build(days[:2], store, SMALL, before=before) in (-9, 0)
+    s2kit.build_cube(days[:2], store, progress=False, **SMALL)
+    assert tree(store) == tree(made)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 100, -1, -200])
+def test_truncated_metadata_are_called_damaged(store, days, cut):
+    """Metadata that are cut off are damaged, for readers and builders."""
+    path = store / ".zmetadata"
+    path.write_bytes(path.read_bytes()[:cut])
+    for call in (
+        lambda: s2kit.open_cube(store),
+        lambda: s2kit.build_cube(days[:3], store, progress=False),
+        lambda: s2kit.verify(store, progress=False),
+    ):
+        with pytest.raises(CubeError, match="damaged"):
+            call()
