@@ -1,9 +1,9 @@
 """How long a page waits while eight others are made: ``python tests/benchmarks/launcher.py``.
 
-It takes the practice cube, and the server of JupyterLab's tiles at a port. On two cores, 30
-November 2026, in seconds: as ``panel serve``, which runs whole notebooks on the loop that answers
-all pages, the ninth page 23.3 and a file of another page 23.3; with the cells up to the viewer,
-beside the loop, 9.3 to 14.2 and 0.7. A page alone: 2.2, then 0.8 to 1.7. Memory: 721 MB, then 604.
+It takes the practice cube, and the server of JupyterLab's tiles at a port. On two loaded cores, 30
+November 2026, one run each, in seconds: as ``panel serve``, which runs whole notebooks on the loop
+that answers all pages, the ninth page 23.3 and a file of another page 23.3; with the cells up to
+the viewer, beside the loop, 14.2 and 0.7. Memory: 721 MB, then 604.
 """
 
 import os
