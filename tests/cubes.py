@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 import s2kit
 from s2kit.cube import commit, layout
+from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.store import Store
 
@@ -60,20 +61,27 @@ def write_cube(
     if state is None:
         state = commit.State(profile, synthetic, {})
         commit.create(place, state)
+    written = {}
     for name in names:
         for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
-            data = _chunk(layers[name], layout.LAYER[name], index, chunks)
-            place.write(layout.chunk_key(orbit, name, index, "."), layout.encode(data))
+            data = layout.encode(_chunk(layers[name], layout.LAYER[name], index, chunks))
+            key = layout.chunk_key(orbit, name, index, ".")
+            place.put(key, data)
+            written[key] = entry_of(data)
     if overviews:
-        write_overviews(place, profile, shape[0], orbit)
-    orbits = state.orbits | {orbit: commit.Orbit(_timeline(times, orbit, layers))}
-    commit.commit(place, commit.State(profile, synthetic, orbits), orbit, keep=0)
+        written |= write_overviews(place, profile, shape[0], orbit)
+    new = by_time_chunk(written, names, range(-(-shape[0] // chunks[0])))
+    empty = empty_manifest(names, profile.chunk_grids)
+    manifest, tables = empty.changed(0, new, profile.chunk_grids)
+    made = commit.Orbit(_timeline(times, orbit, layers), manifest=manifest)
+    changed = commit.State(profile, synthetic, state.orbits | {orbit: made})
+    commit.commit(place, changed, orbit, keep=0, tables=tables, written=written, moves=False)
     return store
 
 
-def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: int = 51) -> None:
+def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: int = 51) -> Table:
     """Write the coarser levels of a cube whose base lies there."""
-    depth = profile.chunks[0]
+    depth, written = profile.chunks[0], {}
     with place.lock() as word:
         for name, chunk in itertools.product(profile.layers, range(-(-steps // depth))):
             present = nothing_present(profile)
@@ -81,7 +89,9 @@ def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: in
                 key = layout.chunk_key(orbit, name, (chunk, row, col), ".")
                 present[row, col] = place.has(key)
             here = min(depth, steps - chunk * depth)
-            coarsen(CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word))
+            task = CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word)
+            written |= coarsen(task)
+    return written
 
 
 def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
-import aiohttp
 import numpy as np
 import rioxarray  # noqa: F401  (gives xarray its .rio)
 import xarray as xr
 import zarr.storage
-from botocore.exceptions import BotoCoreError
 from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
@@ -23,7 +21,7 @@ from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.snapshot import METADATA, Snapshot, is_zip, open_objects, read_documents
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
-from s2kit.cube.store import TROUBLE, Store
+from s2kit.cube.store import FAR, TROUBLE, Store
 from s2kit.cube.store_checks import check_cube, check_foreign
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
@@ -33,9 +31,6 @@ _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "ca
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
 
 _TROUBLE = (*TROUBLE, ImportError, KeyError)
-_FAR = (aiohttp.ClientError, ConnectionError, TimeoutError, BotoCoreError)
-"""What storages raise that cannot be reached, or have no time."""
-
 _Opened = TypeVar("_Opened")
 
 
@@ -126,7 +121,7 @@ def _while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) 
             damage = error
         if read_metadata(store) != before:
             continue
-        if isinstance(damage, _FAR):
+        if isinstance(damage, FAR):
             raise CubeError(
                 f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
                 "moment, or mend the way to it"

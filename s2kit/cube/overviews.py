@@ -117,6 +117,7 @@ class _Walk:
     def go(self) -> Table:
         """Visit all chunks."""
         for row, col in np.ndindex(self.present[-1].shape):
+            self.task.store.check_held(self.task.word)
             self._visit(len(self.present) - 1, row, col)
         return self.written
 
@@ -170,7 +171,6 @@ class _Walk:
         if task.only is not None and key not in task.only:
             return
         data = encode(self.whole)
-        task.store.check_held(task.word)
         task.store.put(staged(key) if task.staged else key, data)
         self.written[key] = entry_of(data)
 
@@ -185,7 +185,6 @@ class _Walk:
 
     def _remove(self, level: int, row: int, col: int) -> None:
         if self.task.only is None:
-            self.task.store.check_held(self.task.word)
             self.task.store.delete(self._key(level, row, col))
 
     def _key(self, level: int, row: int, col: int) -> str:

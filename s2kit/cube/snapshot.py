@@ -117,7 +117,11 @@ class Snapshot:
         attrs = dict(self.documents[f"{group}/{name}/.zattrs"])
         dims, dtype = attrs.pop("_ARRAY_DIMENSIONS"), np.dtype(array["dtype"])
         if len(dims) == 1:
-            values = decode_coordinate(parts, array["dtype"], *array["shape"], *array["chunks"])
+            try:
+                values = decode_coordinate(parts, array["dtype"], *array["shape"], *array["chunks"])
+            except (ValueError, RuntimeError) as error:
+                named = ", ".join(_chunk_keys(f"{group}/{name}", array))
+                raise ValueError(f"{named}: {error}") from error
         else:  # spatial_ref holds 0; the values of layers are not read here
             values = np.broadcast_to(np.zeros((), dtype), array["shape"])
         return xr.Variable(dims, values, attrs, {"chunks": tuple(array["chunks"]), "dtype": dtype})

@@ -3,7 +3,6 @@
 import errno
 import itertools
 import json
-import math
 import os
 import shutil
 import socket
@@ -33,6 +32,9 @@ except ImportError:  # Windows
 
 TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCoreError)
 """What storages raise: NotImplementedError where one can only be read, ValueError for odd names."""
+
+FAR = (aiohttp.ClientError, ConnectionError, TimeoutError, BotoCoreError)
+"""What storages raise that cannot be reached, or have no time."""
 
 WORKSHOP = ".s2kit"
 """Folder below the store for the lock and for objects that are being written; no reader looks."""
@@ -91,7 +93,6 @@ class Store:
             ) from shown_cause(error)
         self.local = isinstance(self.fs, LocalFileSystem)
         self._folders: set[str] = set()  # known to be folders of the store itself
-        self._seen_held = -math.inf
 
     def __reduce__(self):
         return Store, (self.root if self.local else self.url,)  # a worker has another folder
@@ -109,6 +110,11 @@ class Store:
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except FAR as error:
+            raise CubeError(
+                f"{self.path(key)} cannot be read now ({type(error).__name__}: {error}); try again "
+                "in a moment, or mend the way to it"
+            ) from shown_cause(error)
         except TROUBLE as error:
             raise CubeError(
                 f"{self.path(key)} cannot be read: {type(error).__name__}: {error}. Mend the "
@@ -372,21 +378,16 @@ class Store:
     def check_held(self, word: str) -> None:
         """See that the lock is still held by ``word``: a worker may outlive its build.
 
-        It looks once in a second at most.
-
         Raises
         ------
         CubeLockedError
             If it is not.
         """
-        if time.monotonic() - self._seen_held < 1:
-            return
         if self._holder().get("word") != word:
             raise CubeLockedError(
                 f"this build no longer holds {self.url}: it was ended, or its lock was removed. "
                 "Nothing more is written; run the build again"
             )
-        self._seen_held = time.monotonic()
 
     def _holder(self) -> dict:
         """Give who holds the lock; empty if nobody does, or somebody is just writing it."""

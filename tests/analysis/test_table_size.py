@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 from cubes import every, make_cube, random_layers
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
-from s2kit.analysis import saving, table_size
+from s2kit.analysis import table_size
 from s2kit.analysis.table_size import _count
 from s2kit.errors import InvalidInputError
 from s2kit.scenes import region
@@ -271,24 +271,3 @@ def test_addresses_with_nested_shapes_are_refused():
     ):
         with pytest.raises(InvalidInputError, match="names no places"):
             read_text(text)
-
-
-def test_models_that_grow_are_refused(tmp_path, monkeypatch):
-    """A zip that would unpack to more than a classifier ever has is refused, unread."""
-    monkeypatch.setattr(saving, "_LARGEST", 1_000_000)
-    with zipfile.ZipFile(tmp_path / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("model.json", " " * 2_000_000)
-        archive.writestr("pipeline.skops", "")
-    with pytest.raises(InvalidInputError, match="it holds 2 MB"):
-        s2kit.load_model(tmp_path / "m.zip")
-
-
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
-@given(rows=st.integers(0, 10**7), columns=st.integers(0, 10**5))
-def test_the_bound_is_of_cells(rows, columns):
-    """Rows times columns decide, whichever is large."""
-    if rows * columns <= 20_000_000:
-        table_size.require_cells("a", rows, columns)
-    else:
-        with pytest.raises(InvalidInputError, match="cells"):
-            table_size.require_cells("a", rows, columns)

@@ -106,7 +106,7 @@ def test_builds_refuse_coordinates_that_claim_gigabytes(cube, days, tmp_path):
     store = shutil.copytree(cube, tmp_path / "cube.zarr")
     bomb = numcodecs.Blosc("zstd", 9, numcodecs.Blosc.NOSHUFFLE).encode(np.zeros(2**24, "u1"))
     (store / "S2/R051/products/0").write_bytes(bomb)
-    with pytest.raises(CubeError, match=r"damaged .*bytes claim"):
+    with pytest.raises(CubeError, match=r"products/0 is damaged"):
         s2kit.build_cube(days[:3], store, progress=False)
 
 

@@ -126,18 +126,18 @@ def never(*_, **__) -> None:
 
 def elsewhere(prefix: str) -> None:
     """Let some of a worker's writes get lost."""
-    plain = Store.write
+    plain = Store.put
 
-    def write(self, key, data):
+    def put(self, key, data):
         if not key.startswith(prefix):
             plain(self, key, data)
 
-    Store.write, write.plain = write, plain
+    Store.put, put.plain = put, plain
 
 
 def here() -> None:
     """Let all of a worker's writes arrive again."""
-    Store.write = Store.write.plain
+    Store.put = Store.put.plain
 
 
 def test_client_that_is_closed(days, cluster, tmp_path):

@@ -82,9 +82,9 @@ def test_power_cut(scenario, disk, tmp_path, monkeypatch):
             store = folder / "cube.zarr"
             for opener, known in states.items():
                 assert whole(store, opener) in known, f"{opener} after cut {cut.name}"
-            if cut == cuts[-1]:
-                assert tree(store) == complete
             seen = tree(store) if store.exists() else {}
+            if cut == cuts[-1]:  # of the folder of builds, the last removals may be lost
+                assert {k: v for k, v in seen.items() if ".s2kit/" not in k} == complete
             for state in (old, complete):
                 if state and seen.get(".zmetadata") == state[".zmetadata"]:
                     unfinished = ".s2kit/redo" in seen  # chunks of later steps may be there already

@@ -255,6 +255,7 @@ def test_make_lists_the_verbs():
         "help",
         "setup",
         "cube",
+        "verify",
         "notebooks",
         "test",
         "lint",
