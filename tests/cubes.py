@@ -64,7 +64,10 @@ def write_cube(
     written = {}
     for name in names:
         for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
-            data = layout.encode(_chunk(layers[name], layout.LAYER[name], index, chunks))
+            chunk = _chunk(layers[name], layout.LAYER[name], index, chunks)
+            if (chunk == layout.LAYER[name].nodata).all():
+                continue
+            data = layout.encode(chunk)
             key = layout.chunk_key(orbit, name, index, ".")
             place.put(key, data)
             written[key] = entry_of(data)

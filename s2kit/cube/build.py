@@ -338,10 +338,13 @@ class _Build:
             for outcome in outcomes:
                 self.vetting.failed |= outcome.failed
             return
-        coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
-        written = dict(ChainMap(*(outcome.written for outcome in outcomes), *coarser))
         moves = any(task.staged for task in tasks)
-        self._check_arrived([staged(key) if moves else key for key in written])
+        base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
+        self._check_arrived(base, moves)
+        coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+        levels: Table = dict(ChainMap(*coarser))
+        self._check_arrived(levels, moves)
+        written = base | levels
         self._commit(plan, known, span, outcomes, written, moves)
 
     def _each(self, verdict: Callable[[Scene], None], scenes: list[Scene]) -> None:
@@ -386,13 +389,14 @@ class _Build:
             for future in futures:
                 future.cancel()
 
-    def _check_arrived(self, written: list[str]) -> None:
+    def _check_arrived(self, written: Table, moves: bool) -> None:
         """See that what a cluster's workers wrote lies where this process looks."""
         if self.client is None:
             return
+        keys = [staged(key) if moves else key for key in written]
         with ThreadPoolExecutor(_LOOKS) as pool:
-            there = pool.map(self.store.has, written)
-            lost = [key for key, found in zip(written, there, strict=True) if not found]
+            there = pool.map(self.store.has, keys)
+            lost = [key for key, found in zip(keys, there, strict=True) if not found]
         if lost:
             raise CubeError(
                 f"{len(lost)} chunks that the workers wrote are not in {self.store.url}, such as "

@@ -221,13 +221,7 @@ def make_odd_metadata(path: Path) -> None:
     (path / ".zmetadata").write_text("[]")
 
 
-def make_broken_metadata(path: Path) -> None:
-    """Consolidated metadata cut short."""
-    path.mkdir()
-    (path / ".zmetadata").write_text('{"metadata": {".zattrs"')
-
-
-FOREIGN = [make_file, make_folder, make_zarr2, make_zarr3, make_odd_metadata, make_broken_metadata]
+FOREIGN = [make_file, make_folder, make_zarr2, make_zarr3, make_odd_metadata]
 
 
 @pytest.mark.parametrize("make", FOREIGN)

@@ -222,9 +222,9 @@ def test_left_over_chunks_of_a_level_are_removed(tmp_path):
         values[:4] = nodata
     shutil.copytree(tmp_path / "c.zarr", tmp_path / "again.zarr")
     for place in ("again.zarr", "new.zarr"):
+        for old in (tmp_path / place).glob("S2/R051/[BS]*/[0-9]*"):
+            old.unlink()
         write_cube(tmp_path / place, made, every(5, 5), chunks=(4, 64, 64))
-        for empty in (tmp_path / place).glob("S2/R051/*/*.[4-8].*"):
-            empty.unlink()
         shutil.copy(tmp_path / "c.zarr/.zmetadata", tmp_path / place)
         profile = read_state(Store(tmp_path / "c.zarr")).profile
         write_overviews(Store(tmp_path / place), profile, SHAPE[0])

@@ -83,8 +83,8 @@ def test_power_cut(scenario, disk, tmp_path, monkeypatch):
             for opener, known in states.items():
                 assert whole(store, opener) in known, f"{opener} after cut {cut.name}"
             seen = tree(store) if store.exists() else {}
-            if cut == cuts[-1]:  # of the folder of builds, the last removals may be lost
-                assert {k: v for k, v in seen.items() if ".s2kit/" not in k} == complete
+            if cut == cuts[-1]:  # only the last removals may be lost
+                assert complete.items() <= seen.items()
             for state in (old, complete):
                 if state and seen.get(".zmetadata") == state[".zmetadata"]:
                     unfinished = ".s2kit/redo" in seen  # chunks of later steps may be there already
