@@ -22,7 +22,7 @@ _PATIENCE = 4
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Give the name of a draft, which takes the place of a file when the block has written it.
+    """Yield the name of a draft, which takes the place of a file when the block has written it.
 
     The draft lies in a folder of its own beside the target, under the target's name: some formats
     put the name into the file, or write further files beside it. It is synced before it is renamed,

@@ -48,8 +48,12 @@ _HEADER = re.compile(r"(\bauthorization['\"]?\s*[:=,]\s*['\"]?)[^'\"\n>)]+", re.
 _CLOSING = ".,;:!?)]}'…"
 
 _LOGGERS = (
-    "urllib3.connectionpool", "rasterio._env", "rasterio.env", "fsspec.http", "s2kit.viewers.page",
-)  # fmt: skip
+    "urllib3.connectionpool",
+    "rasterio._env",
+    "rasterio.env",
+    "fsspec.http",
+    "s2kit.viewers.page",
+)
 """Whose lines, or errors, hold addresses."""
 
 
@@ -114,7 +118,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def clean_warnings() -> Iterator[None]:
-    """Give the warnings of a library on without credentials."""
+    """Repeat the warnings of a library without credentials."""
     with warnings.catch_warnings(record=True) as caught:
         yield
     for one in caught:

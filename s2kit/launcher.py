@@ -72,16 +72,24 @@ def serve(where: str, prefix: str) -> None:
             "clone of s2kit, or from its folder notebooks"
         )
     os.chdir(folder)
-    listen = {"address": "127.0.0.1", "port": int(where)} if where.isdigit() else {
-        "unix_socket": where, "websocket_origin": "localhost"}  # fmt: skip
+    listen = (
+        {"address": "127.0.0.1", "port": int(where)}
+        if where.isdigit()
+        else {"unix_socket": where, "websocket_origin": "localhost"}
+    )
     loop = IOLoop.current()
     # pages that wait for their turn would else take the threads that send files to other pages
     loop.asyncio_loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
     apps = {name: _app_of(Path(f"{name}.ipynb")) for name in (QUERY, STATISTICS)}
     pn.serve(
-        apps, **listen, loop=loop, prefix=prefix, show=False, verbose=False,
+        apps,
+        **listen,
+        loop=loop,
+        prefix=prefix,
+        show=False,
+        verbose=False,
         unused_session_lifetime_milliseconds=_PATIENCE,
-    )  # fmt: skip
+    )
 
 
 def _app_of(notebook: Path) -> Any:

@@ -54,7 +54,7 @@ def watch_drawing(root: Model) -> None:
 
 
 def tell_open(comm: Comm) -> None:
-    """Tell the page when Python has opened the comm on which the page sends its events.
+    """Report to the page when Python has opened the comm on which the page sends its events.
 
     JupyterLab asks for a comm in the order of the cells, but sends its messages past them (on a
     subshell): what comes before the kernel has opened the comm would get lost (`_HOLD`).

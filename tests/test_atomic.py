@@ -22,9 +22,13 @@ ROOT = Path(s2kit.__file__).parents[1]
 def run(code: str, folder: Path, *before: str) -> subprocess.CompletedProcess:
     """Run Python in a folder."""
     return subprocess.run(
-        [*before, sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
-    )  # fmt: skip
+        [*before, sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
 
 
 def test_new_bytes_take_the_place_of_the_old(tmp_path):

@@ -38,8 +38,14 @@ PLACE = "http://user:SECRETPW@127.0.0.1:9/{}?sig=SECRETSIG#SECRETPART"
         ("http://user:SEC RET@host/a cannot", "http://host/a cannot"),
         ("'http://host/a?sig=SEC RET' cannot", "'http://host/a' cannot"),
         ("http://host/a#access_token=SECRET", "http://host/a"),
-        ('ZARR:"/vsicurl/https://host/a.zarr?sig=SECRET":/B04', 'ZARR:"/vsicurl/https://host/a.zarr":/B04'),
-        ("/vsicurl?pc_url_signing=yes&url=http%3A%2F%2Fu%3ASECRET%40host%2Fa", "/vsicurl/http://host/a"),
+        (
+            'ZARR:"/vsicurl/https://host/a.zarr?sig=SECRET":/B04',
+            'ZARR:"/vsicurl/https://host/a.zarr":/B04',
+        ),
+        (
+            "/vsicurl?pc_url_signing=yes&url=http%3A%2F%2Fu%3ASECRET%40host%2Fa",
+            "/vsicurl/http://host/a",
+        ),
         ("at http%3A%2F%2Fu%3ASECRET%40host%2Fa%3Fsig%3DSECRET now", "at http://host/a now"),
         ("http:/user:SECRET@host/a?sig=SECRET", "http:/host/a"),
         ("exceeded with url: /c.json?SECRET (Caused by", "exceeded with url: /c.json (Caused by"),
@@ -50,7 +56,7 @@ PLACE = "http://user:SECRETPW@127.0.0.1:9/{}?sig=SECRETSIG#SECRETPART"
         ("{'Authorization': 'Basic SECRET'}", "{'Authorization': '…'}"),
         ("http://a/x?k=SECRET and ftp://b:SECRET@c/y", "http://a/x and ftp://c/y"),
     ],
-)  # fmt: skip
+)
 def test_credentials_are_cut(text, shown):
     """Whatever the form of an address, its place is shown and its credentials are not."""
     assert without_credentials(text) == shown
@@ -81,9 +87,11 @@ _PART = st.text(string.ascii_letters + string.digits + "-._~!$&'()*+,;=", min_si
 
 @given(
     scheme=st.sampled_from(["http", "HTTPS", "s3", "gs", "ftp", "abfs"]),
-    user=_PART, secret=st.text(string.ascii_uppercase, min_size=8, max_size=12), more=_PART,
+    user=_PART,
+    secret=st.text(string.ascii_uppercase, min_size=8, max_size=12),
+    more=_PART,
     around=st.sampled_from(["{}", "'{}'", '"{}"', "({})", "at {} now", "\n{}\n", "/vsicurl/{}"]),
-)  # fmt: skip
+)
 def test_no_form_of_address_shows_a_secret(scheme, user, secret, more, around):
     """User information, query and fragment of RFC 3986 are cut, once and for all."""
     secret = f"QX{secret}"
@@ -110,7 +118,8 @@ def test_any_text_can_be_cleaned(text):
 def test_long_texts_take_no_time():
     """What a server answers may be long, and of one kind of sign."""
     for sign in ("a.", "?", "http://", "'http://a", "a:", "token", "%3A%2F%2F", "a:b@"):
-        without_credentials(sign * 20_000)
+        text = sign * 20_000
+        assert len(without_credentials(text)) <= len(text)
 
 
 @pytest.mark.parametrize("kind", [CatalogueError, CubeError, InvalidInputError, SceneWarning])
@@ -178,10 +187,14 @@ def test_items_keep_addresses_but_not_in_words():
     name = "S2A_MSIL2A_20230601T105031_N0509_R051_T31UFT_20230601T135031"
     asset = {"href": PLACE.format("B04.tif"), "raster:scale": 1e-4, "raster:offset": 0}
     item = {
-        "type": "Feature", "stac_version": "1.1.0", "id": name, "geometry": None, "links": [],
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": name,
+        "geometry": None,
+        "links": [],
         "properties": {"datetime": "2023-06-01T10:50:31Z", "s2kit:notes": [PLACE.format("n")]},
         "assets": {"B04": asset, "SCL": {"href": "file://user:SECRETPW@host/SCL.tif"}},
-    }  # fmt: skip
+    }
     made = s2kit.scenes.stac.StacScene(item, "/items.json").item()
     assert made.assets["B04"].href == PLACE.format("B04.tif")
     assert made.properties["s2kit:notes"] == ["http://127.0.0.1:9/n"]
@@ -223,14 +236,23 @@ for call in {CALLS}:
 def test_nothing_of_a_process_shows_credentials(tmp_path):
     """Neither errors and what they came from, nor warnings and logs, as a terminal shows them."""
     settings = {
-        "PYTHONPATH": str(Path(s2kit.__file__).parents[1]), "PATH": "", "HOME": str(tmp_path),
-        "GDAL_HTTP_MAX_RETRY": "1", "GDAL_HTTP_RETRY_DELAY": "0.1",
-        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b",
-    }  # fmt: skip
+        "PYTHONPATH": str(Path(s2kit.__file__).parents[1]),
+        "PATH": "",
+        "HOME": str(tmp_path),
+        "GDAL_HTTP_MAX_RETRY": "1",
+        "GDAL_HTTP_RETRY_DELAY": "0.1",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "b",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", _SCRIPT], cwd=tmp_path, env=settings, text=True, timeout=300,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-c", _SCRIPT],
+        cwd=tmp_path,
+        env=settings,
+        text=True,
+        timeout=300,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     assert done.stdout.splitlines().count("refused") == len(CALLS), done.stdout
     assert [line for line in done.stdout.splitlines() if "SECRET" in line] == []
 

@@ -65,9 +65,12 @@ def serving(where: str, notebooks: Path):
     command = [sys.executable, "-m", "s2kit.launcher", where, "/someone/s2kit"]
     with (notebooks / "../log").open("w") as log:
         server = subprocess.Popen(
-            command, cwd=notebooks.parent, env=os.environ | {"PYTHONPATH": root},
-            stdout=log, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            command,
+            cwd=notebooks.parent,
+            env=os.environ | {"PYTHONPATH": root},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
     try:
         wait(lambda: ask(where, "/")[0] == 404, server)
         yield server

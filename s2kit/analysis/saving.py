@@ -30,8 +30,19 @@ _LARGEST, _LARGEST_DOCUMENT = 2**25, 2**23
 As JSON, a byte takes up to 25 in memory."""
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
-_DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, LookupError, ValueError, TypeError,
-           AttributeError, ImportError, RuntimeError, MemoryError)  # fmt: skip
+_DAMAGE = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ImportError,
+    RuntimeError,
+    MemoryError,
+)
 """What zipfile, json and skops raise where a file is not what it should be."""
 
 

@@ -97,7 +97,7 @@ def require_parquet(path: str) -> None:
 
 
 def _holds_collections(column: Any) -> bool:
-    """Tell whether a column of Well-Known Binary holds a collection, by the start of each shape."""
+    """Return whether a column of Well-Known Binary holds a collection of shapes."""
     import pyarrow
     from pyarrow.compute import binary_slice, unique
 
@@ -187,7 +187,7 @@ class _Json:
         return found
 
     def step_over(self, sign: str) -> bool:
-        """Tell whether a sign is next, and go on after it."""
+        """Return whether a sign is next, and go on after it."""
         self._skip_space()
         if not self.text.startswith(sign, self.at):
             return False

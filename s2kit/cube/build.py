@@ -207,6 +207,7 @@ class _Build:
         self.vetting = Vetting(state.profile)
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
+        self.damaged: tuple[str, ...] = ()
         self.word = ""
         self.asked = {
             orbit: [s for s in steps if self._has_room(s)] for orbit, steps in asked.items()
@@ -271,17 +272,18 @@ class _Build:
         failed = dict(sorted((self.vetting.failed | self.refused).items()))
         corrected = dict(sorted(self.vetting.corrected.items()))
         notes = dict(sorted(self.vetting.notes.items()))
-        if failed or corrected:
-            names = [*failed, *corrected]
+        if failed or corrected or self.damaged:
+            names = [*failed, *corrected, *self.damaged]
             warnings.warn(
-                f"{len(failed)} scenes set aside, {len(corrected)} offsets corrected "
+                f"{len(failed)} scenes set aside, {len(corrected)} offsets corrected, "
+                f"{len(self.damaged)} chunks damaged "
                 f"({', '.join(names[:3])}{' …' if len(names) > 3 else ''}); see the report",
                 SceneWarning,
                 stacklevel=3,
             )
         steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
         return BuildReport(
-            self.store.url, dict(self.added), steps, failed, corrected, outside, notes
+            self.store.url, dict(self.added), steps, failed, corrected, outside, notes, self.damaged
         )
 
     def _has_room(self, step: Step) -> bool:
@@ -332,6 +334,7 @@ class _Build:
         self._each(self.vetting.check, [scene for step in steps for scene in step.scenes])
         if len(self.vetting.failed) > known_bad:
             return
+        self.store.clear_staging()  # of an attempt with a scene that could not be read
         tasks = list(self._tasks(plan, known, range(first, last)))
         outcomes = self._run(ingest.run, tasks, executor, f"orbit {plan.orbit}")
         if any(outcome.failed for outcome in outcomes):
@@ -370,9 +373,20 @@ class _Build:
             for layer in profile.layers:
                 tables = known.manifest.tables[layer] if known.manifest else ()
                 for rows in ingest.strips(profile, layer):
-                    yield Task(self.store, profile, plan.orbit, layer, chunk, rows, slots,
-                               *separators, self.word, tables, staged=known_names,
-                               sync=self.client is not None)  # fmt: skip
+                    yield Task(
+                        self.store,
+                        profile,
+                        plan.orbit,
+                        layer,
+                        chunk,
+                        rows,
+                        slots,
+                        *separators,
+                        self.word,
+                        tables,
+                        staged=known_names,
+                        sync=self.client is not None,
+                    )
 
     def _slot(self, entry) -> Slot:
         if entry.step is None:
@@ -460,18 +474,22 @@ class _Build:
                 written = self._make_again(number, orbit, damage, executor)
                 if written is None:
                     left += damage.keys
+                    for key in damage.keys:  # what was made of them is not to be put in place
+                        self.store.delete(staged(key))
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
             if mended or damages.documents:
                 manifest, tables = orbit.manifest.mended(mended)
                 written: Table = dict(ChainMap(*mended.values()))
-                self._publish(number, replace(orbit, manifest=manifest),
-                              len(orbit.timeline["time"]), tables, written, moves=True)  # fmt: skip
-        for key in left:
-            self.vetting.notes[key] = (
-                "this chunk is missing or damaged, and not all scenes of its dates were given, or "
-                "some cannot be read; give them, or bring it back from a copy"
-            )
+                self._publish(
+                    number,
+                    replace(orbit, manifest=manifest),
+                    len(orbit.timeline["time"]),
+                    tables,
+                    written,
+                    moves=True,
+                )
+        self.damaged = tuple(sorted(left))
         if noted:
             write_found(self.store, left) if left else forget_found(self.store)
 
@@ -484,8 +502,14 @@ class _Build:
         span = range(first, min(first + depth, len(orbit.timeline["time"])))
         slots = slots_of(orbit, span, self.asked.get(number, []))
         base: list[Outcome] = []
-        made = Making(self.store, self.state.profile, number, orbit.separator, self.word,
-                      self.client is not None)  # fmt: skip
+        made = Making(
+            self.store,
+            self.state.profile,
+            number,
+            orbit.separator,
+            self.word,
+            self.client is not None,
+        )
         if damage.of_level(base=True):
             if slots is None:
                 return None
@@ -502,7 +526,8 @@ class _Build:
                 return None
         coarser = [coarser_task(damage, len(span), made)] if damage.of_level(base=False) else []
         levels = self._run(coarsen, coarser, executor, "mending overviews")
-        return dict(ChainMap(*(outcome.written for outcome in base), *levels))
+        written: Table = dict(ChainMap(*(outcome.written for outcome in base), *levels))
+        return written if damage.keys <= written.keys() else None  # the scenes hold no data now
 
     def _link_unchanged(
         self, orbit: int, manifest: Manifest, separator: str, chunks: int

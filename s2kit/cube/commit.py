@@ -48,6 +48,10 @@ from s2kit.cube.store_checks import check_cube
 from s2kit.errors import CubeError
 
 REDO = f"{WORKSHOP}/redo"
+_NO_SCENES = (
+    "Scenes do not make what lies along time again: bring that file back from a copy, or build the "
+    "cube anew elsewhere"
+)
 _FORMAT = 3
 """1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks."""
 _PAUSE = 0.5
@@ -109,6 +113,7 @@ def read_state(store: Store) -> State | None:
             "choose another place, or remove it first"
         )
     documents = read_documents(store.url, data)
+    committing = store.read_own(REDO) is not None
     try:
         kit = documents[".zattrs"]["s2kit"]
     except (KeyError, TypeError) as error:
@@ -120,11 +125,14 @@ def read_state(store: Store) -> State | None:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
         check_cube(store.url, documents)
         profile = read_profile(kit)
-        orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
+        orbits = {
+            n: _read_orbit(store, documents, n, kit, profile, checked=not committing)
+            for n in kit["orbits"]
+        }
         return State(profile, kit["synthetic"], orbits)
     except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
-        if store.read(METADATA) != data:
-            return read_state(store)  # another build has just committed
+        if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
+            return read_state(store)  # another build has just committed, or is about to
         if isinstance(error, CubeError):
             raise
         raise CubeError(
@@ -146,24 +154,30 @@ def read_profile(kit: dict[str, Any]) -> Profile:
 
 
 def _read_orbit(
-    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], profile: Profile
+    store: Store,
+    documents: dict[str, Any],
+    orbit: int,
+    kit: dict[str, Any],
+    profile: Profile,
+    *,
+    checked: bool,
 ) -> Orbit:
+    """Read an orbit; during a commit its coordinates may be the next ones, and are not checked."""
     group = layout.group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
     count = -(-max(length, 1) // TIMELINE_CHUNK)
     told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
     if told is not None:
         manifest = read_manifest(told, profile.layers, profile.chunk_grids)
-    if manifest and manifest.coordinates and store.read_own(REDO) is None:
-        # With a redo record, they may be those of the next state. Without the table they are read
-        # as those of an earlier kit.
+    if manifest and manifest.coordinates and checked:  # without a table, as of an earlier kit
         with suppress(CubeError):
             table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
     for name, dtype in layout.timeline_types(profile.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
         parts = [
-            require_whole(store, key, table[key]) if table else store.read(key) for key in keys
+            require_whole(store, key, table[key], _NO_SCENES) if table else store.read(key)
+            for key in keys
         ]
         values = layout.decode_coordinate(parts, dtype, length)
         timeline[name] = values.astype("O") if layout.is_text(dtype) else values
@@ -214,7 +228,9 @@ def commit(
     listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
     tables = {**tables, entry_of(listed).digest: listed}
     for name, data in tables.items():
-        store.put(table_key(orbit, name), data)
+        key = table_key(orbit, name)
+        if store.read(key) != data:  # one that stays is not written anew while others read it
+            store.put(key, data)
     changed = state.orbits[orbit]
     manifest = replace(changed.manifest, coordinates=entry_of(listed).digest)
     state = replace(state, orbits=state.orbits | {orbit: replace(changed, manifest=manifest)})
@@ -337,8 +353,8 @@ def _pack(objects: Part) -> dict[str, str]:
 
 def _remove_tables(store: Store) -> None:
     """Remove the tables of earlier states."""
-    kit = json.loads(store.read(METADATA) or b"{}")["metadata"][".zattrs"]["s2kit"]
-    for orbit, told in kit["manifest"].items():
+    kit = read_documents(store.url, store.read(METADATA) or b"")[".zattrs"]["s2kit"]
+    for orbit, told in kit.get("manifest", {}).items():  # an earlier kit's record has none
         names = {told["coordinates"], *itertools.chain(*told["tables"].values())}
         valid = {table_key(int(orbit), name) for name in names}
         for key in store.keys(table_key(int(orbit), "")):

@@ -93,7 +93,13 @@ def _read_line(line: str) -> tuple[str, Entry]:
     return key, Entry(int(size), digest)
 
 
-def require_whole(store: Store, key: str, expected: Entry) -> bytes:
+_AGAIN = (
+    "Build it again with the scenes of these dates too, which mends it, or bring that file back "
+    "from a copy"
+)
+
+
+def require_whole(store: Store, key: str, expected: Entry, advice: str = _AGAIN) -> bytes:
     """Return an object, if it is the one that was written.
 
     Raises
@@ -107,8 +113,7 @@ def require_whole(store: Store, key: str, expected: Entry) -> bytes:
     write_found(store, {*read_found(store), key})
     raise CubeError(
         f"{store.path(key)} is {'missing' if data is None else 'damaged'}; the cube is as it was. "
-        "Build it again with the scenes of these dates too, which mends it, or bring that file "
-        "back from a copy"
+        f"{advice}"
     )
 
 
@@ -137,7 +142,8 @@ class Manifest:
 
     def names(self) -> list[str]:
         """Return the names of all tables."""
-        return [self.coordinates, *itertools.chain(*self.tables.values())]
+        coordinates = [self.coordinates] if self.coordinates else []
+        return [*coordinates, *itertools.chain(*self.tables.values())]
 
     def document(self) -> dict[str, Any]:
         """Return what the metadata say."""
@@ -160,9 +166,7 @@ class Manifest:
             stored |= dict(zip(own, data, strict=True))
             names[layer] = (*known[:first], *own)
             flags = [flags_of(table, grids) for table in tables[layer]]
-            present[layer] = np.concatenate(
-                [self.present[layer][:first], *(f[None] for f in flags)]
-            )
+            present[layer] = np.vstack([self.present[layer][:first], *flags])
         return replace(self, tables=names, present=present), stored
 
     def mended(
@@ -204,8 +208,7 @@ def read_manifest(
         If it does not fit the cube.
     """
     tables = {layer: tuple(document["tables"][layer]) for layer in layers}
-    named = [document["coordinates"]] if document["coordinates"] else []
-    names = [*named, *itertools.chain(*tables.values())]
+    names = Manifest(tables, {}, document["coordinates"]).names()
     if not all(isinstance(name, str) and _is_digest(name) for name in names):
         raise ValueError("the manifest names tables otherwise than by a digest")
     steps = {len(names) for names in tables.values()}

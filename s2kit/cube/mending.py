@@ -174,10 +174,22 @@ def base_tasks(damage: Damage, slots: tuple[Slot, ...], made: Making) -> list[Ta
         only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
         if only:
             tasks.append(
-                Task(made.store, made.profile, made.orbit, damage.layer, damage.chunk, rows, slots,
-                     made.separator, made.separator, made.word, staged=True, only=only,
-                     sync=made.sync)
-            )  # fmt: skip
+                Task(
+                    made.store,
+                    made.profile,
+                    made.orbit,
+                    damage.layer,
+                    damage.chunk,
+                    rows,
+                    slots,
+                    made.separator,
+                    made.separator,
+                    made.word,
+                    staged=True,
+                    only=only,
+                    sync=made.sync,
+                )
+            )
     return tasks
 
 
@@ -191,6 +203,18 @@ def coarser_task(damage: Damage, steps: int, made: Making) -> CoarserTask:
     for key in base:
         present[read_chunk_key(key).index[1:]] = True
     known = {key: entry for key, entry in base.items() if key not in damage.keys}
-    return CoarserTask(made.store, made.profile, made.orbit, damage.layer, damage.chunk, steps,
-                       present, made.separator, made.word, staged=True, known=known,
-                       only=damage.of_level(base=False), sync=made.sync)  # fmt: skip
+    return CoarserTask(
+        made.store,
+        made.profile,
+        made.orbit,
+        damage.layer,
+        damage.chunk,
+        steps,
+        present,
+        made.separator,
+        made.word,
+        staged=True,
+        known=known,
+        only=damage.of_level(base=False),
+        sync=made.sync,
+    )

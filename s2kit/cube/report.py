@@ -30,6 +30,8 @@ class BuildReport:
         Scenes that do not reach the region.
     notes : dict of str to str
         Scenes that were used, though something in their metadata was odd, with what was done.
+    damaged : tuple of str
+        Chunks that are missing or damaged, and could not be made again from the scenes given.
     """
 
     store: str
@@ -39,6 +41,7 @@ class BuildReport:
     corrected: dict[str, str] = field(default_factory=dict)
     outside: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
     _place: str = field(init=False, repr=False, compare=False)
     """Of the store, as it can be read."""
 
@@ -60,6 +63,11 @@ class BuildReport:
             *(
                 f"odd, in {len(names)} scenes, such as {names[0]}: {why}"
                 for why, names in self._noted().items()
+            ),
+            *(
+                f"damaged: {key}: not all scenes of its dates were given and can be read; give "
+                "them, or bring this chunk back from a copy"
+                for key in self.damaged
             ),
         ]
         return "\n".join(lines)

@@ -188,10 +188,7 @@ class Store:
         return drafts
 
     def place(self, drafts: Iterable["Draft"]) -> None:
-        """Put drafts in their places, in order: each takes the place of the object in one step.
-
-        What lies there already is left: another process may have been here before it died.
-        """
+        """Put drafts in their places, in order: each takes the place of the object in one step."""
         for draft in drafts:
             if not self.local and draft.data is not None:
                 self._upload(draft.key, draft.data)
@@ -207,7 +204,7 @@ class Store:
                 raise self._unwritable(error) from shown_cause(error)
 
     def copy(self, source: str, target: str) -> None:
-        """Give an object a second name that no reader looks for yet.
+        """Copy an object to a name that no reader looks for yet.
 
         Its bytes are not moved where the storage can do without.
         """
@@ -257,7 +254,7 @@ class Store:
         raise FileNotFoundError(f"{self.path(key)} cannot be made")
 
     def _enter(self, key: str, *, make: bool = False) -> None:
-        """See that the folder of an object is one of the store, not a link that leads elsewhere.
+        """Check that the folder of an object is one of the store, not a link that leads elsewhere.
 
         Raises
         ------
@@ -506,6 +503,8 @@ class Store:
             for key in self.keys(STAGING):
                 self.delete(key)
             return
+        with suppress(FileNotFoundError):
+            self._enter(STAGING)
         path = Path(self.path(STAGING))
         if path.is_symlink():
             path.unlink()

@@ -71,7 +71,8 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
     """Read all of a cube, and compare it with its manifest.
 
     What is found damaged is noted in a store that can be written to. The next `s2kit.build_cube`
-    makes it again, if it gets the scenes of these dates.
+    makes chunks again, if it gets the scenes of their dates, and writes metadata and x and y again.
+    Coordinates along time must be brought back from a copy.
 
     Parameters
     ----------
@@ -166,7 +167,7 @@ class _Check:
                 self._count(data)
                 if data is None:
                     self.damaged[key] = "missing"
-                elif _parsed(key, data) != expected[key]:
+                elif _parsed(data) != expected[key]:
                     self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
@@ -230,7 +231,7 @@ def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
     return {"metadata": own, "zarr_consolidated_format": 1}
 
 
-def _parsed(key: str, data: bytes) -> Any:
+def _parsed(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

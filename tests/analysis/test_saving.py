@@ -97,7 +97,7 @@ BOMBS: dict[str, Callable[[Members], Members]] = {
     "an array that claims objects": lambda m: within(
         m, ".npy", claiming((3,)).replace(b"'<f8'", b"'|O' ")
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
@@ -107,9 +107,12 @@ def test_models_that_unpack_to_gigabytes(members, tmp_path, bomb):
     path.write_bytes(zipped(BOMBS[bomb](members)))
     done = subprocess.run(
         [sys.executable, "-c", ATTEMPT, str(path)],
-        capture_output=True, text=True, check=True, timeout=100,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    )
     told, peak = json.loads(done.stdout.splitlines()[-1])
     print(f"{bomb}: {peak} MB: {told[-150:]}")
     assert "is not a classifier, or it is damaged" in told

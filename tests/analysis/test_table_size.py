@@ -71,9 +71,12 @@ def text_of(form, document):
             one["geometry"] | {"properties": one["properties"]} for one in document["features"]
         ]
         return json.dumps(
-            {"type": "Topology", "arcs": [], "objects": {"o": {"type": "GeometryCollection",
-             "geometries": shapes}}}
-        )  # fmt: skip
+            {
+                "type": "Topology",
+                "arcs": [],
+                "objects": {"o": {"type": "GeometryCollection", "geometries": shapes}},
+            }
+        )
     return json.dumps(document)
 
 
@@ -150,8 +153,10 @@ def test_counting_ends(text):
 _VALUES = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.integers(), max_size=2)
 
 
-@given(st.lists(st.dictionaries(st.text(max_size=3), _VALUES, max_size=4), max_size=5),
-       st.dictionaries(st.text(max_size=3), _VALUES, max_size=2))  # fmt: skip
+@given(
+    st.lists(st.dictionaries(st.text(max_size=3), _VALUES, max_size=4), max_size=5),
+    st.dictionaries(st.text(max_size=3), _VALUES, max_size=2),
+)
 def test_counts_are_those_of_the_document(properties, others):
     """Rows and names are those that a whole decoding finds."""
     names = set().union(*properties, {"type", "geometry", "properties"} if properties else ())
@@ -227,8 +232,11 @@ def test_nested_shapes_in_parquet_are_refused(tmp_path, cube, order, code):
     """GEOS follows collections in collections until the process ends; they are refused unread."""
     start = struct.pack(f"{order}BII", order == "<", code, 1)
     shapes = [shapely.to_wkb(shapely.Point(1, 1)), start * 200_000]
-    stated = {"version": "1.0.0", "primary_column": "g", "columns": {"g": {"encoding": "WKB",
-              "geometry_types": ["Point"]}}}  # fmt: skip
+    stated = {
+        "version": "1.0.0",
+        "primary_column": "g",
+        "columns": {"g": {"encoding": "WKB", "geometry_types": ["Point"]}},
+    }
     table = pa.table({"g": shapes}).replace_schema_metadata({"geo": json.dumps(stated)})
     pq.write_table(table, tmp_path / "deep.parquet")
     with pytest.raises(InvalidInputError, match="holds collections of shapes"):

@@ -96,7 +96,7 @@ def _intercept(store: Path, before: int, act: Callable[[], None] | None = None) 
 
 
 def _watch(store: Path, see: Callable[[int], None]) -> None:
-    """Tell before each new or changed name in a store, on the level of the operating system."""
+    """Report before each new or changed name in a store, on the level of the operating system."""
     counter = itertools.count(1)
 
     def watched(change: Callable) -> Callable:

@@ -45,9 +45,12 @@ def attempt(place: Path) -> tuple[str, int]:
     """Read a cube in a process of its own; return what was said, and its peak of memory in MB."""
     done = subprocess.run(
         [sys.executable, "-c", ATTEMPT, str(place)],
-        capture_output=True, text=True, check=True, timeout=100,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    )
     told, peak = json.loads(done.stdout.splitlines()[-1])
     print(f"{peak} MB: {told[:200]}")
     return told, peak

@@ -80,9 +80,14 @@ def mount_as(monkeypatch, folder: Path, kind: str, options: str = "rw") -> None:
 
 @pytest.mark.parametrize(
     ("kind", "options"),
-    [("nfs4", "rw,local_lock=all"), ("nfs", "rw,nolock"), ("lustre", "rw,localflock"),
-     ("fuse.sshfs", "rw"), ("cifs", "rw")],
-)  # fmt: skip
+    [
+        ("nfs4", "rw,local_lock=all"),
+        ("nfs", "rw,nolock"),
+        ("lustre", "rw,localflock"),
+        ("fuse.sshfs", "rw"),
+        ("cifs", "rw"),
+    ],
+)
 def test_the_lock_of_another_host_stays(days, tmp_path, monkeypatch, kind, options):
     """Where locks do not reach other hosts, whether a process there lives cannot be told."""
     store = tmp_path / "cube.zarr"

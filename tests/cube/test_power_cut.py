@@ -54,7 +54,7 @@ def build_with_cuts(items: list, store: Path, image: Path, copies: Path, options
 
 @pytest.fixture
 def disk(tmp_path) -> Path:
-    """Give an empty file system in a file."""
+    """Make an empty file system in a file."""
     image = tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(24 << 20)

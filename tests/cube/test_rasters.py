@@ -364,9 +364,13 @@ def test_absurd_sizes_cost_the_scene(tmp_path, size):
     asked = json.dumps([item.to_dict(), str(cube_of(tmp_path)), name, AOI])
     done = subprocess.run(
         [sys.executable, "-c", ATTEMPT, asked],
-        capture_output=True, text=True, check=True, timeout=100, cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )  # fmt: skip
+    )
     errors, memory = json.loads(done.stdout.splitlines()[-1])
     print(f"{size}: {memory} MB; {errors}")
     assert len(errors) == 2

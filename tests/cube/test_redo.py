@@ -1,6 +1,7 @@
 """What lies in the folder of builds may be a stranger's, or torn: nothing follows from it."""
 
 import base64
+import itertools
 import json
 import shutil
 from contextlib import suppress
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from scenarios import SMALL, whole
 
 import s2kit
+from s2kit.cube import build as build_module
 from s2kit.cube import commit
 from s2kit.cube.layout import is_object, read_chunk_key
-from s2kit.errors import CubeError
+from s2kit.cube.store import staged
+from s2kit.errors import CubeError, SceneWarning
 
 EVIL = base64.b64encode(b"evil").decode()
 
@@ -44,10 +47,21 @@ def leave_record(store: Path, record: dict, *, digest: bool = True) -> None:
 
 
 NAMES = [
-    "../outside", "/outside", "S2/../../outside", "S2/R051/../../../outside", "S2/R051/B04/0.0.0",
-    ".s2kit/lock", "S2/R051/B04/../../../../outside", "S2\\..\\outside", "S2/R051/x/0/1", "",
-    "S2/R051_L1/.zmetadata\n", "S2/R051/B99/.zarray", "C:/outside", "~/outside",
-]  # fmt: skip
+    "../outside",
+    "/outside",
+    "S2/../../outside",
+    "S2/R051/../../../outside",
+    "S2/R051/B04/0.0.0",
+    ".s2kit/lock",
+    "S2/R051/B04/../../../../outside",
+    "S2\\..\\outside",
+    "S2/R051/x/0/1",
+    "",
+    "S2/R051_L1/.zmetadata\n",
+    "S2/R051/B99/.zarray",
+    "C:/outside",
+    "~/outside",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -136,3 +150,68 @@ def test_truncated_metadata_are_called_damaged(store, days, cut):
     ):
         with pytest.raises(CubeError, match="damaged"):
             call()
+
+
+def test_record_of_an_earlier_kit(store, days, made):
+    """A commit that an earlier kit began, whose metadata have no manifest, is finished."""
+    document = json.loads((store / ".zmetadata").read_text())
+    attrs = document["metadata"][".zattrs"]
+    attrs["s2kit"].pop("manifest")
+    attrs["s2kit"]["format"] = 2
+    texts = {".zattrs": json.dumps(attrs), ".zmetadata": json.dumps(document)}
+    objects = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
+    (store / ".s2kit/redo").write_text(json.dumps({"bridge": {}, "objects": objects}))
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert json.loads((store / ".zattrs").read_text()) == attrs
+    assert whole(store) == whole(made)
+    assert not (store / ".s2kit").exists()
+
+
+def test_record_with_damaged_metadata(store, days):
+    """A record whose metadata are no JSON ends in an error of the kit."""
+    leave_record(store, {"objects": {".zmetadata": EVIL}})
+    with pytest.raises(CubeError, match="damaged"):
+        s2kit.build_cube(days[:2], store, progress=False)
+
+
+def failing(monkeypatch, layer: str, times: int):
+    """Let tasks of a layer say, some times, that a scene could not be read, and leave a chunk."""
+    run, left = build_module.ingest.run, itertools.count()
+
+    def broken(task):
+        outcome = run(task)
+        if task.layer == layer and next(left) < times:
+            task.store.put(staged("S2/R051/B04/0.9.9"), b"left over")
+            names = [scene.id for slot in task.slots for scene in slot.scenes]
+            outcome.failed[names[-1]] = "cannot be read now"
+        return outcome
+
+    monkeypatch.setattr(build_module.ingest, "run", broken)
+
+
+def test_what_an_attempt_left_is_not_put_in_place(store, days, monkeypatch):
+    """Chunks of an attempt with a scene that could not be read go before the next attempt."""
+    failing(monkeypatch, "B04", 1)
+    s2kit.build_cube(days[:2], store, progress=False)  # nothing to do
+    with pytest.warns(SceneWarning):
+        s2kit.build_cube(days[:3], store, progress=False)
+    assert not (store / "S2/R051/B04/0.9.9").exists()
+    assert s2kit.verify(store, progress=False).damaged == {}
+    assert not (store / ".s2kit").exists()
+
+
+def test_chunk_whose_scene_fails_while_it_is_made_again(days, tmp_path, monkeypatch):
+    """It stays as it was; another damaged chunk is made again in the same run."""
+    store, kind = tmp_path / "cube.zarr", SMALL | {"bands": ["B04", "SCL"]}
+    s2kit.build_cube(days[:2], store, progress=False, **kind)
+    good = tree(store)
+    for layer in ("B04", "SCL"):
+        (store / f"S2/R051/{layer}/0.0.0").write_bytes(b"damaged")
+    failing(monkeypatch, "B04", 1)
+    with pytest.warns(SceneWarning, match="1 chunks damaged"):
+        report = s2kit.build_cube(days[:2], store, progress=False)
+    assert report.damaged == ("S2/R051/B04/0.0.0",)
+    assert (store / "S2/R051/B04/0.0.0").read_bytes() == b"damaged"
+    assert (store / "S2/R051/SCL/0.0.0").read_bytes() == good["S2/R051/SCL/0.0.0"]
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert {k: v for k, v in tree(store).items() if "9.9" not in k} == good

@@ -109,7 +109,7 @@ ODD: list[tuple[str, str, Any]] = [
     *[(".zattrs", "resampling", v) for v in ("cubic", None, ["nearest"])],
     *[(".zattrs", "synthetic", v) for v in (1, "no", None)],
     *[(".zattrs", "overviews", v) for v in (1, "no", None, False)],
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "key", "value"), ODD, ids=lambda v: str(v)[:30])
@@ -122,10 +122,22 @@ def test_odd_metadata_are_refused(documents, name, key, value):
 
 @pytest.mark.parametrize(
     "name",
-    ["../victim/.zarray", "S2/../../x/.zarray", "/etc/.zarray", "S2//x/.zarray", "S2/./x/.zgroup",
-     "S2/R051/X01/.zarray", "S2/R051/B04/B05/.zarray", "S2/R051/more/.zgroup", "S2/R052/.zgroup",
-     "S2/R051_L7/.zgroup", "..\\x/.zarray", "S2/R051/B8A/.zarray", "else/.zarray"],
-)  # fmt: skip
+    [
+        "../victim/.zarray",
+        "S2/../../x/.zarray",
+        "/etc/.zarray",
+        "S2//x/.zarray",
+        "S2/./x/.zgroup",
+        "S2/R051/X01/.zarray",
+        "S2/R051/B04/B05/.zarray",
+        "S2/R051/more/.zgroup",
+        "S2/R052/.zgroup",
+        "S2/R051_L7/.zgroup",
+        "..\\x/.zarray",
+        "S2/R051/B8A/.zarray",
+        "else/.zarray",
+    ],
+)
 def test_odd_names_are_refused(documents, name):
     """Names that lead out of the store, further layers, levels and orbits, harmful arrays."""
     more = documents[LAYER] | {"filters": [PICKLE]} if name.endswith("zarray") else {}
@@ -137,7 +149,7 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 @settings(deadline=None, max_examples=300)
@@ -201,7 +213,7 @@ FILTERED = [
     *[numcodecs.Delta("<i2"), numcodecs.FixedScaleOffset(0, 1, "<i2"), numcodecs.Shuffle(2)],
     *[numcodecs.AsType("<i4", "<i2"), numcodecs.Fletcher32(), numcodecs.CRC32()],
     numcodecs.Adler32(),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("codec", FILTERED, ids=str)
@@ -212,9 +224,16 @@ def test_harmless_filters_pass(codec):
 
 def foreign(**changes: Any) -> dict[str, Any]:
     """Return the document of a layer of another program."""
-    return {"chunks": [8, 8, 8], "compressor": None, "dtype": "<i2", "fill_value": 0,
-            "filters": None, "order": "C", "shape": [9, 9, 9],
-            "zarr_format": 2} | changes  # fmt: skip
+    return {
+        "chunks": [8, 8, 8],
+        "compressor": None,
+        "dtype": "<i2",
+        "fill_value": 0,
+        "filters": None,
+        "order": "C",
+        "shape": [9, 9, 9],
+        "zarr_format": 2,
+    } | changes
 
 
 def test_texts_of_any_length_pass():

@@ -22,7 +22,7 @@ OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"], "progress
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory) -> list:
-    """Give three days of scenes: one time chunk is full, one is not."""
+    """Make three days of scenes: one time chunk is full, one is not."""
     return series(tmp_path_factory.mktemp("scenes"), 3)
 
 
@@ -51,7 +51,7 @@ def chunks(store: Path) -> list[Path]:
 
 
 def is_chunk(path: Path, store: Path) -> bool:
-    """Tell a chunk by its name."""
+    """Return whether a file is a chunk, by its name."""
     try:
         return bool(read_chunk_key(path.relative_to(store).as_posix()))
     except ValueError:
@@ -164,7 +164,7 @@ def test_rerun_makes_it_again(store, whole, scenes, seed):
         flip(path, chance.randrange(8 * path.stat().st_size))
     assert len(s2kit.verify(store, progress=False).damaged) == 8
     report = s2kit.build_cube(scenes, store, progress=False)
-    assert report.notes == {} and not sum(report.added.values())
+    assert report.damaged == () and not sum(report.added.values())
     assert tree(store) == tree(whole)
 
 
@@ -182,7 +182,7 @@ def test_scenes_that_are_not_given(store, scenes):
     gone = next(path for path in chunks(store) if path.name.startswith("0."))
     gone.unlink()
     report = s2kit.build_cube(scenes[1:], store, progress=False)
-    assert list(report.notes) == [str(gone.relative_to(store))]
+    assert report.damaged == (str(gone.relative_to(store)),)
     assert "not all scenes of its dates were given" in str(report)
 
 

@@ -601,10 +601,12 @@ def test_a_server_names_no_local_files(href: str, source: str | None) -> None:
 
 @pytest.mark.parametrize(
     "href",
-    [*("B04.tif", "/data/B04.tif", "s3://b/B04.tif", "gs://b/B04.tif", "az://b/B04.tif"),
-     *("/vsis3/b/B04.tif", "/vsicurl/https://f.org/B04.tif", "p.zarr/measurements/b04"),
-     "GTIFF_DIR:1:/data/B04.tif"],
-)  # fmt: skip
+    [
+        *("B04.tif", "/data/B04.tif", "s3://b/B04.tif", "gs://b/B04.tif", "az://b/B04.tif"),
+        *("/vsis3/b/B04.tif", "/vsicurl/https://f.org/B04.tif", "p.zarr/measurements/b04"),
+        "GTIFF_DIR:1:/data/B04.tif",
+    ],
+)
 def test_a_server_names_urls(href: str) -> None:
     """What an item of a server names by a URL, or relative to it, is read from there."""
     item = other_item(href=href, **{"raster:offset": 0})
