@@ -1,8 +1,8 @@
 """How long a page waits while eight others are made: ``python tests/benchmarks/launcher.py``.
 
-It takes the practice cube, and the server of JupyterLab's tiles at a port. On two cores, 30 November
-2026, in seconds: a page alone 0.6 to 0.7, eight pages asked for together 0.9 to 6.5, the ninth 6.8,
-a file of another page meanwhile 0.6 at most; 721 MB.
+It takes the practice cube, and the server of JupyterLab's tiles at a port. On two cores, 30
+November 2026, in seconds: a page alone 0.6 to 0.7, eight pages asked for together 0.9 to 6.5, the
+ninth 6.8, a file of another page meanwhile 0.6 at most; 721 MB.
 """
 
 import os
