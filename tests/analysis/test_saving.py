@@ -1,39 +1,18 @@
 """Saved models that somebody else made: what unpacks to gigabytes is refused, in little memory."""
 
 import io
-import json
-import os
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from memory import MEMORY, attempt
 
 from s2kit.analysis import saving
 from s2kit.analysis.saving import load_model, save_model
 from s2kit.analysis.training import train_classifier
 from s2kit.errors import InvalidInputError
-
-MEMORY = 500
-"""MB that a process may take that refuses, with all libraries of s2kit loaded."""
-
-ATTEMPT = """
-import json, sys
-from pathlib import Path
-from s2kit.analysis.saving import load_model
-from s2kit.errors import S2KitError
-try:
-    load_model(sys.argv[1])
-    told = "read"
-except S2KitError as error:
-    told = str(error)
-peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-print(json.dumps([told, int(peak) // 1024]))
-"""
 
 Members = dict[str, bytes]
 
@@ -105,16 +84,7 @@ def test_models_that_unpack_to_gigabytes(members, tmp_path, bomb):
     """Whatever part of a saved model is huge, or says so, it is refused and takes no memory."""
     path = tmp_path / "crops.zip"
     path.write_bytes(zipped(BOMBS[bomb](members)))
-    done = subprocess.run(
-        [sys.executable, "-c", ATTEMPT, str(path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    told, peak = json.loads(done.stdout.splitlines()[-1])
-    print(f"{bomb}: {peak} MB: {told[-150:]}")
+    told, peak = attempt("s2kit.load_model(sys.argv[1])", path)
     assert "is not a classifier, or it is damaged" in told
     assert peak < MEMORY
 

@@ -1,10 +1,7 @@
 """Zipped cubes, and chunks, that unpack to gigabytes: refused by name, and they take no memory."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from children import build
+from memory import MEMORY, attempt
 from scenarios import SMALL
 from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
 from test_zips import lying
@@ -23,37 +21,7 @@ from s2kit.cube.store import Store
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError
 
-MEMORY = 500
-"""MB that a process may take that refuses, with all libraries of s2kit loaded."""
-
-ATTEMPT = """
-import json, sys
-from pathlib import Path
-import s2kit
-from s2kit.errors import S2KitError
-try:
-    s2kit.open_cube(sys.argv[1]).load()
-    told = "read"
-except S2KitError as error:
-    told = str(error)
-peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
-print(json.dumps([told, int(peak) // 1024]))
-"""
-
-
-def attempt(place: Path) -> tuple[str, int]:
-    """Read a cube in a process of its own; return what was said, and its peak of memory in MB."""
-    done = subprocess.run(
-        [sys.executable, "-c", ATTEMPT, str(place)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=100,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-    )
-    told, peak = json.loads(done.stdout.splitlines()[-1])
-    print(f"{peak} MB: {told[:200]}")
-    return told, peak
+OPEN = "s2kit.open_cube(sys.argv[1]).load()"
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +50,7 @@ def zipped(store: Path, place: Path, name: str, size: int) -> Path:
 )
 def test_bombs_in_a_zip_are_refused(cube, tmp_path, name):
     """Two gigabytes in place of any object of a zipped cube end in CubeError, in little memory."""
-    told, peak = attempt(zipped(cube, tmp_path / "cube.zip", name, 2**31))
+    told, peak = attempt(OPEN, zipped(cube, tmp_path / "cube.zip", name, 2**31))
     assert name in told
     assert "more than" in told
     assert peak < MEMORY
@@ -97,7 +65,7 @@ def test_coordinates_that_claim_gigabytes_are_refused(cube, tmp_path, name, kind
     (store / name).write_bytes(bomb)
     if kind == "zip":
         store = Path(shutil.make_archive(str(tmp_path / "cube"), "zip", store))
-    told, peak = attempt(store)
+    told, peak = attempt(OPEN, store)
     assert len(bomb) < 2**20
     assert name in told
     assert "claim" in told

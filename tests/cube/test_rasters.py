@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from memory import MEMORY
 from odd_rasters import NORTH, WEST, geotiff, jp2, tiff, vrt, zarr_array
 from rasterio.transform import from_origin
 from small_scenes import FIRST, digital, ground, make_scene, product_name
@@ -304,10 +305,6 @@ def test_places_that_are_no_numbers(tmp_path, place):
 
 
 # --- sizes
-
-MEMORY = 500
-"""MB that a process may take that refuses, with all libraries of s2kit loaded. Linux tells it in
-VmHWM; ``ru_maxrss`` holds also that of the process which started it."""
 
 SIZES = {
     "10^9 × 10^9 in rows": lambda p: tiff(p / "x.tif", 10**9, 1, tiled=False),
