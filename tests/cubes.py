@@ -14,6 +14,7 @@ import s2kit
 from s2kit.cube import commit, layout
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
+from s2kit.cube.profile import DEFAULT_CHUNKS
 from s2kit.cube.store import Store
 
 WEST, NORTH, PIXEL = 80_000, 450_000, 10
@@ -36,7 +37,7 @@ def write_cube(
     times: np.ndarray,
     *,
     orbit: int = 51,
-    chunks: tuple[int, int, int] = layout.DEFAULT_CHUNKS,
+    chunks: tuple[int, int, int] = DEFAULT_CHUNKS,
     grid: GeoBox | None = None,
     synthetic: bool = True,
     overviews: bool = False,

@@ -86,7 +86,10 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What a task did: scenes it could not read, chunks it wrote, valid and clear pixels a step."""
+    """What a task did: scenes it could not read, chunks it wrote, valid and clear pixels of steps.
+
+    Those of steps that stay are not counted again.
+    """
 
     task: Task
     failed: dict[str, str] = field(default_factory=dict)
@@ -187,6 +190,8 @@ def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: 
     block = np.full((len(task.slots), *padded), layer.nodata, layer.dtype)
     kept.restore(cols, block)
     for t, slot in enumerate(task.slots):
+        if slot.kept is not None:
+            continue
         inside = block[t, :height, :width]
         for scene in slot.scenes:
             _fill(inside, scene, bands.of(scene), profile, layer, task.rows, cols)

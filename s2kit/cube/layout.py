@@ -24,28 +24,6 @@ from s2kit.scenes.item import BANDS
 
 blosc.use_threads = False  # the build's own threads compress side by side
 
-DEFAULT_CHUNKS = (48, 64, 64)
-"""Chunk shape (time, y, x) of every layer: a balance of the three ways a cube is read.
-
-96 dates × 1024 × 1024 in the page cache, ms (tests/benchmarks/chunks.py, medians):
-
-===============  =====================  ==============  ==========================
-chunks           pixel through time     one date's map  256 × 256 window, all time
-===============  =====================  ==============  ==========================
-(1, 1024, 1024)  77                     1               101
-(4, 512, 512)    10                     2               18
-(16, 256, 256)   3                      7               3
-(32, 128, 128)   1.0                    15              4
-(32, 64, 64)     0.5                    19              5
-(48, 64, 64)     0.4                    25              4
-(96, 64, 64)     0.4                    43              4
-===============  =====================  ==============  ==========================
-
-A pixel's series is what a cube is for, and over http it is a matter of bytes: (48, 64, 64) asks
-for a quarter of what (32, 128, 128) does: ten bands of a pixel through 354 dates are 31 MB in
-memory instead of 126. For a whole country, larger chunks save files.
-"""
-
 TITLE = "Sentinel-2 data cube"
 
 TIMELINE_CHUNK = 128

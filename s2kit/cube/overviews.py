@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
-from s2kit.cube.ingest import Outcome
+from s2kit.cube.ingest import Outcome, Task
 from s2kit.cube.layout import LAYER, Profile, chunk_key, decode, encode, read_chunk_key
-from s2kit.cube.manifest import Table, entry_of, require_whole
+from s2kit.cube.manifest import Table, entry_of, read_table, require_whole
 from s2kit.cube.store import Store, staged
 from s2kit.errors import CubeError
 
@@ -42,6 +42,10 @@ class CoarserTask:
         Chunks of the base that are in their place, as the manifest has them.
     only : frozenset of str, optional
         The chunks that are to be made; all if not given.
+    kept : int
+        Steps at the beginning that the chunks of the levels hold already, and are not made again.
+    table : str
+        Name of the table of the manifest that lists these chunks.
     sync : bool
         Whether what is written is to be on the disk when the task ends.
     """
@@ -58,6 +62,8 @@ class CoarserTask:
     staged: bool = False
     known: Table = field(default_factory=dict)
     only: frozenset[str] | None = None
+    kept: int = 0
+    table: str = ""
     sync: bool = False
 
 
@@ -69,15 +75,32 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
         profile = base.profile
         if len(profile.grids) == 1:
             continue
-        task = tasks.setdefault(
-            (base.layer, base.chunk),
-            CoarserTask(base.store, profile, base.orbit, base.layer, base.chunk, len(base.slots),
-                        nothing_present(profile), base.separator_out, base.word, base.staged,
-                        sync=base.sync),
-        )  # fmt: skip
+        place = base.layer, base.chunk
+        if place not in tasks:
+            tasks[place] = _above(base)
         for key in outcome.written:
-            task.present[read_chunk_key(key).index[1:]] = True
+            tasks[place].present[read_chunk_key(key).index[1:]] = True
     return list(tasks.values())
+
+
+def _above(base: Task) -> CoarserTask:
+    """Return the task that makes the levels of a layer in one time chunk."""
+    kept = sum(slot.kept is not None for slot in base.slots) if base.staged else 0
+    return CoarserTask(
+        base.store,
+        base.profile,
+        base.orbit,
+        base.layer,
+        base.chunk,
+        len(base.slots),
+        nothing_present(base.profile),
+        base.separator_out,
+        base.word,
+        base.staged,
+        kept=kept,
+        table=base.tables[base.chunk] if kept else "",
+        sync=base.sync,
+    )
 
 
 def nothing_present(profile: Profile) -> np.ndarray:
@@ -107,11 +130,12 @@ class _Walk:
         self.present = [task.present]
         for _ in task.profile.grids[1:]:
             self.present.append(_halved(self.present[-1]))
-        shape = (task.steps, *task.profile.chunks[1:])
+        shape = (task.steps - task.kept, *task.profile.chunks[1:])
         kind = _Modes if task.layer == "SCL" else _Means
         self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
         self.whole = np.full(task.profile.chunks, self.layer.nodata, self.layer.dtype)
         self.base = np.empty_like(self.whole)
+        self.before = read_table(task.store, task.orbit, task.table) if task.kept else {}
         self.written: Table = {}
 
     def go(self) -> Table:
@@ -154,7 +178,8 @@ class _Walk:
         try:
             if data is None:
                 raise ValueError("it is not there")
-            return decode(data, self.layer, self.base.shape, self.base)[: task.steps]
+            chunk = decode(data, self.layer, self.base.shape, self.base)
+            return chunk[task.kept : task.steps]
         except (RuntimeError, ValueError) as error:
             raise CubeError(
                 f"{task.store.path(key)}, which was just written, cannot be read: {error}; "
@@ -162,17 +187,29 @@ class _Walk:
             ) from error
 
     def _write(self, level: int, row: int, col: int) -> None:
-        values = self.whole[: self.task.steps]
-        self.sums[level].result(values)
+        task, key = self.task, self._key(level, row, col)
+        values = self.whole[: task.steps]
+        self._restore(key, values[: task.kept])
+        self.sums[level].result(values[task.kept :])
         if (values == self.layer.nodata).all():
             self._remove(level, row, col)
             return
-        task, key = self.task, self._key(level, row, col)
         if task.only is not None and key not in task.only:
             return
         data = encode(self.whole)
         task.store.put(staged(key) if task.staged else key, data)
         self.written[key] = entry_of(data)
+
+    def _restore(self, key: str, kept: np.ndarray) -> None:
+        """Copy the steps that stay from the chunk that readers see."""
+        if not len(kept):
+            return
+        entry = self.before.get(key)
+        if entry is None:
+            kept[:] = self.layer.nodata
+            return
+        data = require_whole(self.task.store, key, entry)
+        kept[:] = decode(data, self.layer, self.whole.shape)[: len(kept)]
 
     def _clear(self, level: int, row: int, col: int) -> None:
         """Remove what a build that died left in and under a chunk."""

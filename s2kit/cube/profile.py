@@ -10,7 +10,7 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from s2kit.crs import read_crs
-from s2kit.cube.layout import DEFAULT_CHUNKS, LAYER, Profile
+from s2kit.cube.layout import LAYER, Profile
 from s2kit.cube.steps import Scene
 from s2kit.errors import GridMismatchError, InvalidInputError
 from s2kit.grid import (
@@ -22,6 +22,9 @@ from s2kit.grid import (
     read_resolution,
 )
 from s2kit.scenes.region import Aoi, read_aoi
+
+DEFAULT_CHUNKS = (32, 128, 128)
+"""Chunk shape (time, y, x) of a new cube."""
 
 _LARGEST_CHUNK = 2**26
 """Pixels: a chunk is held whole in memory, several at a time."""
@@ -49,15 +52,16 @@ def new_profile(
     """
     if aoi is None:
         raise InvalidInputError("the store is new, so say where: give aoi as in s2kit.find_scenes")
+    grid = make_grid(
+        aoi,
+        DEFAULT_CRS if crs is None else crs,
+        DEFAULT_RESOLUTION if resolution is None else resolution,
+    )
     return Profile(
-        grid=make_grid(
-            aoi,
-            DEFAULT_CRS if crs is None else crs,
-            DEFAULT_RESOLUTION if resolution is None else resolution,
-        ),
+        grid=grid,
         layers=_offered(scenes) if bands is None else read_layers(bands),
         resampling=read_resampling(RESAMPLING[0] if resampling is None else resampling),
-        chunks=DEFAULT_CHUNKS if chunks is None else read_chunks(chunks),
+        chunks=default_chunks(grid) if chunks is None else read_chunks(chunks),
         overviews=True if overviews is None else read_overviews(overviews),
     )
 
@@ -153,6 +157,13 @@ def read_resampling(resampling: Any) -> str:
             f"resampling={resampling!r} is unknown; choose {' or '.join(map(repr, RESAMPLING))}"
         )
     return resampling
+
+
+def default_chunks(grid: GeoBox) -> tuple[int, int, int]:
+    """Return the chunk shape (time, y, x) of a new cube: no wider than the region."""
+    depth, *sides = DEFAULT_CHUNKS
+    height, width = map(min, sides, grid.shape)
+    return depth, height, width
 
 
 def read_chunks(chunks: Any) -> tuple[int, int, int]:

@@ -1,112 +1,254 @@
-"""Which chunks and which codec: the three ways a cube is read, and what it takes on disk.
+"""Which chunk shape: how a cube is made, kept and read with each, on disk and over http.
 
-Run: ``python tests/benchmarks/chunks.py [CUBE]`` on a practice cube (``make cube``). Its orbit 51
-is repeated to 96 dates of 1024 × 1024 pixels. Files are in the page cache, so reading, as
-``open_cube(store, dask=False)`` does it, shows decompression and the number of objects, which is
-what a network adds its delay to.
+Run: ``python tests/benchmarks/chunks.py [CUBE] [--before CHECKOUT]`` on a practice cube (``make
+cube``). Every row is measured in processes of its own, one after the other, after a first small
+build that imports and compiles. ``--before`` adds a row with the kit of another checkout.
+
+Made: 20 × 20 km from 4 scenes (COG), then one more date; 10 × 10 km from 24 scenes, then one more.
+Read: ten bands and SCL of 354 dates × 512 × 512 pixels, repeated from the practice cube, from the
+page cache, with ``open_cube(store, dask=False)``: ten bands of a pixel through time, one date of a band,
+and 256 × 256 pixels of a band through time; also from a server that waits 0 or 20 ms before each
+answer.
 """
 
 import argparse
-import itertools
+import asyncio
 import json
+import os
+import shutil
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-import xarray as xr
-import zarr
-from numcodecs import Blosc
-from xarray.core import indexing
 
-from s2kit.cube.reading import StoredLayer
-from s2kit.cube.store import Store
-
-CHUNKS = [
-    (1, 1024, 1024),
-    (1, 512, 512),
-    (4, 512, 512),
-    (8, 256, 256),
-    (16, 128, 128),
-    (16, 256, 256),
-    (16, 512, 512),
-    (32, 128, 128),
-    (32, 64, 64),
-    (32, 256, 256),
-    (48, 64, 64),
-    (64, 64, 64),
-    (64, 128, 128),
-    (96, 64, 64),
-]
-CODECS = {
-    "zstd-1 bit": Blosc("zstd", 1, Blosc.BITSHUFFLE),
-    "zstd-3 bit": Blosc("zstd", 3, Blosc.BITSHUFFLE),
-    "zstd-5 bit": Blosc("zstd", 5, Blosc.BITSHUFFLE),
-    "zstd-5 byte": Blosc("zstd", 5, Blosc.SHUFFLE),
-    "lz4-1 bit": Blosc("lz4", 1, Blosc.BITSHUFFLE),
-    "lz4-5 bit": Blosc("lz4", 5, Blosc.BITSHUFFLE),
-    "lz4-9 bit": Blosc("lz4", 9, Blosc.BITSHUFFLE),
-    "lz4-9 byte": Blosc("lz4", 9, Blosc.SHUFFLE),
-}
-CHOSEN = (48, 64, 64), "lz4-9 bit"
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+CHUNKS = [(48, 64, 64), (16, 128, 128), (32, 128, 128), (48, 128, 128), (16, 256, 256)]
+SIDES = {4: (20_000, 4096), 24: (10_000, 3072)}
+"""Dates to metres of the region and pixels of a scene."""
+DATES, SIDE = 354, 512
+READS = 5
 
 
-def sample(cube):
-    """Give 96 dates × 1024 × 1024 of a band, int16, from the practice cube."""
-    band = xr.open_zarr(cube, group="S2/R051", mask_and_scale=False).B08.values
-    dates = np.resize(np.arange(len(band)), 96)
-    rows, cols = (np.resize(np.arange(n), 1024) for n in band.shape[1:])
-    return band[dates][:, rows][:, :, cols]
+def build(folder, dates, chunks):
+    """Build from scenes, add a date; return (seconds, CPU seconds) of both, files and MB."""
+    import pystac
+
+    import build as scenes_of
+    import s2kit
+
+    items = list(pystac.ItemCollection.from_file(str(folder / f"{dates}.json")))
+    scenes_of.SIDE = 1_000
+    small = scenes_of.region()
+    s2kit.build_cube(items[:1], folder / "small.zarr", small, progress=False)
+    scenes_of.SIDE = SIDES[dates][0]
+    store, made = folder / "built.zarr", []
+    for given in (items[:dates], items):
+        begin, cpu = time.perf_counter(), time.process_time()
+        s2kit.build_cube(given, store, scenes_of.region(), chunks=chunks, progress=False)
+        made += [time.perf_counter() - begin, time.process_time() - cpu]
+        if len(given) == dates:
+            files = [f.stat().st_size for f in store.rglob("*") if f.is_file()]
+    return [*made, len(files), sum(files) / 1e6]
 
 
-def timed(work, repeats):
-    """Give the median time of a piece of work in ms."""
-    times = []
-    for i in range(repeats):
-        begin = time.perf_counter()
-        work(i)
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times) * 1000
+def write(folder, cube, chunks):
+    """Write the cube that is read."""
+    import xarray as xr
+    from cubes import every, write_cube
+
+    stored = xr.open_zarr(cube, group="S2/R051", mask_and_scale=False)
+    layers = {}
+    for name in stored.data_vars:
+        values = stored[name].values
+        for axis, length in enumerate((DATES, SIDE, SIDE)):
+            values = np.take(values, np.resize(np.arange(values.shape[axis]), length), axis)
+        layers[name] = values
+    write_cube(folder / "read.zarr", layers, every(5, DATES), chunks=chunks)
+    return []
 
 
-def measure(values, chunks, codec):
-    """Write the values, read them in three ways; give a row of the table."""
-    rng = np.random.default_rng(0)
-    spots = rng.integers(0, 1024, (20, 2))
-    with tempfile.TemporaryDirectory() as folder:
-        array = zarr.create_array(
-            folder, name="layer", shape=values.shape, chunks=chunks, dtype="i2", zarr_format=2,
-            compressors=codec,
-        )  # fmt: skip
-        write = timed(lambda _: array.__setitem__(slice(None), values), 1)
-        document = json.loads((Path(folder) / "layer/.zarray").read_text())
-        stored = StoredLayer(
-            Store(folder), "layer", document, 1e-4, np.arange(96), {}, threads=True
-        )
-        layer = xr.Variable(("time", "y", "x"), indexing.LazilyIndexedArray(stored))
-        size = sum(f.stat().st_size for f in Path(folder).rglob("*") if f.is_file())
-        pixel = timed(lambda i: layer[:, spots[i][0], spots[i][1]].values, 20)
-        date = timed(lambda i: layer[i * 4].values, 12)
-        window = timed(lambda i: layer[:, 128 * i : 128 * i + 256, 256:512].values, 5)
-    touched = [-(-96 // chunks[0]), (-(-1024 // chunks[1])) ** 2]
-    return values.nbytes / size, write, pixel, touched[0], date, touched[1], window
+def read(store):
+    """Return ms of the three reads, and requests and MB of each where a server counts them."""
+    import s2kit
+
+    cube = s2kit.open_cube(store, orbit=51, dask=False)
+    bands = [name for name in cube.data_vars if name.startswith("B")]
+    spots = np.random.default_rng(0).integers(0, SIDE, (READS + 1, 2))
+    ways = {
+        "series": lambda i: cube[bands].isel(y=spots[i][0], x=spots[i][1]).load(),
+        "map": lambda i: cube.B08[i * 40].load(),
+        "window": lambda i: cube.B08[:, 40 * i : 40 * i + 256, 128:384].load(),
+    }
+    row = []
+    for work in ways.values():
+        work(READS)
+        _count(store)
+        times = []
+        for i in range(READS):
+            begin = time.perf_counter()
+            work(i)
+            times.append(1000 * (time.perf_counter() - begin))
+        asked = [n / READS for n in _count(store)]
+        row.append([statistics.median(times), *asked])
+    return row
+
+
+def _count(store):
+    if not store.startswith("http"):
+        return []
+    with urllib.request.urlopen(f"{store.rsplit('/', 1)[0]}/count") as answer:
+        requests, sent = json.load(answer)
+    return requests, sent / 1e6
+
+
+async def serve(folder, delay):
+    """Serve files, each after a delay; ``/count`` tells how many requests and bytes there were."""
+    asked = [0, 0]
+
+    async def answer(reader, writer):
+        while line := await reader.readline():
+            while (await reader.readline()).strip():
+                pass
+            name = line.split()[1].decode().lstrip("/")
+            if name == "count":
+                body, status = json.dumps(asked).encode(), "200 OK"
+                asked[:] = 0, 0
+            else:
+                await asyncio.sleep(delay)
+                path = folder / name
+                found = path.is_file()
+                body, status = (path.read_bytes(), "200 OK") if found else (b"", "404 Not Found")
+                asked[0] += 1
+                asked[1] += len(body)
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode())
+            writer.write(body)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+@contextmanager
+def served(folder, delay):
+    """Run a server in a process of its own and give its address."""
+    command = [sys.executable, __file__, "--serve", str(folder), str(delay)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.terminate()
+
+
+def child(root, work, *arguments):
+    """Run one piece of work in a process with the kit of a checkout; give what it returns."""
+    places = os.pathsep.join(map(str, (root, root / "tests")))
+    command = [sys.executable, __file__, "--one", work, *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": places}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(folder, cube, root, chunks, rounds):
+    """Return one row of both tables."""
+    shape = ",".join(map(str, chunks))
+    made = []
+    for dates in SIDES:
+        rows = []
+        for _ in range(rounds):
+            _forget(folder)
+            rows.append(child(root, "build", folder, dates, shape))
+        made += [statistics.median(values) for values in zip(*rows, strict=True)]
+    _forget(folder)
+    child(root, "write", folder, cube, shape)
+    reads = [child(root, "read", folder / "read.zarr")]
+    for delay in (0, 0.02):
+        with served(folder, delay) as url:
+            reads.append(child(root, "read", f"{url}/read.zarr"))
+    return made, reads
+
+
+def _forget(folder):
+    for name in ("small.zarr", "built.zarr", "read.zarr"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def scenes(folder):
+    """Write the scenes of all builds."""
+    import pystac
+
+    sys.path[:0] = [str(HERE), str(ROOT)]
+    from scenes import write_scene
+
+    for dates, (_, size) in SIDES.items():
+        items = [write_scene(folder, n, size, "COG", dates + 1) for n in range(dates + 1)]
+        pystac.ItemCollection(items).save_object(str(folder / f"{dates}.json"))
+
+
+def report(label, made, reads):
+    """Print a row of each table."""
+    text = [" | ".join([f"{row[k]:.3g}" for k in range(6)]) for row in (made[:6], made[6:])]
+    ways = [
+        f"{here[0]:.0f} / {at_once[0]:.0f} / {later[0]:.0f} | {at_once[1]:.0f}, {at_once[2]:.0f}"
+        for here, at_once, later in zip(*reads, strict=True)
+    ]
+    print(f"| {label} | " + " | ".join(text + ways) + " |", flush=True)
 
 
 def main():
-    """Print the tables."""
+    """Measure all shapes and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cube", nargs="?", default="data/cube.zarr")
-    values = sample(parser.parse_args().cube)
-    head = ("chunks", "codec", "ratio", "write ms", "pixel ms", "objects", "date ms", "objects",
-            "window ms")  # fmt: skip
-    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head))
-    same_codec = zip(CHUNKS, itertools.repeat(CHOSEN[1]))
-    same_chunks = zip(itertools.repeat(CHOSEN[0]), CODECS)
-    for chunks, codec in itertools.chain(same_codec, same_chunks):
-        row = measure(values, chunks, CODECS[codec])
-        cells = [str(chunks), codec, f"{row[0]:.2f}", *(f"{v:.3g}" for v in row[1:])]
-        print("| " + " | ".join(cells) + " |", flush=True)
+    parser.add_argument("--before", type=Path, help="checkout of an earlier kit")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--folder", type=Path, help="keep the scenes there")
+    parser.add_argument("--one", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        asyncio.run(serve(Path(options.serve[0]), float(options.serve[1])))
+        return
+    if options.one:
+        print(json.dumps(run_one(*options.one)))
+        return
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="s2kit-bench-"))
+    try:
+        scenes(folder)
+        head = "s | CPU s | +1 date s | CPU s | files | MB"
+        reads = "series ms disk / http / 20 ms | requests, MB | map ms | requests, MB | window ms"
+        print(f"| chunks | 4 dates {head} | 24 dates {head} | {reads} | requests, MB |")
+        print("|---" * 19 + "|")
+        cube = str(Path(options.cube).resolve())
+        kits = [("before", options.before.resolve(), CHUNKS[0])] if options.before else []
+        kits += [("", ROOT, chunks) for chunks in CHUNKS]
+        for label, root, chunks in kits:
+            made, read_rows = measure(folder, cube, root, chunks, options.rounds)
+            report(f"{label} {chunks}".strip(), made, read_rows)
+    finally:
+        _forget(folder)
+        if options.folder is None:
+            shutil.rmtree(folder)
+
+
+def run_one(work, place, *arguments):
+    """Do one piece of work in this process."""
+    if work == "read":
+        return read(place)
+    *given, shape = arguments
+    chunks = tuple(map(int, shape.split(",")))
+    if work == "write":
+        return write(Path(place), *given, chunks)
+    return build(Path(place), int(given[0]), chunks)
 
 
 if __name__ == "__main__":

@@ -17,13 +17,16 @@ import pytest
 import rasterio
 import rioxarray  # noqa: F401  the accessor is what is tested
 import xarray as xr
+from affine import Affine
 from children import tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
 from servers import plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
 import s2kit
+from s2kit.cube.profile import default_chunks
 from s2kit.errors import CubeError
 
 ROOT = Path(__file__).parents[2]
@@ -132,11 +135,18 @@ def test_store_is_zarr_2_consolidated_twice(store):
 
 
 def test_default_chunks_and_codec(items, tmp_path):
-    """Left to itself the kit writes (48, 64, 64), Blosc lz4."""
+    """Left to itself the kit writes (32, 128, 128), or all of a smaller region, Blosc lz4."""
     s2kit.build_cube(items[:1], tmp_path / "cube.zarr", AOI, progress=False)
     document = json.loads((tmp_path / "cube.zarr/S2/R051/B04/.zarray").read_text())
-    assert document["chunks"] == [48, 64, 64]
+    assert document["chunks"] == [32, 99, 99]
     assert document["compressor"]["id"] == "blosc" and document["compressor"]["cname"] == "lz4"
+
+
+def test_chunks_are_no_wider_than_the_region():
+    """128 pixels a side, less where there are fewer."""
+    for shape, chunks in (((5, 900), (32, 5, 128)), ((34_375, 30_000), (32, 128, 128))):
+        grid = GeoBox(shape, Affine(10, 0, 0, 0, -10, 600_000), "EPSG:28992")
+        assert default_chunks(grid) == chunks
 
 
 # --- xarray, rioxarray
