@@ -110,8 +110,8 @@ def build_cube(
         For reflectance and water vapour; bilinear for a new store if not given. Classes and
         probabilities always take the nearest neighbour.
     chunks : tuple of int, optional
-        Chunk shape (time, y, x); for a new store (32, 128, 128) if not given, or less where the
-        region is smaller.
+        Chunk shape (time, y, x); for a new store (16, 120, 120) if not given, (32, 120, 120)
+        for more than 25 million pixels, and no more than the region.
     overviews : bool, optional
         Whether the cube has coarser levels too, by halves down to 256 pixels, so that a look at
         all of it is quick: a third more to store. For a new store True if not given.

@@ -34,10 +34,11 @@ from s2kit.cube import layout, levels
 from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
 from s2kit.cube.manifest import (
     Manifest,
+    copies_of,
     entry_of,
+    read_coordinates,
     read_manifest,
     read_table,
-    require_whole,
     table_key,
     write_table,
 )
@@ -48,10 +49,6 @@ from s2kit.cube.store_checks import check_cube
 from s2kit.errors import CubeError
 
 REDO = f"{WORKSHOP}/redo"
-_NO_SCENES = (
-    "Scenes do not make what lies along time again: bring that file back from a copy, or build the "
-    "cube anew elsewhere"
-)
 _FORMAT = 3
 """1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks."""
 _PAUSE = 0.5
@@ -125,10 +122,7 @@ def read_state(store: Store) -> State | None:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
         check_cube(store.url, documents)
         profile = read_profile(kit)
-        orbits = {
-            n: _read_orbit(store, documents, n, kit, profile, checked=not committing)
-            for n in kit["orbits"]
-        }
+        orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)
     except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
         if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
@@ -154,32 +148,30 @@ def read_profile(kit: dict[str, Any]) -> Profile:
 
 
 def _read_orbit(
-    store: Store,
-    documents: dict[str, Any],
-    orbit: int,
-    kit: dict[str, Any],
-    profile: Profile,
-    *,
-    checked: bool,
+    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], profile: Profile
 ) -> Orbit:
-    """Read an orbit; during a commit its coordinates may be the next ones, and are not checked."""
     group = layout.group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
     count = -(-max(length, 1) // TIMELINE_CHUNK)
     told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
     if told is not None:
         manifest = read_manifest(told, profile.layers, profile.chunk_grids)
-    if manifest and manifest.coordinates and checked:  # without a table, as of an earlier kit
+    if manifest and manifest.coordinates:  # without a table, as of an earlier kit
         with suppress(CubeError):
             table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
     for name, dtype in layout.timeline_types(profile.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
-        parts = [
-            require_whole(store, key, table[key], _NO_SCENES) if table else store.read(key)
-            for key in keys
-        ]
-        values = layout.decode_coordinate(parts, dtype, length)
+        parts = read_coordinates(store, orbit, table, keys)
+        lost = [key for key in keys if key in table and not table[key].matches(parts[key])]
+        if lost:
+            raise CubeError(
+                f"{store.path(lost[0])} is missing or damaged, and so is its copy "
+                f"{table_key(orbit, table[lost[0]].digest)}; the cube is as it was. Scenes do not "
+                "make it again: bring one of the two back from a copy, or build the cube anew "
+                "elsewhere"
+            )
+        values = layout.decode_coordinate(list(parts.values()), dtype, length)
         timeline[name] = values.astype("O") if layout.is_text(dtype) else values
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
     return Orbit(timeline, separator, orbit in kit["retired"], manifest)
@@ -212,7 +204,7 @@ def commit(
     keep : int
         How many steps at its beginning are as before.
     tables : mapping of str to bytes
-        The new tables of its manifest.
+        The new tables of its manifest, but for that of the coordinates.
     written : iterable of str
         The new chunks.
     moves : bool
@@ -226,7 +218,8 @@ def commit(
     old = read_state(store)
     coordinates = _coordinates(state, orbit)
     listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
-    tables = {**tables, entry_of(listed).digest: listed}
+    copies = {entry_of(data).digest: data for data in (listed, *coordinates.values())}
+    tables = {**tables, **copies}
     for name, data in tables.items():
         key = table_key(orbit, name)
         if store.read(key) != data:  # one that stays is not written anew while others read it
@@ -352,12 +345,14 @@ def _pack(objects: Part) -> dict[str, str]:
 
 
 def _remove_tables(store: Store) -> None:
-    """Remove the tables of earlier states."""
+    """Remove the tables and copies of earlier states."""
     kit = read_documents(store.url, store.read(METADATA) or b"")[".zattrs"]["s2kit"]
-    for orbit, told in kit.get("manifest", {}).items():  # an earlier kit's record has none
-        names = {told["coordinates"], *itertools.chain(*told["tables"].values())}
-        valid = {table_key(int(orbit), name) for name in names}
-        for key in store.keys(table_key(int(orbit), "")):
+    for number, told in kit.get("manifest", {}).items():  # an earlier kit's record has none
+        orbit, coordinates = int(number), told["coordinates"]
+        names = {coordinates, *itertools.chain(*told["tables"].values())}
+        valid = {table_key(orbit, name) for name in names}
+        valid |= copies_of(orbit, read_table(store, orbit, coordinates)).keys()
+        for key in store.keys(table_key(orbit, "")):
             if key not in valid:
                 store.delete(key)
 

@@ -235,6 +235,7 @@ class _Kept:
             chunk: read_table(task.store, task.orbit, task.tables[chunk])
             for chunk in sorted({step // depth for step in self.steps.values()})
         }
+        self.chunk = np.empty(task.profile.chunks, LAYER[task.layer].dtype)
 
     def restore(self, cols: slice, block: np.ndarray) -> None:
         """Copy the steps that stay into a block."""
@@ -249,7 +250,7 @@ class _Kept:
                         target[t] = chunk[step % depth]
 
     def _read(self, index: tuple[int, int, int]) -> np.ndarray | None:
-        """Return a chunk as stored, or None where there is none.
+        """Return a chunk as stored, valid until the next one; None where there is none.
 
         Raises
         ------
@@ -262,7 +263,7 @@ class _Kept:
         if expected is None:
             return None
         data = require_whole(task.store, key, expected)
-        return decode(data, LAYER[task.layer], task.profile.chunks)
+        return decode(data, LAYER[task.layer], task.profile.chunks, self.chunk)
 
 
 def _fill(

@@ -4,7 +4,9 @@ A reader learns from it that a chunk is missing, which by Zarr alone would be no
 ask for chunks that do not exist. For each layer and time chunk there is a table, a text with one
 line for each chunk (``sha256 size name``), compressed by gzip; another one lists the coordinates.
 A table is named after its own digest, so that a commit writes new ones beside those that readers
-know; the metadata say which are valid, and which chunks exist. Without s2kit, a table is checked by
+know; the metadata say which are valid, and which chunks exist. Beside the tables, and named in the
+same way, is a copy of each coordinate, since scenes do not tell all of what lies along time.
+Without s2kit, a table is checked by
 ``zcat TABLE | awk '{print $1"  "$3}' | sha256sum -c``.
 """
 
@@ -45,6 +47,10 @@ class Entry:
 
     size: int
     digest: str
+
+    def matches(self, data: bytes | None) -> bool:
+        """Return whether this is what is known of an object."""
+        return data is not None and entry_of(data) == self
 
 
 Table = dict[str, Entry]
@@ -93,13 +99,7 @@ def _read_line(line: str) -> tuple[str, Entry]:
     return key, Entry(int(size), digest)
 
 
-_AGAIN = (
-    "Build it again with the scenes of these dates too, which mends it, or bring that file back "
-    "from a copy"
-)
-
-
-def require_whole(store: Store, key: str, expected: Entry, advice: str = _AGAIN) -> bytes:
+def require_whole(store: Store, key: str, expected: Entry) -> bytes:
     """Return an object, if it is the one that was written.
 
     Raises
@@ -108,13 +108,36 @@ def require_whole(store: Store, key: str, expected: Entry, advice: str = _AGAIN)
         If it is missing or damaged.
     """
     data = store.read(key)
-    if data is not None and entry_of(data) == expected:
+    if expected.matches(data):
         return data
     write_found(store, {*read_found(store), key})
     raise CubeError(
         f"{store.path(key)} is {'missing' if data is None else 'damaged'}; the cube is as it was. "
-        f"{advice}"
+        "Build it again with the scenes of these dates too, which mends it, or bring that file "
+        "back from a copy"
     )
+
+
+def read_coordinates(
+    store: Store, orbit: int, table: Table, keys: Sequence[str]
+) -> dict[str, bytes | None]:
+    """Return coordinates by name: from their copies where they are not what the table lists.
+
+    They are damaged then, or of a state that follows. What is in neither place is returned as it
+    is, or as None.
+    """
+    found = dict(zip(keys, store.read_all(list(keys)), strict=True))
+    for key, data in found.items():
+        if key in table and not table[key].matches(data):
+            copy = store.read(table_key(orbit, table[key].digest))
+            if table[key].matches(copy):
+                found[key] = copy
+    return found
+
+
+def copies_of(orbit: int, table: Table) -> Table:
+    """Return the copies of coordinates that are listed in a table."""
+    return {table_key(orbit, entry.digest): entry for entry in table.values()}
 
 
 def table_key(orbit: int, name: str) -> str:

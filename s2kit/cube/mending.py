@@ -10,7 +10,14 @@ from s2kit.cube.commit import Orbit
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Slot, Task
 from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, is_whole, read_chunk_key
-from s2kit.cube.manifest import Entry, Manifest, Table, entry_of, level_flags, read_table
+from s2kit.cube.manifest import (
+    Manifest,
+    Table,
+    copies_of,
+    entry_of,
+    level_flags,
+    read_table,
+)
 from s2kit.cube.overviews import CoarserTask
 from s2kit.cube.steps import Step
 from s2kit.cube.store import Store
@@ -106,7 +113,7 @@ def _damage_of(
     keys = frozenset(
         key
         for key, entry in table.items()
-        if sizes.get(key) != entry.size or (key in noted and _differs(store, key, entry))
+        if sizes.get(key) != entry.size or (key in noted and not entry.matches(store.read(key)))
     )
     return Damage(layer, chunk, table, keys) if keys else None
 
@@ -136,19 +143,15 @@ def _documents_differ(
     sizes: Mapping[str, int],
     noted: Collection[str],
 ) -> bool:
-    """Return whether coordinates or metadata of an orbit are missing or damaged."""
-    if any(is_object(key) and key.rpartition("/.manifest/")[1] == "" for key in noted):
+    """Return whether coordinates, their copies or metadata of an orbit are missing or damaged."""
+    if any(is_object(key) for key in noted):
         return True
     try:
         table = read_table(store, number, manifest.coordinates)
     except CubeError:
         return True
-    return any(sizes.get(key) != entry.size for key, entry in table.items())
-
-
-def _differs(store: Store, key: str, entry: Entry) -> bool:
-    data = store.read(key)
-    return data is None or entry_of(data) != entry
+    listed = table | copies_of(number, table)
+    return any(sizes.get(key) != entry.size for key, entry in listed.items())
 
 
 def slots_of(orbit: Orbit, span: range, steps: Iterable[Step]) -> tuple[Slot, ...] | None:

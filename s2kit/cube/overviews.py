@@ -209,7 +209,7 @@ class _Walk:
             kept[:] = self.layer.nodata
             return
         data = require_whole(self.task.store, key, entry)
-        kept[:] = decode(data, self.layer, self.whole.shape)[: len(kept)]
+        kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
 
     def _clear(self, level: int, row: int, col: int) -> None:
         """Remove what a build that died left in and under a chunk."""

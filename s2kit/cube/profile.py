@@ -23,8 +23,14 @@ from s2kit.grid import (
 )
 from s2kit.scenes.region import Aoi, read_aoi
 
-DEFAULT_CHUNKS = (32, 128, 128)
+DEFAULT_CHUNKS = (16, 120, 120)
 """Chunk shape (time, y, x) of a new cube."""
+
+_LARGE_CHUNKS = (32, 120, 120)
+"""Of a large region, where the number of files counts for more than a date that is added."""
+
+_LARGE = 5_000**2
+"""Pixels of a large region, 50 × 50 km at 10 m."""
 
 _LARGEST_CHUNK = 2**26
 """Pixels: a chunk is held whole in memory, several at a time."""
@@ -161,7 +167,7 @@ def read_resampling(resampling: Any) -> str:
 
 def default_chunks(grid: GeoBox) -> tuple[int, int, int]:
     """Return the chunk shape (time, y, x) of a new cube: no wider than the region."""
-    depth, *sides = DEFAULT_CHUNKS
+    depth, *sides = _LARGE_CHUNKS if math.prod(grid.shape) > _LARGE else DEFAULT_CHUNKS
     height, width = map(min, sides, grid.shape)
     return depth, height, width
 

@@ -8,7 +8,14 @@ import xarray as xr
 
 from s2kit.cube.archive import Archive
 from s2kit.cube.layout import chunk_grid, decode_coordinate, group_of, read_group
-from s2kit.cube.manifest import Manifest, Table, entry_of, level_flags, read_manifest, read_table
+from s2kit.cube.manifest import (
+    Manifest,
+    Table,
+    level_flags,
+    read_coordinates,
+    read_manifest,
+    read_table,
+)
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
@@ -101,8 +108,7 @@ class Snapshot:
         along = [name for name, array in arrays.items() if len(array["shape"]) == 1]
         keys = {name: _chunk_keys(f"{group}/{name}", arrays[name]) for name in along}
         asked = [key for name in along for key in keys[name]]
-        found = dict(zip(asked, self.objects.read_all(asked), strict=True))
-        self._compare(group, found)
+        found = self._read_listed(group, asked)
         variables = {
             name: self._variable(group, name, array, [found[key] for key in keys.get(name, ())])
             for name, array in arrays.items()
@@ -126,12 +132,16 @@ class Snapshot:
             values = np.broadcast_to(np.zeros((), dtype), array["shape"])
         return xr.Variable(dims, values, attrs, {"chunks": tuple(array["chunks"]), "dtype": dtype})
 
-    def _compare(self, group: str, found: dict[str, bytes | None]) -> None:
-        """Compare coordinates with the manifest."""
+    def _read_listed(self, group: str, keys: list[str]) -> dict[str, bytes | None]:
+        """Read coordinates, and compare them with the manifest."""
         orbit, _ = read_group(group)
         table = self._table(orbit)
-        for key, data in found.items():
-            self.steady &= data is not None and table.get(key) == entry_of(data)
+        found = read_coordinates(self.objects, orbit, table, keys)
+        lost = [key for key in keys if key in table and not table[key].matches(found[key])]
+        if lost:
+            raise ValueError(f"{lost[0]} is missing or damaged, and so is its copy")
+        self.steady &= found.keys() <= table.keys()
+        return found
 
     def _table(self, orbit: int) -> Table:
         if orbit not in self._tables:

@@ -18,7 +18,7 @@ from s2kit.cube.manifest import (
     Entry,
     Manifest,
     Table,
-    entry_of,
+    copies_of,
     read_manifest,
     read_table,
     table_key,
@@ -71,8 +71,8 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
     """Read all of a cube, and compare it with its manifest.
 
     What is found damaged is noted in a store that can be written to. The next `s2kit.build_cube`
-    makes chunks again, if it gets the scenes of their dates, and writes metadata and x and y again.
-    Coordinates along time must be brought back from a copy.
+    makes chunks again, if it gets the scenes of their dates, and writes metadata and coordinates
+    again; of the latter there are two copies, one of which must be whole.
 
     Parameters
     ----------
@@ -136,7 +136,10 @@ class _Check:
         for orbit, manifest in self.manifests.items():
             listed: Table = {}
             for name in manifest.names():
-                listed |= self._read_table(orbit, name)
+                table = self._read_table(orbit, name)
+                listed |= table
+                if name == manifest.coordinates:
+                    listed |= copies_of(orbit, table)
             self._check_objects(listed)
             self._check_strangers(orbit, manifest, listed)
         if isinstance(self.objects, Store) and self.objects.read_own(REDO) is not None:
@@ -192,7 +195,7 @@ class _Check:
         return {
             key: _difference(entry, data)
             for key, entry, data in zip(keys, entries, found, strict=True)
-            if data is None or entry_of(data) != entry
+            if not entry.matches(data)
         }
 
     def _check_strangers(self, orbit: int, manifest: Manifest, listed: Table) -> None:
