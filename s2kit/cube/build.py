@@ -345,7 +345,10 @@ class _Build:
         moves = any(task.staged for task in tasks)
         base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         self._check_arrived(base, moves)
-        coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+        with ThreadPoolExecutor(1) as meanwhile:  # the commit has less to wait for then
+            synced = meanwhile.submit(self.store.sync, [staged(k) if moves else k for k in base])
+            coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+            synced.result()
         levels: Table = dict(ChainMap(*coarser))
         self._check_arrived(levels, moves)
         written = base | levels
