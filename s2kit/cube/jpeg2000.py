@@ -1,5 +1,6 @@
 """What the header of a JPEG 2000 file asks of memory, before a decoder gives it."""
 
+import io
 import math
 import struct
 import zipfile
@@ -8,7 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from s2kit.scenes.uri import in_zip
+import requests
+
+from s2kit.scenes.uri import in_zip, is_remote
 
 _TILES = 2**13
 """Tiles, times bands: the decoder reserves 9 KB for each as soon as a file is opened. Sentinel-2
@@ -18,21 +21,31 @@ _CELLS = 2**18
 """Code-blocks in a tile: it reserves 400 bytes for each. A whole Sentinel-2 tile in one piece with
 code-blocks of 64 × 64 has 40 000."""
 
+_FIRST_BYTES = 2**16
+"""Of a file on a server, in which its main header is to be. That of Sentinel-2 ends before 4 KB."""
+
+_WAIT = 20
+"""Seconds for a server to answer."""
+
 _SOC, _SIZ, _COD, _SOT = b"\xff\x4f", b"\xff\x51", b"\xff\x52", b"\xff\x90"
 _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 
 
 def check_codestream(name: str) -> None:
-    """Refuse a JPEG 2000 file of this computer that claims too many tiles or code-blocks.
+    """Refuse a JPEG 2000 file that claims too many tiles or code-blocks.
 
     Parameters
     ----------
     name : str
-        As GDAL opens it: a path, or ``/vsizip/{…}/…``. Others, and other formats, are left alone.
+        A path, ``/vsizip/{…}/…`` as GDAL opens it, or an http(s) URL, of which the first bytes are
+        asked for. Others, and other formats, are left alone.
 
     Raises
     ------
     ValueError
+        If it claims too many, or its header is damaged.
+    OSError
+        If it cannot be read.
     """
     with _opened(name) as file:
         start = None if file is None else _find_codestream(file)
@@ -45,7 +58,9 @@ def check_codestream(name: str) -> None:
 @contextmanager
 def _opened(name: str) -> Iterator[BinaryIO | None]:
     zipped = in_zip(name)
-    if zipped is not None:
+    if is_remote(name):
+        yield io.BytesIO(_first_bytes(name))
+    elif zipped is not None:
         archive, member = zipped
         try:
             with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
@@ -57,6 +72,13 @@ def _opened(name: str) -> Iterator[BinaryIO | None]:
             yield file
     else:
         yield None
+
+
+def _first_bytes(url: str) -> bytes:
+    asked = {"Range": f"bytes=0-{_FIRST_BYTES - 1}"}
+    with requests.get(url, headers=asked, stream=True, timeout=_WAIT) as answer:
+        answer.raise_for_status()
+        return answer.raw.read(_FIRST_BYTES, decode_content=True)
 
 
 def _find_codestream(file: BinaryIO) -> int | None:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
@@ -59,20 +60,33 @@ def open_raster(name: str) -> Iterator[DatasetReader]:
             f"{name:.200} is no path or URL of a raster; {FORMATS}, from this computer, http(s), "
             "s3, gs or az"
         )
-    zarr = name.startswith("ZARR:") or Path(name).is_dir()
-    if not zarr:
+    drivers = _drivers_for(name)
+    if drivers == ("Zarr",):
+        if _is_references(name):
+            raise ValueError("it is a list of references to other files, not a Zarr store")
+    else:
         _check_beside(name)
-        check_codestream(name)
-    elif _is_references(name):
-        raise ValueError("it is a list of references to other files, not a Zarr store")
+        if drivers == DRIVERS:
+            check_codestream(name)
     plain = not is_far(name) and in_zip(name) is None
     with (
         rasterio.Env(**{} if plain else _NOTHING_BESIDE),
-        _open(name, ("Zarr",) if zarr else DRIVERS) as dataset,
+        _open(name, drivers) as dataset,
     ):
         _check_own(dataset)
         _check_block(dataset)
         yield dataset
+
+
+def _drivers_for(name: str) -> tuple[str, ...]:
+    """Return the drivers that may open a raster; that of a ``.tif`` on a server by its name alone.
+
+    To find out what another file is takes a request.
+    """
+    if name.startswith("ZARR:") or Path(name).is_dir():
+        return ("Zarr",)
+    path = urlsplit(name).path if is_far(name) else ""
+    return ("GTiff",) if path.lower().endswith((".tif", ".tiff")) else DRIVERS
 
 
 @ensure_env_with_credentials

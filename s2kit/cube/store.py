@@ -72,7 +72,8 @@ class Store:
     Parameters
     ----------
     url : str or pathlib.Path
-        A path, or a URL that fsspec can write to, such as ``s3://bucket/cube.zarr``.
+        A path, or a URL that fsspec can read, such as ``s3://bucket/cube.zarr``. The query of an
+        http(s) URL, such as a shared access signature, is sent with each request.
     """
 
     def __init__(self, url: str | os.PathLike):
@@ -83,9 +84,13 @@ class Store:
             )
         if not str(url).strip():
             raise InvalidInputError("store is empty; give a path such as 'data/cube.zarr'")
-        self.url = str(url).rstrip("/")
+        place, mark, query = str(url), "", ""
+        if place.startswith(("http://", "https://")):
+            place, mark, query = place.partition("?")
+        place, self._query = place.rstrip("/"), mark + query
+        self.url = place + self._query
         try:
-            self.fs, self.root = fsspec.url_to_fs(self.url, use_listings_cache=False)
+            self.fs, self.root = fsspec.url_to_fs(place, use_listings_cache=False)
         except (ValueError, ImportError) as error:
             raise InvalidInputError(
                 f"store={self.url!r} is on a kind of storage that is unknown here ({error}); give "
@@ -99,7 +104,7 @@ class Store:
 
     def path(self, key: str) -> str:
         """Give the full name of an object."""
-        return f"{self.root}/{key}"
+        return f"{self.root}/{key}{self._query}"
 
     def read(self, key: str) -> bytes | None:
         """Give an object's bytes, or None where there is none."""
@@ -207,6 +212,11 @@ class Store:
         """Copy an object to a name that no reader looks for yet.
 
         Its bytes are not moved where the storage can do without.
+
+        Raises
+        ------
+        CubeError
+            If it is missing, or the copy cannot be written.
         """
         try:
             if not self.local:
@@ -220,6 +230,11 @@ class Store:
                 raise
             except OSError:
                 shutil.copyfile(self.path(source), self.path(target))
+        except FileNotFoundError as error:
+            raise CubeError(
+                f"{self.path(source)} is missing; the cube is as it was. Build it again with the "
+                "scenes of its dates too, which mends it, or bring that file back from a copy"
+            ) from error
         except TROUBLE as error:
             raise self._unwritable(error) from shown_cause(error)
 

@@ -1,27 +1,30 @@
 """A cube of a whole country's shape, nearly all of it empty, and how quickly it opens.
 
 Run: ``python tests/benchmarks/country.py FOLDER [--source data/cube.zarr]``. The Netherlands at
-10 m: 354 dates × 34 375 × 30 000 pixels. A window of 2048 × 2048 pixels holds the practice cube's
-chunks again and again; where there is nothing, there are no files. Each different chunk is written
-once, the others are hard links. Levels and metadata are made by the kit.
+10 m: 354 dates × 34 375 × 30 000 pixels. A window of 2040 × 2040 pixels repeats the practice cube;
+where there is nothing, there are no files. Each different chunk is written once, the others are
+hard links. Levels, manifest and metadata are made by the kit.
 """
 
 import argparse
-import itertools
 import os
 import re
 import subprocess
 import sys
 import time
+from collections import ChainMap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 
 from s2kit.cube import commit, layout
 from s2kit.cube.commit import State
 from s2kit.cube.layout import LAYER, Profile, chunk_key
+from s2kit.cube.manifest import by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
+from s2kit.cube.profile import default_chunks
 from s2kit.cube.store import Store
 from s2kit.grid import make_grid
 
@@ -30,30 +33,33 @@ LAYERS = ("B02", "B03", "B04", "B08", "SCL")
 STEPS = 354
 FIRST = np.datetime64("2018-01-03T10:50:31", "s")
 DAYS = 5
-WINDOW = (slice(280, 312), slice(140, 172))
-"""Rows and columns of chunks: RD x 89 600 … 110 080 m, y 444 070 … 464 550 m."""
+WINDOW = (slice(149, 166), slice(75, 92))
+"""Rows and columns of chunks: RD x 90 000 … 110 400 m, y 444 550 … 464 950 m."""
 
 TILES = ("31UES", "31UET", "31UFS", "31UFT", "31UFU", "31UGS", "31UGT", "31UGU")
 
 
 def make_country(path, source="data/cube.zarr"):
     """Write the cube to a new place, from the orbit 51 of a practice cube."""
-    place, origin = Store(path), Store(source)
-    taken = commit.read_state(origin)
-    profile = Profile(
-        make_grid("netherlands"), LAYERS, "bilinear", taken.profile.chunks, overviews=True
-    )
+    place, taken = Store(path), commit.read_state(Store(source))
+    grid = make_grid("netherlands")
+    profile = Profile(grid, LAYERS, "bilinear", default_chunks(grid), overviews=True)
+    pixels = xr.open_zarr(source, group=f"S2/R{ORBIT:03d}", mask_and_scale=False)
     commit.create(place, State(profile, True, {}))
     with place.lock() as word, ThreadPoolExecutor(os.cpu_count()) as pool:
         tasks = [
-            [CoarserTask(place, profile, ORBIT, layer, chunk, steps, _present(profile), ".", word)
-             for chunk, steps in _time_chunks(profile)]
+            CoarserTask(place, profile, ORBIT, layer, chunk, steps, _present(profile), ".", word)
             for layer in LAYERS
-        ]  # fmt: skip
-        list(pool.map(_write_base, tasks, itertools.repeat(origin), itertools.repeat(taken)))
-        list(pool.map(coarsen, itertools.chain(*tasks)))
-        orbit = commit.Orbit(_timeline(taken.orbits[ORBIT].timeline, profile.chunks[0]))
-        commit.commit(place, State(profile, True, {ORBIT: orbit}), ORBIT, keep=0)
+            for chunk, steps in _time_chunks(profile)
+        ]
+        base = pool.map(lambda task: _write_base(task, pixels[task.layer].values), tasks)
+        written = dict(ChainMap(*base, *pool.map(coarsen, tasks)))
+        new = by_time_chunk(written, LAYERS, range(len(_time_chunks(profile))))
+        empty = empty_manifest(LAYERS, profile.chunk_grids)
+        manifest, tables = empty.changed(0, new, profile.chunk_grids)
+        timeline = _timeline(taken.orbits[ORBIT].timeline, profile.chunks[0])
+        state = State(profile, True, {ORBIT: commit.Orbit(timeline, manifest=manifest)})
+        commit.commit(place, state, ORBIT, keep=0, tables=tables, written=written, moves=False)
     return Path(path)
 
 
@@ -68,24 +74,25 @@ def _present(profile):
     return present
 
 
-def _write_base(tasks, origin, state):
-    """Write the window of one layer: what is whole in the practice cube, in space and time."""
-    sizes = zip(state.profile.grid.shape, state.profile.chunks[1:], strict=True)
-    high, wide = (n // size for n, size in sizes)
-    written = {}
-    for task in tasks:
-        for row, col in np.argwhere(task.present):
-            key = chunk_key(ORBIT, task.layer, (task.chunk, row, col), task.separator)
-            taken = (task.steps, row % high, col % wide)
-            if taken in written:
-                task.store.copy(written[taken], key)
-                continue
-            index = (0, *taken[1:])
-            data = origin.read(chunk_key(ORBIT, task.layer, index, state.orbits[ORBIT].separator))
-            values = layout.decode(data, LAYER[task.layer], task.profile.chunks).copy()
-            values[task.steps :] = LAYER[task.layer].nodata
-            task.store.write(key, layout.encode(values))
-            written[taken] = key
+def _write_base(task, pixels):
+    """Write the window of one layer in one time chunk: the first dates of the practice cube."""
+    _, high, wide = task.profile.chunks
+    down, across = (n // size for n, size in zip(pixels.shape[1:], (high, wide), strict=True))
+    keys, written = {}, {}
+    for row, col in np.argwhere(task.present):
+        key = chunk_key(ORBIT, task.layer, (task.chunk, row, col), task.separator)
+        y, x = row % down, col % across
+        if (y, x) in keys:
+            task.store.copy(keys[y, x], key)
+            written[key] = written[keys[y, x]]
+            continue
+        values = np.full(task.profile.chunks, LAYER[task.layer].nodata, pixels.dtype)
+        window = np.s_[: task.steps, y * high : (y + 1) * high, x * wide : (x + 1) * wide]
+        values[: task.steps] = pixels[window]
+        data = layout.encode(values)
+        task.store.put(key, data)
+        keys[y, x], written[key] = key, entry_of(data)
+    return written
 
 
 def _timeline(taken, depth):

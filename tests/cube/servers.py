@@ -90,7 +90,7 @@ class _Ranges(BaseHTTPRequestHandler):
         if fault.isdigit():
             self.send_error(int(fault))
             return
-        file = self.server.folder / self.path.lstrip("/")
+        file = self.server.folder / self.path.partition("?")[0].lstrip("/")
         if not file.is_file():
             self.send_error(404)
             return

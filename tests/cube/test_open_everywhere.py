@@ -23,7 +23,7 @@ from children import tree
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
-from servers import plain_server
+from servers import faulty_server, plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
 import s2kit
@@ -297,6 +297,20 @@ def test_http(store):
         plain = xr.open_zarr(f"{url}/cube.zarr", group="S2/R051", mask_and_scale=False).load()
     xr.testing.assert_identical(there, s2kit.open_cube(store).load())
     xr.testing.assert_identical(plain, stored(store).load())
+
+
+def test_http_with_a_query(store, tmp_path):
+    """A signature in the address goes with every request, and into no message."""
+    place = shutil.copytree(store, tmp_path / "cube.zarr")
+    with faulty_server(tmp_path) as server:
+        there = s2kit.open_cube(f"{server.url}/cube.zarr?sig=a%2Fb&se=2030").load()
+        assert all(path.endswith("?sig=a%2Fb&se=2030") for path in server.asked)
+        assert s2kit.verify(f"{server.url}/cube.zarr?sig=a%2Fb", progress=False).damaged == {}
+        (place / "S2/R051/B04/0.0.0").unlink()
+        with pytest.raises(CubeError, match=r"0\.0\.0 is missing") as caught:
+            s2kit.open_cube(f"{server.url}/cube.zarr?sig=a%2Fb").load()
+    assert "sig" not in str(caught.value)
+    xr.testing.assert_identical(there, s2kit.open_cube(store).load())
 
 
 def test_relative_path_and_slash(store, monkeypatch):

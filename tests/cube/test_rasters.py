@@ -14,12 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory import MEMORY
 from odd_rasters import NORTH, WEST, geotiff, jp2, tiff, vrt, zarr_array
+from rasterio.errors import RasterioIOError
 from rasterio.transform import from_origin
+from servers import faulty_server
 from small_scenes import FIRST, digital, ground, make_scene, product_name
 from test_odd_sources import build
 
 import s2kit
 from s2kit.cube.rasters import open_raster
+from s2kit.cube.source import gdal
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.scenes.uri import gdal_name, is_far, is_raster_name
 
@@ -373,6 +376,20 @@ def test_absurd_sizes_cost_the_scene(tmp_path, size):
     assert len(errors) == 2
     assert "B04 cannot be read" in errors[0]
     assert memory < MEMORY
+
+
+@pytest.mark.parametrize("suffix", [".jp2", "", ".tif"])
+def test_jpeg2000_on_a_server(tmp_path, suffix):
+    """Its header is looked at before GDAL opens it, whatever its name; a whole one is read."""
+    sound = jp2(tmp_path / "sound.jp2", 10_980, 1024).rename(tmp_path / f"sound{suffix}")
+    odd = jp2(tmp_path / "odd.jp2", 16_256, 64).rename(tmp_path / f"odd{suffix}")
+    with faulty_server(tmp_path) as server, gdal():
+        refused = "not recognized" if suffix == ".tif" else "claims 64516 tiles"
+        with pytest.raises((ValueError, RasterioIOError), match=refused):
+            open_raster(f"{server.url}/{odd.name}").__enter__()
+        if suffix != ".tif":
+            with open_raster(f"{server.url}/{sound.name}") as file:
+                assert file.shape == (10_980, 10_980)
 
 
 def test_absurd_detail_is_refused(tmp_path):

@@ -207,6 +207,22 @@ def test_hole_is_not_copied_into_a_new_commit(whole, tmp_path, scenes):
     assert tree(store) == tree(reference)
 
 
+def test_hole_among_chunks_that_move(tmp_path):
+    """A scene that comes late moves later steps: earlier chunks are linked, if they are there."""
+    days = series(tmp_path / "scenes", 5)
+    store = tmp_path / "cube.zarr"
+    s2kit.build_cube([*days[:3], days[4]], store, **OPTIONS)
+    gone = store / "S2/R051/B04/0.0.0"
+    gone.unlink()
+    before = (store / ".zmetadata").read_bytes()
+    with pytest.raises(CubeError, match=r"0\.0\.0 is missing; the cube is as it was"):
+        s2kit.build_cube(days[3:], store, progress=False)
+    assert (store / ".zmetadata").read_bytes() == before
+    s2kit.build_cube(days, store, progress=False)
+    assert s2kit.verify(store, progress=False).damaged == {}
+    assert s2kit.open_cube(store).sizes["time"] == 5
+
+
 def test_chunk_that_is_not_of_the_cube(store):
     """A chunk that no build wrote, but that other programs would read, is named."""
     shutil.copy(chunks(store)[0], store / "S2/R051/B04/0.99.99")
