@@ -84,16 +84,24 @@ def sync_all(folder: Path, paths: Iterable[Path]) -> None:
     paths : iterable of pathlib.Path
         The files to sync where the system cannot do that.
     """
-    sync_system = _syncfs()
-    if sync_system is None:
+    if not _sync_system(folder):
         with ThreadPoolExecutor(_THREADS) as pool:
             list(pool.map(_sync_one, paths))
-        return
+
+
+def _sync_system(folder: Path) -> bool:
+    """Sync a file system at once; return False where that is not known."""
+    sync_system = _syncfs()
+    if sync_system is None:
+        return False
     handle = os.open(folder, os.O_RDONLY)
     try:
-        if sync_system(handle):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), str(folder))
+        if not sync_system(handle):
+            return True
+        code = ctypes.get_errno()
+        if code == errno.ENOSYS:
+            return False
+        raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(handle)
 
@@ -115,7 +123,7 @@ def _sync_one(path: Path) -> None:
 @cache
 def _syncfs():
     """Return the C library's ``syncfs``; None where there is none."""
-    with suppress(OSError, AttributeError):
+    with suppress(OSError, AttributeError, TypeError):  # Windows has no library without a name
         found = ctypes.CDLL(None, use_errno=True).syncfs
         found.argtypes = (ctypes.c_int,)
         return found

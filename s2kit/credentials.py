@@ -41,10 +41,12 @@ _ASKED = re.compile(r"((?:\burl:|\b(?:GET|HEAD|POST|PUT|DELETE)) /[^\s?]*)\?[^\s
 
 _NAMED = re.compile(
     r"\b([\w.-]{0,40}(?:sig|signature|token|passw(?:or)?d|pwd|secret|api_?key|account_?key|access_?key|"
-    r"credential)(?:=|%3D))[^\s&;,\"'<>)\]]+",
+    r"credential)(?:=|%3D|['\"]?\s*:\s*['\"]?))[^\s&;,\"'<>)\]]+",
     re.IGNORECASE,
 )
-_HEADER = re.compile(r"(\bauthorization['\"]?\s*[:=,]\s*['\"]?)[^'\"\n>)]+", re.IGNORECASE)
+_HEADER = re.compile(
+    r"(\bauthorization['\"]?\s*[:=,]\s*['\"]?|\bbearer\s+(?=\S*\d))[^'\"\n>)]+", re.IGNORECASE
+)
 _CLOSING = ".,;:!?)]}'…"
 
 _LOGGERS = (
@@ -79,6 +81,11 @@ def without_credentials(text: str) -> str:
     text = _QUERY.sub(lambda found: _closing(found[0]), text)
     text = _NAMED.sub(r"\1…", text)
     return _HEADER.sub(r"\1…", text)
+
+
+def shown_place(store: str) -> str:
+    """Return a store as it may be shown: a path as it is, since it may look like credentials."""
+    return without_credentials(store) if "://" in store else store
 
 
 def _cut(found: re.Match) -> str:
@@ -119,11 +126,14 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 @contextmanager
 def clean_warnings() -> Iterator[None]:
     """Repeat the warnings of a library without credentials."""
-    with warnings.catch_warnings(record=True) as caught:
-        yield
-    for one in caught:
-        text = without_credentials(str(one.message))
-        warnings.warn_explicit(text, one.category, one.filename, one.lineno)
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            yield
+    finally:
+        for one in caught:
+            text = without_credentials(str(one.message))
+            warnings.warn_explicit(text, one.category, one.filename, one.lineno)
 
 
 class _WithoutCredentials(logging.Filter):

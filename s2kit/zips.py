@@ -3,19 +3,17 @@
 import io
 import zipfile
 import zlib
+from typing import IO
 
-BROKEN = (
-    *(OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
-    ValueError,
-)
+BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
 """What `read_member` and zipfile raise, besides KeyError where there is no such member."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Methods that zipfile unpacks bit by bit; of the others it unpacks whatever comes, at once."""
 
 
-def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
-    """Read a member of a zip, of so many bytes at most.
+def open_member(archive: zipfile.ZipFile, name: str, largest: int) -> IO[bytes]:
+    """Open a member of a zip, of so many bytes at most, to be read part by part.
 
     Parameters
     ----------
@@ -23,16 +21,15 @@ def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     name : str
         As it stands in the archive; it is looked up there, and leads nowhere else.
     largest : int
-        Bytes, unpacked.
+        Bytes, unpacked, by what the archive says.
 
     Raises
     ------
     KeyError
         If there is no such member.
     ValueError
-        If it has more bytes, by what the archive says or by what there is, or is compressed by a
-        method other than deflate.
-    zipfile.BadZipFile, OSError, zlib.error, EOFError, RuntimeError, NotImplementedError
+        If it has more bytes, or is compressed by a method other than deflate.
+    zipfile.BadZipFile, OSError, RuntimeError
         If it is damaged or encrypted.
     """
     member = archive.getinfo(name)
@@ -43,9 +40,18 @@ def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
         )
     if member.compress_type not in _METHODS:
         raise ValueError(f"{name} is compressed by another method than deflate")
-    with archive.open(member) as file:
+    return archive.open(member)
+
+
+def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    """Read a member of a zip, of so many bytes at most.
+
+    Parameters and errors are those of `open_member`; a damaged one also ends in zlib.error or
+    EOFError.
+    """
+    with open_member(archive, name, largest) as file:
         # One byte more than is declared: zipfile then unpacks no further, and checks what it has.
-        return file.read(member.file_size + 1)
+        return file.read(archive.getinfo(name).file_size + 1)
 
 
 def unpacked(data: bytes, largest: int, *, documents: int) -> bytes:

@@ -2,12 +2,14 @@
 
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from s2kit.errors import InvalidInputError
+from s2kit.zips import open_member
 
 MOST_CELLS = 20_000_000
 """Rows times columns of a table of fields: 800 000 fields with 25 columns, some GB of memory."""
@@ -21,7 +23,10 @@ _SPACE = re.compile(r"[ \t\r\n\x1e]*")
 _COLLECTION = 7
 """Code of a collection of shapes; a thousand more for each further dimension (ISO 19125)."""
 
-_DECODER = json.JSONDecoder()
+_CALLS = (b"loadGeoJSON(", b"jsonp(")
+"""What GDAL takes as the beginning of GeoJSON, too."""
+
+_DECODER = json.JSONDecoder(strict=False)
 
 
 def require_cells(path: str, rows: int, columns: int) -> None:
@@ -46,7 +51,7 @@ def require_json_cells(path: str) -> None:
     Raises
     ------
     InvalidInputError
-        If they are too many, or values are nested too deep.
+        If they are too many, values are nested too deep, or it is not JSON.
     """
     for text in _json_texts(path):
         try:
@@ -55,8 +60,10 @@ def require_json_cells(path: str) -> None:
             raise InvalidInputError(
                 f"{path:.200} is nested too deep to be read; give GeoJSON as a GIS writes it"
             ) from None
-        except ValueError:  # GDAL tells better what is wrong with it
-            continue
+        except ValueError as error:
+            raise InvalidInputError(
+                f"{path:.200} is not JSON ({error}); save it again as GeoJSON or GeoPackage"
+            ) from error
         require_cells(path, rows, columns)
 
 
@@ -114,17 +121,26 @@ def _json_texts(path: str) -> Iterator[str]:
         yield path
     elif Path(path).is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                with archive.open(entry) as file:
-                    yield from _text(file, path)
+            for name in archive.namelist():
+                yield from _text_in_zip(archive, name, path)
     elif Path(path).is_file():
         with Path(path).open("rb") as file:
             yield from _text(file, path)
 
 
+def _text_in_zip(archive: zipfile.ZipFile, name: str, path: str) -> Iterator[str]:
+    try:
+        with open_member(archive, name, sys.maxsize) as file:
+            yield from _text(file, path)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"{path:.200} cannot be read ({error}); save it as a GeoPackage"
+        ) from error
+
+
 def _text(file: Any, path: str) -> Iterator[str]:
     start = file.read(1024)
-    if not start.lstrip(b" \t\r\n\x1e\xef\xbb\xbf").startswith((b"{", b"loadGeoJSON(")):
+    if not start.lstrip(b" \t\r\n\x1e\xef\xbb\xbf").startswith((b"{", *_CALLS)):
         return
     content = start + file.read(LARGEST_TEXT)
     if len(content) > LARGEST_TEXT:

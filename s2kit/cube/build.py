@@ -41,7 +41,9 @@ from s2kit.cube.layout import (
     TIMELINE,
     group_of,
     is_chunk,
+    is_layer_chunk,
     is_whole,
+    read_chunk_key,
     renamed_chunk,
     timeline_types,
 )
@@ -443,13 +445,16 @@ class _Build:
                 rows.append(self._row(entry.step, *seen[i]))
         before = known.manifest or empty_manifest(profile.layers, profile.chunk_grids)
         stored: dict[str, bytes] = {}
+        linked: list[str] = []
         if plan.rewrites:
-            before, stored = self._link_unchanged(plan.orbit, before, known.separator, first)
+            before, stored, linked = self._link_unchanged(
+                plan.orbit, before, known.separator, first
+            )
         last = -(-span.stop // profile.chunks[0])
         new = by_time_chunk(written, profile.layers, range(first, last))
         manifest, tables = before.changed(first, new, profile.chunk_grids)
         orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
-        self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves)
+        self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves, linked)
         self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
 
     def _publish(
@@ -460,11 +465,19 @@ class _Build:
         tables: dict[str, bytes],
         written: Table,
         moves: bool,
+        linked: Iterable[str] = (),
     ) -> None:
         state = replace(self.state, orbits=self.state.orbits | {number: orbit})
         self.store.check_held(self.word)
         self.state = commit(
-            self.store, state, number, keep=keep, tables=tables, written=written, moves=moves
+            self.store,
+            state,
+            number,
+            keep=keep,
+            tables=tables,
+            written=written,
+            moves=moves,
+            linked=linked,
         )
 
     def _mend(self, executor: Executor) -> None:
@@ -477,7 +490,7 @@ class _Build:
             for damage in damages.chunks:
                 written = self._make_again(number, orbit, damage, executor)
                 if written is None:
-                    left += damage.keys
+                    left += [damage.lost] if damage.lost else damage.keys
                     for key in damage.keys:  # what was made of them is not to be put in place
                         self.store.delete(staged(key))
                 else:
@@ -526,7 +539,11 @@ class _Build:
                 for slot in slots
             )
             base = self._run(ingest.run, base_tasks(damage, slots, made), executor, "mending")
-            if any(outcome.failed for outcome in base):
+            for outcome in base:
+                self.refused |= outcome.failed
+            made_again = set().union(*(outcome.written for outcome in base))
+            unread = any(outcome.failed for outcome in base)
+            if unread or not damage.of_level(base=True) <= made_again:  # or without data now
                 return None
         coarser = [coarser_task(damage, len(span), made)] if damage.of_level(base=False) else []
         levels = self._run(coarsen, coarser, executor, "mending overviews")
@@ -535,10 +552,11 @@ class _Build:
 
     def _link_unchanged(
         self, orbit: int, manifest: Manifest, separator: str, chunks: int
-    ) -> tuple[Manifest, dict[str, bytes]]:
-        """Give the chunks before the first change their other name too."""
+    ) -> tuple[Manifest, dict[str, bytes], list[str]]:
+        """Link the chunks before the first change to their other names; return these too."""
         other = SEPARATORS[1 - SEPARATORS.index(separator)]
         tables: dict[str, list[Table]] = {}
+        linked: list[str] = []
         for layer, names in manifest.tables.items():
             tables[layer] = []
             for name in names[:chunks]:
@@ -547,7 +565,8 @@ class _Build:
                 for source, target in zip(table, renamed, strict=True):
                     self.store.copy(source, target)
                 tables[layer].append(renamed)
-        return manifest.changed(0, tables, self.state.profile.chunk_grids)
+                linked += renamed
+        return *manifest.changed(0, tables, self.state.profile.chunk_grids), linked
 
     def _list_chunks(self, orbit: int) -> None:
         """Make the manifest of an orbit that an earlier kit wrote, from what is there."""
@@ -559,7 +578,7 @@ class _Build:
             key
             for level, layer in itertools.product(range(len(profile.grids)), profile.layers)
             for key in self.store.keys(f"{group_of(orbit, level)}/{layer}")
-            if is_chunk(key.split("/", 3)[-1], known.separator)
+            if self._is_inside(key, known.separator, level)
         ]
         with ThreadPoolExecutor(_LOOKS) as pool:
             entries = self._bar(pool.map(self._entry, keys), "listing chunks", len(keys))
@@ -570,6 +589,14 @@ class _Build:
         manifest, tables = empty.changed(0, new, profile.chunk_grids)
         steps = len(known.timeline["time"])
         self._publish(orbit, replace(known, manifest=manifest), steps, tables, {}, moves=False)
+
+    def _is_inside(self, key: str, separator: str, level: int) -> bool:
+        """Return whether an object is a chunk of a level, in its set of names."""
+        if not (is_layer_chunk(key) and is_chunk(key.split("/", 3)[-1], separator)):
+            return False
+        sizes = self.state.profile.chunk_grids[level]
+        index = read_chunk_key(key).index[1:]
+        return all(n < size for n, size in zip(index, sizes, strict=True))
 
     def _entry(self, key: str) -> Entry:
         data = self.store.read(key)

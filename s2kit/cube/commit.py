@@ -31,9 +31,11 @@ from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
 from s2kit.cube import layout, levels
+from s2kit.cube.damaged import read_found, write_found
 from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
 from s2kit.cube.manifest import (
     Manifest,
+    Table,
     copies_of,
     entry_of,
     read_coordinates,
@@ -163,14 +165,6 @@ def _read_orbit(
     for name, dtype in layout.timeline_types(profile.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
         parts = read_coordinates(store, orbit, table, keys)
-        lost = [key for key in keys if key in table and not table[key].matches(parts[key])]
-        if lost:
-            raise CubeError(
-                f"{store.path(lost[0])} is missing or damaged, and so is its copy "
-                f"{table_key(orbit, table[lost[0]].digest)}; the cube is as it was. Scenes do not "
-                "make it again: bring one of the two back from a copy, or build the cube anew "
-                "elsewhere"
-            )
         values = layout.decode_coordinate(list(parts.values()), dtype, length)
         timeline[name] = values.astype("O") if layout.is_text(dtype) else values
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
@@ -179,7 +173,7 @@ def _read_orbit(
 
 def create(store: Store, state: State) -> None:
     """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
-    _carry_out(store, {}, _metadata(state), written=(), moves=False)
+    _carry_out(store, {}, _metadata(state), written=(), moved={})
 
 
 def commit(
@@ -189,8 +183,9 @@ def commit(
     *,
     keep: int,
     tables: Mapping[str, bytes],
-    written: Iterable[str],
+    written: Table,
     moves: bool,
+    linked: Iterable[str] = (),
 ) -> State:
     """Make a new state of one orbit visible; its chunks are written.
 
@@ -205,10 +200,12 @@ def commit(
         How many steps at its beginning are as before.
     tables : mapping of str to bytes
         The new tables of its manifest, but for that of the coordinates.
-    written : iterable of str
+    written : dict of str to Entry
         The new chunks.
     moves : bool
         Whether these are staged.
+    linked : iterable of str
+        Names that earlier chunks have got.
 
     Returns
     -------
@@ -230,13 +227,14 @@ def commit(
     bridge = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
         bridge = _metadata(_cut(old, orbit, keep))
-    chunks = [staged(key) if moves else key for key in written]
+    listed = [table_key(orbit, name) for name in tables]
+    moved = {key: entry.digest for key, entry in written.items()} if moves else {}
     _carry_out(
         store,
         bridge,
         coordinates | _metadata(state),
-        written=[*chunks, *(table_key(orbit, name) for name in tables)],
-        moves=moves,
+        written=[*(staged(key) if moves else key for key in written), *linked, *listed],
+        moved=moved,
     )
     return state
 
@@ -254,15 +252,18 @@ def redo(store: Store) -> None:
     data = store.read_own(REDO)
     record = None if data is None else _read_record(data)
     if record is not None:
-        parts, moves = record
+        parts, moved = record
         names = [key for part in parts for key in part]
         strange = [key for key in names if not layout.is_object(key)]
+        strange += [key for key in moved if not layout.is_layer_chunk(key)]
         if strange:
             raise CubeError(
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
                 "cube, so it is not from a build of s2kit; nothing was written. Remove it"
             )
-        _apply(store, [store.prepare(part) for part in parts], moves=moves)
+        drafts = [store.prepare(part) for part in parts]
+        store.sync(draft.source for part in drafts for draft in part)
+        _apply(store, drafts, moved)
     if data is not None:
         store.delete(REDO)
     store.clear_staging()
@@ -277,7 +278,7 @@ def clear_up(store: Store) -> None:
 Part = dict[str, bytes]
 
 
-def _read_record(data: bytes) -> tuple[list[Part], bool] | None:
+def _read_record(data: bytes) -> tuple[list[Part], dict[str, str]] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
         record = json.loads(data)
@@ -288,7 +289,7 @@ def _read_record(data: bytes) -> tuple[list[Part], bool] | None:
             {str(key): base64.b64decode(text, validate=True) for key, text in record[part].items()}
             for part in ("bridge", "objects")
         ]
-        return parts, record.get("moves", False) is True
+        return parts, {str(key): str(digest) for key, digest in record.get("moved", {}).items()}
     except (ValueError, LookupError, TypeError, AttributeError, binascii.Error, RecursionError):
         return None
 
@@ -298,12 +299,30 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _carry_out(
-    store: Store, bridge: Part, objects: Part, *, written: Iterable[str], moves: bool
+    store: Store,
+    bridge: Part,
+    objects: Part,
+    *,
+    written: Iterable[str],
+    moved: Mapping[str, str],
 ) -> None:
-    """Make objects visible, or nothing of them if the storage is full or the process dies."""
+    """Make objects visible, or nothing of them if the storage is full or the process dies.
+
+    Parameters
+    ----------
+    store : Store
+    bridge : dict of str to bytes
+        What readers are to see while the objects are replaced.
+    objects : dict of str to bytes
+        In the order in which they are replaced.
+    written : iterable of str
+        What was written before, and is to be on the disk first.
+    moved : mapping of str to str
+        The staged chunks among it, with their digests.
+    """
     parts = [store.prepare(part) for part in (bridge, objects)]
     drafts = [draft.source for part in parts for draft in part]
-    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moves": moves}
+    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moved": dict(moved)}
     try:
         store.sync([*written, *drafts])
         store.write(REDO, json.dumps(record | {"digest": _digest(record)}).encode())
@@ -311,33 +330,42 @@ def _carry_out(
         for draft in drafts:
             store.delete(draft)
         raise
-    _apply(store, parts, moves=moves)
+    _apply(store, parts, moved)
 
 
-def _apply(store: Store, parts: list[list[Draft]], *, moves: bool) -> None:
-    """Put all in place: what readers are to see meanwhile, chunks, coordinates, metadata."""
+def _apply(store: Store, parts: list[list[Draft]], moved: Mapping[str, str]) -> None:
+    """Put all in place: what readers are to see meanwhile, chunks, coordinates, metadata.
+
+    Raises
+    ------
+    CubeError
+        If a staged chunk has vanished. The commit is finished all the same: the next build makes
+        the chunk again.
+    """
     bridge, objects = parts
     store.place(bridge)
     if bridge:
         time.sleep(_PAUSE)
-    if moves:
-        store.place(_staged(store))
+    lost = [key for key, digest in moved.items() if not _move(store, key, digest)]
     store.place(objects)
-    store.sync(draft.key for part in parts for draft in part)
+    store.sync([*(draft.key for part in parts for draft in part), *moved])
     _remove_tables(store)
     store.delete(REDO)
     store.clear_staging()
+    if lost:
+        write_found(store, {*read_found(store), *lost})
+        raise CubeError(
+            f"{len(lost)} chunks vanished from {store.path(STAGING)} while they were committed, "
+            f"such as {lost[0]}; build again with the same scenes, which makes them again"
+        )
 
 
-def _staged(store: Store) -> list[Draft]:
-    """Return the staged chunks; another file there is none of a build, and is left."""
-    found = []
-    for name in store.keys(STAGING):
-        key = name.removeprefix(f"{STAGING}/")
-        with suppress(ValueError):
-            layout.read_chunk_key(key)
-            found.append(Draft(key, name))
-    return found
+def _move(store: Store, key: str, digest: str) -> bool:
+    """Put a staged chunk in its place; False if it is neither there nor in place already."""
+    if store.move(staged(key), key):
+        return True
+    data = store.read(key)
+    return data is not None and entry_of(data).digest == digest
 
 
 def _pack(objects: Part) -> dict[str, str]:
@@ -351,7 +379,10 @@ def _remove_tables(store: Store) -> None:
         orbit, coordinates = int(number), told["coordinates"]
         names = {coordinates, *itertools.chain(*told["tables"].values())}
         valid = {table_key(orbit, name) for name in names}
-        valid |= copies_of(orbit, read_table(store, orbit, coordinates)).keys()
+        try:
+            valid |= copies_of(orbit, read_table(store, orbit, coordinates)).keys()
+        except CubeError:
+            continue  # damaged: this build or the next writes it again
         for key in store.keys(table_key(orbit, "")):
             if key not in valid:
                 store.delete(key)

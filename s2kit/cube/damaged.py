@@ -1,15 +1,25 @@
 """A note in a store of what is damaged, which the next build reads."""
 
 import json
+import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from s2kit.cube.layout import is_object, read_chunk_key
+from s2kit.cube.layout import is_layer_chunk, is_object
 from s2kit.cube.store import WORKSHOP, Store
 from s2kit.errors import CubeError
 
 _FOUND = f"{WORKSHOP}/damaged"
 """What `s2kit.verify` found, for the next build."""
+
+
+_noting = threading.Lock()
+
+
+def note_found(store: Store, key: str) -> None:
+    """Add an object to the note."""
+    with _noting:
+        write_found(store, {*read_found(store), key})
 
 
 def write_found(store: Store, keys: Iterable[str]) -> None:
@@ -24,17 +34,14 @@ def read_found(store: Store) -> list[str]:
         names = json.loads(store.read_own(_FOUND) or b"[]")
     except (ValueError, RecursionError):
         return []
-    return [name for name in names if isinstance(name, str) and _is_known(name)]
+    return [
+        name
+        for name in names
+        if isinstance(name, str) and (is_object(name) or is_layer_chunk(name))
+    ]
 
 
 def forget_found(store: Store) -> None:
     """Remove the note."""
     with suppress(CubeError, OSError):
         store.delete(_FOUND)
-
-
-def _is_known(name: str) -> bool:
-    try:
-        return is_object(name) or bool(read_chunk_key(name))
-    except ValueError:
-        return False

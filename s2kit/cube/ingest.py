@@ -205,7 +205,8 @@ def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: 
             continue
         key = task.key(index)
         if (chunk == layer.nodata).all():
-            task.store.delete(key)  # what a build that died has left
+            if not task.staged:
+                task.store.delete(key)  # what a build that died has left
             continue
         whole[: len(chunk)] = chunk
         data = encode(whole)

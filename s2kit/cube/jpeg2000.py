@@ -12,6 +12,7 @@ from typing import BinaryIO
 import requests
 
 from s2kit.scenes.uri import in_zip, is_remote
+from s2kit.zips import BROKEN, open_member
 
 _TILES = 2**13
 """Tiles, times bands: the decoder reserves 9 KB for each as soon as a file is opened. Sentinel-2
@@ -21,8 +22,14 @@ _CELLS = 2**18
 """Code-blocks in a tile: it reserves 400 bytes for each. A whole Sentinel-2 tile in one piece with
 code-blocks of 64 × 64 has 40 000."""
 
+LARGEST_FILE = 2**31
+"""Bytes of a raster in a zip, unpacked: a band of Sentinel-2 has 130 MB."""
+
 _FIRST_BYTES = 2**16
-"""Of a file on a server, in which its main header is to be. That of Sentinel-2 ends before 4 KB."""
+"""In which the main header is to be. That of Sentinel-2 ends before 4 KB."""
+
+_BOXES = 1000
+"""In a file before its codestream, at most; Sentinel-2 has five."""
 
 _WAIT = 20
 """Seconds for a server to answer."""
@@ -32,7 +39,9 @@ _JP2 = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 
 
 def check_codestream(name: str) -> None:
-    """Refuse a JPEG 2000 file that claims too many tiles or code-blocks.
+    """Refuse a JPEG 2000 file whose main header claims too many tiles or code-blocks.
+
+    What single tiles and components say otherwise is not looked at.
 
     Parameters
     ----------
@@ -63,15 +72,20 @@ def _opened(name: str) -> Iterator[BinaryIO | None]:
     elif zipped is not None:
         archive, member = zipped
         try:
-            with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
-                yield file
-        except (zipfile.BadZipFile, KeyError, RuntimeError, NotImplementedError) as error:
+            with zipfile.ZipFile(archive) as opened:
+                yield io.BytesIO(_beginning(opened, member))
+        except (*BROKEN, KeyError) as error:
             raise ValueError(f"the zip is damaged ({error})") from error
     elif Path(name).is_file():
         with Path(name).open("rb") as file:
             yield file
     else:
         yield None
+
+
+def _beginning(archive: zipfile.ZipFile, member: str) -> bytes:
+    with open_member(archive, member, LARGEST_FILE) as file:
+        return file.read(_FIRST_BYTES)
 
 
 def _first_bytes(url: str) -> bytes:
@@ -89,7 +103,7 @@ def _find_codestream(file: BinaryIO) -> int | None:
     if begin != _JP2:
         return None
     at = 0
-    while True:
+    for _ in range(_BOXES):
         file.seek(at)
         head = file.read(16)
         if len(head) < 8:
@@ -102,6 +116,7 @@ def _find_codestream(file: BinaryIO) -> int | None:
         if length < skip:  # 0 is a box to the end of the file
             return None
         at += length
+    return None
 
 
 def _main_header(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:

@@ -294,6 +294,11 @@ def is_object(key: str) -> bool:
     return _OBJECT_KEY.fullmatch(key) is not None
 
 
+def is_layer_chunk(key: str) -> bool:
+    """Return whether a name is that of a chunk of a layer."""
+    return _CHUNK_KEY.fullmatch(key) is not None
+
+
 def is_chunk(name: str, separator: str) -> bool:
     """Tell whether a name below a layer is that of a chunk, in one of the two sets of names."""
     parts = name.split(separator)

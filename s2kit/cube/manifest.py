@@ -23,12 +23,16 @@ from typing import Any
 import numpy as np
 from numcodecs import Zstd
 
-from s2kit.cube.damaged import read_found, write_found
-from s2kit.cube.layout import group_of, read_chunk_key
+from s2kit.cube.damaged import note_found
+from s2kit.cube.layout import group_of, is_object, read_chunk_key
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 _CODEC = Zstd(level=9)
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_LARGEST_TABLE = 2**26
+"""Bytes of a table, unpacked: 450 000 chunks. Those of a layer of the Netherlands are 110 000."""
+
 _LARGEST = 2**30
 """Flags that a manifest may hold: a cube of a continent has fewer chunks."""
 
@@ -86,12 +90,34 @@ def read_table(store: Store, orbit: int, name: str) -> Table:
             raise ValueError("it is missing")
         if name != entry_of(data).digest:
             raise ValueError("its digest is another one")
-        return dict(map(_read_line, gzip.decompress(data).decode().splitlines()))
-    except (ValueError, OSError, EOFError, zlib.error) as error:
+        table = dict(map(_read_line, _unpack(data).decode().splitlines()))
+        for listed in table:
+            _check_listed(listed, orbit)
+        return table
+    except (ValueError, zlib.error) as error:
         raise CubeError(
             f"{store.url}: {key}, a table of the manifest, is damaged ({error}); bring it back "
             "from a copy, or build the cube anew"
         ) from error
+
+
+def _unpack(data: bytes) -> bytes:
+    """Decompress a table, which may not be larger than there can be chunks."""
+    stream = zlib.decompressobj(wbits=31)
+    text = stream.decompress(data, _LARGEST_TABLE)
+    if not stream.eof:
+        raise ValueError("it is cut off, or too large")
+    return text
+
+
+def _check_listed(key: str, orbit: int) -> None:
+    """Refuse a name that is none of a chunk or a coordinate of the orbit."""
+    try:
+        own = read_chunk_key(key).orbit == orbit
+    except ValueError:
+        own = is_object(key) and key.startswith((f"{group_of(orbit)}/", f"{group_of(orbit)}_L"))
+    if not own:
+        raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
 
 
 def _read_line(line: str) -> tuple[str, Entry]:
@@ -107,15 +133,29 @@ def require_whole(store: Store, key: str, expected: Entry) -> bytes:
     CubeError
         If it is missing or damaged.
     """
-    data = store.read(key)
-    if expected.matches(data):
+    data = read_whole(store, key, expected)
+    if data is not None:
         return data
-    write_found(store, {*read_found(store), key})
+    note_found(store, key)
     raise CubeError(
-        f"{store.path(key)} is {'missing' if data is None else 'damaged'}; the cube is as it was. "
-        "Build it again with the scenes of these dates too, which mends it, or bring that file "
-        "back from a copy"
+        f"{store.path(key)} is {'damaged' if store.has(key) else 'missing'}; the cube is as it "
+        "was. Build it again with the scenes of these dates too, which mends it, or bring that "
+        "file back from a copy"
     )
+
+
+def read_whole(store: Store, key: str, expected: Entry) -> bytes | None:
+    """Return an object, or None if it is not the one that was written.
+
+    One that a disk cannot read is damaged; a server that does not answer is an error.
+    """
+    try:
+        data = store.read(key)
+    except CubeError:
+        if not store.local:
+            raise
+        return None
+    return data if expected.matches(data) else None
 
 
 def read_coordinates(
@@ -123,15 +163,25 @@ def read_coordinates(
 ) -> dict[str, bytes | None]:
     """Return coordinates by name: from their copies where they are not what the table lists.
 
-    They are damaged then, or of a state that follows. What is in neither place is returned as it
-    is, or as None.
+    They are damaged then, or of a state that follows. Those that no table lists are returned as
+    they are, or as None.
+
+    Raises
+    ------
+    CubeError
+        If one and its copy are missing or damaged.
     """
     found = dict(zip(keys, store.read_all(list(keys)), strict=True))
-    for key, data in found.items():
-        if key in table and not table[key].matches(data):
-            copy = store.read(table_key(orbit, table[key].digest))
-            if table[key].matches(copy):
-                found[key] = copy
+    for key in found.keys() & table.keys():
+        if not table[key].matches(found[key]):
+            copy = table_key(orbit, table[key].digest)
+            found[key] = store.read(copy)
+            if not table[key].matches(found[key]):
+                raise CubeError(
+                    f"{store.url}: {key} is missing or damaged, and so is its copy {copy}. Scenes "
+                    "do not make it again: bring one of the two back from a copy of the cube, or "
+                    "build it anew elsewhere"
+                )
     return found
 
 
@@ -239,10 +289,22 @@ def read_manifest(
     total = max(steps) * size * len(tables)
     if len(steps) != 1 or total > _LARGEST:
         raise ValueError(f"the manifest has {total} chunks, in {sorted(steps)} time chunks")
-    packed = np.empty(-(-total // 8), "u1")
-    _CODEC.decode(base64.b64decode(document["present"]), packed)
+    stored = base64.b64decode(document["present"])
+    if _frame_size(stored) != -(-total // 8):
+        raise ValueError(f"the manifest does not say of all {total} chunks whether they exist")
+    packed = np.frombuffer(_CODEC.decode(stored), "u1")
     bits = np.unpackbits(packed, count=total).astype(bool).reshape(len(tables), -1, size)
     return Manifest(tables, dict(zip(tables, bits, strict=True)), document["coordinates"])
+
+
+def _frame_size(data: bytes) -> int:
+    """Return the size after decompression that a frame of Zstandard states (RFC 8878, 3.1.1)."""
+    if data[:4] != _ZSTD or len(data) < 5:
+        raise ValueError("the flags of the manifest are not compressed by Zstandard")
+    single, dictionary, kind = data[4] >> 5 & 1, data[4] & 3, data[4] >> 6
+    first = 5 + (1 - single) + (0, 1, 2, 4)[dictionary]
+    length = (single, 2, 4, 8)[kind]
+    return int.from_bytes(data[first : first + length], "little") + (256 if kind == 1 else 0)
 
 
 def _is_digest(name: str) -> bool:

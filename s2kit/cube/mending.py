@@ -9,14 +9,15 @@ from s2kit.cube import ingest
 from s2kit.cube.commit import Orbit
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Slot, Task
-from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, is_whole, read_chunk_key
+from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, read_chunk_key
 from s2kit.cube.manifest import (
     Manifest,
     Table,
     copies_of,
-    entry_of,
     level_flags,
     read_table,
+    read_whole,
+    table_key,
 )
 from s2kit.cube.overviews import CoarserTask
 from s2kit.cube.steps import Step
@@ -43,15 +44,19 @@ class Damage:
     Attributes
     ----------
     table : dict of str to Entry
-        All of its chunks.
+        All of its chunks; none if the table itself is lost.
     keys : frozenset of str
-        Those that are missing or damaged.
+        Those that are missing or damaged; all of them if the table is lost, since nothing tells
+        then which are whole.
+    lost : str
+        Name of the table, if it is lost.
     """
 
     layer: str
     chunk: int
     table: Table
     keys: frozenset[str]
+    lost: str = ""
 
     def of_level(self, base: bool) -> frozenset[str]:
         """Return the damaged chunks of the base, or those of all coarser levels."""
@@ -109,31 +114,27 @@ def _damage_of(
     try:
         table = read_table(store, number, orbit.manifest.tables[layer][chunk])
     except CubeError:
-        return _damage_without_table(store, number, orbit, profile, layer, chunk)
+        return _damage_without_table(number, orbit, profile, layer, chunk)
     keys = frozenset(
         key
         for key, entry in table.items()
-        if sizes.get(key) != entry.size or (key in noted and not entry.matches(store.read(key)))
+        if sizes.get(key) != entry.size or (key in noted and read_whole(store, key, entry) is None)
     )
     return Damage(layer, chunk, table, keys) if keys else None
 
 
 def _damage_without_table(
-    store: Store, number: int, orbit: Orbit, profile: Profile, layer: str, chunk: int
+    number: int, orbit: Orbit, profile: Profile, layer: str, chunk: int
 ) -> Damage:
-    """Compare with what the metadata say: which chunks exist, but not what they hold."""
-    table: Table = {}
-    lost = set()
+    """Return all chunks that exist by the metadata."""
+    keys = set()
     for level, grid in enumerate(profile.chunk_grids):
         flags = level_flags(orbit.manifest.present[layer], profile.chunk_grids, level)[chunk]
         for row, col in zip(*np.nonzero(flags.reshape(grid)), strict=True):
-            key = chunk_key(number, layer, (chunk, int(row), int(col)), orbit.separator, level)
-            data = store.read(key)
-            if data is not None and is_whole(data):
-                table[key] = entry_of(data)
-            else:
-                lost.add(key)
-    return Damage(layer, chunk, table, frozenset(lost))
+            index = (chunk, int(row), int(col))
+            keys.add(chunk_key(number, layer, index, orbit.separator, level))
+    lost = table_key(number, orbit.manifest.tables[layer][chunk])
+    return Damage(layer, chunk, {}, frozenset(keys), lost)
 
 
 def _documents_differ(
@@ -203,7 +204,7 @@ def coarser_task(damage: Damage, steps: int, made: Making) -> CoarserTask:
     """
     base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
     present = np.zeros(made.profile.chunk_grids[0], bool)
-    for key in base:
+    for key in (*base, *damage.of_level(base=True)):
         present[read_chunk_key(key).index[1:]] = True
     known = {key: entry for key, entry in base.items() if key not in damage.keys}
     return CoarserTask(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
+from rasterio.enums import Interleaving
 from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
@@ -146,6 +147,8 @@ def _check_block(dataset: DatasetReader) -> None:
     height, width = dataset.block_shapes[0]
     kind = dataset.dtypes[0]
     size = height * width * (16 if kind.startswith("complex") else np.dtype(kind).itemsize)
+    if dataset.interleaving == Interleaving.pixel:  # a block holds all bands
+        size *= dataset.count
     if size > LARGEST_BLOCK:
         raise ValueError(
             f"its blocks of {width} × {height} pixels take {size / 1e6:.0f} MB each; at most "

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from s2kit.credentials import without_credentials
+from s2kit.credentials import shown_place, without_credentials
 from s2kit.cube import layout
 from s2kit.cube.commit import read_state
 from s2kit.cube.store import Store
@@ -46,11 +46,9 @@ class BuildReport:
     """Of the store, as it can be read."""
 
     def __post_init__(self):
-        # a path may look like user information
-        store = without_credentials(self.store) if "://" in self.store else self.store
         told = {name: _told(getattr(self, name)) for name in ("failed", "corrected", "notes")}
         told |= {"outside": tuple(map(without_credentials, self.outside))}
-        for name, value in {"_place": self.store, "store": store, **told}.items():
+        for name, value in {"_place": self.store, "store": shown_place(self.store), **told}.items():
             object.__setattr__(self, name, value)
 
     def __str__(self) -> str:

@@ -5,7 +5,6 @@ import math
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from s2kit.credentials import shown_cause
+from s2kit.cube.jpeg2000 import LARGEST_FILE
 from s2kit.cube.layout import LAYER
 from s2kit.cube.rasters import open_raster
 from s2kit.cube.steps import Scene
@@ -29,6 +29,7 @@ from s2kit.cube.warp import source_coordinates
 from s2kit.errors import CubeError, SceneError
 from s2kit.scenes.radiometry import BANDS, METADATA, OddStatementError, read_offset, read_scale
 from s2kit.scenes.uri import in_zip
+from s2kit.zips import BROKEN, open_member
 
 _GDAL = {
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
@@ -199,9 +200,6 @@ def _check_complete(href: str) -> None:
 
 _END = b"\xff\xd9"
 
-_LARGEST_FILE = 2**31
-"""Bytes of a raster in a zip, which is unpacked to its end: a band of Sentinel-2 has 130 MB."""
-
 
 def _end_of(path: Path) -> bytes:
     with path.open("rb") as file:
@@ -214,12 +212,10 @@ def _end_in_zip(archive: str, name: str) -> bytes:
     """Read a file in a zip to its end, once: a zip has a checksum of each."""
     end = b""
     try:
-        with zipfile.ZipFile(archive) as opened_zip, opened_zip.open(name) as file:
-            if (size := opened_zip.getinfo(name).file_size) > _LARGEST_FILE:
-                raise ValueError(f"it has {size / 1e9:.0f} GB unpacked; a band has 0.2 at most")
+        with zipfile.ZipFile(archive) as zipped, open_member(zipped, name, LARGEST_FILE) as file:
             while part := file.read(2**20):
                 end = (end + part)[-2:]
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, RuntimeError) as error:
+    except (*BROKEN, KeyError) as error:
         raise ValueError(f"the zip is damaged ({error})") from error
     return end
 

@@ -168,11 +168,16 @@ class Store:
     def write(self, key: str, data: bytes) -> None:
         """Write an object and sync it; readers see the old one or the new one, never a part."""
         [draft] = self.prepare({key: data})
-        if self.local:
+        if not self.local:
+            self.place([draft])
+            return
+        try:
             atomic.sync([Path(self.path(draft.source))])
-        self.place([draft])
-        if self.local:
+            self.place([draft])
             atomic.sync([Path(self.path(key)).parent])
+        except OSError as error:
+            self.delete(draft.source)
+            raise self._unwritable(error) from shown_cause(error)
 
     def prepare(self, objects: Mapping[str, bytes]) -> list["Draft"]:
         """Write drafts of objects, to be put in place together.
@@ -198,15 +203,23 @@ class Store:
             if not self.local and draft.data is not None:
                 self._upload(draft.key, draft.data)
                 continue
-            try:
-                if self.local:
-                    self._enter(draft.source)
-                    self._enter(draft.key, make=True)
-                    os.replace(self.path(draft.source), self.path(draft.key))  # noqa: PTH105
-                else:
-                    self.fs.mv(self.path(draft.source), self.path(draft.key))
-            except TROUBLE as error:
-                raise self._unwritable(error) from shown_cause(error)
+            if not self.move(draft.source, draft.key):
+                raise self._unwritable(FileNotFoundError(f"{draft.source} has vanished"))
+
+    def move(self, source: str, target: str) -> bool:
+        """Give an object another name, in one step; return False if it is not there."""
+        try:
+            if self.local:
+                self._enter(source)
+                self._enter(target, make=True)
+                os.replace(self.path(source), self.path(target))  # noqa: PTH105 (speed)
+            else:
+                self.fs.mv(self.path(source), self.path(target))
+        except FileNotFoundError:
+            return False
+        except TROUBLE as error:
+            raise self._unwritable(error) from shown_cause(error)
+        return True
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object to a name that no reader looks for yet.
@@ -242,12 +255,19 @@ class Store:
         """Wait until objects, and all that was written before, are on the disk."""
         if not self.local:
             return
-        paths = [Path(self.path(key)) for key in keys]
-        folders = {folder for path in paths for folder in (path.parent, path.parent.parent)}
         try:
-            atomic.sync_all(Path(self.root), [*paths, *folders])
+            atomic.sync_all(Path(self.root), self._with_folders(keys))
         except OSError as error:
             raise self._unwritable(error) from shown_cause(error)
+
+    def _with_folders(self, keys: Iterable[str]) -> Iterator[Path]:
+        """Yield the files of objects, and then their folders up to the root."""
+        root, folders = Path(self.root), set()
+        for key in keys:
+            path = Path(self.path(key))
+            folders.update(one for one in path.parents if one.is_relative_to(root))
+            yield path
+        yield from folders
 
     def _upload(self, key: str, data: bytes) -> None:
         try:
@@ -400,6 +420,11 @@ class Store:
                 f"this build no longer holds {self.url}: it was ended, or its lock was removed. "
                 "Nothing more is written; run the build again"
             )
+
+    def is_locked(self) -> bool:
+        """Return whether a build that lives holds the lock, as far as that is known here."""
+        holder = self._holder()
+        return bool(holder) and not _is_dead(holder)
 
     def _holder(self) -> dict:
         """Give who holds the lock; empty if nobody does, or somebody is just writing it."""

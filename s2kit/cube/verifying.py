@@ -2,15 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-from s2kit.credentials import without_credentials
+from s2kit.credentials import shown_place
 from s2kit.cube.commit import REDO, read_profile
 from s2kit.cube.damaged import forget_found, write_found
 from s2kit.cube.layout import Profile, group_of, is_chunk
@@ -27,6 +28,7 @@ from s2kit.cube.opening import read_metadata
 from s2kit.cube.reading import AT_ONCE
 from s2kit.cube.snapshot import METADATA, open_objects, read_documents
 from s2kit.cube.store import Store
+from s2kit.cube.store_checks import check_cube
 from s2kit.errors import CubeError
 
 _TRIES = 3
@@ -99,22 +101,25 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
     for _ in range(_TRIES):
         metadata = read_metadata(store)
         check = _Check(store, metadata, progress)
+        busy = check.is_committing()
         report = check.run()
-        if read_metadata(store) == metadata:
+        if not busy and not check.is_committing() and read_metadata(store) == metadata:
             check.note()
             return report
-    raise CubeError(f"{store} is changing all the time; verify it when no build is at work")
+    raise CubeError(f"{check.place} is changing all the time; verify it when no build is at work")
 
 
 class _Check:
     """One pass through a cube."""
 
     def __init__(self, store: str | os.PathLike, metadata: bytes, progress: bool):
-        self.place, self.progress = without_credentials(str(store)), progress
+        self.place, self.progress = shown_place(str(store)), progress
         self.objects = open_objects(str(store))
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
+        self._counting = Lock()
         self.documents = read_documents(self.place, metadata)
+        check_cube(self.place, self.documents)
         try:
             kit = self.documents[".zattrs"]["s2kit"]
             self.profile: Profile = read_profile(kit)
@@ -129,6 +134,12 @@ class _Check:
                 f"{self.place}: its metadata are damaged, or are none of s2kit ({error}); bring "
                 f"{METADATA} back from a copy"
             ) from error
+
+    def is_committing(self) -> bool:
+        """Return whether a build is just putting new objects in place."""
+        if not isinstance(self.objects, Store):
+            return False
+        return self.objects.read_own(REDO) is not None and self.objects.is_locked()
 
     def run(self) -> VerifyReport:
         """Compare everything."""
@@ -166,14 +177,14 @@ class _Check:
         }
         expected = self.documents | consolidated
         for keys in _batches(list(expected)):
-            for key, data in zip(keys, self.objects.read_all(keys), strict=True):
-                self._count(data)
-                if data is None:
-                    self.damaged[key] = "missing"
+            for key, data in zip(keys, self._read(keys), strict=True):
+                if not isinstance(data, bytes):
+                    self.damaged[key] = _absence(data)
                 elif _parsed(data) != expected[key]:
                     self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
+        self._read([table_key(orbit, name)])
         try:
             return read_table(self.objects, orbit, name)
         except CubeError as error:
@@ -186,17 +197,27 @@ class _Check:
             for what in pool.map(self._compare, _batches(list(listed.items()))):
                 self.damaged |= what
                 bar.update(AT_ONCE)
-        self.count += len(listed)
-        self.size += sum(entry.size for entry in listed.values())
 
-    def _compare(self, some: Iterable[tuple[str, Entry]]) -> dict[str, str]:
-        keys, entries = zip(*some, strict=True)
-        found = self.objects.read_all(list(keys))
+    def _compare(self, some: Sequence[tuple[str, Entry]]) -> dict[str, str]:
+        found = self._read([key for key, _ in some])
         return {
-            key: _difference(entry, data)
-            for key, entry, data in zip(keys, entries, found, strict=True)
-            if not entry.matches(data)
+            key: what
+            for (key, entry), data in zip(some, found, strict=True)
+            if (what := _difference(entry, data))
         }
+
+    def _read(self, keys: list[str]) -> list[bytes | CubeError | None]:
+        """Return objects; None for a missing one, and the error for one that a disk cannot read."""
+        try:
+            found = self.objects.read_all(keys)
+        except CubeError as error:
+            if isinstance(self.objects, Store) and not self.objects.local:
+                raise
+            return [error] if len(keys) == 1 else [self._read([key])[0] for key in keys]
+        with self._counting:
+            self.count += sum(data is not None for data in found)
+            self.size += sum(len(data or b"") for data in found)
+        return found
 
     def _check_strangers(self, orbit: int, manifest: Manifest, listed: Table) -> None:
         """Find chunks that are not in the manifest, but that programs without it would read."""
@@ -212,10 +233,6 @@ class _Check:
                     inside = is_chunk(name, separator) and int(name.split(separator)[0]) < chunks
                     if inside and key not in listed:
                         self.damaged[key] = "is not in the manifest"
-
-    def _count(self, data: bytes | None) -> None:
-        self.count += 1
-        self.size += len(data or b"")
 
 
 def _batches(things: list) -> Iterator[list]:
@@ -241,9 +258,14 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _difference(entry: Entry, data: bytes | None) -> str:
-    if data is None:
-        return "missing"
+def _difference(entry: Entry, data: bytes | CubeError | None) -> str:
+    """Return what is wrong with an object; nothing if it is whole."""
+    if not isinstance(data, bytes):
+        return _absence(data)
     if len(data) != entry.size:
         return f"has {len(data)} bytes instead of {entry.size}"
-    return "has another digest: bytes have changed"
+    return "" if entry.matches(data) else "has another digest: bytes have changed"
+
+
+def _absence(error: CubeError | None) -> str:
+    return "missing" if error is None else "cannot be read from the disk"

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -253,34 +252,28 @@ def main():
     if options.one:
         run_one(*options.one)
         return
-    folder = options.folder or Path(tempfile.mkdtemp(prefix="s2kit-bench-"))
-    try:
-        compare(options, folder)
-    finally:
-        for store in folder.glob("*.zarr*"):
-            shutil.rmtree(store)
-        if options.folder is None:
-            shutil.rmtree(folder)
+    with tempfile.TemporaryDirectory(prefix="s2kit-", dir=options.folder) as stores:
+        compare(options, options.folder or Path(stores), Path(stores))
 
 
 def _medians(runs):
     return [statistics.median(r[when] for r in runs) for when in ("first", "again")]
 
 
-def compare(options, folder):
+def compare(options, folder, stores):
     """Run the ways in turn and print medians and ratios."""
     import pystac
     from scenes import write_scene
 
     kind = (options.size, options.driver, options.files or options.dates)
     items = [write_scene(folder, n, *kind) for n in range(options.dates)]
-    scenes = folder / "items.json"
+    scenes = stores / "items.json"
     pystac.ItemCollection(items).save_object(str(scenes))
     ways = options.ways.split(",")
     results = {way: [] for way in ways}
     for number in range(options.rounds):
         for way in ways:
-            store = _store(folder, way, number)  # ext4 is slow to use what was just deleted again
+            store = _store(stores, way, number)  # ext4 is slow to use what was just deleted again
             command = [sys.executable, __file__, "--one", way, str(scenes), str(store)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             results[way].append(json.loads(done.stdout.splitlines()[-1]))
@@ -291,9 +284,9 @@ def compare(options, folder):
     for way, runs in results.items():
         cells = [f"{s:.2f} | {s / b:.2f}" for s, b in zip(_medians(runs), base, strict=True)]
         peak = max(r["peak_mb"] for r in runs)
-        print(f"| {way} | {' | '.join(cells)} | {peak:.0f} | {agreement(folder, ways[0], way)} |")
+        print(f"| {way} | {' | '.join(cells)} | {peak:.0f} | {agreement(stores, ways[0], way)} |")
     if options.driver == "JP2OpenJPEG":
-        store = folder / "tiles.zarr"
+        store = stores / "tiles.zarr"
         command = [sys.executable, __file__, "--one", "tiles", str(scenes), str(store)]
         print("JP2 tiles", subprocess.run(command, capture_output=True, text=True).stdout)
 

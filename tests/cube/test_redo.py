@@ -17,8 +17,8 @@ import s2kit
 from s2kit.cube import build as build_module
 from s2kit.cube import commit
 from s2kit.cube.layout import is_object, read_chunk_key
-from s2kit.cube.store import staged
-from s2kit.errors import CubeError, SceneWarning
+from s2kit.cube.store import Store, staged
+from s2kit.errors import CubeError, SceneError, SceneWarning
 
 EVIL = base64.b64encode(b"evil").decode()
 
@@ -41,7 +41,7 @@ def store(made, tmp_path) -> Path:
 
 def leave_record(store: Path, record: dict, *, digest: bool = True) -> None:
     """Leave a redo record as a build would."""
-    record = {"bridge": {}, "objects": {}, "moves": False} | record
+    record = {"bridge": {}, "objects": {}, "moved": {}} | record
     told = record | ({"digest": commit._digest(record)} if digest else {})
     (store / ".s2kit/redo").write_text(json.dumps(told))
 
@@ -216,3 +216,69 @@ def test_chunk_whose_scene_fails_while_it_is_made_again(days, tmp_path, monkeypa
     assert (store / "S2/R051/SCL/0.0.0").read_bytes() == good["S2/R051/SCL/0.0.0"]
     s2kit.build_cube(days[:2], store, progress=False)
     assert {k: v for k, v in tree(store).items() if "9.9" not in k} == good
+
+
+def test_scene_that_cannot_be_read_while_a_chunk_is_made_again(days, tmp_path, monkeypatch):
+    """The damaged chunk stays where it is, for who can repair it, and the scene is named."""
+    store, kind = tmp_path / "cube.zarr", SMALL | {"bands": ["B04", "SCL"]}
+    s2kit.build_cube(days[:2], store, progress=False, **kind)
+    good = tree(store)
+    (store / "S2/R051/B04/0.0.0").write_bytes(b"damaged")
+
+    def unreadable(scene, *_, **__):
+        raise SceneError(scene.id, "cannot be read now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build_module.ingest, "fetch_masked", unreadable)
+        with pytest.warns(SceneWarning, match="1 chunks damaged"):
+            report = s2kit.build_cube(days[:2], store, progress=False)
+    assert report.damaged == ("S2/R051/B04/0.0.0",)
+    assert set(report.failed.values()) == {"cannot be read now"}
+    assert (store / "S2/R051/B04/0.0.0").read_bytes() == b"damaged"
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == good
+
+
+def test_staged_chunk_that_vanishes(days, tmp_path, monkeypatch):
+    """It is an error, not a date without data; the next build makes it again."""
+    store, kind = tmp_path / "cube.zarr", SMALL | {"bands": ["B04", "SCL"]}
+    s2kit.build_cube(days[:1], store, progress=False, **kind)
+    move = Store.move
+
+    def lose_one(self, source, target):
+        if target == "S2/R051/B04/0.0.0":
+            self.delete(source)
+        return move(self, source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "move", lose_one)
+        with pytest.raises(CubeError, match=r"vanished from .*such as S2/R051/B04/0\.0\.0"):
+            s2kit.build_cube(days[:2], store, progress=False)
+    assert "S2/R051/B04/0.0.0" in s2kit.verify(store, progress=False).damaged
+    s2kit.build_cube(days[:2], store, progress=False)
+    s2kit.build_cube(days[:2], tmp_path / "reference.zarr", progress=False, **kind)
+    assert tree(store) == tree(tmp_path / "reference.zarr")
+
+
+def test_moved_names_of_a_record(store, days):
+    """A record that would move something else than a chunk is refused."""
+    leave_record(store, {"moved": {"../outside": "0"}})
+    with pytest.raises(CubeError, match="no object of a cube"):
+        s2kit.build_cube(days[:2], store, progress=False)
+
+
+def test_drafts_of_a_record_are_synced_before_they_are_seen(store, days, monkeypatch):
+    """A second power cut finds the old or the new metadata, not empty ones."""
+    text = base64.b64encode((store / ".zmetadata").read_bytes()).decode()
+    leave_record(store, {"objects": {".zmetadata": text}})
+    happened = []
+    for name in ("sync", "place"):
+        call = getattr(Store, name)
+
+        def noted(self, what, name=name, call=call):
+            happened.append(name)
+            return call(self, what)
+
+        monkeypatch.setattr(Store, name, noted)
+    commit.redo(Store(store))
+    assert happened[0] == "sync" and happened[-1] == "sync"

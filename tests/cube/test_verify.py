@@ -1,17 +1,23 @@
 """Rot and holes: what is missing or damaged is told by name, and made again from scenes."""
 
+import base64
+import gzip
+import hashlib
 import json
 import random
 import shutil
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 from children import tree
+from memory import MEMORY, attempt
+from numcodecs import Zstd
 from servers import faulty_server, plain_server
-from small_scenes import AOI, series
+from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name, series
 
 import s2kit
 from s2kit.cube.layout import read_chunk_key
@@ -75,7 +81,9 @@ def test_whole_cube(whole):
     """Nothing is damaged, and every object but the root's metadata was compared."""
     report = s2kit.verify(whole, progress=False)
     assert report.damaged == {} and report.unlisted == ()
-    assert report.objects == len(objects(whole)) - len(tables_of(whole)) - 1
+    size = (whole / ".zmetadata").stat().st_size
+    assert report.objects == len(objects(whole)) - 1
+    assert report.size == sum(path.stat().st_size for path in objects(whole)) - size
     assert str(report).endswith("0 damaged")
 
 
@@ -278,6 +286,105 @@ def test_lost_tables_and_documents_are_written_again(store, whole, scenes, kind)
         assert name in s2kit.verify(store, progress=False).damaged
         s2kit.build_cube(scenes, store, progress=False)
         assert tree(store) == tree(whole), name
+
+
+def test_table_is_lost_with_chunks_of_all_levels(store, whole, scenes):
+    """All chunks of its layer and dates are made again, coarser ones from those of the base."""
+    for path in store.glob("S2/R051*/B04/0.*"):
+        path.unlink()
+    document = json.loads((store / ".zattrs").read_text())
+    table = document["s2kit"]["manifest"]["51"]["tables"]["B04"][0]
+    (store / f"S2/R051/.manifest/{table}").unlink()
+    report = s2kit.build_cube(scenes, store, progress=False)
+    assert report.damaged == () and tree(store) == tree(whole)
+
+
+def test_table_is_lost_and_a_chunk_has_changed(store, whole, scenes):
+    """Without its table a chunk cannot be trusted: it is made again, or the table is named."""
+    flip(store / "S2/R051/B04/0.0.0", 3000)
+    document = json.loads((store / ".zattrs").read_text())
+    table = document["s2kit"]["manifest"]["51"]["tables"]["B04"][0]
+    (store / f"S2/R051/.manifest/{table}").unlink()
+    report = s2kit.build_cube(scenes[1:], store, progress=False)
+    assert report.damaged == (f"S2/R051/.manifest/{table}",)
+    s2kit.build_cube(scenes, store, progress=False)
+    assert tree(store) == tree(whole)
+
+
+def test_damage_in_two_orbits(tmp_path):
+    """Each orbit has its own commit, and what is lost of another does not stop it."""
+    days = series(tmp_path / "a", 2)
+    for n, orbit in enumerate((8, 8)):
+        name = product_name(FIRST + timedelta(days=5 * n + 1), orbit=orbit)
+        days.append(make_scene(tmp_path / "b", name, digital(ground(n), 0)))
+    store = tmp_path / "cube.zarr"
+    s2kit.build_cube(days, store, **OPTIONS)
+    good = tree(store)
+    document = json.loads((store / ".zattrs").read_text())
+    for orbit in (51, 8):
+        name = document["s2kit"]["manifest"][str(orbit)]["coordinates"]
+        (store / f"S2/R{orbit:03d}/.manifest/{name}").unlink()
+        (store / f"S2/R{orbit:03d}/B04/0.0.0").unlink()
+    s2kit.build_cube(days, store, progress=False)
+    assert tree(store) == good
+
+
+def test_object_that_the_disk_cannot_read(store, whole, scenes):
+    """It is damaged, like one whose bytes have changed; the others are compared."""
+    place = store / "S2/R051/B04/0.0.0"
+    place.unlink()
+    place.mkdir()
+    flip(store / "S2/R051/SCL/0.0.0", 3000)
+    found = s2kit.verify(store, progress=False).damaged
+    assert found["S2/R051/B04/0.0.0"] == "cannot be read from the disk"
+    assert "S2/R051/SCL/0.0.0" in found and len(found) == 2
+    place.rmdir()
+    s2kit.build_cube(scenes, store, progress=False)
+    assert tree(store) == tree(whole)
+
+
+def table_of(store: Path, text: str) -> None:
+    """Put another table in the place of that of B04, with its own digest."""
+    data = gzip.compress(text.encode())
+    name = hashlib.sha256(data).hexdigest()
+    (store / f"S2/R051/.manifest/{name}").write_bytes(data)
+    for path in (store / ".zattrs", store / ".zmetadata"):
+        document = json.loads(path.read_text())
+        root = document["metadata"][".zattrs"] if "metadata" in document else document
+        root["s2kit"]["manifest"]["51"]["tables"]["B04"][0] = name
+        path.write_text(json.dumps(document, indent=1, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "S2/R008/B04/0.0.0", ".zattrs", ""])
+def test_tables_lead_nowhere(store, scenes, tmp_path, key):
+    """A table of the manifest lists chunks and coordinates of its orbit, and nothing else."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    table_of(store, f"{hashlib.sha256(b'secret').hexdigest()} 6 {key}\n")
+    found = s2kit.verify(store, progress=False).damaged
+    assert any(name.startswith("S2/R051/.manifest/") for name in found)
+    assert "secret" not in found
+    s2kit.build_cube(scenes, store, progress=False)
+    assert s2kit.verify(store, progress=False).damaged == {}
+
+
+def test_table_that_unpacks_to_a_gigabyte(store):
+    """It is refused after the bytes that a table can have."""
+    table_of(store, "0" * 2**30)
+    told, peak = attempt("print(s2kit.verify(sys.argv[1], progress=False), file=sys.stderr)", store)
+    assert told == "read" and peak < MEMORY
+    assert any("too large" in what for what in s2kit.verify(store, progress=False).damaged.values())
+
+
+def test_flags_that_are_too_few(store):
+    """Which chunks exist is said of all, or the cube is damaged."""
+    path = store / ".zmetadata"
+    document = json.loads(path.read_text())
+    few = base64.b64encode(Zstd().encode(b"1")).decode()
+    document["metadata"][".zattrs"]["s2kit"]["manifest"]["51"]["present"] = few
+    path.write_text(json.dumps(document))
+    with pytest.raises(CubeError, match="does not say of all"):
+        s2kit.open_cube(store)
 
 
 def test_tables_are_checked_by_sha256sum(whole):
