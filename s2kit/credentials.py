@@ -51,6 +51,8 @@ _CLOSING = ".,;:!?)]}'…"
 
 _LOGGERS = (
     "urllib3.connectionpool",
+    "urllib3.util.retry",
+    "s3fs",
     "rasterio._env",
     "rasterio.env",
     "fsspec.http",

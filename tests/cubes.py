@@ -1,6 +1,9 @@
 """Cubes of a test's own numbers: real stores, written chunk by chunk without any scenes."""
 
 import itertools
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +99,30 @@ def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: in
             task = CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word)
             written |= coarsen(task)
     return written
+
+
+def change_metadata(store: Path, change: Callable[[dict], object]) -> None:
+    """Change the documents of a cube, with their digest, as a stranger may."""
+    whole = json.loads((store / ".zmetadata").read_text())
+    documents = whole["metadata"]
+    change(documents)
+    if "digest" in documents[".zattrs"]["s2kit"]:
+        documents[".zattrs"]["s2kit"]["digest"] = layout.metadata_digest(documents)
+    (store / ".zmetadata").write_bytes(layout.dump(whole))
+    (store / ".zattrs").write_bytes(layout.dump(documents[".zattrs"]))
+
+
+def without_manifest(store: Path) -> None:
+    """Make of a cube what an earlier kit would have written."""
+
+    def forget(documents: dict) -> None:
+        kit = documents[".zattrs"]["s2kit"]
+        del kit["manifest"], kit["digest"]
+        kit["format"] = 2
+
+    change_metadata(store, forget)
+    for folder in store.glob("S2/R*/.manifest"):
+        shutil.rmtree(folder)
 
 
 def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:

@@ -1,5 +1,7 @@
 """Files are written whole: after an error, a kill or a power cut, the old one or the new one."""
 
+import ctypes
+import errno
 import os
 import re
 import shutil
@@ -150,6 +152,29 @@ def test_sync_takes_files_and_folders(tmp_path, monkeypatch):
     assert len(synced) == 3
     with pytest.raises(FileNotFoundError):
         sync([tmp_path / "none"])
+
+
+def test_systems_without_syncfs(tmp_path, monkeypatch):
+    """Windows has no C library without a name, and old kernels do not know the call."""
+    (tmp_path / "a").write_bytes(b"a")
+
+    def no_library(name, **_):
+        raise TypeError("argument of type 'NoneType' is not iterable")
+
+    def unknown(_):
+        ctypes.set_errno(errno.ENOSYS)
+        return -1
+
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    atomic._syncfs.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    atomic.sync_all(tmp_path, [tmp_path / "a"])
+    monkeypatch.setattr(atomic, "_syncfs", lambda: unknown)
+    atomic.sync_all(tmp_path, [tmp_path / "a"])
+    monkeypatch.undo()
+    atomic._syncfs.cache_clear()
+    assert synced == [(tmp_path / "a").stat().st_ino] * 2
 
 
 WRITERS = {

@@ -54,6 +54,9 @@ PLACE = "http://user:SECRETPW@127.0.0.1:9/{}?sig=SECRETSIG#SECRETPART"
         ("AccountName=me;AccountKey=SECRET;x", "AccountName=me;AccountKey=…;x"),
         ("X-Amz-Signature=SECRET&a=1", "X-Amz-Signature=…&a=1"),
         ("{'Authorization': 'Basic SECRET'}", "{'Authorization': '…'}"),
+        ("{'sig': 'SECRET', 'se': '2030'}", "{'sig': '…', 'se': '2030'}"),
+        ('"access_token": "SECRET1"', '"access_token": "…"'),
+        ("Bearer SECRET1 is refused", "Bearer …"),
         ("http://a/x?k=SECRET and ftp://b:SECRET@c/y", "http://a/x and ftp://c/y"),
     ],
 )

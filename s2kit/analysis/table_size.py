@@ -62,7 +62,8 @@ def require_json_cells(path: str) -> None:
             ) from None
         except ValueError as error:
             raise InvalidInputError(
-                f"{path:.200} is not JSON ({error}); save it again as GeoJSON or GeoPackage"
+                f"{path:.200} cannot be read: it is not JSON ({error}); save it again, as GeoJSON "
+                "or GeoPackage"
             ) from error
         require_cells(path, rows, columns)
 
@@ -168,6 +169,8 @@ def _features(text: str) -> Iterator[dict]:
         others = {}
         while not here.step_over("}"):
             name = here.value()
+            if not isinstance(name, str):
+                raise ValueError(f"{name!r:.40} is no name of a member")
             here.step_over(":")
             if name in ("features", "geometries") and here.step_over("["):
                 while not here.step_over("]"):

@@ -3,14 +3,9 @@
 import zipfile
 from pathlib import Path
 
+from s2kit.cube.store import LARGEST_CHUNK, LARGEST_DOCUMENT, is_document
 from s2kit.errors import CubeError
 from s2kit.zips import BROKEN, read_member
-
-_LARGEST = 2**28
-"""Bytes of a chunk as it is stored, at most."""
-
-_LARGEST_DOCUMENT = 2**26
-"""Bytes of a metadata document; those of a cube of a hundred orbits have 10 MB."""
 
 
 class Archive:
@@ -37,9 +32,9 @@ class Archive:
 
     def read(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
-        document = key.rsplit("/", 1)[-1].startswith(".")
         try:
-            return read_member(self._zip, key, _LARGEST_DOCUMENT if document else _LARGEST)
+            largest = LARGEST_DOCUMENT if is_document(key) else LARGEST_CHUNK
+            return read_member(self._zip, key, largest)
         except KeyError:
             return None
         except BROKEN as error:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import odc.geo
 from affine import Affine
@@ -32,22 +32,24 @@ from pyproj.exceptions import CRSError
 
 from s2kit.cube import layout, levels
 from s2kit.cube.damaged import read_found, write_found
-from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
+from s2kit.cube.layout import DIGEST, LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
 from s2kit.cube.manifest import (
     Manifest,
     Table,
     copies_of,
     entry_of,
+    is_digest,
     read_coordinates,
     read_manifest,
     read_table,
+    read_whole,
     table_key,
     write_table,
 )
 from s2kit.cube.snapshot import METADATA, read_documents
 from s2kit.cube.steps import Timeline
 from s2kit.cube.store import STAGING, WORKSHOP, Draft, Store, staged
-from s2kit.cube.store_checks import check_cube
+from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.errors import CubeError
 
 REDO = f"{WORKSHOP}/redo"
@@ -123,6 +125,7 @@ def read_state(store: Store) -> State | None:
         if kit["format"] > _FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
         check_cube(store.url, documents)
+        check_digest(store.url, documents)
         profile = read_profile(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)
@@ -173,7 +176,7 @@ def _read_orbit(
 
 def create(store: Store, state: State) -> None:
     """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
-    _carry_out(store, {}, _metadata(state), written=(), moved={})
+    _carry_out(store, {}, _metadata(state), written=(), moved=_Moved())
 
 
 def commit(
@@ -216,7 +219,8 @@ def commit(
     coordinates = _coordinates(state, orbit)
     listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
     copies = {entry_of(data).digest: data for data in (listed, *coordinates.values())}
-    tables = {**tables, **copies}
+    moved = _tables_of_moved(written) if moves else {}
+    tables = {**tables, **copies, **moved}
     for name, data in tables.items():
         key = table_key(orbit, name)
         if store.read(key) != data:  # one that stays is not written anew while others read it
@@ -227,14 +231,16 @@ def commit(
     bridge = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
         bridge = _metadata(_cut(old, orbit, keep))
-    listed = [table_key(orbit, name) for name in tables]
-    moved = {key: entry.digest for key, entry in written.items()} if moves else {}
     _carry_out(
         store,
         bridge,
         coordinates | _metadata(state),
-        written=[*(staged(key) if moves else key for key in written), *linked, *listed],
-        moved=moved,
+        written=[
+            *(staged(key) if moves else key for key in written),
+            *linked,
+            *(table_key(orbit, name) for name in tables),
+        ],
+        moved=_Moved(orbit, tuple(moved)),
     )
     return state
 
@@ -255,7 +261,6 @@ def redo(store: Store) -> None:
         parts, moved = record
         names = [key for part in parts for key in part]
         strange = [key for key in names if not layout.is_object(key)]
-        strange += [key for key in moved if not layout.is_layer_chunk(key)]
         if strange:
             raise CubeError(
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
@@ -278,7 +283,24 @@ def clear_up(store: Store) -> None:
 Part = dict[str, bytes]
 
 
-def _read_record(data: bytes) -> tuple[list[Part], dict[str, str]] | None:
+class _Moved(NamedTuple):
+    """Which staged chunks a commit puts in place: those of some tables, written beside its own."""
+
+    orbit: int = 0
+    tables: tuple[str, ...] = ()
+
+
+def _tables_of_moved(written: Table) -> dict[str, bytes]:
+    """Return tables of chunks, one of each layer and time chunk, by their names."""
+    parts: dict[tuple[str, int], Table] = {}
+    for key, entry in written.items():
+        place = layout.read_chunk_key(key)
+        parts.setdefault((place.layer, place.index[0]), {})[key] = entry
+    stored = map(write_table, parts.values())
+    return {entry_of(data).digest: data for data in stored}
+
+
+def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
         record = json.loads(data)
@@ -289,7 +311,10 @@ def _read_record(data: bytes) -> tuple[list[Part], dict[str, str]] | None:
             {str(key): base64.b64decode(text, validate=True) for key, text in record[part].items()}
             for part in ("bridge", "objects")
         ]
-        return parts, {str(key): str(digest) for key, digest in record.get("moved", {}).items()}
+        moved = record.get("moved", {"orbit": 0, "tables": []})
+        if not all(map(is_digest, moved["tables"])):
+            return None
+        return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
     except (ValueError, LookupError, TypeError, AttributeError, binascii.Error, RecursionError):
         return None
 
@@ -304,7 +329,7 @@ def _carry_out(
     objects: Part,
     *,
     written: Iterable[str],
-    moved: Mapping[str, str],
+    moved: _Moved,
 ) -> None:
     """Make objects visible, or nothing of them if the storage is full or the process dies.
 
@@ -317,12 +342,12 @@ def _carry_out(
         In the order in which they are replaced.
     written : iterable of str
         What was written before, and is to be on the disk first.
-    moved : mapping of str to str
-        The staged chunks among it, with their digests.
+    moved : _Moved
+        The staged chunks among it.
     """
     parts = [store.prepare(part) for part in (bridge, objects)]
     drafts = [draft.source for part in parts for draft in part]
-    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moved": dict(moved)}
+    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moved": moved._asdict()}
     try:
         store.sync([*written, *drafts])
         store.write(REDO, json.dumps(record | {"digest": _digest(record)}).encode())
@@ -333,7 +358,7 @@ def _carry_out(
     _apply(store, parts, moved)
 
 
-def _apply(store: Store, parts: list[list[Draft]], moved: Mapping[str, str]) -> None:
+def _apply(store: Store, parts: list[list[Draft]], moved: _Moved) -> None:
     """Put all in place: what readers are to see meanwhile, chunks, coordinates, metadata.
 
     Raises
@@ -346,9 +371,9 @@ def _apply(store: Store, parts: list[list[Draft]], moved: Mapping[str, str]) -> 
     store.place(bridge)
     if bridge:
         time.sleep(_PAUSE)
-    lost = [key for key, digest in moved.items() if not _move(store, key, digest)]
+    chunks, lost = _move(store, moved)
     store.place(objects)
-    store.sync([*(draft.key for part in parts for draft in part), *moved])
+    store.sync([*(draft.key for part in parts for draft in part), *chunks])
     _remove_tables(store)
     store.delete(REDO)
     store.clear_staging()
@@ -360,12 +385,18 @@ def _apply(store: Store, parts: list[list[Draft]], moved: Mapping[str, str]) -> 
         )
 
 
-def _move(store: Store, key: str, digest: str) -> bool:
-    """Put a staged chunk in its place; False if it is neither there nor in place already."""
-    if store.move(staged(key), key):
-        return True
-    data = store.read(key)
-    return data is not None and entry_of(data).digest == digest
+def _move(store: Store, moved: _Moved) -> tuple[Table, list[str]]:
+    """Put staged chunks in their places; return them, and what is neither staged nor in place."""
+    chunks, lost = {}, []
+    for name in moved.tables:
+        try:
+            chunks |= read_table(store, moved.orbit, name)
+        except CubeError:
+            lost.append(table_key(moved.orbit, name))
+    for key, entry in chunks.items():
+        if not store.move(staged(key), key) and read_whole(store, key, entry) is None:
+            lost.append(key)
+    return chunks, lost
 
 
 def _pack(objects: Part) -> dict[str, str]:
@@ -427,6 +458,9 @@ def _metadata(state: State) -> dict[str, bytes]:
             own = _group_documents(state, orbit, level)
             documents |= {f"{group}/{key}": data for key, data in own.items()}
             consolidated[f"{group}/{METADATA}"] = _consolidate(own)
+    parsed = {key: json.loads(data) for key, data in documents.items()}
+    parsed[".zattrs"]["s2kit"][DIGEST] = layout.metadata_digest(parsed)
+    documents[".zattrs"] = layout.dump(parsed[".zattrs"])
     return documents | consolidated | {METADATA: _consolidate(documents)}
 
 

@@ -4,6 +4,7 @@ The metadata are written by hand rather than through a library because what read
 change in one atomic write (`s2kit.cube.commit`), byte for byte the same for the same input.
 """
 
+import hashlib
 import json
 import math
 import re
@@ -342,6 +343,24 @@ def require_size(data: bytes, size: int) -> None:
 def dump(document: dict[str, Any]) -> bytes:
     """Write a metadata document."""
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
+
+
+DIGEST = "digest"
+"""Where a cube states the digest of its metadata, among the attributes of s2kit."""
+
+
+def metadata_digest(documents: dict[str, Any]) -> str:
+    """Return the SHA-256 of consolidated metadata, in which that digest itself is left out.
+
+    Parameters
+    ----------
+    documents : dict
+        The consolidated metadata: documents by name.
+    """
+    attrs = documents[".zattrs"]
+    kit = {key: value for key, value in attrs["s2kit"].items() if key != DIGEST}
+    text = json.dumps(documents | {".zattrs": attrs | {"s2kit": kit}}, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def array_document(

@@ -282,7 +282,7 @@ def read_manifest(
     """
     tables = {layer: tuple(document["tables"][layer]) for layer in layers}
     names = Manifest(tables, {}, document["coordinates"]).names()
-    if not all(isinstance(name, str) and _is_digest(name) for name in names):
+    if not all(map(is_digest, names)):
         raise ValueError("the manifest names tables otherwise than by a digest")
     steps = {len(names) for names in tables.values()}
     size = sum(map(math.prod, grids))
@@ -307,8 +307,9 @@ def _frame_size(data: bytes) -> int:
     return int.from_bytes(data[first : first + length], "little") + (256 if kind == 1 else 0)
 
 
-def _is_digest(name: str) -> bool:
-    return len(name) == 64 and set(name) <= set("0123456789abcdef")
+def is_digest(name: Any) -> bool:
+    """Return whether this is a SHA-256, hexadecimal."""
+    return isinstance(name, str) and len(name) == 64 and set(name) <= set("0123456789abcdef")
 
 
 def by_time_chunk(table: Table, layers: Iterable[str], chunks: range) -> dict[str, list[Table]]:

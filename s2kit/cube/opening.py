@@ -22,7 +22,7 @@ from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
 from s2kit.cube.snapshot import METADATA, Snapshot, is_zip, open_objects, read_documents
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.store import FAR, TROUBLE, Store
-from s2kit.cube.store_checks import check_cube, check_foreign
+from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -209,6 +209,7 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
     check_cube(str(store), documents)
+    check_digest(str(store), documents)
     return documents
 
 

@@ -16,7 +16,15 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from s2kit.cube.layout import LAYER, SEPARATORS, TIMELINE, TIMELINE_CHUNK, group_of
+from s2kit.cube.layout import (
+    DIGEST,
+    LAYER,
+    SEPARATORS,
+    TIMELINE,
+    TIMELINE_CHUNK,
+    group_of,
+    metadata_digest,
+)
 from s2kit.cube.levels import level_grids
 from s2kit.cube.profile import RESAMPLING, read_chunks
 from s2kit.errors import CubeError, InvalidInputError
@@ -77,6 +85,30 @@ def check_cube(place: str, documents: Json) -> None:
             "that s2kit.build_cube writes; bring them back from a copy, or build the cube anew "
             "elsewhere"
         ) from error
+
+
+def check_digest(place: str, documents: Json) -> None:
+    """Check that the metadata of a cube are those that were written.
+
+    Parameters
+    ----------
+    place : str
+        Of the store, for errors.
+    documents : dict
+        The consolidated metadata, checked by `check_cube`. Those without a manifest, which an
+        earlier kit wrote, state no digest.
+
+    Raises
+    ------
+    CubeError
+        If they have changed since.
+    """
+    kit = documents[".zattrs"]["s2kit"]
+    if ("manifest" in kit or DIGEST in kit) and kit.get(DIGEST) != metadata_digest(documents):
+        raise CubeError(
+            f"{place} is damaged: its .zmetadata has changed since it was written; bring that file "
+            "back from a copy, or build the cube anew elsewhere"
+        )
 
 
 def check_foreign(place: str, documents: Json) -> None:

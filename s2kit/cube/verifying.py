@@ -28,7 +28,7 @@ from s2kit.cube.opening import read_metadata
 from s2kit.cube.reading import AT_ONCE
 from s2kit.cube.snapshot import METADATA, open_objects, read_documents
 from s2kit.cube.store import Store
-from s2kit.cube.store_checks import check_cube
+from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.errors import CubeError
 
 _TRIES = 3
@@ -118,8 +118,11 @@ class _Check:
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
         self._counting = Lock()
+        far = isinstance(self.objects, Store) and not self.objects.local
+        self.threads = 1 if far else CPU_COUNT  # a batch is fetched together from a server
         self.documents = read_documents(self.place, metadata)
         check_cube(self.place, self.documents)
+        check_digest(self.place, self.documents)
         try:
             kit = self.documents[".zattrs"]["s2kit"]
             self.profile: Profile = read_profile(kit)
@@ -193,7 +196,7 @@ class _Check:
 
     def _check_objects(self, listed: Table) -> None:
         bar = tqdm(total=len(listed), desc="verifying", disable=not self.progress, leave=False)
-        with bar, ThreadPoolExecutor(CPU_COUNT) as pool:
+        with bar, ThreadPoolExecutor(self.threads) as pool:
             for what in pool.map(self._compare, _batches(list(listed.items()))):
                 self.damaged |= what
                 bar.update(AT_ONCE)

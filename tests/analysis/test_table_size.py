@@ -120,6 +120,31 @@ def test_wide_geojson_takes_little_memory(tmp_path, spot):
     assert int(done.stdout) < 300_000
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: f"jsonp({text})",
+        lambda text: text.replace("{", '{"a": 01, ', 1),
+        lambda text: text.replace("{", '{"a": "b\nc", ', 1),
+    ],
+    ids=["jsonp", "leading zero", "raw newline"],
+)
+def test_what_gdal_takes_for_json_is_counted_too(tmp_path, cube, spot, change):
+    """GDAL reads more than JSON; what it reads is counted, or refused."""
+    path = tmp_path / "wide.geojson"
+    path.write_text(change(json.dumps(collection(2000, 50_000, spot))))
+    with pytest.raises(InvalidInputError, match=r"20,000,000 cells|not JSON"):
+        s2kit.read_fields(path, cube)
+
+
+def test_zip_of_another_method_is_refused(tmp_path, cube, spot):
+    """Python unpacks whatever comes, at once, of a zip that is compressed by bzip2 or LZMA."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.geojson", json.dumps(collection(2, 2, spot)))
+    with pytest.raises(InvalidInputError, match="another method than deflate"):
+        s2kit.read_fields(tmp_path / "a.zip", cube)
+
+
 @pytest.mark.parametrize("form", FORMS[:6])
 def test_columns_are_kept(tmp_path, cube, spot, form):
     """Of a file within the bounds, all columns are there."""

@@ -3,6 +3,8 @@
 import functools
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -18,6 +20,19 @@ def plain_server(folder: Path) -> Iterator[str]:
     handler = functools.partial(_Quiet, directory=folder)
     with _running(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
+
+
+@contextmanager
+def python_server(folder: Path) -> Iterator[str]:
+    """Serve a folder by ``python -m http.server`` itself, and give the address."""
+    command = [sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        try:
+            yield re.search(r"http://[\d.:]+", server.stdout.readline())[0]
+        finally:
+            server.terminate()
 
 
 class _Quiet(SimpleHTTPRequestHandler):

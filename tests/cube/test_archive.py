@@ -1,15 +1,18 @@
 """Zipped cubes, and chunks, that unpack to gigabytes: refused by name, and they take no memory."""
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
 
 import numcodecs
 import numpy as np
+import pystac
 import pytest
 import zarr
 from children import build
+from cubes import without_manifest
 from memory import MEMORY, attempt
 from scenarios import SMALL
 from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
@@ -63,6 +66,7 @@ def test_coordinates_that_claim_gigabytes_are_refused(cube, tmp_path, name, kind
     store = shutil.copytree(cube, tmp_path / "cube.zarr")
     bomb = numcodecs.Blosc("zstd", 9, numcodecs.Blosc.NOSHUFFLE).encode(np.zeros(2**30, "u1"))
     (store / name).write_bytes(bomb)
+    without_manifest(store)
     if kind == "zip":
         store = Path(shutil.make_archive(str(tmp_path / "cube"), "zip", store))
     told, peak = attempt(OPEN, store)
@@ -77,8 +81,43 @@ def test_builds_refuse_coordinates_that_claim_gigabytes(cube, days, tmp_path):
     store = shutil.copytree(cube, tmp_path / "cube.zarr")
     bomb = numcodecs.Blosc("zstd", 9, numcodecs.Blosc.NOSHUFFLE).encode(np.zeros(2**24, "u1"))
     (store / "S2/R051/products/0").write_bytes(bomb)
-    with pytest.raises(CubeError, match=r"products/0 is damaged"):
+    without_manifest(store)
+    with pytest.raises(CubeError, match=r"damaged .*claim"):
         s2kit.build_cube(days[:3], store, progress=False)
+
+
+EVERYTHING = """import pystac
+    place = sys.argv[1]
+    items = pystac.ItemCollection.from_file(place + "/../items.json")
+    for call in (
+        lambda: s2kit.open_cube(place).load(),
+        lambda: s2kit.verify(place, progress=False),
+        lambda: s2kit.build_cube(items, place, progress=False),
+    ):
+        try:
+            call()
+        except S2KitError:
+            pass"""
+
+
+@pytest.mark.parametrize("kind", ["sparse", "pipe"])
+@pytest.mark.parametrize(
+    "name", [".zmetadata", "S2/R051/B04/0.0.0", "S2/R051/x/0", ".s2kit/redo", ".s2kit/lock"]
+)
+def test_objects_that_are_no_files_of_their_size(cube, days, tmp_path, kind, name):
+    """Two gigabytes of zeros, or a pipe that nobody writes to: named or passed over, soon."""
+    pystac.ItemCollection(days[:2]).save_object(str(tmp_path / "items.json"))
+    place = Path(shutil.copytree(cube, tmp_path / "cube.zarr")) / name
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(exist_ok=True)
+    if kind == "sparse":
+        with place.open("wb") as file:
+            file.truncate(2**31)
+    else:
+        os.mkfifo(place)
+    told, peak = attempt(EVERYTHING, tmp_path / "cube.zarr")
+    assert told == "read"
+    assert peak < MEMORY
 
 
 def test_zip_that_declares_less_than_it_holds(tmp_path):

@@ -12,7 +12,14 @@ import rasterio
 import xarray as xr
 from affine import Affine
 from children import tree
-from cubes import every, random_layers, write_cube, write_overviews
+from cubes import (
+    change_metadata,
+    every,
+    random_layers,
+    without_manifest,
+    write_cube,
+    write_overviews,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.enums import Resampling
@@ -268,12 +275,14 @@ def test_another_wish_is_refused(days, tmp_path, has):
 def test_a_store_from_before(days, tmp_path):
     """A cube whose metadata do not know the word has none, opens, and can be extended."""
     s2kit.build_cube(days[:2], tmp_path / "c.zarr", progress=False, overviews=False, **DEEP)
-    for file in (tmp_path / "c.zarr/.zattrs", tmp_path / "c.zarr/.zmetadata"):
-        documents = json.loads(file.read_bytes())
-        attrs = documents if file.name == ".zattrs" else documents["metadata"][".zattrs"]
-        assert attrs["s2kit"].pop("overviews") is False
-        attrs["s2kit"]["format"] = 1
-        file.write_text(json.dumps(documents))
+    without_manifest(tmp_path / "c.zarr")
+
+    def forget(documents):
+        kit = documents[".zattrs"]["s2kit"]
+        assert kit.pop("overviews") is False
+        kit["format"] = 1
+
+    change_metadata(tmp_path / "c.zarr", forget)
     assert s2kit.open_cube(tmp_path / "c.zarr").sizes["time"] == 2
     assert s2kit.build_cube(days, tmp_path / "c.zarr", progress=False).steps == {51: 5}
     assert not [key for key in tree(tmp_path / "c.zarr") if "_L" in key]

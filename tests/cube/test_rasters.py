@@ -21,6 +21,7 @@ from small_scenes import FIRST, digital, ground, make_scene, product_name
 from test_odd_sources import build
 
 import s2kit
+from s2kit.cube.jpeg2000 import check_codestream
 from s2kit.cube.rasters import open_raster
 from s2kit.cube.source import gdal
 from s2kit.errors import CubeError, InvalidInputError
@@ -318,6 +319,7 @@ SIZES = {
     "a tile of 2 GB, claimed by a small raster": lambda p: tiff(p / "x.tif", 128, 32_768),
     "65535 bands": lambda p: tiff(p / "x.tif", 128, 128, tiled=False, bands=65_535),
     "65535 planes": lambda p: tiff(p / "x.tif", 128, 128, tiled=False, bands=65_535, planes=True),
+    "a tile of 800 bands": lambda p: tiff(p / "x.tif", 512, 512, bands=800),
     "a JP2 of 10^9 × 10^9": lambda p: jp2(p / "x.jp2", 10**9, 10**9),
     "a JP2 of 10^9 × 10^9 in tiles": lambda p: jp2(p / "x.jp2", 10**9, 2**20),
     "a JP2 of 40000 × 40000": lambda p: jp2(p / "x.jp2", 40_000, 40_000),
@@ -376,6 +378,14 @@ def test_absurd_sizes_cost_the_scene(tmp_path, size):
     assert len(errors) == 2
     assert "B04 cannot be read" in errors[0]
     assert memory < MEMORY
+
+
+def test_jpeg2000_in_a_zip_of_another_method(tmp_path):
+    """Python unpacks whatever comes, at once, of a zip that is compressed by bzip2 or LZMA."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("x.jp2", bytes(10**6))
+    with pytest.raises(ValueError, match="another method than deflate"):
+        check_codestream(f"/vsizip/{{{tmp_path / 'a.zip'}}}/x.jp2")
 
 
 @pytest.mark.parametrize("suffix", [".jp2", "", ".tif"])

@@ -14,13 +14,15 @@ import numpy as np
 import pytest
 import xarray as xr
 from children import tree
+from cubes import change_metadata, without_manifest
 from memory import MEMORY, attempt
 from numcodecs import Zstd
-from servers import faulty_server, plain_server
+from servers import faulty_server, plain_server, python_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name, series
 
 import s2kit
 from s2kit.cube.layout import read_chunk_key
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"], "progress": False}
@@ -238,6 +240,15 @@ def test_chunk_that_is_not_of_the_cube(store):
     assert found == {"S2/R051/B04/0.99.99": "is not in the manifest"}
 
 
+def test_server_of_python(whole):
+    """It drops connections of which five are waiting: it is asked for five objects at a time."""
+    with python_server(whole.parent) as url:
+        for _ in range(20):
+            assert s2kit.verify(f"{url}/cube.zarr", progress=False).damaged == {}
+        s2kit.open_cube(f"{url}/cube.zarr", dask=False).load()
+        s2kit.open_cube(f"{url}/cube.zarr").load()
+
+
 def test_requests_over_http(whole, tmp_path):
     """Each object is asked for once to open a cube; chunks that do not exist are not asked for."""
     store = Path(shutil.copytree(whole, tmp_path / "cube.zarr"))
@@ -343,16 +354,27 @@ def test_object_that_the_disk_cannot_read(store, whole, scenes):
     assert tree(store) == tree(whole)
 
 
+def test_verify_beside_a_build_that_commits(store, whole):
+    """What is being moved is not damaged: it is tried again, then told."""
+    (store / ".s2kit").mkdir()
+    with Store(store).lock():
+        (store / ".s2kit/redo").write_text("{}")
+        with pytest.raises(CubeError, match="changing all the time"):
+            s2kit.verify(store, progress=False)
+    found = s2kit.verify(store, progress=False).damaged
+    assert list(found) == [".s2kit/redo"]
+
+
 def table_of(store: Path, text: str) -> None:
     """Put another table in the place of that of B04, with its own digest."""
     data = gzip.compress(text.encode())
     name = hashlib.sha256(data).hexdigest()
     (store / f"S2/R051/.manifest/{name}").write_bytes(data)
-    for path in (store / ".zattrs", store / ".zmetadata"):
-        document = json.loads(path.read_text())
-        root = document["metadata"][".zattrs"] if "metadata" in document else document
-        root["s2kit"]["manifest"]["51"]["tables"]["B04"][0] = name
-        path.write_text(json.dumps(document, indent=1, ensure_ascii=False))
+
+    def replace(documents: dict) -> None:
+        documents[".zattrs"]["s2kit"]["manifest"]["51"]["tables"]["B04"][0] = name
+
+    change_metadata(store, replace)
 
 
 @pytest.mark.parametrize("key", ["../secret", "/etc/passwd", "S2/R008/B04/0.0.0", ".zattrs", ""])
@@ -378,13 +400,40 @@ def test_table_that_unpacks_to_a_gigabyte(store):
 
 def test_flags_that_are_too_few(store):
     """Which chunks exist is said of all, or the cube is damaged."""
-    path = store / ".zmetadata"
-    document = json.loads(path.read_text())
     few = base64.b64encode(Zstd().encode(b"1")).decode()
-    document["metadata"][".zattrs"]["s2kit"]["manifest"]["51"]["present"] = few
-    path.write_text(json.dumps(document))
+
+    def replace(documents: dict) -> None:
+        documents[".zattrs"]["s2kit"]["manifest"]["51"]["present"] = few
+
+    change_metadata(store, replace)
     with pytest.raises(CubeError, match="does not say of all"):
         s2kit.open_cube(store)
+
+
+@pytest.mark.parametrize("kind", ["transform", "present", "time", "digest", "manifest", "format"])
+def test_changed_metadata_are_not_followed(store, scenes, kind):
+    """A bit of the root's metadata that flips, and leaves JSON, is nothing to go on from."""
+    path = store / ".zmetadata"
+    text = path.read_text()
+    changes = {
+        "transform": ("-3.0,", "-3.2,"),
+        "present": ('"present": "KLUv', '"present": "KLUw'),
+        "time": ("seconds since 1970", "seconds since 1971"),
+        "digest": ('"digest"', '"dagest"'),
+        "manifest": ('"manifest"', '"manifesu"'),
+        "format": ('"format": 3', '"format": 2'),
+    }
+    assert text.count(changes[kind][0]) >= 1
+    path.write_text(text.replace(*changes[kind], 1))
+    before = tree(store)
+    for call in (
+        lambda: s2kit.open_cube(store),
+        lambda: s2kit.verify(store, progress=False),
+        lambda: s2kit.build_cube(scenes, store, progress=False),
+    ):
+        with pytest.raises(CubeError, match=r"damaged|refused"):
+            call()
+    assert tree(store) == before
 
 
 def test_tables_are_checked_by_sha256sum(whole):
@@ -397,13 +446,17 @@ def test_tables_are_checked_by_sha256sum(whole):
         assert done.stdout.count(": OK") > 0
 
 
-def test_cube_of_an_earlier_kit(store, scenes, whole):
+def test_cube_of_an_earlier_kit(store, whole, tmp_path):
     """A cube without a manifest opens as before, and gets one when steps are added."""
-    path = store / ".zmetadata"
-    document = json.loads(path.read_text())
-    document["metadata"][".zattrs"]["s2kit"].pop("manifest")
-    document["metadata"][".zattrs"]["s2kit"]["format"] = 2
-    path.write_text(json.dumps(document, indent=1, ensure_ascii=False))
-    (store / ".zattrs").write_text(json.dumps(document["metadata"][".zattrs"]))
+    without_manifest(store)
     assert s2kit.open_cube(store).load().identical(s2kit.open_cube(whole).load())
     assert s2kit.verify(store, progress=False).unlisted == (51,)
+    stray = store / "S2/R051/B04/0.99.99"
+    shutil.copy(chunks(store)[0], stray)
+    days = series(tmp_path / "days", 4)
+    s2kit.build_cube(days, store, progress=False)
+    assert list(s2kit.verify(store, progress=False).damaged) == ["S2/R051/B04/0.99.99"]
+    stray.unlink()
+    assert s2kit.verify(store, progress=False).damaged == {}
+    s2kit.build_cube(days, tmp_path / "reference.zarr", resolution=3, **OPTIONS)
+    assert tree(store) == tree(tmp_path / "reference.zarr")
