@@ -53,8 +53,9 @@ from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.errors import CubeError
 
 REDO = f"{WORKSHOP}/redo"
-_FORMAT = 3
-"""1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks."""
+_FORMAT = layout.WITH_DIGEST
+"""1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks; 3 no
+digest of the metadata."""
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
 

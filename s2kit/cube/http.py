@@ -32,14 +32,11 @@ async def _note(_session: Any, _context: Any, done: aiohttp.TraceRequestEndParam
 
 
 @contextmanager
-def requests_to(url: str) -> Iterator[int | None]:
-    """Wait until a server can be asked, and give how many requests it takes at a time.
-
-    None is as many as there are.
-    """
+def requests_to(url: str) -> Iterator[dict[str, int]]:
+    """Wait until a server can be asked; give fsspec's options for how many objects at a time."""
     old = _host(url) in _old
     with _turn if old else nullcontext():
-        yield _AT_ONCE_OLD if old else None
+        yield {"batch_size": _AT_ONCE_OLD} if old else {}
 
 
 def _host(url: str) -> str:

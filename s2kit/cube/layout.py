@@ -345,6 +345,9 @@ def dump(document: dict[str, Any]) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
 
 
+WITH_DIGEST = 4
+"""The first format of cubes whose metadata state their digest."""
+
 DIGEST = "digest"
 """Where a cube states the digest of its metadata, among the attributes of s2kit."""
 

@@ -151,9 +151,9 @@ class Store:
         if self.local or len(keys) <= 1:
             return [self.read(key) for key in keys]
         paths = [self.path(key) for key in keys]
-        with requests_to(self.root) as at_once:
-            found = self.fs.cat(paths, on_error="return", batch_size=at_once)
-        return [self._taken(key, found[path]) for key, path in zip(keys, paths, strict=True)]
+        with requests_to(self.root) as bounds:  # not `cat`, to which ? and [ are patterns
+            found = self.fs.cat_ranges(paths, None, None, on_error="return", **bounds)
+        return [self._taken(key, data) for key, data in zip(keys, found, strict=True)]
 
     def _taken(self, key: str, data: bytes | Exception) -> bytes | None:
         if isinstance(data, FileNotFoundError):

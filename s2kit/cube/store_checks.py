@@ -22,6 +22,7 @@ from s2kit.cube.layout import (
     SEPARATORS,
     TIMELINE,
     TIMELINE_CHUNK,
+    WITH_DIGEST,
     group_of,
     metadata_digest,
 )
@@ -95,8 +96,8 @@ def check_digest(place: str, documents: Json) -> None:
     place : str
         Of the store, for errors.
     documents : dict
-        The consolidated metadata, checked by `check_cube`. Those without a manifest, which an
-        earlier kit wrote, state no digest.
+        The consolidated metadata, checked by `check_cube`. Those of an earlier format state no
+        digest.
 
     Raises
     ------
@@ -104,7 +105,8 @@ def check_digest(place: str, documents: Json) -> None:
         If they have changed since.
     """
     kit = documents[".zattrs"]["s2kit"]
-    if ("manifest" in kit or DIGEST in kit) and kit.get(DIGEST) != metadata_digest(documents):
+    stated = DIGEST in kit or kit["format"] >= WITH_DIGEST
+    if stated and kit.get(DIGEST) != metadata_digest(documents):
         raise CubeError(
             f"{place} is damaged: its .zmetadata has changed since it was written; bring that file "
             "back from a copy, or build the cube anew elsewhere"
@@ -145,6 +147,7 @@ def _check_names(documents: Json) -> None:
 
 def _check_kit(kit: Json) -> list[tuple[int, int]]:
     """Check what the cube says of itself; return the shapes of its levels."""
+    _check("format", kit["format"], type(kit["format"]) is int)
     _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER) and kit["layers"])
     _check("orbits", kit["orbits"], _is_distinct(kit["orbits"], _ORBITS))
     retired = kit.get("retired", [])
