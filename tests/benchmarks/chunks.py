@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -40,18 +41,18 @@ def build(folder, dates, chunks):
     """Build from scenes, add a date; return (seconds, CPU seconds) of both, files and MB."""
     import pystac
 
-    import build as scenes_of
     import s2kit
 
+    region_of = import_module("build")  # beside this file
     items = list(pystac.ItemCollection.from_file(str(folder / f"{dates}.json")))
     store, made = folder / f"built-{time.time_ns()}.zarr", []
-    scenes_of.SIDE = 1_000
-    small = scenes_of.region()
+    region_of.SIDE = 1_000
+    small = region_of.region()
     s2kit.build_cube(items[:1], f"{store}-small.zarr", small, progress=False)
-    scenes_of.SIDE = SIDES[dates][0]
+    region_of.SIDE = SIDES[dates][0]
     for given in (items[:dates], items):
         begin, cpu = time.perf_counter(), time.process_time()
-        s2kit.build_cube(given, store, scenes_of.region(), chunks=chunks, progress=False)
+        s2kit.build_cube(given, store, region_of.region(), chunks=chunks, progress=False)
         made += [time.perf_counter() - begin, time.process_time() - cpu]
         if len(given) == dates:
             files = [f.stat().st_size for f in store.rglob("*") if f.is_file()]
