@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from s2kit.cube.store import LARGEST_CHUNK, LARGEST_DOCUMENT, is_document
+from s2kit.cube.layout import largest
 from s2kit.errors import CubeError
 from s2kit.zips import BROKEN, read_member
 
@@ -33,8 +33,7 @@ class Archive:
     def read(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""
         try:
-            largest = LARGEST_DOCUMENT if is_document(key) else LARGEST_CHUNK
-            return read_member(self._zip, key, largest)
+            return read_member(self._zip, key, largest(key))
         except KeyError:
             return None
         except BROKEN as error:

@@ -304,7 +304,7 @@ def _tables_of_moved(written: Table) -> dict[str, bytes]:
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
-        record = json.loads(data)
+        record = layout.load(data)
         digest = record.pop("digest", None)
         if digest is not None and digest != _digest(record):
             return None

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from s2kit.cube.layout import is_layer_chunk, is_object
+from s2kit.cube.layout import is_layer_chunk, is_object, load
 from s2kit.cube.store import WORKSHOP, Store
 from s2kit.errors import CubeError
 
@@ -31,7 +31,7 @@ def write_found(store: Store, keys: Iterable[str]) -> None:
 def read_found(store: Store) -> list[str]:
     """Return what was noted as damaged; names of objects that no cube has are left out."""
     try:
-        names = json.loads(store.read_own(_FOUND) or b"[]")
+        names = load(store.read_own(_FOUND) or b"[]")
     except (ValueError, RecursionError):
         return []
     return [

@@ -1,4 +1,4 @@
-"""How a server is asked: as many requests at a time as it can take."""
+"""How a server is asked for objects: how many at a time, and how large they may be."""
 
 import threading
 from collections.abc import Iterator
@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+
+from s2kit.cube.layout import largest
 
 _AT_ONCE_OLD = 5
 """Requests at a time to a server that speaks HTTP/1.0 and has a connection for each, such as
@@ -19,16 +21,32 @@ _turn = threading.Lock()
 
 
 async def make_client(**options: Any) -> aiohttp.ClientSession:
-    """Return a client that notes which hosts speak HTTP/1.0, and does not wait for ever."""
-    trace = aiohttp.TraceConfig()
-    trace.on_request_end.append(_note)
+    """Return a client that reads within bounds of size and time."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
-    return aiohttp.ClientSession(**options, timeout=timeout, trace_configs=[trace])
+    return aiohttp.ClientSession(**options, timeout=timeout, response_class=_Response)
 
 
-async def _note(_session: Any, _context: Any, done: aiohttp.TraceRequestEndParams) -> None:
-    if done.response.version == aiohttp.HttpVersion10:
-        _old.add(_host(str(done.url)))
+class _Response(aiohttp.ClientResponse):
+    """An answer that is read up to what an object may have."""
+
+    async def read(self) -> bytes:
+        """Return the body.
+
+        Raises
+        ------
+        aiohttp.ClientPayloadError
+            If it is too large.
+        """
+        if self.version == aiohttp.HttpVersion10:
+            _old.add(_host(str(self.url)))
+        most, parts, size = largest(self.url.path), [], 0
+        async for part in self.content.iter_any():
+            size += len(part)
+            if size > most:
+                self.close()
+                raise aiohttp.ClientPayloadError(f"it has more than {most / 1e6:.0f} MB")
+            parts.append(part)
+        return b"".join(parts)
 
 
 @contextmanager

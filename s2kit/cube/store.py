@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from s2kit import atomic
 from s2kit.credentials import shown_cause
 from s2kit.cube.http import make_client, requests_to
+from s2kit.cube.layout import largest, load
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -45,13 +46,6 @@ STAGING = f"{WORKSHOP}/staging"
 
 _LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
-LARGEST_CHUNK = 2**27 + 2**20
-"""Bytes of a chunk as it is stored, at most: those of the largest chunk shape, and some more."""
-
-LARGEST_DOCUMENT = 2**24
-"""Bytes of a metadata document, which takes twenty times as many in memory. That of the practice
-cube has 0.1 MB."""
-
 _ATTEMPTS = 1000
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
@@ -125,7 +119,7 @@ class Store:
         """Give an object's bytes, or None where there is none."""
         try:
             if self.local:
-                return _read_file(self.path(key), _largest(key))
+                return _read_file(self.path(key), largest(key))
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -444,7 +438,7 @@ class Store:
     def _holder(self) -> dict:
         """Give who holds the lock; empty if nobody does, or somebody is just writing it."""
         try:
-            return dict(json.loads(self.read(_LOCK) or b"{}"))
+            return dict(load(self.read(_LOCK) or b"{}"))
         except (ValueError, TypeError):
             return {}
 
@@ -586,27 +580,16 @@ class Draft:
     data: bytes | None = None
 
 
-def _largest(key: str) -> int:
-    """Return how many bytes an object may have, by its name."""
-    inner = key.startswith(f"{WORKSHOP}/") and not key.startswith(f"{STAGING}/")
-    return LARGEST_DOCUMENT if inner or is_document(key) else LARGEST_CHUNK
-
-
-def is_document(key: str) -> bool:
-    """Return whether an object is a metadata document, by its name."""
-    return key.rpartition("/")[2].startswith(".")
-
-
-def _read_file(path: str, largest: int) -> bytes:
+def _read_file(path: str, most: int) -> bytes:
     """Read a file within bounds; a pipe, a device or a folder is none."""
     handle = os.open(path, os.O_RDONLY | _NO_WAIT)
     with open(handle, "rb", buffering=0) as file:  # noqa: PTH123 (no path of a handle)
         about = os.fstat(handle)
         if not stat.S_ISREG(about.st_mode):
             raise OSError(errno.EINVAL, "it is not a file")
-        if about.st_size > largest:
+        if about.st_size > most:
             raise OSError(
-                errno.EFBIG, f"it has {about.st_size / 1e6:.0f} MB; {largest / 1e6:.0f} are read"
+                errno.EFBIG, f"it has {about.st_size / 1e6:.0f} MB; {most / 1e6:.0f} are read"
             )
         return file.read()
 

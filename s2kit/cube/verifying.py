@@ -1,6 +1,5 @@
 """Check all of a cube against its manifest: which objects are missing or damaged."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from tqdm.auto import tqdm
 from s2kit.credentials import shown_place
 from s2kit.cube.commit import REDO, read_profile
 from s2kit.cube.damaged import forget_found, write_found
-from s2kit.cube.layout import Profile, group_of, is_chunk
+from s2kit.cube.layout import Profile, group_of, is_chunk, load
 from s2kit.cube.manifest import (
     Entry,
     Manifest,
@@ -256,7 +255,7 @@ def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
+        return load(data)
     except (ValueError, RecursionError):
         return None
 

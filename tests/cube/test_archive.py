@@ -15,6 +15,7 @@ from children import build
 from cubes import without_manifest
 from memory import MEMORY, attempt
 from scenarios import SMALL
+from servers import python_server
 from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
 from test_zips import lying
 
@@ -100,12 +101,20 @@ EVERYTHING = """import pystac
             pass"""
 
 
-@pytest.mark.parametrize("kind", ["sparse", "pipe"])
+@pytest.mark.parametrize("kind", ["sparse", "pipe", "values"])
 @pytest.mark.parametrize(
-    "name", [".zmetadata", "S2/R051/B04/0.0.0", "S2/R051/x/0", ".s2kit/redo", ".s2kit/lock"]
+    "name",
+    [
+        ".zmetadata",
+        "S2/R051/B04/0.0.0",
+        "S2/R051/x/0",
+        ".s2kit/redo",
+        ".s2kit/lock",
+        ".s2kit/damaged",
+    ],
 )
 def test_objects_that_are_no_files_of_their_size(cube, days, tmp_path, kind, name):
-    """Two gigabytes of zeros, or a pipe that nobody writes to: named or passed over, soon."""
+    """Gigabytes of zeros, a pipe that nobody writes to, millions of lists: named or passed over."""
     pystac.ItemCollection(days[:2]).save_object(str(tmp_path / "items.json"))
     place = Path(shutil.copytree(cube, tmp_path / "cube.zarr")) / name
     place.unlink(missing_ok=True)
@@ -113,10 +122,24 @@ def test_objects_that_are_no_files_of_their_size(cube, days, tmp_path, kind, nam
     if kind == "sparse":
         with place.open("wb") as file:
             file.truncate(2**31)
-    else:
+    elif kind == "pipe":
         os.mkfifo(place)
+    else:
+        place.write_bytes(b'{"metadata": [' + b"[]," * 20_000_000 + b"0]}")
     told, peak = attempt(EVERYTHING, tmp_path / "cube.zarr")
     assert told == "read"
+    assert peak < MEMORY
+
+
+@pytest.mark.parametrize("name", [".zmetadata", "S2/R051/B04/0.0.0"])
+def test_large_answers_of_a_server(cube, tmp_path, name):
+    """A server that sends two gigabytes for an object is left before they are in memory."""
+    store = Path(shutil.copytree(cube, tmp_path / "cube.zarr"))
+    with (store / name).open("wb") as file:
+        file.truncate(2**31)
+    with python_server(tmp_path) as url:
+        told, peak = attempt(OPEN, f"{url}/cube.zarr")
+    assert name in told and "more than" in told
     assert peak < MEMORY
 
 
