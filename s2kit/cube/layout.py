@@ -38,8 +38,9 @@ SEPARATORS = (".", "/")
 names, and a rewritten version can lie complete beside the one that is being read."""
 
 CODEC = Blosc(cname="lz4", clevel=9, shuffle=Blosc.BITSHUFFLE)
-"""Zstandard (level 3) takes 1 % less on disk for real scenes at 120 m, 9 to 12 % for practice data,
-and two to three times as long to decompress."""
+"""For real scenes in chunks of 16 × 128 × 128, Zstandard (level 3, byte shuffle) takes 14 % less on
+disk with one date, as much with 4, and 8 % more with 12; it takes up to five times as long to
+compress and twice as long to decompress."""
 
 _COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
 

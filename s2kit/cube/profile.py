@@ -24,7 +24,25 @@ from s2kit.grid import (
 from s2kit.scenes.region import Aoi, read_aoi
 
 DEFAULT_CHUNKS = (16, 120, 120)
-"""Chunk shape (time, y, x) of a new cube."""
+"""Chunk shape (time, y, x) of a new cube: a balance of how it is made, kept and read.
+
+One run of tests/benchmarks/chunks.py on two cores: a build of 20 × 20 km from 4 scenes with its
+files; one date more on 24 of 10 × 10 km; ten bands of a pixel through 354 dates, one date of 512 ×
+512 pixels, and 256 × 256 pixels through 354 dates, from the page cache.
+
+==============  =========  ======  ============  ==================  ====  =======
+chunks          4 dates    files   1 date more   pixel               map   window
+==============  =========  ======  ============  ==================  ====  =======
+(48, 64, 64)    8.1 s      15 200  6.1 CPU s     14 ms, 18 MB        18    57 ms
+(16, 120, 120)  4.3        4 640   2.1           54, 62              6     67
+(32, 120, 120)  4.5        4 640   4.3           59, 62              14    112
+(48, 128, 128)  5.3        3 940   4.9           132, 71             24    76
+(16, 256, 256)  4.0        1 140   1.7           309, 287            6     128
+==============  =========  ======  ============  ==================  ====  =======
+
+The bytes of a pixel depend on y and x alone; what one date more writes again, and what a map reads,
+on the number of dates.
+"""
 
 _LARGE_CHUNKS = (32, 120, 120)
 """Of a large region, where the number of files counts for more than a date that is added."""
