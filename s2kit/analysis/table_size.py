@@ -131,12 +131,13 @@ def _json_texts(path: str) -> Iterator[str]:
 
 def _text_in_zip(archive: zipfile.ZipFile, name: str, path: str) -> Iterator[str]:
     try:
-        with open_member(archive, name, sys.maxsize) as file:
-            yield from _text(file, path)
+        member = open_member(archive, name, sys.maxsize)
     except ValueError as error:
         raise InvalidInputError(
             f"{path:.200} cannot be read ({error}); save it as a GeoPackage"
         ) from error
+    with member as file:
+        yield from _text(file, path)
 
 
 def _text(file: Any, path: str) -> Iterator[str]:

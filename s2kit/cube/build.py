@@ -337,7 +337,6 @@ class _Build:
         self._each(self.vetting.check, [scene for step in steps for scene in step.scenes])
         if len(self.vetting.failed) > known_bad:
             return
-        self.store.clear_staging()  # of an attempt with a scene that could not be read
         tasks = list(self._tasks(plan, known, range(first, last)))
         outcomes = self._run(ingest.run, tasks, executor, f"orbit {plan.orbit}")
         if any(outcome.failed for outcome in outcomes):
@@ -491,8 +490,6 @@ class _Build:
                 written = self._make_again(number, orbit, damage, executor)
                 if written is None:
                     left += [damage.lost] if damage.lost else damage.keys
-                    for key in damage.keys:  # what was made of them is not to be put in place
-                        self.store.delete(staged(key))
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
             if mended or damages.documents:

@@ -31,7 +31,7 @@ from s2kit.errors import CubeError
 _CODEC = Zstd(level=9)
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _LARGEST_TABLE = 2**26
-"""Bytes of a table, unpacked: 450 000 chunks. Those of a layer of the Netherlands are 110 000."""
+"""Bytes of a table, unpacked: 450 000 chunks. A layer of the Netherlands has 96 000."""
 
 _LARGEST = 2**30
 """Flags that a manifest may hold: a cube of a continent has fewer chunks."""
@@ -76,15 +76,28 @@ def write_table(table: Mapping[str, Entry]) -> bytes:
 
 
 def read_table(store: Store, orbit: int, name: str) -> Table:
-    """Read a stored table.
+    """Read a stored table; errors are those of `parse_table`."""
+    return parse_table(store.url, orbit, name, store.read(table_key(orbit, name)))
+
+
+def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
+    """Return what a stored table lists.
+
+    Parameters
+    ----------
+    place : str
+        Of the store, for errors.
+    orbit : int
+    name : str
+        The digest that it has if it is whole.
+    data : bytes or None
+        As it was read.
 
     Raises
     ------
     CubeError
-        If it is missing or damaged.
+        If it is missing or damaged, or lists what is not of the orbit.
     """
-    key = table_key(orbit, name)
-    data = store.read(key)
     try:
         if data is None:
             raise ValueError("it is missing")
@@ -96,8 +109,8 @@ def read_table(store: Store, orbit: int, name: str) -> Table:
         return table
     except (ValueError, zlib.error) as error:
         raise CubeError(
-            f"{store.url}: {key}, a table of the manifest, is damaged ({error}); bring it back "
-            "from a copy, or build the cube anew"
+            f"{place}: {table_key(orbit, name)}, a table of the manifest, is damaged ({error}); "
+            "bring it back from a copy, or build the cube anew"
         ) from error
 
 

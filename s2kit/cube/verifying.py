@@ -19,8 +19,8 @@ from s2kit.cube.manifest import (
     Manifest,
     Table,
     copies_of,
+    parse_table,
     read_manifest,
-    read_table,
     table_key,
 )
 from s2kit.cube.opening import read_metadata
@@ -186,11 +186,15 @@ class _Check:
                     self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
-        self._read([table_key(orbit, name)])
+        key = table_key(orbit, name)
+        [data] = self._read([key])
+        if not isinstance(data, bytes):
+            self.damaged[key] = _absence(data)
+            return {}
         try:
-            return read_table(self.objects, orbit, name)
+            return parse_table(self.place, orbit, name, data)
         except CubeError as error:
-            self.damaged[table_key(orbit, name)] = str(error)
+            self.damaged[key] = str(error)
             return {}
 
     def _check_objects(self, listed: Table) -> None:

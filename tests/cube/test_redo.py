@@ -190,7 +190,7 @@ def failing(monkeypatch, layer: str, times: int):
 
 
 def test_what_an_attempt_left_is_not_put_in_place(days, tmp_path, monkeypatch):
-    """Chunks of an attempt with a scene that could not be read go before the next attempt."""
+    """Chunks of an attempt with a scene that could not be read go with the next commit."""
     store = tmp_path / "cube.zarr"
     s2kit.build_cube(days[:1], store, progress=False, **SMALL)
     failing(monkeypatch, "B04", 1)
