@@ -5,7 +5,7 @@ cube``). Every row is measured in processes of its own, one after the other, aft
 build that imports and compiles. ``--before`` adds a row with the kit of another checkout. Every
 store has a new name, and is deleted at the end: ext4 is slow to use again what was just deleted.
 
-Made: 20 × 20 km from 4 scenes (COG), then one more date; 10 × 10 km from 24 scenes, then one more.
+Made: 20 × 20 km from 4 scenes (COG), then one more date; 10 × 10 km from 40 scenes, then one more.
 Read: all layers of 354 dates × 512 × 512 pixels, repeated from the practice cube, from the
 page cache, with ``open_cube(store, dask=False)``: ten bands of a pixel through time, one date of a
 band, and 256 × 256 pixels of a band through time; also from a server that waits 0 or 20 ms before
@@ -31,7 +31,7 @@ import numpy as np
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CHUNKS = [(48, 64, 64), (16, 120, 120), (32, 120, 120), (48, 128, 128), (16, 256, 256)]
-SIDES = {4: (20_000, 4096), 24: (10_000, 3072)}
+SIDES = {4: (20_000, 4096), 40: (10_000, 3072)}
 """Dates to metres of the region and pixels of a scene."""
 DATES, SIDE = 354, 512
 READS = 5
@@ -219,7 +219,7 @@ def main():
         scenes(options.folder or folder, folder)
         head = "s | CPU s | +1 date s | CPU s | files | MB"
         reads = "series ms disk / http / 20 ms | requests, MB | map ms | requests, MB | window ms"
-        print(f"| chunks | 4 dates {head} | 24 dates {head} | {reads} | requests, MB |")
+        print(f"| chunks | 4 dates {head} | 40 dates {head} | {reads} | requests, MB |")
         print("|---" * 19 + "|")
         cube = str(Path(options.cube).resolve())
         kits = [("before", options.before.resolve(), CHUNKS[0])] if options.before else []
