@@ -14,11 +14,17 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 import s2kit
-from s2kit.cube import commit, layout
+from s2kit.cube.codec import encode
+from s2kit.cube.commit import commit, create
+from s2kit.cube.keys import chunk_key
+from s2kit.cube.layers import LAYER
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest, entry_of
+from s2kit.cube.model import Orbit, Profile, State
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.profile import DEFAULT_CHUNKS
+from s2kit.cube.state import read_state
 from s2kit.cube.store import Store
+from s2kit.cube.zarr_documents import dump, metadata_digest
 
 WEST, NORTH, PIXEL = 80_000, 450_000, 10
 CRS = "EPSG:28992"
@@ -58,21 +64,21 @@ def write_cube(
     """
     shape = next(iter(layers.values())).shape
     grid = grid or GeoBox(shape[1:], Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH), CRS)
-    names = tuple(name for name in layout.LAYER if name in layers)
-    profile = layout.Profile(grid, names, "bilinear", chunks, overviews)
+    names = tuple(name for name in LAYER if name in layers)
+    profile = Profile(grid, names, "bilinear", chunks, overviews)
     place = Store(store)
-    state = commit.read_state(place)
+    state = read_state(place)
     if state is None:
-        state = commit.State(profile, synthetic, {})
-        commit.create(place, state)
+        state = State(profile, synthetic, {})
+        create(place, state)
     written = {}
     for name in names:
         for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
-            chunk = _chunk(layers[name], layout.LAYER[name], index, chunks)
-            if (chunk == layout.LAYER[name].nodata).all():
+            chunk = _chunk(layers[name], LAYER[name], index, chunks)
+            if (chunk == LAYER[name].nodata).all():
                 continue
-            data = layout.encode(chunk)
-            key = layout.chunk_key(orbit, name, index, ".")
+            data = encode(chunk)
+            key = chunk_key(orbit, name, index, ".")
             place.put(key, data)
             written[key] = entry_of(data)
     if overviews:
@@ -80,20 +86,20 @@ def write_cube(
     new = by_time_chunk(written, names, range(-(-shape[0] // chunks[0])))
     empty = empty_manifest(names, profile.chunk_grids)
     manifest, tables = empty.changed(0, new, profile.chunk_grids)
-    made = commit.Orbit(_timeline(times, orbit, layers), manifest=manifest)
-    changed = commit.State(profile, synthetic, state.orbits | {orbit: made})
-    commit.commit(place, changed, orbit, keep=0, tables=tables, written=written, moves=False)
+    made = Orbit(_timeline(times, orbit, layers), manifest=manifest)
+    changed = State(profile, synthetic, state.orbits | {orbit: made})
+    commit(place, changed, orbit, keep=0, tables=tables, written=written, moves=False)
     return store
 
 
-def write_overviews(place: Store, profile: layout.Profile, steps: int, orbit: int = 51) -> Table:
+def write_overviews(place: Store, profile: Profile, steps: int, orbit: int = 51) -> Table:
     """Write the coarser levels of a cube whose base lies there."""
     depth, written = profile.chunks[0], {}
     with place.lock() as word:
         for name, chunk in itertools.product(profile.layers, range(-(-steps // depth))):
             present = nothing_present(profile)
             for row, col in np.ndindex(present.shape):
-                key = layout.chunk_key(orbit, name, (chunk, row, col), ".")
+                key = chunk_key(orbit, name, (chunk, row, col), ".")
                 present[row, col] = place.has(key)
             here = min(depth, steps - chunk * depth)
             task = CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word)
@@ -107,9 +113,9 @@ def change_metadata(store: Path, change: Callable[[dict], object]) -> None:
     documents = whole["metadata"]
     change(documents)
     if "digest" in documents[".zattrs"]["s2kit"]:
-        documents[".zattrs"]["s2kit"]["digest"] = layout.metadata_digest(documents)
-    (store / ".zmetadata").write_bytes(layout.dump(whole))
-    (store / ".zattrs").write_bytes(layout.dump(documents[".zattrs"]))
+        documents[".zattrs"]["s2kit"]["digest"] = metadata_digest(documents)
+    (store / ".zmetadata").write_bytes(dump(whole))
+    (store / ".zattrs").write_bytes(dump(documents[".zattrs"]))
 
 
 def without_manifest(store: Path) -> None:

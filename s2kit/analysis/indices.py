@@ -12,7 +12,7 @@ import spyndex
 import xarray as xr
 
 from s2kit.analysis.inputs import read_cube
-from s2kit.cube.layout import WAVELENGTHS
+from s2kit.cube.layers import WAVELENGTHS
 from s2kit.errors import InvalidInputError
 
 _SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",

@@ -16,9 +16,11 @@ from tqdm.dask import TqdmCallback
 
 from s2kit.atomic import replacing
 from s2kit.credentials import shown_cause
-from s2kit.cube.layout import CODEC, LAYER, gdal_crs
+from s2kit.cube.codec import CODEC
+from s2kit.cube.layers import LAYER
 from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
 from s2kit.cube.store import TROUBLE, require_zarr_name
+from s2kit.cube.zarr_documents import gdal_crs
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.grid import geobox_of, require_pixels
 from s2kit.scenes.item import BANDS

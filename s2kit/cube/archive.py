@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from s2kit.cube.layout import largest
+from s2kit.cube.codec import largest
 from s2kit.errors import CubeError
 from s2kit.zips import BROKEN, read_member
 

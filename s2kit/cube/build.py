@@ -15,16 +15,9 @@ from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
 from s2kit.cube import ingest
-from s2kit.cube.commit import (
-    Orbit,
-    State,
-    clear_up,
-    commit,
-    create,
-    read_state,
-    redo,
-    remove_retired,
-)
+from s2kit.cube.checked_reads import read_table
+from s2kit.cube.codec import is_whole
+from s2kit.cube.commit import clear_up, commit, create, redo, remove_retired
 from s2kit.cube.damaged import forget_found, read_found, write_found
 from s2kit.cube.ingest import Outcome, Slot, Task
 from s2kit.cube.items import (
@@ -36,26 +29,17 @@ from s2kit.cube.items import (
     require_reach,
     split,
 )
-from s2kit.cube.layout import (
+from s2kit.cube.keys import (
     SEPARATORS,
-    TIMELINE,
     group_of,
     is_chunk,
     is_layer_chunk,
-    is_whole,
     read_chunk_key,
     renamed_chunk,
-    timeline_types,
+    staged,
 )
-from s2kit.cube.manifest import (
-    Entry,
-    Manifest,
-    Table,
-    by_time_chunk,
-    empty_manifest,
-    entry_of,
-    read_table,
-)
+from s2kit.cube.layers import TIMELINE, timeline_types
+from s2kit.cube.manifest import Entry, Manifest, Table, by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.mending import (
     Damage,
     Making,
@@ -64,11 +48,13 @@ from s2kit.cube.mending import (
     find_damage,
     slots_of,
 )
+from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
-from s2kit.cube.steps import Plan, Scene, Step, empty_timeline, group_scenes, make_plan, timeline_of
-from s2kit.cube.store import Store, require_zarr_name, staged
+from s2kit.cube.state import read_state
+from s2kit.cube.steps import Plan, Scene, Step, group_scenes, make_plan
+from s2kit.cube.store import Store, require_zarr_name
 from s2kit.cube.vetting import Vetting
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi

@@ -21,158 +21,39 @@ import itertools
 import json
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-import odc.geo
-from affine import Affine
-from odc.geo.geobox import GeoBox
-from pyproj.exceptions import CRSError
-
-from s2kit.cube import layout, levels
+from s2kit.cube.checked_reads import read_table, read_whole
+from s2kit.cube.codec import load
 from s2kit.cube.damaged import read_found, write_found
-from s2kit.cube.layout import DIGEST, LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
+from s2kit.cube.keys import (
+    METADATA,
+    REDO,
+    SEPARATORS,
+    STAGING,
+    group_of,
+    is_chunk,
+    is_object,
+    read_chunk_key,
+    staged,
+    table_key,
+)
 from s2kit.cube.manifest import (
-    Manifest,
     Table,
     copies_of,
     entry_of,
     is_digest,
-    read_coordinates,
-    read_manifest,
-    read_table,
-    read_whole,
-    table_key,
     write_table,
 )
-from s2kit.cube.snapshot import METADATA, read_documents
-from s2kit.cube.steps import Timeline
-from s2kit.cube.store import STAGING, WORKSHOP, Draft, Store, staged
-from s2kit.cube.store_checks import check_cube, check_digest
+from s2kit.cube.model import Profile, State
+from s2kit.cube.state import read_documents, read_state
+from s2kit.cube.store import Draft, Store
+from s2kit.cube.zarr_documents import _coordinates, _metadata
 from s2kit.errors import CubeError
 
-REDO = f"{WORKSHOP}/redo"
-_FORMAT = layout.WITH_DIGEST
-"""1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks; 3 no
-digest of the metadata."""
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
-
-
-@dataclass(frozen=True)
-class Orbit:
-    """The steps of one relative orbit, and which set of chunk names holds them.
-
-    Attributes
-    ----------
-    timeline : dict of str to numpy.ndarray
-        The coordinates along time.
-    separator : str
-        Between the numbers in the names of its chunks.
-    retired : bool
-        Whether the other set of names still lies there, for readers who opened the cube before.
-    manifest : Manifest or None
-        None for one that an earlier kit made.
-    """
-
-    timeline: Timeline
-    separator: str = SEPARATORS[0]
-    retired: bool = False
-    manifest: Manifest | None = None
-
-
-@dataclass(frozen=True)
-class State:
-    """All that a store's metadata say."""
-
-    profile: Profile
-    synthetic: bool
-    orbits: dict[int, Orbit]
-
-
-def read_state(store: Store) -> State | None:
-    """Read what a store holds.
-
-    Returns
-    -------
-    State or None
-        None where there is nothing yet.
-
-    Raises
-    ------
-    CubeError
-        If something else lies there, or a cube of a later kit.
-    """
-    data = store.read(METADATA)
-    if data is None:
-        if not store.exists() or store.read(REDO) is not None:
-            return None
-        data = store.read(METADATA)  # another build may have claimed the place meanwhile
-    if data is None:
-        raise CubeError(
-            f"{store.url} exists but is not a cube of s2kit (no consolidated metadata); "
-            "choose another place, or remove it first"
-        )
-    documents = read_documents(store.url, data)
-    committing = store.read_own(REDO) is not None
-    try:
-        kit = documents[".zattrs"]["s2kit"]
-    except (KeyError, TypeError) as error:
-        raise CubeError(
-            f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
-        ) from error
-    try:
-        if kit["format"] > _FORMAT:
-            raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
-        check_cube(store.url, documents)
-        check_digest(store.url, documents)
-        profile = read_profile(kit)
-        orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
-        return State(profile, kit["synthetic"], orbits)
-    except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
-        if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
-            return read_state(store)  # another build has just committed, or is about to
-        if isinstance(error, CubeError):
-            raise
-        raise CubeError(
-            f"{store.url} is damaged ({type(error).__name__}: {error}); bring it back from a copy, "
-            "or build it anew elsewhere"
-        ) from error
-
-
-def read_profile(kit: dict[str, Any]) -> Profile:
-    """Read out of the metadata what makes a cube the kind that it is."""
-    grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
-    return Profile(
-        grid,
-        tuple(kit["layers"]),
-        kit["resampling"],
-        tuple(kit["chunks"]),
-        kit.get("overviews", False),
-    )
-
-
-def _read_orbit(
-    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], profile: Profile
-) -> Orbit:
-    group = layout.group_of(orbit)
-    length = documents[f"{group}/time/.zarray"]["shape"][0]
-    count = -(-max(length, 1) // TIMELINE_CHUNK)
-    told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
-    if told is not None:
-        manifest = read_manifest(told, profile.layers, profile.chunk_grids)
-    if manifest and manifest.coordinates:  # without a table, as of an earlier kit
-        with suppress(CubeError):
-            table = read_table(store, orbit, manifest.coordinates)
-    timeline = {}
-    for name, dtype in layout.timeline_types(profile.grid).items():
-        keys = [f"{group}/{name}/{i}" for i in range(count)]
-        parts = read_coordinates(store, orbit, table, keys)
-        values = layout.decode_coordinate(list(parts.values()), dtype, length)
-        timeline[name] = values.astype("O") if layout.is_text(dtype) else values
-    separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
-    return Orbit(timeline, separator, orbit in kit["retired"], manifest)
 
 
 def create(store: Store, state: State) -> None:
@@ -261,7 +142,7 @@ def redo(store: Store) -> None:
     if record is not None:
         parts, moved = record
         names = [key for part in parts for key in part]
-        strange = [key for key in names if not layout.is_object(key)]
+        strange = [key for key in names if not is_object(key)]
         if strange:
             raise CubeError(
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
@@ -295,7 +176,7 @@ def _tables_of_moved(written: Table) -> dict[str, bytes]:
     """Return tables of chunks, one of each layer and time chunk, by their names."""
     parts: dict[tuple[str, int], Table] = {}
     for key, entry in written.items():
-        place = layout.read_chunk_key(key)
+        place = read_chunk_key(key)
         parts.setdefault((place.layer, place.index[0]), {})[key] = entry
     stored = map(write_table, parts.values())
     return {entry_of(data).digest: data for data in stored}
@@ -304,7 +185,7 @@ def _tables_of_moved(written: Table) -> dict[str, bytes]:
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
-        record = layout.load(data)
+        record = load(data)
         digest = record.pop("digest", None)
         if digest is not None and digest != _digest(record):
             return None
@@ -428,127 +309,11 @@ def _cut(state: State, orbit: int, keep: int) -> State:
     return replace(state, orbits=state.orbits | {orbit: cut})
 
 
-def _coordinates(state: State, orbit: int) -> dict[str, bytes]:
-    """Return the coordinates of all levels of an orbit, which are written before the metadata."""
-    objects = {}
-    for level, grid in enumerate(state.profile.grids):
-        group = layout.group_of(orbit, level)
-        static = layout.grid_objects(grid, state.profile.area)
-        moving = layout.timeline_objects(grid, state.orbits[orbit].timeline, level)
-        chunks = {k: v for k, v in static.items() if not _is_document(k)} | moving
-        objects |= {f"{group}/{key}": data for key, data in chunks.items()}
-    return objects
-
-
-def _is_document(key: str) -> bool:
-    return key.rsplit("/", 1)[-1].startswith(".z")
-
-
-def _metadata(state: State) -> dict[str, bytes]:
-    """Give every metadata document, the consolidated ones last and the root's at the very end."""
-    documents = {
-        ".zgroup": _GROUP,
-        ".zattrs": layout.dump(_root_attrs(state)),
-        "S2/.zgroup": _GROUP,
-        **_levels_document(state),
-    }
-    consolidated = {}
-    for orbit in sorted(state.orbits):
-        for level in range(len(state.profile.grids)):
-            group = layout.group_of(orbit, level)
-            own = _group_documents(state, orbit, level)
-            documents |= {f"{group}/{key}": data for key, data in own.items()}
-            consolidated[f"{group}/{METADATA}"] = _consolidate(own)
-    parsed = {key: json.loads(data) for key, data in documents.items()}
-    parsed[".zattrs"]["s2kit"][DIGEST] = layout.metadata_digest(parsed)
-    documents[".zattrs"] = layout.dump(parsed[".zattrs"])
-    return documents | consolidated | {METADATA: _consolidate(documents)}
-
-
-def _levels_document(state: State) -> dict[str, bytes]:
-    grids = state.profile.grids
-    if len(grids) == 1 or not state.orbits:
-        return {}
-    names = [
-        [layout.group_of(orbit, level).removeprefix("S2/") for level in range(len(grids))]
-        for orbit in sorted(state.orbits)
-    ]
-    described = levels.describe(grids, names, classes="SCL" in state.profile.layers)
-    return {"S2/.zattrs": layout.dump(described)}
-
-
-_GROUP = layout.dump({"zarr_format": 2})
-
-
-def _consolidate(documents: dict[str, bytes]) -> bytes:
-    parsed = {key: json.loads(data) for key, data in documents.items()}
-    return layout.dump({"metadata": parsed, "zarr_consolidated_format": 1})
-
-
-def _group_documents(state: State, number: int, level: int) -> dict[str, bytes]:
-    orbit, profile = state.orbits[number], state.profile
-    steps = len(orbit.timeline["time"])
-    documents = {".zgroup": _GROUP, ".zattrs": layout.dump(_group_attrs(state, number, level))}
-    for name in profile.layers:
-        documents |= layout.layer_documents(LAYER[name], profile, steps, orbit.separator, level)
-    documents |= layout.timeline_documents(profile.grids[level], steps, level)
-    static = layout.grid_objects(profile.grids[level], profile.area)
-    return documents | {key: data for key, data in static.items() if _is_document(key)}
-
-
-def _shared_attrs(state: State) -> dict[str, Any]:
-    made_up = "Synthetic practice data, made up by s2kit: not observed by any satellite. "
-    return {
-        "Conventions": "CF-1.10",
-        "source": (made_up if state.synthetic else "")
-        + "Sentinel-2 Level-2A surface reflectance, resampled once to this grid",
-        "synthetic": int(state.synthetic),
-        "license": "CC BY 4.0 (made by s2kit)"
-        if state.synthetic
-        else "Contains modified Copernicus Sentinel data; free, full and open access "
-        "(Commission Delegated Regulation (EU) No 1159/2013)",
-    }
-
-
-def _root_attrs(state: State) -> dict[str, Any]:
-    profile = state.profile
-    kit = {
-        "format": _FORMAT,
-        "synthetic": state.synthetic,
-        "crs": str(profile.grid.crs),
-        "shape": list(profile.grid.shape),
-        "transform": list(profile.grid.affine)[:6],
-        "layers": list(profile.layers),
-        "resampling": profile.resampling,
-        "chunks": list(profile.chunks),
-        "overviews": profile.overviews,
-        "orbits": sorted(state.orbits),
-        "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
-        "manifest": {
-            str(n): orbit.manifest.document()
-            for n, orbit in sorted(state.orbits.items())
-            if orbit.manifest
-        },
-    }
-    return {"title": layout.TITLE, **_shared_attrs(state), "s2kit": kit}
-
-
-def _group_attrs(state: State, orbit: int, level: int) -> dict[str, Any]:
-    along_time = layout.timeline_types(state.profile.grid, level)
-    coordinates = ["spatial_ref", *(name for name in along_time if name != "time")]
-    return {
-        "title": f"{layout.TITLE}, relative orbit {orbit}" + (f", level {level}" if level else ""),
-        **_shared_attrs(state),
-        "relative_orbit": orbit,
-        "coordinates": " ".join(coordinates),
-    }
-
-
 def remove_retired(store: Store, orbit: int, separator: str, profile: Profile) -> None:
     """Remove the chunks under the set of names that is not in use."""
     retired = SEPARATORS[1 - SEPARATORS.index(separator)]
     for level, layer in itertools.product(range(len(profile.grids)), profile.layers):
-        prefix = f"{layout.group_of(orbit, level)}/{layer}"
+        prefix = f"{group_of(orbit, level)}/{layer}"
         for key in store.keys(prefix):
-            if layout.is_chunk(key.removeprefix(f"{prefix}/"), retired):
+            if is_chunk(key.removeprefix(f"{prefix}/"), retired):
                 store.delete(key)

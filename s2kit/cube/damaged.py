@@ -5,8 +5,9 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from s2kit.cube.layout import is_layer_chunk, is_object, load
-from s2kit.cube.store import WORKSHOP, Store
+from s2kit.cube.codec import load
+from s2kit.cube.keys import WORKSHOP, is_layer_chunk, is_object
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 _FOUND = f"{WORKSHOP}/damaged"

@@ -10,7 +10,7 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from s2kit.cube.layout import LAYER
+from s2kit.cube.layers import LAYER
 from s2kit.cube.nodata import (
     classes,
     declares_nodata,

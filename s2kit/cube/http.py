@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from s2kit.cube.layout import largest
+from s2kit.cube.codec import largest
 
 _AT_ONCE_OLD = 5
 """Requests at a time to a server that speaks HTTP/1.0 and has a connection for each, such as

@@ -11,12 +11,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from s2kit.cube.layout import LAYER, Layer, Profile, chunk_key, decode, encode
-from s2kit.cube.manifest import Table, entry_of, read_table, require_whole
+from s2kit.cube.checked_reads import read_table, require_whole
+from s2kit.cube.codec import decode, encode
+from s2kit.cube.keys import chunk_key, staged
+from s2kit.cube.layers import LAYER, Layer
+from s2kit.cube.manifest import Table, entry_of
+from s2kit.cube.model import Profile
 from s2kit.cube.offset import shift_of
 from s2kit.cube.source import Pixels, fetch_masked, gdal
 from s2kit.cube.steps import Scene
-from s2kit.cube.store import Store, staged
+from s2kit.cube.store import Store
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
 from s2kit.errors import SceneError
 

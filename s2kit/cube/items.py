@@ -9,8 +9,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from s2kit.cube.commit import State
-from s2kit.cube.layout import Profile
+from s2kit.cube.model import Profile, State
 from s2kit.cube.steps import Scene
 from s2kit.errors import InvalidInputError, SceneError
 from s2kit.grid import outline_of

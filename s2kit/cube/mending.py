@@ -6,19 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2kit.cube import ingest
-from s2kit.cube.commit import Orbit
+from s2kit.cube.checked_reads import read_table, read_whole
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Slot, Task
-from s2kit.cube.layout import Profile, chunk_key, group_of, is_object, read_chunk_key
-from s2kit.cube.manifest import (
-    Manifest,
-    Table,
-    copies_of,
-    level_flags,
-    read_table,
-    read_whole,
-    table_key,
-)
+from s2kit.cube.keys import chunk_key, group_of, is_object, read_chunk_key, table_key
+from s2kit.cube.manifest import Manifest, Table, copies_of, level_flags
+from s2kit.cube.model import Orbit, Profile
 from s2kit.cube.overviews import CoarserTask
 from s2kit.cube.steps import Step
 from s2kit.cube.store import Store

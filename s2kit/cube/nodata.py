@@ -15,7 +15,7 @@ import numpy as np
 import rioxarray  # noqa: F401  (gives xarray its .rio)
 import xarray as xr
 
-from s2kit.cube.layout import LAYER
+from s2kit.cube.layers import LAYER
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 

@@ -16,13 +16,16 @@ from xarray.core import indexing
 from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.foreign import foreign_orbits, open_foreign
-from s2kit.cube.layout import TIMELINE, TITLE, group_of, read_group
+from s2kit.cube.keys import METADATA, group_of, read_group
+from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
-from s2kit.cube.snapshot import METADATA, Snapshot, is_zip, open_objects, read_documents
+from s2kit.cube.snapshot import Snapshot, is_zip, open_objects
 from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
+from s2kit.cube.state import read_documents
 from s2kit.cube.store import FAR, TROUBLE, Store
 from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
+from s2kit.cube.zarr_documents import TITLE
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError, InvalidInputError
 

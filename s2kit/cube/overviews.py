@@ -12,10 +12,14 @@ from dataclasses import dataclass, field
 import numba
 import numpy as np
 
+from s2kit.cube.checked_reads import read_table, require_whole
+from s2kit.cube.codec import decode, encode
 from s2kit.cube.ingest import Outcome, Task
-from s2kit.cube.layout import LAYER, Profile, chunk_key, decode, encode, read_chunk_key
-from s2kit.cube.manifest import Table, entry_of, read_table, require_whole
-from s2kit.cube.store import Store, staged
+from s2kit.cube.keys import chunk_key, read_chunk_key, staged
+from s2kit.cube.layers import LAYER
+from s2kit.cube.manifest import Table, entry_of
+from s2kit.cube.model import Profile
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 _CLASSES = 12

@@ -10,7 +10,8 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from s2kit.crs import read_crs
-from s2kit.cube.layout import LAYER, Profile
+from s2kit.cube.layers import LAYER
+from s2kit.cube.model import Profile
 from s2kit.cube.steps import Scene
 from s2kit.errors import GridMismatchError, InvalidInputError
 from s2kit.grid import (

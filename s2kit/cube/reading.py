@@ -26,7 +26,8 @@ from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
-from s2kit.cube.layout import TIMELINE, TIMELINE_CHUNK, decode_coordinate
+from s2kit.cube.codec import decode_coordinate
+from s2kit.cube.layers import TIMELINE, TIMELINE_CHUNK
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from s2kit.credentials import shown_place, without_credentials
-from s2kit.cube import layout
-from s2kit.cube.commit import read_state
+from s2kit.cube.keys import group_of, is_chunk
+from s2kit.cube.layers import LAYER
+from s2kit.cube.state import read_state
 from s2kit.cube.store import Store
 
 
@@ -94,7 +95,7 @@ class BuildReport:
         for name in state.profile.layers:
             sizes = [size for n, orbit in state.orbits.items()
                      for size in _sizes(store, n, name, orbit.separator)]  # fmt: skip
-            raw = pixels * steps * int(layout.LAYER[name].dtype[-1])
+            raw = pixels * steps * int(LAYER[name].dtype[-1])
             stored = sum(sizes)
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
         columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]
@@ -106,6 +107,6 @@ def _told(reasons: dict[str, str]) -> dict[str, str]:
 
 
 def _sizes(store: Store, orbit: int, layer: str, separator: str) -> list[int]:
-    prefix = f"{layout.group_of(orbit)}/{layer}"
+    prefix = f"{group_of(orbit)}/{layer}"
     sizes = {key.removeprefix(f"{prefix}/"): size for key, size in store.sizes(prefix).items()}
-    return [size for name, size in sizes.items() if layout.is_chunk(name, separator)]
+    return [size for name, size in sizes.items() if is_chunk(name, separator)]

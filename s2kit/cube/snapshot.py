@@ -1,25 +1,18 @@
 """One state of a cube: its metadata as they were read, its manifests, and its coordinates."""
 
-import json
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from s2kit.cube.archive import Archive
-from s2kit.cube.layout import chunk_grid, decode_coordinate, group_of, load, read_group
-from s2kit.cube.manifest import (
-    Manifest,
-    Table,
-    level_flags,
-    read_coordinates,
-    read_manifest,
-    read_table,
-)
+from s2kit.cube.checked_reads import read_coordinates, read_table
+from s2kit.cube.codec import decode_coordinate
+from s2kit.cube.keys import group_of, read_group
+from s2kit.cube.manifest import Manifest, Table, level_flags, read_manifest
+from s2kit.cube.model import chunk_grid
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
-
-METADATA = ".zmetadata"
 
 
 def is_zip(store: str) -> bool:
@@ -154,22 +147,3 @@ class Snapshot:
 def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
     count = -(-max(array["shape"][0], 1) // max(array["chunks"][0], 1))
     return [f"{prefix}/{i}" for i in range(count)]
-
-
-def read_documents(place: str, metadata: bytes) -> dict[str, Any]:
-    """Return the documents in the consolidated metadata of a store.
-
-    Raises
-    ------
-    CubeError
-        If they are cut off or damaged, or something else.
-    """
-    try:
-        return dict(load(metadata)["metadata"])
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise CubeError(
-            f"{place} is damaged: its {METADATA} is no JSON, or cut off ({error}); bring that file "
-            "back from a copy, or build the cube anew elsewhere"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise CubeError(f"{place} is not a cube of s2kit; its {METADATA} is none") from error

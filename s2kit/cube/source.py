@@ -22,7 +22,7 @@ from rasterio.windows import Window
 
 from s2kit.credentials import shown_cause
 from s2kit.cube.jpeg2000 import LARGEST_FILE
-from s2kit.cube.layout import LAYER
+from s2kit.cube.layers import LAYER
 from s2kit.cube.rasters import open_raster
 from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates

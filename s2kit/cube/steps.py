@@ -6,10 +6,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pystac
 
-from s2kit.cube.layout import TIMELINE, is_text
+from s2kit.cube.model import Timeline
 from s2kit.errors import SceneError
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS
 from s2kit.scenes.product import ProductName, read_utc
@@ -176,23 +175,6 @@ def group_scenes(scenes: Iterable[Scene]) -> dict[int, list[Step]]:
         ordered = sorted(newest_first, key=lambda s: s.tile)
         orbits[orbit].append(Step(orbit, start, tuple(ordered)))
     return dict(orbits)
-
-
-Timeline = dict[str, np.ndarray]
-"""The coordinates along time of one orbit, by the names in `layout.TIMELINE`."""
-
-
-def empty_timeline() -> Timeline:
-    """Give the timeline of an orbit that is not in the store yet."""
-    return timeline_of([])
-
-
-def timeline_of(rows: list[dict[str, Any]]) -> Timeline:
-    """Make a timeline from its steps; text is kept as Python's own, without a width."""
-    return {
-        name: np.array([row[name] for row in rows], "O" if is_text(dtype) else dtype)
-        for name, (dtype, _) in TIMELINE.items()
-    }
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from s2kit import atomic
 from s2kit.credentials import shown_cause
+from s2kit.cube.codec import largest, load
 from s2kit.cube.http import make_client, requests_to
-from s2kit.cube.layout import largest, load
+from s2kit.cube.keys import _LOCK, STAGING, WORKSHOP
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -38,13 +39,7 @@ TROUBLE = (OSError, NotImplementedError, ValueError, aiohttp.ClientError, BotoCo
 FAR = (aiohttp.ClientError, ConnectionError, TimeoutError, BotoCoreError)
 """What storages raise that cannot be reached, or have no time."""
 
-WORKSHOP = ".s2kit"
-"""Folder below the store for the lock and for objects that are being written; no reader looks."""
 
-STAGING = f"{WORKSHOP}/staging"
-"""Folder for new versions of chunks that readers know, until the commit puts them in place."""
-
-_LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
 _ATTEMPTS = 1000
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -605,11 +600,6 @@ def _sizes(path: str, prefix: str) -> Iterator[tuple[str, int]]:
                     yield key, entry.stat(follow_symlinks=False).st_size
     except (FileNotFoundError, NotADirectoryError):
         return
-
-
-def staged(key: str) -> str:
-    """Return the name under which a new version of an object waits for its commit."""
-    return f"{STAGING}/{key}"
 
 
 _OWN_LOCKS = ("nolock", "local_lock=all", "local_lock=flock", "localflock", "nobrl")

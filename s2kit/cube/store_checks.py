@@ -16,18 +16,11 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from s2kit.cube.layout import (
-    DIGEST,
-    LAYER,
-    SEPARATORS,
-    TIMELINE,
-    TIMELINE_CHUNK,
-    WITH_DIGEST,
-    group_of,
-    metadata_digest,
-)
+from s2kit.cube.keys import SEPARATORS, group_of
+from s2kit.cube.layers import LAYER, TIMELINE, TIMELINE_CHUNK
 from s2kit.cube.levels import level_grids
 from s2kit.cube.profile import RESAMPLING, read_chunks
+from s2kit.cube.zarr_documents import DIGEST, WITH_DIGEST, metadata_digest
 from s2kit.errors import CubeError, InvalidInputError
 
 LARGEST_CHUNK = 2**30

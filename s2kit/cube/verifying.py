@@ -11,21 +11,15 @@ from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
 from s2kit.credentials import shown_place
-from s2kit.cube.commit import REDO, read_profile
+from s2kit.cube.codec import load
 from s2kit.cube.damaged import forget_found, write_found
-from s2kit.cube.layout import Profile, group_of, is_chunk, load
-from s2kit.cube.manifest import (
-    Entry,
-    Manifest,
-    Table,
-    copies_of,
-    parse_table,
-    read_manifest,
-    table_key,
-)
+from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
+from s2kit.cube.manifest import Entry, Manifest, Table, copies_of, parse_table, read_manifest
+from s2kit.cube.model import Profile
 from s2kit.cube.opening import read_metadata
 from s2kit.cube.reading import AT_ONCE
-from s2kit.cube.snapshot import METADATA, open_objects, read_documents
+from s2kit.cube.snapshot import open_objects
+from s2kit.cube.state import read_documents, read_profile
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.errors import CubeError

@@ -3,7 +3,7 @@
 from odc.geo.geobox import GeoBox
 
 from s2kit.cube.ingest import strips
-from s2kit.cube.layout import Profile
+from s2kit.cube.model import Profile
 from s2kit.cube.offset import corrected, find_contradictions
 from s2kit.cube.source import fetch_masked, gdal, with_own_offsets
 from s2kit.cube.steps import Scene

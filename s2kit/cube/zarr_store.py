@@ -10,7 +10,7 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from s2kit.cube.archive import Archive
-from s2kit.cube.layout import blosc_size
+from s2kit.cube.codec import blosc_size
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import LARGEST_CHUNK, check_foreign
 from s2kit.errors import CubeError

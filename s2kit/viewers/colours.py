@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from bokeh.palettes import Cividis256, Greys256, Viridis256
 
-from s2kit.cube.layout import LAYER
+from s2kit.cube.layers import LAYER
 from s2kit.errors import InvalidInputError
 
 BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from cubes import every, write_cube
 
 import s2kit
-from s2kit.cube.layout import CODEC
+from s2kit.cube.codec import CODEC
 
 THREADS = os.cpu_count()
 

@@ -75,7 +75,7 @@ def bare_loop(items, store):
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
-    from s2kit.cube.layout import CODEC
+    from s2kit.cube.codec import CODEC
     from s2kit.cube.profile import DEFAULT_CHUNKS
 
     target = grid()
@@ -120,7 +120,7 @@ def odc_stac(items, store):
     import odc.stac
     import xarray as xr
 
-    from s2kit.cube.layout import CODEC
+    from s2kit.cube.codec import CODEC
 
     lazy = odc.stac.load(
         items,

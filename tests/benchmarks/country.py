@@ -19,12 +19,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from s2kit.cube import commit, layout
-from s2kit.cube.commit import State
-from s2kit.cube.layout import LAYER, Profile, chunk_key
+from s2kit.cube.codec import encode
+from s2kit.cube.commit import commit, create
+from s2kit.cube.keys import chunk_key
+from s2kit.cube.layers import LAYER
 from s2kit.cube.manifest import by_time_chunk, empty_manifest, entry_of
+from s2kit.cube.model import Orbit, Profile, State
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.profile import default_chunks
+from s2kit.cube.state import read_state
 from s2kit.cube.store import Store
 from s2kit.grid import make_grid
 
@@ -41,11 +44,11 @@ TILES = ("31UES", "31UET", "31UFS", "31UFT", "31UFU", "31UGS", "31UGT", "31UGU")
 
 def make_country(path, source="data/cube.zarr"):
     """Write the cube to a new place, from the orbit 51 of a practice cube."""
-    place, taken = Store(path), commit.read_state(Store(source))
+    place, taken = Store(path), read_state(Store(source))
     grid = make_grid("netherlands")
     profile = Profile(grid, LAYERS, "bilinear", default_chunks(grid), overviews=True)
     pixels = xr.open_zarr(source, group=f"S2/R{ORBIT:03d}", mask_and_scale=False)
-    commit.create(place, State(profile, True, {}))
+    create(place, State(profile, True, {}))
     with place.lock() as word, ThreadPoolExecutor(os.cpu_count()) as pool:
         tasks = [
             CoarserTask(place, profile, ORBIT, layer, chunk, steps, _present(profile), ".", word)
@@ -58,8 +61,8 @@ def make_country(path, source="data/cube.zarr"):
         empty = empty_manifest(LAYERS, profile.chunk_grids)
         manifest, tables = empty.changed(0, new, profile.chunk_grids)
         timeline = _timeline(taken.orbits[ORBIT].timeline, profile.chunks[0])
-        state = State(profile, True, {ORBIT: commit.Orbit(timeline, manifest=manifest)})
-        commit.commit(place, state, ORBIT, keep=0, tables=tables, written=written, moves=False)
+        state = State(profile, True, {ORBIT: Orbit(timeline, manifest=manifest)})
+        commit(place, state, ORBIT, keep=0, tables=tables, written=written, moves=False)
     return Path(path)
 
 
@@ -89,7 +92,7 @@ def _write_base(task, pixels):
         values = np.full(task.profile.chunks, LAYER[task.layer].nodata, pixels.dtype)
         window = np.s_[: task.steps, y * high : (y + 1) * high, x * wide : (x + 1) * wide]
         values[: task.steps] = pixels[window]
-        data = layout.encode(values)
+        data = encode(values)
         task.store.put(key, data)
         keys[y, x], written[key] = key, entry_of(data)
     return written

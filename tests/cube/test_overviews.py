@@ -29,9 +29,9 @@ from servers import plain_server
 
 import s2kit
 from s2kit.cube import levels
-from s2kit.cube.commit import read_state
-from s2kit.cube.layout import LAYER
+from s2kit.cube.layers import LAYER
 from s2kit.cube.opening import levels_of
+from s2kit.cube.state import read_state
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError
 

@@ -15,9 +15,9 @@ from scenarios import SMALL, whole
 
 import s2kit
 from s2kit.cube import build as build_module
-from s2kit.cube import commit
-from s2kit.cube.layout import is_object, read_chunk_key
-from s2kit.cube.store import Store, staged
+from s2kit.cube.commit import _digest, redo
+from s2kit.cube.keys import is_object, read_chunk_key, staged
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError, SceneError, SceneWarning
 
 EVIL = base64.b64encode(b"evil").decode()
@@ -42,7 +42,7 @@ def store(made, tmp_path) -> Path:
 def leave_record(store: Path, record: dict, *, digest: bool = True) -> None:
     """Leave a redo record as a build would."""
     record = {"bridge": {}, "objects": {}, "moved": {"orbit": 0, "tables": []}} | record
-    told = record | ({"digest": commit._digest(record)} if digest else {})
+    told = record | ({"digest": _digest(record)} if digest else {})
     (store / ".s2kit/redo").write_text(json.dumps(told))
 
 
@@ -281,5 +281,5 @@ def test_drafts_of_a_record_are_synced_before_they_are_seen(store, days, monkeyp
             return call(self, what)
 
         monkeypatch.setattr(Store, name, noted)
-    commit.redo(Store(store))
+    redo(Store(store))
     assert happened[0] == "sync" and happened[-1] == "sync"

@@ -12,8 +12,9 @@ from scenarios import SMALL, whole
 from small_scenes import FIRST, digital, ground, make_scene, product_name
 
 import s2kit
-from s2kit.cube.layout import TIMELINE
-from s2kit.cube.steps import Scene, Step, empty_timeline, group_scenes, make_plan
+from s2kit.cube.layers import TIMELINE
+from s2kit.cube.model import empty_timeline
+from s2kit.cube.steps import Scene, Step, group_scenes, make_plan
 
 BUILDS = settings(
     max_examples=8,

@@ -19,7 +19,7 @@ from scenarios import DEEP
 from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
 
 import s2kit
-from s2kit.cube.commit import read_state
+from s2kit.cube.state import read_state
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_foreign
 from s2kit.errors import CubeError

@@ -21,7 +21,7 @@ from servers import faulty_server, plain_server, python_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name, series
 
 import s2kit
-from s2kit.cube.layout import read_chunk_key
+from s2kit.cube.keys import read_chunk_key
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 

@@ -1,0 +1,175 @@
+"""The layers of a cube and its coordinates along time: types, no data, attributes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from odc.geo.geobox import GeoBox
+
+from s2kit.scenes.item import BANDS
+
+WAVELENGTHS = {
+    "B02": (490, 10, "blue"),
+    "B03": (560, 10, "green"),
+    "B04": (665, 10, "red"),
+    "B05": (705, 20, "red edge 1"),
+    "B06": (740, 20, "red edge 2"),
+    "B07": (783, 20, "red edge 3"),
+    "B08": (842, 10, "near infrared"),
+    "B8A": (865, 20, "narrow near infrared"),
+    "B11": (1610, 20, "shortwave infrared 1"),
+    "B12": (2190, 20, "shortwave infrared 2"),
+}
+"""Nominal centre wavelength in nm, native resolution in m, name (ESA, Sentinel-2 User Handbook)."""
+
+
+_SCL_MEANINGS = (
+    "no_data saturated_or_defective dark_area_pixels cloud_shadows vegetation bare_soils water "
+    "unclassified cloud_medium_probability cloud_high_probability thin_cirrus snow"
+)
+"""Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 Level-2A Algorithm Theoretical
+Basis Document, S2-PDGS-MPC-ATBD-L2A)."""
+
+
+_SCL_COLOURS = (
+    "#000000 #ff0000 #2f2f2f #643200 #00a000 #ffe65a "
+    "#0000ff #808080 #c0c0c0 #ffffff #64c8ff #ff96ff"
+)
+"""The colours of ESA's own legend (SentiWiki, S2 Processing, scene classification)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One variable of the cube.
+
+    Attributes
+    ----------
+    name : str
+        As in the cube: ``"B04"``, ``"SCL"``.
+    dtype : str
+        As stored, in Zarr's form: ``"<i2"``.
+    nodata : int
+        Stored value that means no data.
+    high : int
+        Largest value that is stored; larger ones saturate.
+    nearest : bool
+        Always resampled by nearest neighbour: classes and probabilities.
+    attrs : dict
+        CF attributes.
+    """
+
+    name: str
+    dtype: str
+    nodata: int
+    high: int
+    nearest: bool
+    attrs: dict[str, Any] = field(hash=False)
+
+    @property
+    def scale(self) -> float:
+        """Physical value of one stored count."""
+        return self.attrs.get("scale_factor", 1.0)
+
+
+def _reflectance(name: str) -> Layer:
+    wavelength, resolution, colour = WAVELENGTHS[name]
+    attrs = {
+        "long_name": f"{colour} ({name}), surface reflectance",
+        "standard_name": "surface_bidirectional_reflectance",
+        "units": "1",
+        "scale_factor": 1e-4,
+        "wavelength_nm": wavelength,
+        "native_resolution_m": resolution,
+    }
+    return Layer(name, "<i2", -9999, 32767, False, attrs)
+
+
+LAYER = {name: _reflectance(name) for name in BANDS} | {
+    "SCL": Layer(
+        "SCL",
+        "|u1",
+        0,
+        255,
+        True,
+        {
+            "long_name": "scene classification (Sen2Cor)",
+            "flag_values": list(range(12)),
+            "flag_meanings": _SCL_MEANINGS,
+            "flag_colors": _SCL_COLOURS,
+            "native_resolution_m": 20,
+        },
+    ),
+    "CLD": Layer(
+        "CLD",
+        "|u1",
+        255,
+        254,
+        True,
+        {"long_name": "cloud probability", "units": "percent", "native_resolution_m": 20},
+    ),
+    "SNW": Layer(
+        "SNW",
+        "|u1",
+        255,
+        254,
+        True,
+        {"long_name": "snow probability", "units": "percent", "native_resolution_m": 20},
+    ),
+    "WVP": Layer(
+        "WVP",
+        "<u2",
+        65535,
+        65534,
+        False,
+        {
+            "long_name": "water vapour column",
+            "units": "cm",
+            "scale_factor": 1e-3,
+            "native_resolution_m": 20,
+        },
+    ),
+}
+"""Every layer a cube can hold, in the order in which it is stored."""
+
+
+TIMELINE_CHUNK = 128
+"""Steps in one chunk of a coordinate along time."""
+
+
+_NAMES = "<U"
+"""Stored type of the product names of a step; its width is the grid's, see `timeline_types`."""
+
+
+TIMELINE = {
+    "time": ("<i8", "start of the datatake, UTC"),
+    "platform": ("<U16", "satellite"),
+    "processing_baseline": ("<U32", "processing baselines of the products"),
+    "products": (_NAMES, "products that made the step, in the order in which they fill it"),
+    "failed": (
+        _NAMES,
+        "products that could not be read: a hole there is not 'no data'",
+    ),
+    "corrected": (_NAMES, "products whose stated radiometric offset the pixels contradicted"),
+    "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),
+    "valid_fraction": ("<f4", "share of the region with data in the first layer"),
+}
+"""Coordinates along time: dtype and meaning."""
+
+
+def is_text(dtype: str) -> bool:
+    """Tell whether a stored type is text."""
+    return dtype[1] == "U"
+
+
+def timeline_types(grid: GeoBox, level: int = 0) -> dict[str, str]:
+    """Give the stored type of each coordinate along time; a coarser level has only time itself.
+
+    The width of text is fixed, because it may not change while others read. GDAL before 3.9
+    takes 999 characters, which hold 16 product names: four tiles, each split and reprocessed. A
+    region of more than 100 km gets room for 67, and GDAL's complaint about it is harmless.
+    """
+    if level:
+        return {"time": TIMELINE["time"][0]}
+    degrees = grid.crs.geographic
+    side = max(grid.shape) * abs(grid.affine.a) * (111_320 if degrees else 1)
+    width = 999 if side <= 100_000 else 4096
+    return {name: f"<U{width}" if t == _NAMES else t for name, (t, _) in TIMELINE.items()}

@@ -1,0 +1,109 @@
+"""What a cube is: its layers, its coordinates along time, and what is fixed when it is made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from odc.geo.geobox import GeoBox
+
+from s2kit.crs import Bounds
+from s2kit.cube.keys import SEPARATORS
+from s2kit.cube.layers import TIMELINE, is_text
+from s2kit.cube.levels import level_grids
+from s2kit.cube.manifest import Manifest
+from s2kit.grid import area_of_grid
+
+
+def chunk_grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, int]:
+    """Return how many chunks (rows, columns) hold so many pixels."""
+    rows, columns = (-(-n // size) for n, size in zip(shape, chunks, strict=True))
+    return rows, columns
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What makes two cubes the same kind: it is fixed when a store is made.
+
+    Attributes
+    ----------
+    grid : odc.geo.geobox.GeoBox
+    layers : tuple of str
+        In the order of `LAYER`.
+    resampling : str
+        ``"bilinear"`` or ``"nearest"``.
+    chunks : tuple of int
+        Chunk shape (time, y, x).
+    overviews : bool
+        Whether there are coarser levels.
+    """
+
+    grid: GeoBox
+    layers: tuple[str, ...]
+    resampling: str
+    chunks: tuple[int, int, int]
+    overviews: bool
+
+    @cached_property
+    def area(self) -> Bounds:
+        """The region in degrees, by which coordinate operations are chosen."""
+        return area_of_grid(self.grid)
+
+    @property
+    def chunk_grids(self) -> tuple[tuple[int, int], ...]:
+        """How many chunks each level has, (rows, columns)."""
+        return tuple(chunk_grid(grid.shape, self.chunks[1:]) for grid in self.grids)
+
+    @cached_property
+    def grids(self) -> tuple[GeoBox, ...]:
+        """The grids of all levels, the base first."""
+        return level_grids(self.grid) if self.overviews else (self.grid,)
+
+
+Timeline = dict[str, np.ndarray]
+"""The coordinates along time of one orbit, by the names in `layout.TIMELINE`."""
+
+
+def empty_timeline() -> Timeline:
+    """Give the timeline of an orbit that is not in the store yet."""
+    return timeline_of([])
+
+
+def timeline_of(rows: list[dict[str, Any]]) -> Timeline:
+    """Make a timeline from its steps; text is kept as Python's own, without a width."""
+    return {
+        name: np.array([row[name] for row in rows], "O" if is_text(dtype) else dtype)
+        for name, (dtype, _) in TIMELINE.items()
+    }
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """The steps of one relative orbit, and which set of chunk names holds them.
+
+    Attributes
+    ----------
+    timeline : dict of str to numpy.ndarray
+        The coordinates along time.
+    separator : str
+        Between the numbers in the names of its chunks.
+    retired : bool
+        Whether the other set of names still lies there, for readers who opened the cube before.
+    manifest : Manifest or None
+        None for one that an earlier kit made.
+    """
+
+    timeline: Timeline
+    separator: str = SEPARATORS[0]
+    retired: bool = False
+    manifest: Manifest | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a store's metadata say."""
+
+    profile: Profile
+    synthetic: bool
+    orbits: dict[int, Orbit]
