@@ -197,6 +197,7 @@ class _Build:
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
         self.damaged: tuple[str, ...] = ()
+        self.mended: tuple[str, ...] = ()
         self.word = ""
         self.asked = {
             orbit: [s for s in steps if self._has_room(s)] for orbit, steps in asked.items()
@@ -272,7 +273,15 @@ class _Build:
             )
         steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
         return BuildReport(
-            self.store.url, dict(self.added), steps, failed, corrected, outside, notes, self.damaged
+            self.store.url,
+            dict(self.added),
+            steps,
+            failed,
+            corrected,
+            outside,
+            notes,
+            self.damaged,
+            self.mended,
         )
 
     def _has_room(self, step: Step) -> bool:
@@ -468,7 +477,7 @@ class _Build:
     def _mend(self, executor: Executor) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
         noted = read_found(self.store)
-        left = []
+        left, whole = [], set()
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.profile)
             mended = {}
@@ -478,6 +487,8 @@ class _Build:
                     left += [damage.lost] if damage.lost else damage.keys
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
+                    whole |= damage.keys
+            whole |= damages.documents
             if mended or damages.documents:
                 manifest, tables = orbit.manifest.mended(mended)
                 written: Table = dict(ChainMap(*mended.values()))
@@ -489,7 +500,7 @@ class _Build:
                     written,
                     moves=True,
                 )
-        self.damaged = tuple(sorted(left))
+        self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
             write_found(self.store, left) if left else forget_found(self.store)
 

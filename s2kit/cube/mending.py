@@ -63,15 +63,15 @@ class Damages:
     Attributes
     ----------
     chunks : list of Damage
-    documents : bool
-        Whether coordinates or metadata are, which a commit writes again.
+    documents : frozenset of str
+        Coordinates, their copies and metadata that are, which a commit writes again.
     """
 
     chunks: list[Damage]
-    documents: bool
+    documents: frozenset[str]
 
     def __bool__(self) -> bool:
-        return bool(self.chunks) or self.documents
+        return bool(self.chunks or self.documents)
 
 
 def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Damages:
@@ -80,7 +80,7 @@ def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Da
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
     """
     if orbit.manifest is None:
-        return Damages([], documents=False)
+        return Damages([], documents=frozenset())
     sizes: dict[str, int] = {}
     for level in range(len(profile.grids)):
         sizes |= store.sizes(group_of(number, level))
@@ -91,7 +91,7 @@ def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Da
             damage = _damage_of(store, number, orbit, profile, layer, chunk, sizes, noted)
             if damage is not None:
                 damages.append(damage)
-    return Damages(damages, _documents_differ(store, number, orbit.manifest, sizes, noted))
+    return Damages(damages, _damaged_documents(store, number, orbit.manifest, sizes, noted))
 
 
 def _damage_of(
@@ -130,22 +130,21 @@ def _damage_without_table(
     return Damage(layer, chunk, {}, frozenset(keys), lost)
 
 
-def _documents_differ(
+def _damaged_documents(
     store: Store,
     number: int,
     manifest: Manifest,
     sizes: Mapping[str, int],
     noted: Collection[str],
-) -> bool:
-    """Return whether coordinates, their copies or metadata of an orbit are missing or damaged."""
-    if any(is_object(key) for key in noted):
-        return True
+) -> frozenset[str]:
+    """Return which coordinates, their copies or metadata of an orbit are missing or damaged."""
+    found = {key for key in noted if is_object(key)}
     try:
         table = read_table(store, number, manifest.coordinates)
     except CubeError:
-        return True
+        return frozenset({table_key(number, manifest.coordinates), *found})
     listed = table | copies_of(number, table)
-    return any(sizes.get(key) != entry.size for key, entry in listed.items())
+    return frozenset(found | {key for key, one in listed.items() if sizes.get(key) != one.size})
 
 
 def slots_of(orbit: Orbit, span: range, steps: Iterable[Step]) -> tuple[Slot, ...] | None:

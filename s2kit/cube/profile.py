@@ -137,8 +137,8 @@ def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | Non
 def _compare(what: str, has: Any, asked: Any) -> None:
     if has != asked:
         raise GridMismatchError(
-            f"the store has {what} {has}, but {asked} is asked; leave the argument out to extend "
-            "the store as it is, or build into another store"
+            f"the store has {what} {has}, but {asked} is asked. To extend it, ask for {has} or "
+            f"leave the argument out; for {asked}, build into another store"
         )
 
 

@@ -33,6 +33,9 @@ class BuildReport:
         Scenes that were used, though something in their metadata was odd, with what was done.
     damaged : tuple of str
         Chunks that are missing or damaged, and could not be made again from the scenes given.
+    mended : tuple of str
+        Objects that were missing or damaged, and are whole now: chunks were made again from the
+        scenes, coordinates came from their copies.
     """
 
     store: str
@@ -43,6 +46,7 @@ class BuildReport:
     outside: tuple[str, ...] = ()
     notes: dict[str, str] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+    mended: tuple[str, ...] = ()
     _place: str = field(init=False, repr=False, compare=False)
     """Of the store, as it can be read."""
 
@@ -57,6 +61,11 @@ class BuildReport:
         lines = [
             f"{self.store}: {sum(self.steps.values())} steps ({orbits}), "
             f"{sum(self.added.values())} written by this build",
+            *(
+                [f"mended: {len(self.mended)} damaged objects, such as {self.mended[0]}"]
+                if self.mended
+                else []
+            ),
             *(f"set aside: {scene}: {why}" for scene, why in self.failed.items()),
             *(f"corrected: {scene}: {why}" for scene, why in self.corrected.items()),
             *(

@@ -62,8 +62,9 @@ _BROKEN = (
     *(ValueError, KeyError, TypeError, AttributeError),
 )
 _ADVICE = (
-    "Check the address and the connection, try again later, or use another source, such as "
-    '"earth-search", "planetary-computer", "copernicus" or a folder of .SAFE products.'
+    'Check the address and the connection, try again later, or use another source: "earth-search", '
+    '"planetary-computer", "copernicus", a folder of .SAFE products, or "sample", which needs no '
+    "internet."
 )
 
 

@@ -180,6 +180,8 @@ def test_rerun_makes_it_again(store, whole, scenes, seed):
     assert len(s2kit.verify(store, progress=False).damaged) == 8
     report = s2kit.build_cube(scenes, store, progress=False)
     assert report.damaged == () and not sum(report.added.values())
+    assert set(report.mended) == {str(path.relative_to(store)) for path in hurt}
+    assert "mended: 8 damaged objects" in str(report)
     assert tree(store) == tree(whole)
 
 
@@ -188,8 +190,12 @@ def test_rerun_finds_holes_by_itself(store, whole, scenes):
     gone, torn = chunks(store)[3:5]
     gone.unlink()
     torn.write_bytes(torn.read_bytes()[:-1])
-    s2kit.build_cube(scenes, store, progress=False)
+    (store / "S2/R051/x/0").unlink()
+    report = s2kit.build_cube(scenes, store, progress=False)
+    lost = {str(path.relative_to(store)) for path in (gone, torn)} | {"S2/R051/x/0"}
+    assert set(report.mended) == lost
     assert tree(store) == tree(whole)
+    assert s2kit.build_cube(scenes, store, progress=False).mended == ()
 
 
 def test_scenes_that_are_not_given(store, scenes):
