@@ -14,15 +14,17 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 import s2kit
+from s2kit.cube.build_options import DEFAULT_CHUNKS
 from s2kit.cube.codec import encode
 from s2kit.cube.commit import commit, create
 from s2kit.cube.keys import chunk_key
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
+from s2kit.cube.lock import lock
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest, entry_of
-from s2kit.cube.model import Orbit, Profile, State
+from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
-from s2kit.cube.profile import DEFAULT_CHUNKS
 from s2kit.cube.state import read_state
+from s2kit.cube.storage import open_store
 from s2kit.cube.store import Store
 from s2kit.cube.zarr_documents import dump, metadata_digest
 
@@ -64,45 +66,45 @@ def write_cube(
     """
     shape = next(iter(layers.values())).shape
     grid = grid or GeoBox(shape[1:], Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH), CRS)
-    names = tuple(name for name in LAYER if name in layers)
-    profile = Profile(grid, names, "bilinear", chunks, overviews)
-    place = Store(store)
+    names = tuple(name for name in LAYER_SPECS if name in layers)
+    spec = CubeSpec(grid, names, "bilinear", chunks, overviews)
+    place = open_store(store)
     state = read_state(place)
     if state is None:
-        state = State(profile, synthetic, {})
+        state = State(spec, synthetic, {})
         create(place, state)
     written = {}
     for name in names:
         for index in np.ndindex(*(-(-n // c) for n, c in zip(shape, chunks, strict=True))):
-            chunk = _chunk(layers[name], LAYER[name], index, chunks)
-            if (chunk == LAYER[name].nodata).all():
+            chunk = _chunk(layers[name], LAYER_SPECS[name], index, chunks)
+            if (chunk == LAYER_SPECS[name].nodata).all():
                 continue
             data = encode(chunk)
             key = chunk_key(orbit, name, index, ".")
             place.put(key, data)
             written[key] = entry_of(data)
     if overviews:
-        written |= write_overviews(place, profile, shape[0], orbit)
+        written |= write_overviews(place, spec, shape[0], orbit)
     new = by_time_chunk(written, names, range(-(-shape[0] // chunks[0])))
-    empty = empty_manifest(names, profile.chunk_grids)
-    manifest, tables = empty.changed(0, new, profile.chunk_grids)
+    empty = empty_manifest(names, spec.chunk_grids)
+    manifest, tables = empty.changed(0, new, spec.chunk_grids)
     made = Orbit(_timeline(times, orbit, layers), manifest=manifest)
-    changed = State(profile, synthetic, state.orbits | {orbit: made})
+    changed = State(spec, synthetic, state.orbits | {orbit: made})
     commit(place, changed, orbit, keep=0, tables=tables, written=written, moves=False)
     return store
 
 
-def write_overviews(place: Store, profile: Profile, steps: int, orbit: int = 51) -> Table:
+def write_overviews(place: Store, spec: CubeSpec, steps: int, orbit: int = 51) -> Table:
     """Write the coarser levels of a cube whose base lies there."""
-    depth, written = profile.chunks[0], {}
-    with place.lock() as word:
-        for name, chunk in itertools.product(profile.layers, range(-(-steps // depth))):
-            present = nothing_present(profile)
+    depth, written = spec.chunks[0], {}
+    with lock(place) as lock_token:
+        for name, chunk in itertools.product(spec.layers, range(-(-steps // depth))):
+            present = nothing_present(spec)
             for row, col in np.ndindex(present.shape):
                 key = chunk_key(orbit, name, (chunk, row, col), ".")
                 present[row, col] = place.has(key)
             here = min(depth, steps - chunk * depth)
-            task = CoarserTask(place, profile, orbit, name, chunk, here, present, ".", word)
+            task = CoarserTask(place, spec, orbit, name, chunk, here, present, ".", lock_token)
             written |= coarsen(task)
     return written
 

@@ -17,7 +17,7 @@ from s2kit.analysis.morphology import distance, metres_per_pixel, over_borders
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.series import read_clear
 from s2kit.analysis.statistics import on_map
-from s2kit.cube.sources import in_series
+from s2kit.cube.dask_layers import in_series
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 

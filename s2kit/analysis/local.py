@@ -22,6 +22,7 @@ from rasterio.warp import SUPPORTED_RESAMPLING, Resampling, reproject
 from s2kit.analysis.fields import operation_into
 from s2kit.credentials import shown_cause, without_credentials
 from s2kit.crs import Bounds, name_place, pipeline
+from s2kit.cube.imagery import gdal
 from s2kit.cube.nodata import (
     declared_nodata,
     fill_of,
@@ -31,7 +32,6 @@ from s2kit.cube.nodata import (
     without_encoding,
 )
 from s2kit.cube.rasters import FORMATS, open_raster
-from s2kit.cube.source import gdal
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, geobox_of, read_grid
 from s2kit.scenes.uri import gdal_name

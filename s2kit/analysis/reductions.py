@@ -12,9 +12,9 @@ import xarray as xr
 from s2kit.analysis import kernels
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.series import Series, as_rows
-from s2kit.cube.columns import columns, lie_alike
-from s2kit.cube.reading import Overpasses, StoredLayer
-from s2kit.cube.sources import source_of
+from s2kit.cube.chunk_columns import columns, lie_alike
+from s2kit.cube.chunk_reader import ConcatenatedLayer, StoredLayer
+from s2kit.cube.dask_layers import source_of
 
 _SLAB = 2**16
 """Values of each layer that are worked on at a time: they stay in the processor's cache."""
@@ -63,7 +63,7 @@ def rank(
     )  # fmt: skip
 
 
-def _sources(cube: xr.Dataset, series: Series) -> list[StoredLayer | Overpasses] | None:
+def _sources(cube: xr.Dataset, series: Series) -> list[StoredLayer | ConcatenatedLayer] | None:
     """Find what all layers of a series are stored in; None if one is not as it was opened."""
     layers = [cube[name] for name in series.names]
     sources = [source_of(one) for one in layers if one.dims == ("time", "y", "x")]

@@ -17,7 +17,7 @@ from tqdm.dask import TqdmCallback
 from s2kit.atomic import replacing
 from s2kit.credentials import shown_cause
 from s2kit.cube.codec import CODEC
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
 from s2kit.cube.store import TROUBLE, require_zarr_name
 from s2kit.cube.zarr_documents import gdal_crs
@@ -158,7 +158,7 @@ def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
     found = physical(layer)
     if not _is_reflectance_of_a_cube(layer):
         return found, {}
-    packed = LAYER[layer.name]
+    packed = LAYER_SPECS[layer.name]
     check = partial(_require_fit, name=layer.name)
     encoding = {"dtype": packed.dtype, "scale_factor": packed.scale, "_FillValue": packed.nodata}
     return _checked(found, check), encoding
@@ -166,7 +166,7 @@ def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
 
 def _is_reflectance_of_a_cube(layer: xr.DataArray) -> bool:
     scale = layer.encoding.get("scale_factor", 0)
-    return layer.name in BANDS and np.isclose(scale, LAYER[layer.name].scale, rtol=1e-6)
+    return layer.name in BANDS and np.isclose(scale, LAYER_SPECS[layer.name].scale, rtol=1e-6)
 
 
 def _checked(layer: xr.DataArray, check: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
@@ -176,7 +176,7 @@ def _checked(layer: xr.DataArray, check: Callable[[np.ndarray], np.ndarray]) -> 
 
 def _require_fit(block: np.ndarray, name: str) -> np.ndarray:
     """Refuse reflectances that the stored counts cannot hold: they would come out as others."""
-    layer = LAYER[name]
+    layer = LAYER_SPECS[name]
     known = block[~np.isnan(block)]
     counts = np.rint(known / np.float64(layer.scale))
     limits = np.iinfo(layer.dtype)

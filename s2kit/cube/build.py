@@ -15,6 +15,8 @@ from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
 from s2kit.cube import ingest
+from s2kit.cube.acquisitions import Acquisition, Plan, Scene, group_into_acquisitions, make_plan
+from s2kit.cube.build_options import check_same_spec, new_spec
 from s2kit.cube.checked_reads import read_table
 from s2kit.cube.codec import is_whole
 from s2kit.cube.commit import clear_up, commit, create, redo, remove_retired
@@ -39,6 +41,7 @@ from s2kit.cube.keys import (
     staged,
 )
 from s2kit.cube.layers import TIMELINE, timeline_types
+from s2kit.cube.lock import check_held, lock
 from s2kit.cube.manifest import Entry, Manifest, Table, by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.mending import (
     Damage,
@@ -50,12 +53,11 @@ from s2kit.cube.mending import (
 )
 from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
 from s2kit.cube.overviews import coarsen, coarser_tasks
-from s2kit.cube.profile import new_profile, same_profile
 from s2kit.cube.report import BuildReport
+from s2kit.cube.scene_checks import SceneChecks
 from s2kit.cube.state import read_state
-from s2kit.cube.steps import Plan, Scene, Step, group_scenes, make_plan
-from s2kit.cube.store import Store, require_zarr_name
-from s2kit.cube.vetting import Vetting
+from s2kit.cube.storage import open_store, require_zarr_name
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
 
@@ -129,7 +131,7 @@ def build_cube(
             f"client={client!r} is not a Dask client at work; give distributed.Client(address), or "
             "None"
         )
-    target = Store(store)
+    target = open_store(store)
     require_zarr_name(target.url)
     if target.url.startswith(("http://", "https://")):
         raise InvalidInputError(
@@ -143,18 +145,16 @@ def build_cube(
              "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
     scenes, odd = read_scenes(found)
     if state is None:
-        state = State(
-            new_profile(list(scenes.values()), **asked), any_synthetic(scenes.values()), {}
-        )
+        state = State(new_spec(list(scenes.values()), **asked), any_synthetic(scenes.values()), {})
     else:
-        same_profile(state.profile, **asked)
-    inside, outside = split(found, scenes, state.profile)
+        check_same_spec(state.spec, **asked)
+    inside, outside = split(found, scenes, state.spec)
     check_origin(state, inside)
-    build = _Build(target, state, group_scenes(inside), client, progress)
+    build = _Build(target, state, group_into_acquisitions(inside), client, progress)
     build.refused |= odd
     build.require_layers()
     if not build.finished():
-        with target.lock() as build.word:
+        with lock(target) as build.lock_token:
             redo(target)
             new = read_state(target) is None
             build.state = _claim(target, state)
@@ -172,7 +172,7 @@ def _claim(store: Store, state: State) -> State:
     if held is None:
         create(store, state)
         return state
-    if held.profile != state.profile:
+    if held.spec != state.spec:
         raise GridMismatchError(
             f"another build has just made {store.url} with another grid or other layers; "
             "choose another store, or leave those arguments out to extend this one"
@@ -187,28 +187,28 @@ class _Build:
         self,
         store: Store,
         state: State,
-        asked: dict[int, list[Step]],
+        asked: dict[int, list[Acquisition]],
         client: Any,
         progress: bool,
     ):
         self.store, self.state = store, state
         self.client, self.progress = client, progress
-        self.vetting = Vetting(state.profile)
+        self.checks = SceneChecks(state.spec)
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
         self.damaged: tuple[str, ...] = ()
         self.mended: tuple[str, ...] = ()
-        self.word = ""
+        self.lock_token = ""
         self.asked = {
             orbit: [s for s in steps if self._has_room(s)] for orbit, steps in asked.items()
         }
 
     def finished(self) -> bool:
         """Tell whether there is nothing to write; looks, but touches nothing."""
-        if self.store.disturbed():
+        if self.store.is_disturbed():
             return False
-        profile = self.state.profile
-        if any(find_damage(self.store, n, one, profile) for n, one in self.state.orbits.items()):
+        spec = self.state.spec
+        if any(find_damage(self.store, n, one, spec) for n, one in self.state.orbits.items()):
             return False
         self._retry()
         return not any(self._plan(orbit).changes for orbit in self.asked)
@@ -234,10 +234,10 @@ class _Build:
         """
         scenes = [s for steps in self.asked.values() for step in steps for s in step.scenes]
         for scene in scenes:
-            self.vetting.require_layers(scene)
-        if scenes and all(scene.id in self.vetting.failed for scene in scenes):
+            self.checks.require_layers(scene)
+        if scenes and all(scene.id in self.checks.failed for scene in scenes):
             raise InvalidInputError(
-                f"none of the {len(scenes)} scenes can be used: {name_reasons(self.vetting.failed)}"
+                f"none of the {len(scenes)} scenes can be used: {name_reasons(self.checks.failed)}"
             )
 
     def require_pixels(self, new: bool) -> None:
@@ -253,15 +253,15 @@ class _Build:
         if new:
             self.store.clear()
         raise CubeError(
-            f"no scene could be read, so there is no cube: {name_reasons(self.vetting.failed)}. "
+            f"no scene could be read, so there is no cube: {name_reasons(self.checks.failed)}. "
             "Mend what is named, or give other scenes"
         )
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Say what was done."""
-        failed = dict(sorted((self.vetting.failed | self.refused).items()))
-        corrected = dict(sorted(self.vetting.corrected.items()))
-        notes = dict(sorted(self.vetting.notes.items()))
+        failed = dict(sorted((self.checks.failed | self.refused).items()))
+        corrected = dict(sorted(self.checks.corrected.items()))
+        notes = dict(sorted(self.checks.notes.items()))
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
             warnings.warn(
@@ -284,9 +284,9 @@ class _Build:
             self.mended,
         )
 
-    def _has_room(self, step: Step) -> bool:
+    def _has_room(self, step: Acquisition) -> bool:
         """Tell whether the cube can keep the names of a step's products; refuse them if not."""
-        room = int(timeline_types(self.state.profile.grid)["products"].removeprefix("<U"))
+        room = int(timeline_types(self.state.spec.grid)["products"].removeprefix("<U"))
         if len(_names(step.scenes)) <= room:
             return True
         reason = (
@@ -305,12 +305,12 @@ class _Build:
             for name in names.split()
         }
         scenes = (s for steps in self.asked.values() for step in steps for s in step.scenes)
-        self._each(self.vetting.probe, [s for s in scenes if s.id in missed])
+        self._each(self.checks.probe, [s for s in scenes if s.id in missed])
 
     def _plan(self, orbit: int) -> Plan:
         known = self.state.orbits.get(orbit)
         timeline = known.timeline if known else empty_timeline()
-        plan = make_plan(orbit, timeline, self.asked[orbit], self.vetting.failed)
+        plan = make_plan(orbit, timeline, self.asked[orbit], self.checks.failed)
         self.refused |= plan.refused
         return plan
 
@@ -318,25 +318,25 @@ class _Build:
         """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
         known, plan = self.state.orbits.get(orbit), self._plan(orbit)
         if known and ((known.retired and plan.changes) or plan.rewrites):
-            remove_retired(self.store, orbit, known.separator, self.state.profile)
+            remove_retired(self.store, orbit, known.separator, self.state.spec)
 
     def _advance(self, plan: Plan, executor: Executor) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
-        depth = self.state.profile.chunks[0]
+        depth = self.state.spec.chunks[0]
         known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
         first = plan.first // depth
         last = -(-len(plan.entries) // depth) if plan.rewrites else first + 1
         span = range(first * depth, min(last * depth, len(plan.entries)))
-        known_bad = len(self.vetting.failed)
+        known_bad = len(self.checks.failed)
         steps = (entry.step for entry in plan.entries[span.start : span.stop] if entry.step)
-        self._each(self.vetting.check, [scene for step in steps for scene in step.scenes])
-        if len(self.vetting.failed) > known_bad:
+        self._each(self.checks.check, [scene for step in steps for scene in step.scenes])
+        if len(self.checks.failed) > known_bad:
             return
         tasks = list(self._tasks(plan, known, range(first, last)))
         outcomes = self._run(ingest.run, tasks, executor, f"orbit {plan.orbit}")
         if any(outcome.failed for outcome in outcomes):
             for outcome in outcomes:
-                self.vetting.failed |= outcome.failed
+                self.checks.failed |= outcome.failed
             return
         moves = any(task.staged for task in tasks)
         base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
@@ -363,26 +363,26 @@ class _Build:
         return known.separator, other if plan.rewrites else known.separator
 
     def _tasks(self, plan: Plan, known: Orbit, chunks: range) -> Iterator[Task]:
-        profile = self.state.profile
-        depth = profile.chunks[0]
+        spec = self.state.spec
+        depth = spec.chunks[0]
         separators = self._separators(plan, known)
         for chunk in chunks:
             entries = plan.entries[chunk * depth : (chunk + 1) * depth]
             slots = tuple(self._slot(entry) for entry in entries)
             known_names = not plan.rewrites and any(slot.kept is not None for slot in slots)
-            for layer in profile.layers:
+            for layer in spec.layers:
                 tables = known.manifest.tables[layer] if known.manifest else ()
-                for rows in ingest.strips(profile, layer):
+                for rows in ingest.strips(spec, layer):
                     yield Task(
                         self.store,
-                        profile,
+                        spec,
                         plan.orbit,
                         layer,
                         chunk,
                         rows,
                         slots,
                         *separators,
-                        self.word,
+                        self.lock_token,
                         tables,
                         staged=known_names,
                         sync=self.client is not None,
@@ -391,8 +391,8 @@ class _Build:
     def _slot(self, entry) -> Slot:
         if entry.step is None:
             return Slot(entry.kept)
-        readable = entry.step.without(self.vetting.failed)
-        return Slot(None, tuple(self.vetting.scene(s) for s in readable))
+        readable = entry.step.without(self.checks.failed)
+        return Slot(None, tuple(self.checks.scene(s) for s in readable))
 
     def _run(self, work: Callable, tasks: list, executor: Executor, what: str) -> list:
         futures = [executor.submit(work, task) for task in tasks]
@@ -427,26 +427,26 @@ class _Build:
         written: Table,
         moves: bool,
     ) -> None:
-        profile = self.state.profile
+        spec = self.state.spec
         separator = self._separators(plan, known)[1]
-        first = span.start // profile.chunks[0]
-        seen = ingest.shares(outcomes, profile)
+        first = span.start // spec.chunks[0]
+        seen = ingest.shares(outcomes, spec)
         rows = []
         for i, entry in enumerate(plan.entries[: span.stop]):
             if entry.step is None:
                 rows.append({name: known.timeline[name][entry.kept] for name in TIMELINE})
             else:
                 rows.append(self._row(entry.step, *seen[i]))
-        before = known.manifest or empty_manifest(profile.layers, profile.chunk_grids)
+        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
         stored: dict[str, bytes] = {}
         linked: list[str] = []
         if plan.rewrites:
             before, stored, linked = self._link_unchanged(
                 plan.orbit, before, known.separator, first
             )
-        last = -(-span.stop // profile.chunks[0])
-        new = by_time_chunk(written, profile.layers, range(first, last))
-        manifest, tables = before.changed(first, new, profile.chunk_grids)
+        last = -(-span.stop // spec.chunks[0])
+        new = by_time_chunk(written, spec.layers, range(first, last))
+        manifest, tables = before.changed(first, new, spec.chunk_grids)
         orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
         self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves, linked)
         self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
@@ -462,7 +462,7 @@ class _Build:
         linked: Iterable[str] = (),
     ) -> None:
         state = replace(self.state, orbits=self.state.orbits | {number: orbit})
-        self.store.check_held(self.word)
+        check_held(self.store, self.lock_token)
         self.state = commit(
             self.store,
             state,
@@ -479,7 +479,7 @@ class _Build:
         noted = read_found(self.store)
         left, whole = [], set()
         for number, orbit in self.state.orbits.items():
-            damages = find_damage(self.store, number, orbit, self.state.profile)
+            damages = find_damage(self.store, number, orbit, self.state.spec)
             mended = {}
             for damage in damages.chunks:
                 written = self._make_again(number, orbit, damage, executor)
@@ -508,28 +508,28 @@ class _Build:
         self, number: int, orbit: Orbit, damage: Damage, executor: Executor
     ) -> Table | None:
         """Make the damaged chunks of a layer and time chunk; None if that cannot be done."""
-        depth = self.state.profile.chunks[0]
+        depth = self.state.spec.chunks[0]
         first = damage.chunk * depth
         span = range(first, min(first + depth, len(orbit.timeline["time"])))
         slots = slots_of(orbit, span, self.asked.get(number, []))
         base: list[Outcome] = []
         made = Making(
             self.store,
-            self.state.profile,
+            self.state.spec,
             number,
             orbit.separator,
-            self.word,
+            self.lock_token,
             self.client is not None,
         )
         if damage.of_level(base=True):
             if slots is None:
                 return None
             scenes = [scene for slot in slots for scene in slot.scenes]
-            self._each(self.vetting.check, scenes)
-            if any(scene.id in self.vetting.failed for scene in scenes):
+            self._each(self.checks.check, scenes)
+            if any(scene.id in self.checks.failed for scene in scenes):
                 return None
             slots = tuple(
-                Slot(None, tuple(self.vetting.scene(scene) for scene in slot.scenes))
+                Slot(None, tuple(self.checks.scene(scene) for scene in slot.scenes))
                 for slot in slots
             )
             base = self._run(ingest.run, base_tasks(damage, slots, made), executor, "mending")
@@ -560,27 +560,27 @@ class _Build:
                     self.store.copy(source, target)
                 tables[layer].append(renamed)
                 linked += renamed
-        return *manifest.changed(0, tables, self.state.profile.chunk_grids), linked
+        return *manifest.changed(0, tables, self.state.spec.chunk_grids), linked
 
     def _list_chunks(self, orbit: int) -> None:
         """Make the manifest of an orbit that an earlier kit wrote, from what is there."""
         known = self.state.orbits.get(orbit)
         if known is None or known.manifest is not None:
             return
-        profile = self.state.profile
+        spec = self.state.spec
         keys = [
             key
-            for level, layer in itertools.product(range(len(profile.grids)), profile.layers)
+            for level, layer in itertools.product(range(len(spec.grids)), spec.layers)
             for key in self.store.keys(f"{group_of(orbit, level)}/{layer}")
             if self._is_inside(key, known.separator, level)
         ]
         with ThreadPoolExecutor(_LOOKS) as pool:
             entries = self._bar(pool.map(self._entry, keys), "listing chunks", len(keys))
             table = dict(zip(keys, entries, strict=True))
-        chunks = -(-len(known.timeline["time"]) // profile.chunks[0])
-        new = by_time_chunk(table, profile.layers, range(chunks))
-        empty = empty_manifest(profile.layers, profile.chunk_grids)
-        manifest, tables = empty.changed(0, new, profile.chunk_grids)
+        chunks = -(-len(known.timeline["time"]) // spec.chunks[0])
+        new = by_time_chunk(table, spec.layers, range(chunks))
+        empty = empty_manifest(spec.layers, spec.chunk_grids)
+        manifest, tables = empty.changed(0, new, spec.chunk_grids)
         steps = len(known.timeline["time"])
         self._publish(orbit, replace(known, manifest=manifest), steps, tables, {}, moves=False)
 
@@ -588,7 +588,7 @@ class _Build:
         """Return whether an object is a chunk of a level, in its set of names."""
         if not (is_layer_chunk(key) and is_chunk(key.split("/", 3)[-1], separator)):
             return False
-        sizes = self.state.profile.chunk_grids[level]
+        sizes = self.state.spec.chunk_grids[level]
         index = read_chunk_key(key).index[1:]
         return all(n < size for n, size in zip(index, sizes, strict=True))
 
@@ -601,15 +601,15 @@ class _Build:
             )
         return entry_of(data)
 
-    def _row(self, step: Step, valid: float, clear: float) -> dict[str, Any]:
-        used = step.without(self.vetting.failed)
+    def _row(self, step: Acquisition, valid: float, clear: float) -> dict[str, Any]:
+        used = step.without(self.checks.failed)
         return {
             "time": step.start,
             "platform": step.scenes[0].platform,
             "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
             "products": _names(used),
-            "failed": _names(s for s in step.scenes if s.id in self.vetting.failed),
-            "corrected": _names(s for s in used if s.id in self.vetting.corrected),
+            "failed": _names(s for s in step.scenes if s.id in self.checks.failed),
+            "corrected": _names(s for s in used if s.id in self.checks.corrected),
             "clear_fraction": clear,
             "valid_fraction": valid,
         }

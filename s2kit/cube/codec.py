@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numcodecs import Blosc, blosc
 
-from s2kit.cube.layers import TIMELINE_CHUNK, Layer
+from s2kit.cube.layers import TIMELINE_CHUNK, LayerSpec
 
 blosc.use_threads = False  # the build's own threads compress side by side
 
@@ -17,7 +17,7 @@ date of real scenes at 120 m, as much for 4, and 8 % less for full chunks of pra
 up to seven times as long to compress, and up to twice as long to decompress."""
 
 
-_COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
+COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
 
 
 LARGEST_CHUNK = 2**27 + 2**20
@@ -43,7 +43,7 @@ def encode(chunk: np.ndarray) -> bytes:
 
 
 def decode(
-    data: bytes, layer: Layer, chunks: tuple[int, int, int], out: np.ndarray | None = None
+    data: bytes, layer: LayerSpec, chunks: tuple[int, int, int], out: np.ndarray | None = None
 ) -> np.ndarray:
     """Restore a whole chunk, in new memory or in that of an earlier one."""
     require_size(data, math.prod(chunks) * np.dtype(layer.dtype).itemsize)
@@ -75,7 +75,7 @@ def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]
     """Compress a coordinate, one object per ``chunk`` values, the last one padded."""
     padded = np.zeros(-(-max(len(values), 1) // chunk) * chunk, dtype)
     padded[: len(values)] = values
-    return [_COORDINATE_CODEC.encode(part) for part in padded.reshape(-1, chunk)]
+    return [COORDINATE_CODEC.encode(part) for part in padded.reshape(-1, chunk)]
 
 
 def decode_coordinate(
@@ -92,7 +92,7 @@ def decode_coordinate(
         raise ValueError("a part of a coordinate is missing")
     for part in parts:
         require_size(part, chunk * np.dtype(dtype).itemsize)
-    decoded = [np.frombuffer(_COORDINATE_CODEC.decode(part), dtype) for part in parts]
+    decoded = [np.frombuffer(COORDINATE_CODEC.decode(part), dtype) for part in parts]
     return np.concatenate(decoded)[:length]
 
 

@@ -46,10 +46,10 @@ from s2kit.cube.manifest import (
     is_digest,
     write_table,
 )
-from s2kit.cube.model import Profile, State
+from s2kit.cube.model import CubeSpec, State
 from s2kit.cube.state import read_documents, read_state
 from s2kit.cube.store import Draft, Store
-from s2kit.cube.zarr_documents import _coordinates, _metadata
+from s2kit.cube.zarr_documents import coordinate_objects, metadata_objects
 from s2kit.errors import CubeError
 
 _PAUSE = 0.5
@@ -58,7 +58,7 @@ _PAUSE = 0.5
 
 def create(store: Store, state: State) -> None:
     """Claim a place for a cube: metadata of no steps yet, which fix its grid and layers."""
-    _carry_out(store, {}, _metadata(state), written=(), moved=_Moved())
+    _carry_out(store, {}, metadata_objects(state), written=(), moved=_Moved())
 
 
 def commit(
@@ -98,7 +98,7 @@ def commit(
         With the names of all tables.
     """
     old = read_state(store)
-    coordinates = _coordinates(state, orbit)
+    coordinates = coordinate_objects(state, orbit)
     listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
     copies = {entry_of(data).digest: data for data in (listed, *coordinates.values())}
     moved = _tables_of_moved(written) if moves else {}
@@ -110,13 +110,13 @@ def commit(
     changed = state.orbits[orbit]
     manifest = replace(changed.manifest, coordinates=entry_of(listed).digest)
     state = replace(state, orbits=state.orbits | {orbit: replace(changed, manifest=manifest)})
-    bridge = {}
+    interim = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
-        bridge = _metadata(_cut(old, orbit, keep))
+        interim = metadata_objects(_cut(old, orbit, keep))
     _carry_out(
         store,
-        bridge,
-        coordinates | _metadata(state),
+        interim,
+        coordinates | metadata_objects(state),
         written=[
             *(staged(key) if moves else key for key in written),
             *linked,
@@ -207,7 +207,7 @@ def _digest(record: dict[str, Any]) -> str:
 
 def _carry_out(
     store: Store,
-    bridge: Part,
+    interim: Part,
     objects: Part,
     *,
     written: Iterable[str],
@@ -227,9 +227,9 @@ def _carry_out(
     moved : _Moved
         The staged chunks among it.
     """
-    parts = [store.prepare(part) for part in (bridge, objects)]
+    parts = [store.prepare(part) for part in (interim, objects)]
     drafts = [draft.source for part in parts for draft in part]
-    record = {"bridge": _pack(bridge), "objects": _pack(objects), "moved": moved._asdict()}
+    record = {"bridge": _pack(interim), "objects": _pack(objects), "moved": moved._asdict()}
     try:
         store.sync([*written, *drafts])
         store.write(REDO, json.dumps(record | {"digest": _digest(record)}).encode())
@@ -249,9 +249,9 @@ def _apply(store: Store, parts: list[list[Draft]], moved: _Moved) -> None:
         If a staged chunk has vanished. The commit is finished all the same: the next build makes
         the chunk again.
     """
-    bridge, objects = parts
-    store.place(bridge)
-    if bridge:
+    interim, objects = parts
+    store.place(interim)
+    if interim:
         time.sleep(_PAUSE)
     chunks, lost = _move(store, moved)
     store.place(objects)
@@ -309,10 +309,10 @@ def _cut(state: State, orbit: int, keep: int) -> State:
     return replace(state, orbits=state.orbits | {orbit: cut})
 
 
-def remove_retired(store: Store, orbit: int, separator: str, profile: Profile) -> None:
+def remove_retired(store: Store, orbit: int, separator: str, spec: CubeSpec) -> None:
     """Remove the chunks under the set of names that is not in use."""
     retired = SEPARATORS[1 - SEPARATORS.index(separator)]
-    for level, layer in itertools.product(range(len(profile.grids)), profile.layers):
+    for level, layer in itertools.product(range(len(spec.grids)), spec.layers):
         prefix = f"{group_of(orbit, level)}/{layer}"
         for key in store.keys(prefix):
             if is_chunk(key.removeprefix(f"{prefix}/"), retired):

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from s2kit.cube.codec import load
-from s2kit.cube.keys import WORKSHOP, is_layer_chunk, is_object
+from s2kit.cube.keys import WORK_FOLDER, is_layer_chunk, is_object
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
-_FOUND = f"{WORKSHOP}/damaged"
+_FOUND = f"{WORK_FOLDER}/damaged"
 """What `s2kit.verify` found, for the next build."""
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.nodata import (
     classes,
     declares_nodata,
@@ -108,12 +108,12 @@ def _declared(layer: xr.DataArray, assumed: Assumed) -> xr.DataArray:
     if name in ("CLD", "SNW") and stated.get("_FillValue") == 0:
         _assume(assumed, "0 is 0 %, though it is what was never written too", name)
         stated = {key: value for key, value in stated.items() if not declares_nodata(key)}
-    if name != "SCL" and name in LAYER and layer.dtype.kind in "iu":
+    if name != "SCL" and name in LAYER_SPECS and layer.dtype.kind in "iu":
         if not any(map(declares_nodata, stated)):
             _assume(assumed, f"{fill_of(layer)} is no data", name)
-        if packing(layer) == (1, 0) and LAYER[name].scale != 1:
-            _assume(assumed, f"the scale factor is {LAYER[name].scale:g}", name)
-            stated["scale_factor"] = LAYER[name].scale
+        if packing(layer) == (1, 0) and LAYER_SPECS[name].scale != 1:
+            _assume(assumed, f"the scale factor is {LAYER_SPECS[name].scale:g}", name)
+            stated["scale_factor"] = LAYER_SPECS[name].scale
     found = layer.copy(deep=False)
     found.attrs = stated
     return found
@@ -127,7 +127,7 @@ def _assume(assumed: Assumed, what: str, *layers: str) -> None:
 def _decoded(layer: xr.DataArray) -> xr.DataArray:
     """Return a layer in physical values, described as one of a cube."""
     if layer.name == "SCL":
-        found, attrs, nodata = classes(layer), LAYER["SCL"].attrs, 0
+        found, attrs, nodata = classes(layer), LAYER_SPECS["SCL"].attrs, 0
     else:
         floats = layer.dtype.kind == "f"  # packed ones too: they are as they were stored
         found = xr.decode_cf(layer.to_dataset())[layer.name] if floats else physical(layer)

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from s2kit.cube.acquisitions import Scene
 from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
+from s2kit.cube.imagery import Pixels, fetch_masked, gdal
 from s2kit.cube.keys import chunk_key, staged
-from s2kit.cube.layers import LAYER, Layer
+from s2kit.cube.layers import LAYER_SPECS, LayerSpec
+from s2kit.cube.lock import check_held
 from s2kit.cube.manifest import Table, entry_of
-from s2kit.cube.model import Profile
+from s2kit.cube.model import CubeSpec
 from s2kit.cube.offset import shift_of
-from s2kit.cube.source import Pixels, fetch_masked, gdal
-from s2kit.cube.steps import Scene
 from s2kit.cube.store import Store
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
 from s2kit.errors import SceneError
@@ -65,7 +66,7 @@ class Task:
     """
 
     store: Store
-    profile: Profile
+    spec: CubeSpec
     orbit: int
     layer: str
     chunk: int
@@ -73,7 +74,7 @@ class Task:
     slots: tuple[Slot, ...]
     separator_in: str
     separator_out: str
-    word: str
+    lock_token: str
     tables: tuple[str, ...] = ()
     staged: bool = False
     only: frozenset[tuple[int, int]] | None = None
@@ -102,13 +103,13 @@ class Outcome:
     clear: np.ndarray | None = None
 
 
-def strips(profile: Profile, layer: str) -> list[slice]:
+def strips(spec: CubeSpec, layer: str) -> list[slice]:
     """Cut the grid into strips of whole chunks for one layer."""
-    height = profile.grid.shape[0]
-    pixel = abs(profile.grid.affine.e)
-    native = LAYER[layer].attrs["native_resolution_m"]
+    height = spec.grid.shape[0]
+    pixel = abs(spec.grid.affine.e)
+    native = LAYER_SPECS[layer].attrs["native_resolution_m"]
     in_grid = _STRIP_ROWS * (native / pixel if pixel > 1 and native > pixel else 1)
-    tall = max(int(in_grid) // profile.chunks[1], 1) * profile.chunks[1]
+    tall = max(int(in_grid) // spec.chunks[1], 1) * spec.chunks[1]
     return [slice(top, min(top + tall, height)) for top in range(0, height, tall)]
 
 
@@ -132,29 +133,29 @@ def run(task: Task) -> Outcome:
     return outcome
 
 
-def shares(outcomes: list[Outcome], profile: Profile) -> dict[int, tuple[float, float]]:
+def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, float]]:
     """Give for each step the valid and the clear share of the region.
 
     Valid is a pixel of the first layer that is not nodata; the clear share is NaN without SCL.
     """
-    pixels = profile.grid.shape[0] * profile.grid.shape[1]
+    pixels = spec.grid.shape[0] * spec.grid.shape[1]
     valid: Counter[int] = Counter()
     clear: Counter[int] = Counter()
     for outcome in outcomes:
         task = outcome.task
         for step in range(len(task.slots)):
-            at = task.chunk * profile.chunks[0] + step
-            valid[at] += int(outcome.valid[step]) * (task.layer == profile.layers[0])
+            at = task.chunk * spec.chunks[0] + step
+            valid[at] += int(outcome.valid[step]) * (task.layer == spec.layers[0])
             clear[at] += int(outcome.clear[step])
-    known = "SCL" in profile.layers
+    known = "SCL" in spec.layers
     return {at: (valid[at] / pixels, clear[at] / pixels if known else np.nan) for at in valid}
 
 
 def _blocks(task: Task) -> list[slice]:
-    chunk_rows, chunk_cols = task.profile.chunks[1:]
-    width = task.profile.grid.shape[1]
+    chunk_rows, chunk_cols = task.spec.chunks[1:]
+    width = task.spec.grid.shape[1]
     rows = -(-(task.rows.stop - task.rows.start) // chunk_rows) * chunk_rows
-    size = len(task.slots) * rows * np.dtype(LAYER[task.layer].dtype).itemsize
+    size = len(task.slots) * rows * np.dtype(LAYER_SPECS[task.layer].dtype).itemsize
     wide = max(_BLOCK_BYTES // size // chunk_cols, 1) * chunk_cols
     return [slice(left, min(left + wide, width)) for left in range(0, width, wide)]
 
@@ -179,7 +180,7 @@ class _Bands:
         return found
 
     def _fetch(self, scene: Scene) -> list[Pixels]:
-        grid, rows = self.task.profile.grid, self.task.rows
+        grid, rows = self.task.spec.grid, self.task.rows
         try:
             return fetch_masked(scene, self.task.layer, grid, rows, scratch=self.scratch)
         except SceneError as error:
@@ -188,9 +189,9 @@ class _Bands:
 
 
 def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: Outcome) -> None:
-    layer, profile = LAYER[task.layer], task.profile
+    layer, spec = LAYER_SPECS[task.layer], task.spec
     height, width = task.rows.stop - task.rows.start, cols.stop - cols.start
-    padded = [-(-n // c) * c for n, c in zip((height, width), profile.chunks[1:], strict=True)]
+    padded = [-(-n // c) * c for n, c in zip((height, width), spec.chunks[1:], strict=True)]
     block = np.full((len(task.slots), *padded), layer.nodata, layer.dtype)
     kept.restore(cols, block)
     for t, slot in enumerate(task.slots):
@@ -198,12 +199,12 @@ def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: 
             continue
         inside = block[t, :height, :width]
         for scene in slot.scenes:
-            _fill(inside, scene, bands.of(scene), profile, layer, task.rows, cols)
+            _fill(inside, scene, bands.of(scene), spec, layer, task.rows, cols)
         outcome.valid[t] += np.count_nonzero(inside != layer.nodata)
         if task.layer == "SCL":
             outcome.clear[t] += np.count_nonzero(np.isin(inside, CLEAR_CLASSES))
-    whole = np.full(profile.chunks, layer.nodata, layer.dtype)
-    task.store.check_held(task.word)
+    whole = np.full(spec.chunks, layer.nodata, layer.dtype)
+    check_held(task.store, task.lock_token)
     for index, chunk in _chunks(task, cols, block):
         if not task.wants(index):
             continue
@@ -222,7 +223,7 @@ def _chunks(
     task: Task, cols: slice, block: np.ndarray
 ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
     """Give each chunk of a block with its index in the array."""
-    _, high, wide = task.profile.chunks
+    _, high, wide = task.spec.chunks
     for i in range(0, block.shape[1], high):
         for j in range(0, block.shape[2], wide):
             index = (task.chunk, (task.rows.start + i) // high, (cols.start + j) // wide)
@@ -235,16 +236,16 @@ class _Kept:
     def __init__(self, task: Task):
         self.task = task
         self.steps = {t: slot.kept for t, slot in enumerate(task.slots) if slot.kept is not None}
-        depth = task.profile.chunks[0]
+        depth = task.spec.chunks[0]
         self.tables = {
             chunk: read_table(task.store, task.orbit, task.tables[chunk])
             for chunk in sorted({step // depth for step in self.steps.values()})
         }
-        self.chunk = np.empty(task.profile.chunks, LAYER[task.layer].dtype)
+        self.chunk = np.empty(task.spec.chunks, LAYER_SPECS[task.layer].dtype)
 
     def restore(self, cols: slice, block: np.ndarray) -> None:
         """Copy the steps that stay into a block."""
-        depth = self.task.profile.chunks[0]
+        depth = self.task.spec.chunks[0]
         for old in self.tables:
             for index, target in _chunks(self.task, cols, block):
                 chunk = self._read((old, *index[1:])) if self.task.wants(index) else None
@@ -268,22 +269,22 @@ class _Kept:
         if expected is None:
             return None
         data = require_whole(task.store, key, expected)
-        return decode(data, LAYER[task.layer], task.profile.chunks, self.chunk)
+        return decode(data, LAYER_SPECS[task.layer], task.spec.chunks, self.chunk)
 
 
 def _fill(
     out: np.ndarray,
     scene: Scene,
     found: list[Pixels],
-    profile: Profile,
-    layer: Layer,
+    spec: CubeSpec,
+    layer: LayerSpec,
     rows: slice,
     cols: slice,
 ) -> None:
     if not found:
         return
     raster = found[0].raster
-    window = raster.window(profile.grid, rows, cols)
+    window = raster.window(spec.grid, rows, cols)
     if window is None:
         return
     values = found[0].read(*window)
@@ -293,11 +294,11 @@ def _fill(
         if len(found) > 1:
             values = np.where(found[1].read(*window) == 0, np.uint8(nodata), values)
     block = rows.start, rows.stop, cols.start, cols.stop
-    x, y = block_coordinates(profile.grid, raster.crs, *block)
+    x, y = block_coordinates(spec.grid, raster.crs, *block)
     corner = (window[0].start, window[1].start)
     pixel = (raster.origin, raster.pixel, corner, nodata, layer.nodata)
     shift = shift_of(scene, layer.name)
-    if layer.nearest or profile.resampling == "nearest":
+    if layer.nearest or spec.resampling == "nearest":
         fill_nearest(out, x, y, values, *pixel, shift, layer.high)
     else:
-        fill_bilinear(out, x, y, values, *pixel, shift, layer.high, raster.reach(profile.grid))
+        fill_bilinear(out, x, y, values, *pixel, shift, layer.high, raster.reach(spec.grid))

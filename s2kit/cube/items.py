@@ -9,8 +9,8 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from s2kit.cube.model import Profile, State
-from s2kit.cube.steps import Scene
+from s2kit.cube.acquisitions import Scene
+from s2kit.cube.model import CubeSpec, State
 from s2kit.errors import InvalidInputError, SceneError
 from s2kit.grid import outline_of
 from s2kit.scenes.find import complete
@@ -73,10 +73,10 @@ def name_reasons(failed: dict[str, str]) -> str:
 
 
 def split(
-    items: list[pystac.Item], scenes: dict[str, Scene], profile: Profile
+    items: list[pystac.Item], scenes: dict[str, Scene], spec: CubeSpec
 ) -> tuple[list[Scene], tuple[str, ...]]:
     """Return the scenes that reach the region of a cube, and the ids of those that do not."""
-    outline = outline_of(profile.grid, profile.area)
+    outline = outline_of(spec.grid, spec.area)
     reach = require_reach(items, outline)
     names = [item.id for item in items]
     inside = [scenes[n] for n, there in zip(names, reach, strict=True) if there and n in scenes]

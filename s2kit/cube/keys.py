@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from s2kit.cube.layers import LAYER, TIMELINE
+from s2kit.cube.layers import LAYER_SPECS, TIMELINE
 
 SEPARATORS = (".", "/")
 """Zarr 2 names a chunk ``0.1.2`` or ``0/1/2``, as its metadata say. So an array has two sets of
@@ -31,7 +31,7 @@ def chunk_key(
     return f"{group_of(orbit, level)}/{layer}/{separator.join(map(str, index))}"
 
 
-class Place(NamedTuple):
+class ChunkId(NamedTuple):
     """Which chunk an object holds."""
 
     orbit: int
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 _GROUP = r"S2/R(?P<orbit>\d{3})(?:_L(?P<level>[1-9]\d?))?"
 
 
-_LAYERS = "|".join(LAYER)
+_LAYERS = "|".join(LAYER_SPECS)
 
 
 _COORDINATES = "|".join((*TIMELINE, "x", "y", "spatial_ref"))
@@ -61,7 +61,7 @@ _OBJECT_KEY = re.compile(
 )
 
 
-def read_chunk_key(key: str) -> Place:
+def read_chunk_key(key: str) -> ChunkId:
     """Return which chunk an object holds.
 
     Raises
@@ -73,7 +73,7 @@ def read_chunk_key(key: str) -> Place:
     if match is None:
         raise ValueError(f"{key!r} is not the name of a chunk")
     time, row, col = map(int, re.split("[./]", match["index"]))
-    return Place(int(match["orbit"]), int(match["level"] or 0), match["layer"], (time, row, col))
+    return ChunkId(int(match["orbit"]), int(match["level"] or 0), match["layer"], (time, row, col))
 
 
 def renamed_chunk(key: str, separator: str) -> str:
@@ -99,6 +99,7 @@ def is_chunk(name: str, separator: str) -> bool:
 
 
 METADATA = ".zmetadata"
+"""The consolidated metadata, of the root and of each group."""
 
 
 def table_key(orbit: int, name: str) -> str:
@@ -106,20 +107,21 @@ def table_key(orbit: int, name: str) -> str:
     return f"{group_of(orbit)}/.manifest/{name}"
 
 
-WORKSHOP = ".s2kit"
+WORK_FOLDER = ".s2kit"
 """Folder below the store for the lock and for objects that are being written; no reader looks."""
 
+LOCK = f"{WORK_FOLDER}/lock"
 
-STAGING = f"{WORKSHOP}/staging"
+REDO = f"{WORK_FOLDER}/redo"
+"""The record of a commit that is being carried out."""
+
+STAGING = f"{WORK_FOLDER}/staging"
 """Folder for new versions of chunks that readers know, until the commit puts them in place."""
 
-
-_LOCK = f"{WORKSHOP}/lock"
+DRAFT = "draft-"
+"""Beginning of the names, in the work folder, of objects that are not in their place yet."""
 
 
 def staged(key: str) -> str:
     """Return the name under which a new version of an object waits for its commit."""
     return f"{STAGING}/{key}"
-
-
-REDO = f"{WORKSHOP}/redo"

@@ -38,7 +38,7 @@ _SCL_COLOURS = (
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerSpec:
     """One variable of the cube.
 
     Attributes
@@ -70,7 +70,7 @@ class Layer:
         return self.attrs.get("scale_factor", 1.0)
 
 
-def _reflectance(name: str) -> Layer:
+def _reflectance(name: str) -> LayerSpec:
     wavelength, resolution, colour = WAVELENGTHS[name]
     attrs = {
         "long_name": f"{colour} ({name}), surface reflectance",
@@ -80,11 +80,11 @@ def _reflectance(name: str) -> Layer:
         "wavelength_nm": wavelength,
         "native_resolution_m": resolution,
     }
-    return Layer(name, "<i2", -9999, 32767, False, attrs)
+    return LayerSpec(name, "<i2", -9999, 32767, False, attrs)
 
 
-LAYER = {name: _reflectance(name) for name in BANDS} | {
-    "SCL": Layer(
+LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
+    "SCL": LayerSpec(
         "SCL",
         "|u1",
         0,
@@ -98,7 +98,7 @@ LAYER = {name: _reflectance(name) for name in BANDS} | {
             "native_resolution_m": 20,
         },
     ),
-    "CLD": Layer(
+    "CLD": LayerSpec(
         "CLD",
         "|u1",
         255,
@@ -106,7 +106,7 @@ LAYER = {name: _reflectance(name) for name in BANDS} | {
         True,
         {"long_name": "cloud probability", "units": "percent", "native_resolution_m": 20},
     ),
-    "SNW": Layer(
+    "SNW": LayerSpec(
         "SNW",
         "|u1",
         255,
@@ -114,7 +114,7 @@ LAYER = {name: _reflectance(name) for name in BANDS} | {
         True,
         {"long_name": "snow probability", "units": "percent", "native_resolution_m": 20},
     ),
-    "WVP": Layer(
+    "WVP": LayerSpec(
         "WVP",
         "<u2",
         65535,

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2kit.cube import ingest
+from s2kit.cube.acquisitions import Acquisition
 from s2kit.cube.checked_reads import read_table, read_whole
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Slot, Task
 from s2kit.cube.keys import chunk_key, group_of, is_object, read_chunk_key, table_key
 from s2kit.cube.manifest import Manifest, Table, copies_of, level_flags
-from s2kit.cube.model import Orbit, Profile
+from s2kit.cube.model import CubeSpec, Orbit
 from s2kit.cube.overviews import CoarserTask
-from s2kit.cube.steps import Step
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
@@ -23,10 +23,10 @@ class Making:
     """What all tasks of one orbit have in common."""
 
     store: Store
-    profile: Profile
+    spec: CubeSpec
     orbit: int
     separator: str
-    word: str
+    lock_token: str
     sync: bool
 
 
@@ -74,7 +74,7 @@ class Damages:
         return bool(self.chunks or self.documents)
 
 
-def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Damages:
+def find_damage(store: Store, number: int, orbit: Orbit, spec: CubeSpec) -> Damages:
     """Return what is missing, has another size, or was noted and is still damaged.
 
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
@@ -82,13 +82,13 @@ def find_damage(store: Store, number: int, orbit: Orbit, profile: Profile) -> Da
     if orbit.manifest is None:
         return Damages([], documents=frozenset())
     sizes: dict[str, int] = {}
-    for level in range(len(profile.grids)):
+    for level in range(len(spec.grids)):
         sizes |= store.sizes(group_of(number, level))
     noted = set(read_found(store))
     damages = []
     for layer, names in orbit.manifest.tables.items():
         for chunk in range(len(names)):
-            damage = _damage_of(store, number, orbit, profile, layer, chunk, sizes, noted)
+            damage = _damage_of(store, number, orbit, spec, layer, chunk, sizes, noted)
             if damage is not None:
                 damages.append(damage)
     return Damages(damages, _damaged_documents(store, number, orbit.manifest, sizes, noted))
@@ -98,7 +98,7 @@ def _damage_of(
     store: Store,
     number: int,
     orbit: Orbit,
-    profile: Profile,
+    spec: CubeSpec,
     layer: str,
     chunk: int,
     sizes: Mapping[str, int],
@@ -107,7 +107,7 @@ def _damage_of(
     try:
         table = read_table(store, number, orbit.manifest.tables[layer][chunk])
     except CubeError:
-        return _damage_without_table(number, orbit, profile, layer, chunk)
+        return _damage_without_table(number, orbit, spec, layer, chunk)
     keys = frozenset(
         key
         for key, entry in table.items()
@@ -117,12 +117,12 @@ def _damage_of(
 
 
 def _damage_without_table(
-    number: int, orbit: Orbit, profile: Profile, layer: str, chunk: int
+    number: int, orbit: Orbit, spec: CubeSpec, layer: str, chunk: int
 ) -> Damage:
     """Return all chunks that exist by the metadata."""
     keys = set()
-    for level, grid in enumerate(profile.chunk_grids):
-        flags = level_flags(orbit.manifest.present[layer], profile.chunk_grids, level)[chunk]
+    for level, grid in enumerate(spec.chunk_grids):
+        flags = level_flags(orbit.manifest.present[layer], spec.chunk_grids, level)[chunk]
         for row, col in zip(*np.nonzero(flags.reshape(grid)), strict=True):
             index = (chunk, int(row), int(col))
             keys.add(chunk_key(number, layer, index, orbit.separator, level))
@@ -147,7 +147,7 @@ def _damaged_documents(
     return frozenset(found | {key for key, one in listed.items() if sizes.get(key) != one.size})
 
 
-def slots_of(orbit: Orbit, span: range, steps: Iterable[Step]) -> tuple[Slot, ...] | None:
+def slots_of(orbit: Orbit, span: range, steps: Iterable[Acquisition]) -> tuple[Slot, ...] | None:
     """Return the scenes that made the steps of a time chunk; None if not all of them are given."""
     given = {step.start: step for step in steps}
     slots = []
@@ -163,16 +163,16 @@ def slots_of(orbit: Orbit, span: range, steps: Iterable[Step]) -> tuple[Slot, ..
 
 def base_tasks(damage: Damage, slots: tuple[Slot, ...], made: Making) -> list[Task]:
     """Return the tasks that make the damaged chunks of the base."""
-    high = made.profile.chunks[1]
+    high = made.spec.chunks[1]
     places = {read_chunk_key(key).index[1:] for key in damage.of_level(base=True)}
     tasks = []
-    for rows in ingest.strips(made.profile, damage.layer):
+    for rows in ingest.strips(made.spec, damage.layer):
         only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
         if only:
             tasks.append(
                 Task(
                     made.store,
-                    made.profile,
+                    made.spec,
                     made.orbit,
                     damage.layer,
                     damage.chunk,
@@ -180,7 +180,7 @@ def base_tasks(damage: Damage, slots: tuple[Slot, ...], made: Making) -> list[Ta
                     slots,
                     made.separator,
                     made.separator,
-                    made.word,
+                    made.lock_token,
                     staged=True,
                     only=only,
                     sync=made.sync,
@@ -195,20 +195,20 @@ def coarser_task(damage: Damage, steps: int, made: Making) -> CoarserTask:
     Those of the base that were damaged are read from where they were just made.
     """
     base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
-    present = np.zeros(made.profile.chunk_grids[0], bool)
+    present = np.zeros(made.spec.chunk_grids[0], bool)
     for key in (*base, *damage.of_level(base=True)):
         present[read_chunk_key(key).index[1:]] = True
     known = {key: entry for key, entry in base.items() if key not in damage.keys}
     return CoarserTask(
         made.store,
-        made.profile,
+        made.spec,
         made.orbit,
         damage.layer,
         damage.chunk,
         steps,
         present,
         made.separator,
-        made.word,
+        made.lock_token,
         staged=True,
         known=known,
         only=damage.of_level(base=False),

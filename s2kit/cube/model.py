@@ -23,14 +23,14 @@ def chunk_grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class Profile:
+class CubeSpec:
     """What makes two cubes the same kind: it is fixed when a store is made.
 
     Attributes
     ----------
     grid : odc.geo.geobox.GeoBox
     layers : tuple of str
-        In the order of `LAYER`.
+        In the order of `LAYER_SPECS`.
     resampling : str
         ``"bilinear"`` or ``"nearest"``.
     chunks : tuple of int
@@ -104,6 +104,6 @@ class Orbit:
 class State:
     """All that a store's metadata say."""
 
-    profile: Profile
+    spec: CubeSpec
     synthetic: bool
     orbits: dict[int, Orbit]

@@ -15,7 +15,7 @@ import numpy as np
 import rioxarray  # noqa: F401  (gives xarray its .rio)
 import xarray as xr
 
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 
@@ -73,8 +73,8 @@ def _marks(layer: xr.DataArray, whole: bool) -> tuple[float, ...]:
         places += [*_declared_in(layer.attrs), _of_rioxarray(layer)]
     if whole:
         places += _declared_in(layer.encoding)
-        if layer.name in LAYER:
-            places.append(LAYER[layer.name].nodata)
+        if layer.name in LAYER_SPECS:
+            places.append(LAYER_SPECS[layer.name].nodata)
     found = tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
     if layer.name in BANDS and layer.dtype.kind == "u" and not _in_type(found, layer.dtype):
         return (*found, 0)

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from s2kit.cube.source import opened
-from s2kit.cube.steps import Scene
+from s2kit.cube.acquisitions import Scene
+from s2kit.cube.imagery import opened
 from s2kit.errors import SceneError
 from s2kit.scenes.radiometry import BANDS, FLAG, METADATA, OFFSET, SCALES, read_baseline
 

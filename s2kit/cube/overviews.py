@@ -16,9 +16,10 @@ from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
 from s2kit.cube.ingest import Outcome, Task
 from s2kit.cube.keys import chunk_key, read_chunk_key, staged
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
+from s2kit.cube.lock import check_held
 from s2kit.cube.manifest import Table, entry_of
-from s2kit.cube.model import Profile
+from s2kit.cube.model import CubeSpec
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
@@ -55,14 +56,14 @@ class CoarserTask:
     """
 
     store: Store
-    profile: Profile
+    spec: CubeSpec
     orbit: int
     layer: str
     chunk: int
     steps: int
     present: np.ndarray
     separator: str
-    word: str
+    lock_token: str
     staged: bool = False
     known: Table = field(default_factory=dict)
     only: frozenset[str] | None = None
@@ -76,8 +77,8 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
     tasks: dict[tuple[str, int], CoarserTask] = {}
     for outcome in outcomes:
         base = outcome.task
-        profile = base.profile
-        if len(profile.grids) == 1:
+        spec = base.spec
+        if len(spec.grids) == 1:
             continue
         place = base.layer, base.chunk
         if place not in tasks:
@@ -92,14 +93,14 @@ def _above(base: Task) -> CoarserTask:
     kept = sum(slot.kept is not None for slot in base.slots) if base.staged else 0
     return CoarserTask(
         base.store,
-        base.profile,
+        base.spec,
         base.orbit,
         base.layer,
         base.chunk,
         len(base.slots),
-        nothing_present(base.profile),
+        nothing_present(base.spec),
         base.separator_out,
-        base.word,
+        base.lock_token,
         base.staged,
         kept=kept,
         table=base.tables[base.chunk] if kept else "",
@@ -107,9 +108,9 @@ def _above(base: Task) -> CoarserTask:
     )
 
 
-def nothing_present(profile: Profile) -> np.ndarray:
+def nothing_present(spec: CubeSpec) -> np.ndarray:
     """Give a table of the base's chunks, none of which is there, shape (rows, cols)."""
-    return np.zeros(profile.chunk_grids[0], bool)
+    return np.zeros(spec.chunk_grids[0], bool)
 
 
 def coarsen(task: CoarserTask) -> Table:
@@ -130,14 +131,14 @@ class _Walk:
     """The walk through the quadtree, with one set of sums for each level."""
 
     def __init__(self, task: CoarserTask):
-        self.task, self.layer = task, LAYER[task.layer]
+        self.task, self.layer = task, LAYER_SPECS[task.layer]
         self.present = [task.present]
-        for _ in task.profile.grids[1:]:
+        for _ in task.spec.grids[1:]:
             self.present.append(_halved(self.present[-1]))
-        shape = (task.steps - task.kept, *task.profile.chunks[1:])
+        shape = (task.steps - task.kept, *task.spec.chunks[1:])
         kind = _Modes if task.layer == "SCL" else _Means
         self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
-        self.whole = np.full(task.profile.chunks, self.layer.nodata, self.layer.dtype)
+        self.whole = np.full(task.spec.chunks, self.layer.nodata, self.layer.dtype)
         self.base = np.empty_like(self.whole)
         self.before = read_table(task.store, task.orbit, task.table) if task.kept else {}
         self.written: Table = {}
@@ -145,7 +146,7 @@ class _Walk:
     def go(self) -> Table:
         """Visit all chunks."""
         for row, col in np.ndindex(self.present[-1].shape):
-            self.task.store.check_held(self.task.word)
+            check_held(self.task.store, self.task.lock_token)
             self._visit(len(self.present) - 1, row, col)
         return self.written
 

@@ -6,8 +6,9 @@ import pandas as pd
 
 from s2kit.credentials import shown_place, without_credentials
 from s2kit.cube.keys import group_of, is_chunk
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.state import read_state
+from s2kit.cube.storage import open_store
 from s2kit.cube.store import Store
 
 
@@ -96,15 +97,15 @@ class BuildReport:
             One row a layer: ``raw_mb`` (as integers in memory), ``stored_mb``, ``ratio`` of the
             two, number of ``chunks`` stored.
         """
-        store = Store(self._place)
+        store = open_store(self._place)
         state = read_state(store)
-        pixels = state.profile.grid.shape[0] * state.profile.grid.shape[1]
+        pixels = state.spec.grid.shape[0] * state.spec.grid.shape[1]
         steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
         rows = []
-        for name in state.profile.layers:
+        for name in state.spec.layers:
             sizes = [size for n, orbit in state.orbits.items()
                      for size in _sizes(store, n, name, orbit.separator)]  # fmt: skip
-            raw = pixels * steps * int(LAYER[name].dtype[-1])
+            raw = pixels * steps * int(LAYER_SPECS[name].dtype[-1])
             stored = sum(sizes)
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
         columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]

@@ -15,16 +15,6 @@ from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 
-def is_zip(store: str) -> bool:
-    """Return whether a store is a zip of a cube."""
-    return store.endswith(".zip") and "://" not in store
-
-
-def open_objects(store: str) -> Store | Archive:
-    """Return the objects of a cube by name, wherever they lie."""
-    return Archive(store) if is_zip(store) else Store(store)
-
-
 class Snapshot:
     """What a cube is by its metadata at one moment.
 

@@ -14,10 +14,10 @@ from s2kit.cube.codec import decode_coordinate, load
 from s2kit.cube.keys import METADATA, REDO, group_of
 from s2kit.cube.layers import TIMELINE_CHUNK, is_text, timeline_types
 from s2kit.cube.manifest import read_manifest
-from s2kit.cube.model import Orbit, Profile, State
+from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_digest
-from s2kit.cube.zarr_documents import _FORMAT
+from s2kit.cube.zarr_documents import FORMAT
 from s2kit.errors import CubeError
 
 
@@ -72,13 +72,13 @@ def read_state(store: Store) -> State | None:
             f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
         ) from error
     try:
-        if kit["format"] > _FORMAT:
+        if kit["format"] > FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
         check_cube(store.url, documents)
         check_digest(store.url, documents)
-        profile = read_profile(kit)
-        orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
-        return State(profile, kit["synthetic"], orbits)
+        spec = read_spec(kit)
+        orbits = {n: _read_orbit(store, documents, n, kit, spec) for n in kit["orbits"]}
+        return State(spec, kit["synthetic"], orbits)
     except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
         if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
             return read_state(store)  # another build has just committed, or is about to
@@ -90,10 +90,10 @@ def read_state(store: Store) -> State | None:
         ) from error
 
 
-def read_profile(kit: dict[str, Any]) -> Profile:
+def read_spec(kit: dict[str, Any]) -> CubeSpec:
     """Read out of the metadata what makes a cube the kind that it is."""
     grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
-    return Profile(
+    return CubeSpec(
         grid,
         tuple(kit["layers"]),
         kit["resampling"],
@@ -103,19 +103,19 @@ def read_profile(kit: dict[str, Any]) -> Profile:
 
 
 def _read_orbit(
-    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], profile: Profile
+    store: Store, documents: dict[str, Any], orbit: int, kit: dict[str, Any], spec: CubeSpec
 ) -> Orbit:
     group = group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
     count = -(-max(length, 1) // TIMELINE_CHUNK)
     told, manifest, table = kit.get("manifest", {}).get(str(orbit)), None, {}
     if told is not None:
-        manifest = read_manifest(told, profile.layers, profile.chunk_grids)
+        manifest = read_manifest(told, spec.layers, spec.chunk_grids)
     if manifest and manifest.coordinates:  # without a table, as of an earlier kit
         with suppress(CubeError):
             table = read_table(store, orbit, manifest.coordinates)
     timeline = {}
-    for name, dtype in timeline_types(profile.grid).items():
+    for name, dtype in timeline_types(spec.grid).items():
         keys = [f"{group}/{name}/{i}" for i in range(count)]
         parts = read_coordinates(store, orbit, table, keys)
         values = decode_coordinate(list(parts.values()), dtype, length)

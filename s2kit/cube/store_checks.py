@@ -16,11 +16,11 @@ import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from s2kit.cube.build_options import RESAMPLING, read_chunks
 from s2kit.cube.keys import SEPARATORS, group_of
-from s2kit.cube.layers import LAYER, TIMELINE, TIMELINE_CHUNK
+from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK
 from s2kit.cube.levels import level_grids
-from s2kit.cube.profile import RESAMPLING, read_chunks
-from s2kit.cube.zarr_documents import DIGEST, WITH_DIGEST, metadata_digest
+from s2kit.cube.zarr_documents import DIGEST, FORMAT_WITH_DIGEST, metadata_digest
 from s2kit.errors import CubeError, InvalidInputError
 
 LARGEST_CHUNK = 2**30
@@ -98,7 +98,7 @@ def check_digest(place: str, documents: Json) -> None:
         If they have changed since.
     """
     kit = documents[".zattrs"]["s2kit"]
-    stated = DIGEST in kit or kit["format"] >= WITH_DIGEST
+    stated = DIGEST in kit or kit["format"] >= FORMAT_WITH_DIGEST
     if stated and kit.get(DIGEST) != metadata_digest(documents):
         raise CubeError(
             f"{place} is damaged: its .zmetadata has changed since it was written; bring that file "
@@ -141,7 +141,7 @@ def _check_names(documents: Json) -> None:
 def _check_kit(kit: Json) -> list[tuple[int, int]]:
     """Check what the cube says of itself; return the shapes of its levels."""
     _check("format", kit["format"], type(kit["format"]) is int)
-    _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER) and kit["layers"])
+    _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER_SPECS) and kit["layers"])
     _check("orbits", kit["orbits"], _is_distinct(kit["orbits"], _ORBITS))
     retired = kit.get("retired", [])
     _check("retired", retired, _is_distinct(retired, kit["orbits"]))
@@ -213,7 +213,7 @@ def _check_no_more(documents: Json, groups: set[str], known: set[str]) -> None:
 
 
 def _check_layer(documents: Json, name: str, shape: list[int], chunks: list[int]) -> None:
-    layer = LAYER[name.rsplit("/", 1)[-1]]
+    layer = LAYER_SPECS[name.rsplit("/", 1)[-1]]
     document, attrs = documents[f"{name}/.zarray"], documents[f"{name}/.zattrs"]
     _check_array(name, document, shape, layer.dtype)
     _same(name, "chunks", document["chunks"], chunks)

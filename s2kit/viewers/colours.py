@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 from bokeh.palettes import Cividis256, Greys256, Viridis256
 
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.errors import InvalidInputError
 
 BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"
@@ -128,7 +128,7 @@ def classes_of(layer: xr.DataArray) -> list[tuple[int, str, str]]:
         If the layer does not describe its classes.
     """
     told = any(name in layer.attrs for name in ("flag_values", "flag_meanings", "flag_colors"))
-    attrs = layer.attrs if told or layer.name != "SCL" else LAYER["SCL"].attrs
+    attrs = layer.attrs if told or layer.name != "SCL" else LAYER_SPECS["SCL"].attrs
     try:
         numbers = [int(n) for n in np.atleast_1d(attrs["flag_values"])]
         names = [name.replace("_", " ") for name in attrs["flag_meanings"].split()]

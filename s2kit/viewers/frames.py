@@ -12,8 +12,8 @@ from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
 from s2kit.crs import DEGREES, operation
-from s2kit.cube.opening import levels_of
-from s2kit.cube.sources import require_steps, window_of
+from s2kit.cube.dask_layers import require_steps, window_of
+from s2kit.cube.open import levels_of
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, read_grid
 

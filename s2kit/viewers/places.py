@@ -15,7 +15,7 @@ from pyproj import Transformer
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
 from s2kit.crs import DEGREES, move
-from s2kit.cube.sources import window_of
+from s2kit.cube.dask_layers import window_of
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.frames import Levels, View, workers

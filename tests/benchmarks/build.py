@@ -75,8 +75,8 @@ def bare_loop(items, store):
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
+    from s2kit.cube.build_options import DEFAULT_CHUNKS
     from s2kit.cube.codec import CODEC
-    from s2kit.cube.profile import DEFAULT_CHUNKS
 
     target = grid()
     group = zarr.open_group(store, mode="w", zarr_format=2)
@@ -174,7 +174,7 @@ def count_tiles(items, store):
     """Build, and give how many JP2 tiles were decoded, and how many the region touches."""
     import rasterio
 
-    from s2kit.cube.source import Raster
+    from s2kit.cube.imagery import Raster
 
     counter = TileCounter()
     logger = logging.getLogger("rasterio")

@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
+from s2kit.cube.build_options import default_chunks
 from s2kit.cube.codec import encode
 from s2kit.cube.commit import commit, create
 from s2kit.cube.keys import chunk_key
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
+from s2kit.cube.lock import lock
 from s2kit.cube.manifest import by_time_chunk, empty_manifest, entry_of
-from s2kit.cube.model import Orbit, Profile, State
+from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
-from s2kit.cube.profile import default_chunks
 from s2kit.cube.state import read_state
-from s2kit.cube.store import Store
+from s2kit.cube.storage import open_store
 from s2kit.grid import make_grid
 
 ORBIT = 51
@@ -44,42 +45,42 @@ TILES = ("31UES", "31UET", "31UFS", "31UFT", "31UFU", "31UGS", "31UGT", "31UGU")
 
 def make_country(path, source="data/cube.zarr"):
     """Write the cube to a new place, from the orbit 51 of a practice cube."""
-    place, taken = Store(path), read_state(Store(source))
+    place, taken = open_store(path), read_state(open_store(source))
     grid = make_grid("netherlands")
-    profile = Profile(grid, LAYERS, "bilinear", default_chunks(grid), overviews=True)
+    spec = CubeSpec(grid, LAYERS, "bilinear", default_chunks(grid), overviews=True)
     pixels = xr.open_zarr(source, group=f"S2/R{ORBIT:03d}", mask_and_scale=False)
-    create(place, State(profile, True, {}))
-    with place.lock() as word, ThreadPoolExecutor(os.cpu_count()) as pool:
+    create(place, State(spec, True, {}))
+    with lock(place) as lock_token, ThreadPoolExecutor(os.cpu_count()) as pool:
         tasks = [
-            CoarserTask(place, profile, ORBIT, layer, chunk, steps, _present(profile), ".", word)
+            CoarserTask(place, spec, ORBIT, layer, chunk, steps, _present(spec), ".", lock_token)
             for layer in LAYERS
-            for chunk, steps in _time_chunks(profile)
+            for chunk, steps in _time_chunks(spec)
         ]
         base = pool.map(lambda task: _write_base(task, pixels[task.layer].values), tasks)
         written = dict(ChainMap(*base, *pool.map(coarsen, tasks)))
-        new = by_time_chunk(written, LAYERS, range(len(_time_chunks(profile))))
-        empty = empty_manifest(LAYERS, profile.chunk_grids)
-        manifest, tables = empty.changed(0, new, profile.chunk_grids)
-        timeline = _timeline(taken.orbits[ORBIT].timeline, profile.chunks[0])
-        state = State(profile, True, {ORBIT: Orbit(timeline, manifest=manifest)})
+        new = by_time_chunk(written, LAYERS, range(len(_time_chunks(spec))))
+        empty = empty_manifest(LAYERS, spec.chunk_grids)
+        manifest, tables = empty.changed(0, new, spec.chunk_grids)
+        timeline = _timeline(taken.orbits[ORBIT].timeline, spec.chunks[0])
+        state = State(spec, True, {ORBIT: Orbit(timeline, manifest=manifest)})
         commit(place, state, ORBIT, keep=0, tables=tables, written=written, moves=False)
     return Path(path)
 
 
-def _time_chunks(profile):
-    depth = profile.chunks[0]
+def _time_chunks(spec):
+    depth = spec.chunks[0]
     return [(n, min(depth, STEPS - n * depth)) for n in range(-(-STEPS // depth))]
 
 
-def _present(profile):
-    present = nothing_present(profile)
+def _present(spec):
+    present = nothing_present(spec)
     present[WINDOW] = True
     return present
 
 
 def _write_base(task, pixels):
     """Write the window of one layer in one time chunk: the first dates of the practice cube."""
-    _, high, wide = task.profile.chunks
+    _, high, wide = task.spec.chunks
     down, across = (n // size for n, size in zip(pixels.shape[1:], (high, wide), strict=True))
     keys, written = {}, {}
     for row, col in np.argwhere(task.present):
@@ -89,7 +90,7 @@ def _write_base(task, pixels):
             task.store.copy(keys[y, x], key)
             written[key] = written[keys[y, x]]
             continue
-        values = np.full(task.profile.chunks, LAYER[task.layer].nodata, pixels.dtype)
+        values = np.full(task.spec.chunks, LAYER_SPECS[task.layer].nodata, pixels.dtype)
         window = np.s_[: task.steps, y * high : (y + 1) * high, x * wide : (x + 1) * wide]
         values[: task.steps] = pixels[window]
         data = encode(values)
@@ -129,7 +130,7 @@ _CHILD = """
 import re, sys, time
 from pathlib import Path
 import s2kit
-from s2kit.cube.opening import levels_of
+from s2kit.cube.open import levels_of
 store = sys.argv[1]
 def memory():
     status = Path("/proc/self/status").read_text()

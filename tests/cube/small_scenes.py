@@ -86,11 +86,11 @@ def write_band(path: Path, values: np.ndarray, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = values.shape
     pixel = 20 if height <= SIDE // 2 else 10
-    profile = {
+    spec = {
         **DRIVERS[path.suffix[1:]], "count": 1, "height": height, "width": width, "crs": CRS,
         "dtype": values.dtype, "transform": Affine(pixel, 0, WEST, 0, -pixel, NORTH),
     } | options  # fmt: skip
-    with rasterio.open(path, "w", **profile) as target:
+    with rasterio.open(path, "w", **spec) as target:
         target.write(values, 1)
     return path
 

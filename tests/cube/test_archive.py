@@ -21,7 +21,7 @@ from test_zips import lying
 
 import s2kit
 from s2kit.cube.archive import Archive
-from s2kit.cube.store import Store
+from s2kit.cube.storage import open_store
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError
 
@@ -158,7 +158,9 @@ def test_metadata_of_a_group_are_checked_too(cube, tmp_path):
     told["metadata"]["time/.zarray"]["filters"] = [{"id": "pickle"}]
     own.write_text(json.dumps(told))
     with pytest.raises(CubeError, match=r"time, filter is .*pickle"):
-        zarr.open_consolidated(zarr_store(Store(store)), path="S2/R051", mode="r", zarr_format=2)
+        zarr.open_consolidated(
+            zarr_store(open_store(store)), path="S2/R051", mode="r", zarr_format=2
+        )
 
 
 def test_zipped_cubes_are_read_as_folders_are(cube, tmp_path):

@@ -29,8 +29,8 @@ from small_scenes import (
 )
 
 import s2kit
-from s2kit.cube import ingest, source
-from s2kit.cube.store import Store
+from s2kit.cube import imagery, ingest
+from s2kit.cube.local_store import LocalStore
 from s2kit.errors import CubeError, SceneWarning
 from s2kit.scenes import REFUSED
 
@@ -41,7 +41,7 @@ BAND = "B04"
 def test_temporary_folder_that_is_full(days, tmp_path, monkeypatch):
     """That is not the scenes' fault: the build ends, and names the folder."""
     monkeypatch.setattr(ingest, "_BLOCK_BYTES", 1)  # several blocks, so that bands are spooled
-    monkeypatch.setattr(source.os, "fdopen", lambda *_: Path("/dev/full").open("wb"))  # noqa: SIM115
+    monkeypatch.setattr(imagery.os, "fdopen", lambda *_: Path("/dev/full").open("wb"))  # noqa: SIM115
     options = {"aoi": AOI, "chunks": (1, 32, 32), "bands": ["B04"], "progress": False}
     with pytest.raises(CubeError, match=r"No space left.*TMPDIR"):
         s2kit.build_cube(days[:1], tmp_path / "cube.zarr", **options)
@@ -250,13 +250,13 @@ def test_all_scenes_unreadable_beside_files_of_others(items, tmp_path, monkeypat
     """What somebody else put into the folder while the build ran stays there."""
     for item in items:
         band_of(item).write_bytes(b"")
-    clear, note = Store.clear, tmp_path / "cube.zarr" / "notes.txt"
+    clear, note = LocalStore.clear, tmp_path / "cube.zarr" / "notes.txt"
 
     def disturb(store):
         note.write_text("mine")
         clear(store)
 
-    monkeypatch.setattr(Store, "clear", disturb)
+    monkeypatch.setattr(LocalStore, "clear", disturb)
     with pytest.raises(CubeError, match="no scene could be read"):
         build(items, tmp_path / "cube.zarr")
     assert [path.name for path in (tmp_path / "cube.zarr").iterdir() if path.is_file()] == [

@@ -13,7 +13,9 @@ from scenarios import DEEP, SMALL
 
 import s2kit
 from s2kit.cube import build as build_module
-from s2kit.cube.store import Store
+from s2kit.cube.local_store import LocalStore
+from s2kit.cube.lock import check_held, lock
+from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 
@@ -65,13 +67,13 @@ def test_levels_on_a_cluster(days, client, tmp_path):
 
 def slow_write(seconds: float) -> None:
     """Let a worker wait before each object that it writes."""
-    plain = Store.write
+    plain = LocalStore.write
 
     def write(self, key, data):
         time.sleep(seconds)
         plain(self, key, data)
 
-    Store.write = write
+    LocalStore.write = write
 
 
 def build_on(address: str, items: list, store) -> None:
@@ -126,18 +128,18 @@ def never(*_, **__) -> None:
 
 def elsewhere(prefix: str) -> None:
     """Let some of a worker's writes get lost."""
-    plain = Store.put
+    plain = LocalStore.put
 
     def put(self, key, data):
         if not key.startswith(prefix):
             plain(self, key, data)
 
-    Store.put, put.plain = put, plain
+    LocalStore.put, put.plain = put, plain
 
 
 def here() -> None:
     """Let all of a worker's writes arrive again."""
-    Store.put = Store.put.plain
+    LocalStore.put = LocalStore.put.plain
 
 
 def test_client_that_is_closed(days, cluster, tmp_path):
@@ -151,13 +153,13 @@ def test_client_that_is_closed(days, cluster, tmp_path):
 
 def test_who_lost_the_lock_is_told(tmp_path):
     """A word is worth something as long as the lock holds it."""
-    store = Store(tmp_path / "cube.zarr")
-    with store.lock() as word:
-        store.check_held(word)
+    store = open_store(tmp_path / "cube.zarr")
+    with lock(store) as lock_token:
+        check_held(store, lock_token)
         with pytest.raises(CubeLockedError, match="no longer holds"):
-            store.check_held("another")
+            check_held(store, "another")
     with pytest.raises(CubeLockedError, match="run the build again"):
-        store.check_held(word)
+        check_held(store, lock_token)
 
 
 def test_values_of_the_reference(reference):

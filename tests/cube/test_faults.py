@@ -156,10 +156,10 @@ def test_left_over_chunks_stay_dead(days, tmp_path):
 def _blank(path: Path, column: int) -> None:
     """Make a band blind from a column on."""
     with rasterio.open(path) as source:
-        values, profile = source.read(1), source.profile
+        values, spec = source.read(1), source.spec
     values[:, column:] = 0
     path.unlink()
-    with rasterio.open(path, "w", **profile) as target:
+    with rasterio.open(path, "w", **spec) as target:
         target.write(values, 1)
 
 

@@ -15,7 +15,8 @@ from children import Wait, build, run_build, stamps, start, tree
 from scenarios import SMALL, whole
 
 import s2kit
-from s2kit.cube.store import Store
+from s2kit.cube.lock import lock
+from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError, CubeLockedError
 
 LOCK = ".s2kit/lock"
@@ -209,7 +210,7 @@ def take_turns(store: Path, log: Path, until: float) -> None:
     inside = log.with_name("inside")
     while time.time() < until:
         try:
-            with Store(store).lock():
+            with lock(open_store(store)):
                 held += 1
                 try:
                     os.close(os.open(inside, os.O_CREAT | os.O_EXCL))

@@ -28,7 +28,7 @@ from servers import faulty_server, plain_server
 from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name
 
 import s2kit
-from s2kit.cube.profile import default_chunks
+from s2kit.cube.build_options import default_chunks
 from s2kit.errors import CubeError
 
 ROOT = Path(__file__).parents[2]
@@ -504,12 +504,12 @@ def run_r(folder, require_program):
 
 def numbers(words: list[str]) -> np.ndarray:
     """Read what R has printed."""
-    return np.array([np.nan if word == "NA" else float(word) for word in words])
+    return np.array([np.nan if lock_token == "NA" else float(lock_token) for lock_token in words])
 
 
-def recipe_with(word: str) -> str:
+def recipe_with(lock_token: str) -> str:
     """Return the recipe for R that uses a function."""
-    (found,) = [code for code in recipes("r") if word in code]
+    (found,) = [code for code in recipes("r") if lock_token in code]
     return found
 
 

@@ -26,7 +26,7 @@ from small_scenes import (
 )
 
 import s2kit
-from s2kit.cube.sources import require_steps
+from s2kit.cube.dask_layers import require_steps
 from s2kit.errors import CubeError, InvalidInputError, SceneWarning
 
 OPTIONS = {"crs": CRS, "resampling": "nearest", "chunks": (2, 64, 64), "bands": ["B04", "SCL"]}

@@ -29,10 +29,10 @@ from servers import plain_server
 
 import s2kit
 from s2kit.cube import levels
-from s2kit.cube.layers import LAYER
-from s2kit.cube.opening import levels_of
+from s2kit.cube.layers import LAYER_SPECS
+from s2kit.cube.open import levels_of
 from s2kit.cube.state import read_state
-from s2kit.cube.store import Store
+from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError
 
 BUILDS = settings(
@@ -77,7 +77,7 @@ def mode(values: np.ndarray, size: int) -> np.ndarray:
 def expected(name: str, values: np.ndarray, level: int) -> np.ndarray:
     """Give a layer of a level."""
     size = 2**level
-    return mode(values, size) if name == "SCL" else mean(values, size, LAYER[name].nodata)
+    return mode(values, size) if name == "SCL" else mean(values, size, LAYER_SPECS[name].nodata)
 
 
 def stored(store, level: int, orbit: int = 51) -> xr.Dataset:
@@ -88,7 +88,7 @@ def stored(store, level: int, orbit: int = 51) -> xr.Dataset:
 
 def assert_levels(store, orbit: int = 51) -> int:
     """Each level of an orbit is what numpy makes of the base; give how many there are."""
-    base, count = stored(store, 0, orbit), len(read_state(Store(store)).profile.grids)
+    base, count = stored(store, 0, orbit), len(read_state(open_store(store)).spec.grids)
     for level in range(1, count):
         coarse = stored(store, level, orbit)
         assert list(coarse.data_vars) == list(base.data_vars)
@@ -111,9 +111,10 @@ def layers(draw):
         "WVP": rng.integers(0, 65535, shape).astype("u2"),
     }
     for name, values in drawn.items():
-        values[rng.random(shape) < draw(st.sampled_from([0, 0.1, 0.9, 1]))] = LAYER[name].nodata
+        nodata = LAYER_SPECS[name].nodata
+        values[rng.random(shape) < draw(st.sampled_from([0, 0.1, 0.9, 1]))] = nodata
         top, left = (draw(st.integers(0, n)) for n in shape[1:])
-        values[:, top:, left:] = LAYER[name].nodata
+        values[:, top:, left:] = nodata
     return drawn
 
 
@@ -168,7 +169,7 @@ def test_levels_are_those_of_gdal(store, level, name, method):
     It weighs the pixels along the edges of the base otherwise, so only whole ones are compared.
     """
     base, coarse = stored(store, 0)[name].values[0], stored(store, level)[name].values[0]
-    found, nodata = np.full_like(coarse, LAYER[name].nodata), LAYER[name].nodata
+    found, nodata = np.full_like(coarse, LAYER_SPECS[name].nodata), LAYER_SPECS[name].nodata
     reproject(
         base, found, src_transform=Affine.identity(), dst_transform=Affine.scale(2**level),
         src_crs="EPSG:28992", dst_crs="EPSG:28992", src_nodata=nodata, dst_nodata=nodata,
@@ -233,8 +234,8 @@ def test_left_over_chunks_of_a_level_are_removed(tmp_path):
             old.unlink()
         write_cube(tmp_path / place, made, every(5, 5), chunks=(4, 64, 64))
         shutil.copy(tmp_path / "c.zarr/.zmetadata", tmp_path / place)
-        profile = read_state(Store(tmp_path / "c.zarr")).profile
-        write_overviews(Store(tmp_path / place), profile, SHAPE[0])
+        spec = read_state(open_store(tmp_path / "c.zarr")).spec
+        write_overviews(open_store(tmp_path / place), spec, SHAPE[0])
     found = [
         {k for k in tree(tmp_path / place) if "_L" in k and not k.endswith(("attrs", "array"))}
         for place in ("again.zarr", "new.zarr")

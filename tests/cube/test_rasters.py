@@ -21,9 +21,9 @@ from small_scenes import FIRST, digital, ground, make_scene, product_name
 from test_odd_sources import build
 
 import s2kit
+from s2kit.cube.imagery import gdal
 from s2kit.cube.jpeg2000 import check_codestream
 from s2kit.cube.rasters import open_raster
-from s2kit.cube.source import gdal
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.scenes.uri import gdal_name, is_far, is_raster_name
 
@@ -406,8 +406,8 @@ def test_absurd_detail_is_refused(tmp_path):
     """A raster of 10^13 pixels in one of the cube's would fill the warper's memory: refused."""
     options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "SPARSE_OK": True}
     place = {"crs": "EPSG:32631", "transform": from_origin(WEST, NORTH, 3e-6, 3e-6)}
-    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "height": 9, "width": 9}
-    with rasterio.open(tmp_path / "x.tif", "w", **profile, **place, **options):
+    spec = {"driver": "GTiff", "count": 1, "dtype": "float32", "height": 9, "width": 9}
+    with rasterio.open(tmp_path / "x.tif", "w", **spec, **place, **options):
         pass
     whole = s2kit.open_cube(cube_of(tmp_path))
     at = {"x": [WEST + 1.3e-5, WEST + 10.0], "y": [NORTH - 1.3e-5, NORTH - 10.0]}

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
-from s2kit.cube.sources import source_of, window_of
+from s2kit.cube.dask_layers import source_of, window_of
 from s2kit.errors import CubeError
 
 SHAPE = (9, 23, 17)

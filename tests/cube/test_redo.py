@@ -17,7 +17,8 @@ import s2kit
 from s2kit.cube import build as build_module
 from s2kit.cube.commit import _digest, redo
 from s2kit.cube.keys import is_object, read_chunk_key, staged
-from s2kit.cube.store import Store
+from s2kit.cube.local_store import LocalStore
+from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError, SceneError, SceneWarning
 
 EVIL = base64.b64encode(b"evil").decode()
@@ -243,7 +244,7 @@ def test_staged_chunk_that_vanishes(days, tmp_path, monkeypatch):
     """It is an error, not a date without data; the next build makes it again."""
     store, kind = tmp_path / "cube.zarr", SMALL | {"bands": ["B04", "SCL"]}
     s2kit.build_cube(days[:1], store, progress=False, **kind)
-    move = Store.move
+    move = LocalStore.move
 
     def lose_one(self, source, target):
         if target == "S2/R051/B04/0.0.0":
@@ -251,7 +252,7 @@ def test_staged_chunk_that_vanishes(days, tmp_path, monkeypatch):
         return move(self, source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "move", lose_one)
+        patch.setattr(LocalStore, "move", lose_one)
         with pytest.raises(CubeError, match=r"vanished from .*such as S2/R051/B04/0\.0\.0"):
             s2kit.build_cube(days[:2], store, progress=False)
     assert "S2/R051/B04/0.0.0" in s2kit.verify(store, progress=False).damaged
@@ -274,12 +275,12 @@ def test_drafts_of_a_record_are_synced_before_they_are_seen(store, days, monkeyp
     leave_record(store, {"objects": {".zmetadata": text}})
     happened = []
     for name in ("sync", "place"):
-        call = getattr(Store, name)
+        call = getattr(LocalStore, name)
 
         def noted(self, what, name=name, call=call):
             happened.append(name)
             return call(self, what)
 
-        monkeypatch.setattr(Store, name, noted)
-    redo(Store(store))
+        monkeypatch.setattr(LocalStore, name, noted)
+    redo(open_store(store))
     assert happened[0] == "sync" and happened[-1] == "sync"

@@ -12,9 +12,9 @@ from scenarios import SMALL, whole
 from small_scenes import FIRST, digital, ground, make_scene, product_name
 
 import s2kit
+from s2kit.cube.acquisitions import Acquisition, Scene, group_into_acquisitions, make_plan
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.model import empty_timeline
-from s2kit.cube.steps import Scene, Step, group_scenes, make_plan
 
 BUILDS = settings(
     max_examples=8,
@@ -67,13 +67,13 @@ def test_order_of_items_does_not_matter(scenes, data):
     """Any permutation, with any of them given twice, makes the same steps."""
     twice = data.draw(st.lists(st.sampled_from(scenes), max_size=5)) if scenes else []
     muddled = data.draw(st.permutations(scenes + twice))
-    assert group_scenes(muddled) == group_scenes(scenes)
+    assert group_into_acquisitions(muddled) == group_into_acquisitions(scenes)
 
 
 @given(scenes=SCENES)
 def test_every_scene_is_in_one_step(scenes):
     """Nothing is lost, nothing twice; steps are ordered by time, one per overpass."""
-    orbits = group_scenes(scenes)
+    orbits = group_into_acquisitions(scenes)
     found = [s for steps in orbits.values() for step in steps for s in step.scenes]
     assert sorted(s.id for s in found) == sorted({s.id for s in scenes})
     for orbit, steps in orbits.items():
@@ -86,7 +86,7 @@ def test_every_scene_is_in_one_step(scenes):
 @given(scenes=SCENES)
 def test_newest_baseline_first_within_a_tile(scenes):
     """Tile after tile; in a tile the newer baseline, then the later generation, fills first."""
-    for step in itertools.chain(*group_scenes(scenes).values()):
+    for step in itertools.chain(*group_into_acquisitions(scenes).values()):
         for one, next_one in itertools.pairwise(step.scenes):
             assert one.tile <= next_one.tile
             if one.tile == next_one.tile:
@@ -100,7 +100,7 @@ def test_newest_baseline_first_within_a_tile(scenes):
 @given(scenes=SCENES)
 def test_nothing_to_do_after_a_build(scenes):
     """A plan that was carried out has no changes left, whichever part of it is asked again."""
-    for orbit, steps in group_scenes(scenes).items():
+    for orbit, steps in group_into_acquisitions(scenes).items():
         plan = make_plan(orbit, empty_timeline(), steps, ())
         assert plan.changes and not plan.rewrites and plan.first == 0
         timeline = timeline_after(plan, empty_timeline())
@@ -112,7 +112,7 @@ def test_nothing_to_do_after_a_build(scenes):
 @given(scenes=SCENES, data=st.data())
 def test_any_two_builds_end_alike(scenes, data):
     """Some overpasses first and all later: the same steps as all at once, kept ones untouched."""
-    for orbit, steps in group_scenes(scenes).items():
+    for orbit, steps in group_into_acquisitions(scenes).items():
         first = [step for step in steps if data.draw(st.booleans())]
         once = timeline_after(make_plan(orbit, empty_timeline(), first, ()), empty_timeline())
         plan = make_plan(orbit, once, steps, ())
@@ -129,13 +129,13 @@ def test_any_two_builds_end_alike(scenes, data):
 @given(scenes=SCENES, data=st.data())
 def test_half_a_step_is_refused(scenes, data):
     """A scene for a step that others made is refused unless they are given too."""
-    for orbit, steps in group_scenes(scenes).items():
+    for orbit, steps in group_into_acquisitions(scenes).items():
         for step in steps:
             if len(step.scenes) < 2:
                 continue
             cut = data.draw(st.integers(1, len(step.scenes) - 1))
-            there = Step(orbit, step.start, step.scenes[:cut])
-            other = Step(orbit, step.start, step.scenes[cut:])
+            there = Acquisition(orbit, step.start, step.scenes[:cut])
+            other = Acquisition(orbit, step.start, step.scenes[cut:])
             plan = make_plan(orbit, empty_timeline(), [there], ())
             timeline = timeline_after(plan, empty_timeline())
             refused = make_plan(orbit, timeline, [other], ())
@@ -149,7 +149,7 @@ def test_half_a_step_is_refused(scenes, data):
 @given(scenes=SCENES)
 def test_failed_scenes_are_retried_once_they_can_be_read(scenes):
     """A step whose scenes failed is made anew when one is mended, and left alone while not."""
-    for orbit, steps in group_scenes(scenes).items():
+    for orbit, steps in group_into_acquisitions(scenes).items():
         timeline = timeline_after(make_plan(orbit, empty_timeline(), steps, ()), empty_timeline())
         timeline["failed"], timeline["products"] = timeline["products"], timeline["failed"]
         everything = {s.id for step in steps for s in step.scenes}

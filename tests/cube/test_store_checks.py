@@ -20,11 +20,11 @@ from test_foreign import counts, truth, write  # noqa: F401  (a fixture)
 
 import s2kit
 from s2kit.cube.state import read_state
-from s2kit.cube.store import Store
+from s2kit.cube.storage import open_store
 from s2kit.cube.store_checks import check_cube, check_foreign
 from s2kit.errors import CubeError
 
-LAYER = "S2/R051/B04/.zarray"
+ARRAY = "S2/R051/B04/.zarray"
 HERE = "somewhere.zarr"
 
 
@@ -61,24 +61,24 @@ def test_what_the_kit_writes_passes(documents):
         {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 0, "blocksize": 0},
         {"id": "blosc"},
     ):
-        check_cube(HERE, with_change(documents, LAYER, "compressor", compressor))
-    check_cube(HERE, with_change(documents, LAYER, "dimension_separator", "/"))
+        check_cube(HERE, with_change(documents, ARRAY, "compressor", compressor))
+    check_cube(HERE, with_change(documents, ARRAY, "dimension_separator", "/"))
     check_cube(HERE, with_change(documents, "S2/R051/products/.zarray", "dtype", "<U4096"))
 
 
 PICKLE = {"id": "pickle", "protocol": 5}
 ODD: list[tuple[str, str, Any]] = [
-    *[(LAYER, "compressor", c) for c in (None, {"id": "zlib"}, PICKLE, {"id": None}, "blosc", [])],
-    *[(LAYER, "filters", [f]) for f in (PICKLE, {"id": "delta", "dtype": "<i2"}, None, {})],
-    *[(LAYER, "order", order) for order in ("F", None, "K", ["C"])],
-    *[(LAYER, "dtype", t) for t in (">i2", "<u2", "|O", "<i4", "<f4", "|V9999", [["a", "<i2"]], 2)],
-    *[(LAYER, "fill_value", v) for v in (0, None, "NaN", -9999.0, True, [-9999])],
-    *[(LAYER, "chunks", c) for c in ([48, 64, 64], [10**6, 10**4, 10**3], [0, 8, 8], [8, 8], None)],
-    *[(LAYER, "chunks", c) for c in ([-1, 8, 8], [2.0, 16, 16], ["2", 16, 16], [2, 16, 10**20])],
-    *[(LAYER, "dimension_separator", s) for s in ("", "\\", "..", "//", "/../", None, 3)],
-    *[(LAYER, "zarr_format", v) for v in (1, 3, "2", None, 2.0)],
-    *[(LAYER, "shape", v) for v in ([2, 1, 1], [99, 100, 100], [2, 100], [2, 10**12, 1], None)],
-    *[(LAYER, key, ...) for key in ("compressor", "order", "dtype", "chunks", "shape")],
+    *[(ARRAY, "compressor", c) for c in (None, {"id": "zlib"}, PICKLE, {"id": None}, "blosc", [])],
+    *[(ARRAY, "filters", [f]) for f in (PICKLE, {"id": "delta", "dtype": "<i2"}, None, {})],
+    *[(ARRAY, "order", order) for order in ("F", None, "K", ["C"])],
+    *[(ARRAY, "dtype", t) for t in (">i2", "<u2", "|O", "<i4", "<f4", "|V9999", [["a", "<i2"]], 2)],
+    *[(ARRAY, "fill_value", v) for v in (0, None, "NaN", -9999.0, True, [-9999])],
+    *[(ARRAY, "chunks", c) for c in ([48, 64, 64], [10**6, 10**4, 10**3], [0, 8, 8], [8, 8], None)],
+    *[(ARRAY, "chunks", c) for c in ([-1, 8, 8], [2.0, 16, 16], ["2", 16, 16], [2, 16, 10**20])],
+    *[(ARRAY, "dimension_separator", s) for s in ("", "\\", "..", "//", "/../", None, 3)],
+    *[(ARRAY, "zarr_format", v) for v in (1, 3, "2", None, 2.0)],
+    *[(ARRAY, "shape", v) for v in ([2, 1, 1], [99, 100, 100], [2, 100], [2, 10**12, 1], None)],
+    *[(ARRAY, key, ...) for key in ("compressor", "order", "dtype", "chunks", "shape")],
     *[("S2/R051/B04/.zattrs", "scale_factor", v) for v in (1e-3, "1e-4", None, ..., -1e-4, 1e999)],
     *[("S2/R051/B04/.zattrs", "add_offset", v) for v in (0, -0.1)],
     ("S2/R051/B04/.zattrs", "flag_values", [1]),
@@ -140,7 +140,7 @@ def test_odd_metadata_are_refused(documents, name, key, value):
 )
 def test_odd_names_are_refused(documents, name):
     """Names that lead out of the store, further layers, levels and orbits, harmful arrays."""
-    more = documents[LAYER] | {"filters": [PICKLE]} if name.endswith("zarray") else {}
+    more = documents[ARRAY] | {"filters": [PICKLE]} if name.endswith("zarray") else {}
     with pytest.raises(CubeError, match="nothing of it was decoded"):
         check_cube(HERE, documents | {name: more})
 
@@ -170,7 +170,7 @@ def test_any_other_value_is_refused_or_means_the_same(documents, data):
             check_cube(HERE, changed)
 
 
-@pytest.mark.parametrize("name", [LAYER, "S2/R051/time/.zarray"])
+@pytest.mark.parametrize("name", [ARRAY, "S2/R051/time/.zarray"])
 def test_builds_and_readers_ask_first(cube, days, tmp_path, name):
     """open_cube, read_state and build_cube refuse a store before anything is decoded or written."""
     store = tmp_path / "cube.zarr"
@@ -182,7 +182,7 @@ def test_builds_and_readers_ask_first(cube, days, tmp_path, name):
     with pytest.raises(CubeError, match=r"nothing of it was decoded: S2/R051/.* has filters"):
         s2kit.open_cube(store)
     with pytest.raises(CubeError, match="nothing of it was decoded"):
-        read_state(Store(store))
+        read_state(open_store(store))
     with pytest.raises(CubeError, match="nothing of it was decoded"):
         s2kit.build_cube(days[:3], store, progress=False)
     after = {p: p.read_bytes() for p in store.rglob("*") if p.is_file() and ".s2kit" not in p.parts}
@@ -204,7 +204,7 @@ def test_harmless_compressors_are_read(tmp_path, truth, codec):  # noqa: F811
     for layer in stored.variables.values():
         layer.encoding["compressors"] = codec
     store = write(stored, tmp_path / "cube.zarr")
-    found = json.loads((store / ".zmetadata").read_text())["metadata"][LAYER]["compressor"]
+    found = json.loads((store / ".zmetadata").read_text())["metadata"][ARRAY]["compressor"]
     assert (found and found["id"]) == (codec and codec.codec_id)
     np.testing.assert_allclose(s2kit.open_cube(store).B04, truth.B04, atol=1e-6)
 

@@ -22,7 +22,8 @@ from small_scenes import AOI, FIRST, digital, ground, make_scene, product_name, 
 
 import s2kit
 from s2kit.cube.keys import read_chunk_key
-from s2kit.cube.store import Store
+from s2kit.cube.lock import lock
+from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError
 
 OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"], "progress": False}
@@ -363,7 +364,7 @@ def test_object_that_the_disk_cannot_read(store, whole, scenes):
 def test_verify_beside_a_build_that_commits(store, whole):
     """What is being moved is not damaged: it is tried again, then told."""
     (store / ".s2kit").mkdir()
-    with Store(store).lock():
+    with lock(open_store(store)):
         (store / ".s2kit/redo").write_text("{}")
         with pytest.raises(CubeError, match="changing all the time"):
             s2kit.verify(store, progress=False)

@@ -14,7 +14,7 @@ from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 
-from s2kit.cube.source import Raster
+from s2kit.cube.imagery import Raster
 from s2kit.cube.warp import SourceCoordinates, block_coordinates, fill_bilinear, fill_nearest
 
 UTM = CRS.from_epsg(32631)

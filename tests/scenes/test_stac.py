@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import shape
 
-from s2kit.cube.steps import Scene
+from s2kit.cube.acquisitions import Scene
 from s2kit.errors import CatalogueError, SceneError, SceneWarning
 from s2kit.scenes import REFUSED, find_scenes
 from s2kit.scenes.footprint import read_footprint

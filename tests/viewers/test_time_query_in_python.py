@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from painting import assert_layer, assert_mix, seen, words
 
 import s2kit
-from s2kit.cube.sources import source_of
+from s2kit.cube.dask_layers import source_of
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.viewers import TimeQuery, colours
 from s2kit.viewers.basemap import credit_of

@@ -10,9 +10,9 @@ from typing import Any
 from odc.geo.geobox import GeoBox
 
 from s2kit.crs import read_crs
-from s2kit.cube.layers import LAYER
-from s2kit.cube.model import Profile
-from s2kit.cube.steps import Scene
+from s2kit.cube.acquisitions import Scene
+from s2kit.cube.layers import LAYER_SPECS
+from s2kit.cube.model import CubeSpec
 from s2kit.errors import GridMismatchError, InvalidInputError
 from s2kit.grid import (
     DEFAULT_CRS,
@@ -57,7 +57,7 @@ _LARGEST_CHUNK = 2**26
 RESAMPLING = ("bilinear", "nearest")
 
 
-def new_profile(
+def new_spec(
     scenes: list[Scene],
     *,
     aoi: Aoi | None,
@@ -67,7 +67,7 @@ def new_profile(
     resampling: str | None,
     chunks: tuple[int, int, int] | None,
     overviews: bool | None,
-) -> Profile:
+) -> CubeSpec:
     """Decide what a new cube is like.
 
     Raises
@@ -82,7 +82,7 @@ def new_profile(
         DEFAULT_CRS if crs is None else crs,
         DEFAULT_RESOLUTION if resolution is None else resolution,
     )
-    return Profile(
+    return CubeSpec(
         grid=grid,
         layers=_offered(scenes) if bands is None else read_layers(bands),
         resampling=read_resampling(RESAMPLING[0] if resampling is None else resampling),
@@ -91,8 +91,8 @@ def new_profile(
     )
 
 
-def same_profile(
-    profile: Profile,
+def check_same_spec(
+    spec: CubeSpec,
     *,
     aoi: Aoi | None,
     crs: Any,
@@ -109,15 +109,15 @@ def same_profile(
     GridMismatchError
         If they differ.
     """
-    _check_grid(profile.grid, aoi, crs, resolution)
+    _check_grid(spec.grid, aoi, crs, resolution)
     if bands is not None:
-        _compare("layers", profile.layers, read_layers(bands))
+        _compare("layers", spec.layers, read_layers(bands))
     if resampling is not None:
-        _compare("resampling", profile.resampling, read_resampling(resampling))
+        _compare("resampling", spec.resampling, read_resampling(resampling))
     if chunks is not None:
-        _compare("chunks", profile.chunks, read_chunks(chunks))
+        _compare("chunks", spec.chunks, read_chunks(chunks))
     if overviews is not None:
-        _compare("overviews", profile.overviews, read_overviews(overviews))
+        _compare("overviews", spec.overviews, read_overviews(overviews))
 
 
 def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
@@ -145,7 +145,7 @@ def _compare(what: str, has: Any, asked: Any) -> None:
 def _offered(scenes: list[Scene]) -> tuple[str, ...]:
     """Give the layers that at least half of the scenes have."""
     count = Counter(name for scene in scenes for name in scene.assets)
-    return tuple(name for name in LAYER if 2 * count[name] >= len(scenes))
+    return tuple(name for name in LAYER_SPECS if 2 * count[name] >= len(scenes))
 
 
 def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
@@ -157,16 +157,20 @@ def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
         If it is empty, or one is unknown.
     """
     if not isinstance(bands, Iterable):
-        raise InvalidInputError(f"bands={bands!r} is not a list; choose among {', '.join(LAYER)}")
+        raise InvalidInputError(
+            f"bands={bands!r} is not a list; choose among {', '.join(LAYER_SPECS)}"
+        )
     asked = [bands] if isinstance(bands, str) else list(bands)
     if not asked:
-        raise InvalidInputError(f"bands is empty; choose among {', '.join(LAYER)}")
+        raise InvalidInputError(f"bands is empty; choose among {', '.join(LAYER_SPECS)}")
     for name in asked:
-        if not isinstance(name, str) or name not in LAYER:
-            near = difflib.get_close_matches(str(name).upper(), LAYER, 1)
+        if not isinstance(name, str) or name not in LAYER_SPECS:
+            near = difflib.get_close_matches(str(name).upper(), LAYER_SPECS, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise InvalidInputError(f"unknown band {name!r}; choose among {', '.join(LAYER)}{hint}")
-    return tuple(name for name in LAYER if name in asked)
+            raise InvalidInputError(
+                f"unknown band {name!r}; choose among {', '.join(LAYER_SPECS)}{hint}"
+            )
+    return tuple(name for name in LAYER_SPECS if name in asked)
 
 
 def read_resampling(resampling: Any) -> str:

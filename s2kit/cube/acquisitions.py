@@ -145,7 +145,7 @@ def _read_asset(name: str, asset: pystac.Asset) -> Asset:
 
 
 @dataclass(frozen=True)
-class Step:
+class Acquisition:
     """One overpass: all scenes of one datatake on one relative orbit, in the order of filling."""
 
     orbit: int
@@ -157,7 +157,7 @@ class Step:
         return tuple(s for s in self.scenes if s.id not in failed)
 
 
-def group_scenes(scenes: Iterable[Scene]) -> dict[int, list[Step]]:
+def group_into_acquisitions(scenes: Iterable[Scene]) -> dict[int, list[Acquisition]]:
     """Group scenes into steps.
 
     Returns
@@ -169,11 +169,11 @@ def group_scenes(scenes: Iterable[Scene]) -> dict[int, list[Step]]:
     overpasses: dict[tuple[int, int], dict[str, Scene]] = defaultdict(dict)
     for scene in scenes:
         overpasses[scene.orbit, scene.start].setdefault(scene.id, scene)
-    orbits: dict[int, list[Step]] = defaultdict(list)
+    orbits: dict[int, list[Acquisition]] = defaultdict(list)
     for (orbit, start), members in sorted(overpasses.items()):
         newest_first = sorted(members.values(), key=lambda scene: scene.rank, reverse=True)
         ordered = sorted(newest_first, key=lambda s: s.tile)
-        orbits[orbit].append(Step(orbit, start, tuple(ordered)))
+        orbits[orbit].append(Acquisition(orbit, start, tuple(ordered)))
     return dict(orbits)
 
 
@@ -183,7 +183,7 @@ class Entry:
 
     start: int
     kept: int | None
-    step: Step | None
+    step: Acquisition | None
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,9 @@ class Plan:
         return self.first < len(self.entries)
 
 
-def make_plan(orbit: int, timeline: Timeline, steps: list[Step], failed: Collection[str]) -> Plan:
+def make_plan(
+    orbit: int, timeline: Timeline, steps: list[Acquisition], failed: Collection[str]
+) -> Plan:
     """Compare what is asked with what is there.
 
     Parameters
@@ -246,7 +248,7 @@ def make_plan(orbit: int, timeline: Timeline, steps: list[Step], failed: Collect
 
 
 def _compare(
-    step: Step, timeline: Timeline, at: int, failed: Collection[str]
+    step: Acquisition, timeline: Timeline, at: int, failed: Collection[str]
 ) -> tuple[dict[str, str], bool]:
     used = set(timeline["products"][at].split())
     missed = set(timeline["failed"][at].split())

@@ -15,15 +15,17 @@ from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
+from s2kit.cube.chunk_reader import MAPPING, ConcatenatedLayer, StoredLayer
+from s2kit.cube.dask_layers import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.foreign import foreign_orbits, open_foreign
 from s2kit.cube.keys import METADATA, group_of, read_group
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
-from s2kit.cube.reading import MAPPING, Overpasses, StoredLayer
-from s2kit.cube.snapshot import Snapshot, is_zip, open_objects
-from s2kit.cube.sources import blocks_of, in_blocks, require_steps, whole_source
+from s2kit.cube.local_store import LocalStore
+from s2kit.cube.snapshot import Snapshot
 from s2kit.cube.state import read_documents
-from s2kit.cube.store import FAR, TROUBLE, Store
+from s2kit.cube.storage import is_zip, open_objects, open_store
+from s2kit.cube.store import FAR, TROUBLE
 from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
 from s2kit.cube.zarr_documents import TITLE
 from s2kit.cube.zarr_store import zarr_store
@@ -247,7 +249,7 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
             _stored_layer(one[name], state, f"{group}/{name}", not dask)
             for group, one in opened.items()
         ]
-        source = Overpasses(parts, order) if len(parts) > 1 else parts[0]
+        source = ConcatenatedLayer(parts, order) if len(parts) > 1 else parts[0]
         layers[name] = _variable(orbits[0][name], source)
         if dask:
             layers[name] = layers[name].copy(data=in_blocks(source, blocks))
@@ -305,7 +307,7 @@ def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
     return same and found.rio.crs == cube.rio.crs
 
 
-def _origin(name: str, source: StoredLayer | Overpasses | None) -> tuple | None:
+def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
     """Give the store, and the groups and how many of their steps a layer of this name is."""
     if source is None:
         return None
@@ -343,8 +345,12 @@ def _place(store: str) -> Any:
     """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
     if is_zip(store):
         return zarr_store(Archive(store))
-    found = Store(store)
-    return zarr.storage.LocalStore(found.root, read_only=True) if found.local else store
+    found = open_store(store)
+    return (
+        zarr.storage.LocalStore(found.root, read_only=True)
+        if isinstance(found, LocalStore)
+        else store
+    )
 
 
 def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
@@ -378,7 +384,7 @@ def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: b
     return StoredLayer(state.objects, prefix, document, scale, times, mapping, present, threads)
 
 
-def _variable(stored: xr.DataArray, source: StoredLayer | Overpasses) -> xr.Variable:
+def _variable(stored: xr.DataArray, source: StoredLayer | ConcatenatedLayer) -> xr.Variable:
     """Return a layer in physical values, described as CF says.
 
     No data is declared where odc-geo and rioxarray look for it; in the encoding, it is that of what

@@ -49,7 +49,7 @@ _buffers = _Buffers()
 
 
 @dataclass(frozen=True)
-class Pick:
+class ChunkSelection:
     """What is taken from the chunks in one place along one axis."""
 
     chunk: int
@@ -138,7 +138,9 @@ class StoredLayer(BackendArray):
             require([self])
         return out.reshape([n for w in wanted for n in np.shape(w)])
 
-    def _put(self, out: np.ndarray, piece: tuple[Pick, ...], name: str, data: bytes | None) -> None:
+    def _put(
+        self, out: np.ndarray, piece: tuple[ChunkSelection, ...], name: str, data: bytes | None
+    ) -> None:
         self._fill(out, piece, None if data is None else self.decompress(name, data))
 
     @property
@@ -190,7 +192,9 @@ class StoredLayer(BackendArray):
             ) from shown_cause(error)
         return buffer.view(self.stored).reshape(self.chunks)
 
-    def _fill(self, out: np.ndarray, piece: tuple[Pick, ...], chunk: np.ndarray | None) -> None:
+    def _fill(
+        self, out: np.ndarray, piece: tuple[ChunkSelection, ...], chunk: np.ndarray | None
+    ) -> None:
         target = tuple(pick.target for pick in piece)
         if chunk is None:
             out[_outer(target)] = self.nodata if self.scale is None else np.nan
@@ -219,7 +223,7 @@ class StoredLayer(BackendArray):
         return values
 
 
-class Overpasses(BackendArray):
+class ConcatenatedLayer(BackendArray):
     """A layer of several orbits in order of time, of which only what is asked for is read.
 
     Parameters
@@ -244,9 +248,9 @@ class Overpasses(BackendArray):
     def __dask_tokenize__(self):
         return normalize_token((self.layers, self.order))
 
-    def cut(self, rows: slice, cols: slice) -> "Overpasses":
+    def cut(self, rows: slice, cols: slice) -> "ConcatenatedLayer":
         """Give a window of the layer."""
-        return Overpasses([layer.cut(rows, cols) for layer in self.layers], self.order)
+        return ConcatenatedLayer([layer.cut(rows, cols) for layer in self.layers], self.order)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
         outer = indexing.IndexingSupport.OUTER
@@ -337,12 +341,12 @@ def _buffer(size: int, slot: int) -> np.ndarray:
     return held[:size]
 
 
-def picks(wanted: np.ndarray, size: int) -> Iterator[Pick]:
+def picks(wanted: np.ndarray, size: int) -> Iterator[ChunkSelection]:
     """Sort positions along an axis by the chunk that holds them."""
     holders = wanted // size
     for chunk in np.unique(holders):
         target = np.flatnonzero(holders == chunk)
-        yield Pick(
+        yield ChunkSelection(
             int(chunk), _as_slice(wanted[target] - chunk * size), _as_slice(target), len(target)
         )
 

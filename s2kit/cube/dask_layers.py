@@ -11,17 +11,17 @@ import xarray as xr
 from dask.tokenize import tokenize
 from xarray.core import indexing
 
-from s2kit.cube.reading import Overpasses, StoredLayer
+from s2kit.cube.chunk_reader import ConcatenatedLayer, StoredLayer
 
 _BLOCK = (96, 128, 128)
 """Pixels (time, y, x) in a block of Dask, about: 6 MB a layer, ten layers fit any laptop."""
 
-_sources: weakref.WeakValueDictionary[str, StoredLayer | Overpasses]
+_sources: weakref.WeakValueDictionary[str, StoredLayer | ConcatenatedLayer]
 _sources = weakref.WeakValueDictionary()
 """What the layers of opened cubes are read from, by the names of their Dask arrays."""
 
 
-def in_blocks(source: StoredLayer | Overpasses, blocks: dict[str, Any]) -> da.Array:
+def in_blocks(source: StoredLayer | ConcatenatedLayer, blocks: dict[str, Any]) -> da.Array:
     """Give an array of Dask that reads a layer; `source_of` finds the layer again."""
     name = f"s2kit-{tokenize(source, blocks)}"
     source = _sources.setdefault(name, source)
@@ -46,7 +46,7 @@ def blocks_of(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
     return {"time": tuple(steps), "y": height, "x": width}
 
 
-def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
+def source_of(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
     """Give what a layer is read from, if it is one of an opened cube, whole and unchanged.
 
     Dask names an array after what it is made of, so that a changed one has another name; one that
@@ -59,13 +59,13 @@ def source_of(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
     return _sources.get(array.name)
 
 
-def whole_source(layer: xr.DataArray) -> StoredLayer | Overpasses | None:
+def whole_source(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
     """Give what a layer is read from, with Dask or without, if it is whole and unchanged."""
     lazy = layer.variable._data
     if not isinstance(lazy, indexing.LazilyIndexedArray):
         return source_of(layer)
     whole = all(isinstance(k, slice) and k == slice(None) for k in lazy.key.tuple)
-    return lazy.array if whole and isinstance(lazy.array, StoredLayer | Overpasses) else None
+    return lazy.array if whole and isinstance(lazy.array, StoredLayer | ConcatenatedLayer) else None
 
 
 def require_steps(cube: xr.Dataset) -> None:
@@ -142,14 +142,14 @@ def _cut_blocks(wanted: slice, size: int) -> tuple[int, ...]:
     return tuple(b - a for a, b in itertools.pairwise([wanted.start, *inner, wanted.stop]))
 
 
-def _sources_under(layer: xr.DataArray) -> list[StoredLayer | Overpasses]:
+def _sources_under(layer: xr.DataArray) -> list[StoredLayer | ConcatenatedLayer]:
     """Give all that a layer will be read from."""
     lazy = layer.variable._data
     if isinstance(lazy, da.Array):
         names = [name.removeprefix("original-") for name in lazy.dask.layers]
         return [_sources[name] for name in names if name in _sources]
     source = getattr(lazy, "array", None)
-    return [source] if isinstance(source, StoredLayer | Overpasses) else []
+    return [source] if isinstance(source, StoredLayer | ConcatenatedLayer) else []
 
 
 def _repeats(most: int, size: int) -> int:

@@ -2,15 +2,15 @@
 
 from odc.geo.geobox import GeoBox
 
+from s2kit.cube.acquisitions import Scene
+from s2kit.cube.imagery import fetch_masked, gdal, with_own_offsets
 from s2kit.cube.ingest import strips
-from s2kit.cube.model import Profile
+from s2kit.cube.model import CubeSpec
 from s2kit.cube.offset import corrected, find_contradictions
-from s2kit.cube.source import fetch_masked, gdal, with_own_offsets
-from s2kit.cube.steps import Scene
 from s2kit.errors import SceneError
 
 
-class Vetting:
+class SceneChecks:
     """The verdicts of one build: scenes as they are to be used, and those that are not.
 
     Attributes
@@ -23,8 +23,8 @@ class Vetting:
         Scenes with anything else that was odd, and what was done.
     """
 
-    def __init__(self, profile: Profile):
-        self.profile = profile
+    def __init__(self, spec: CubeSpec):
+        self.spec = spec
         self.failed: dict[str, str] = {}
         self.corrected: dict[str, str] = {}
         self.notes: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Vetting:
     def require_layers(self, scene: Scene) -> None:
         """Set a scene aside that lacks a layer of the cube; nothing is read for that."""
         try:
-            _check_layers(scene, self.profile.layers)
+            _check_layers(scene, self.spec.layers)
         except SceneError as error:
             self.failed[scene.id] = error.reason
 
@@ -56,7 +56,7 @@ class Vetting:
         self.check(scene)
         try:
             if scene.id not in self.failed and scene.id not in self._probed:
-                _read_all(self.scene(scene), self.profile)
+                _read_all(self.scene(scene), self.spec)
                 self._probed.add(scene.id)
         except SceneError as error:
             self.failed[scene.id] = error.reason
@@ -88,9 +88,9 @@ def _check_layers(scene: Scene, layers: tuple[str, ...]) -> None:
         )
 
 
-def _read_all(scene: Scene, profile: Profile) -> None:
-    grid: GeoBox = profile.grid
+def _read_all(scene: Scene, spec: CubeSpec) -> None:
+    grid: GeoBox = spec.grid
     with gdal():
-        for layer in profile.layers:
-            for rows in strips(profile, layer):
+        for layer in spec.layers:
+            for rows in strips(spec, layer):
                 fetch_masked(scene, layer, grid, rows)

@@ -11,15 +11,17 @@ from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
 from s2kit.credentials import shown_place
+from s2kit.cube.chunk_reader import AT_ONCE
 from s2kit.cube.codec import load
 from s2kit.cube.damaged import forget_found, write_found
 from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
+from s2kit.cube.lock import is_locked
 from s2kit.cube.manifest import Entry, Manifest, Table, copies_of, parse_table, read_manifest
-from s2kit.cube.model import Profile
-from s2kit.cube.opening import read_metadata
-from s2kit.cube.reading import AT_ONCE
-from s2kit.cube.snapshot import open_objects
-from s2kit.cube.state import read_documents, read_profile
+from s2kit.cube.model import CubeSpec
+from s2kit.cube.open import read_metadata
+from s2kit.cube.remote_store import RemoteStore
+from s2kit.cube.state import read_documents, read_spec
+from s2kit.cube.storage import open_objects
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.errors import CubeError
@@ -111,17 +113,17 @@ class _Check:
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
         self._counting = Lock()
-        far = isinstance(self.objects, Store) and not self.objects.local
+        far = isinstance(self.objects, RemoteStore)
         self.threads = 1 if far else CPU_COUNT  # a batch is fetched together from a server
         self.documents = read_documents(self.place, metadata)
         check_cube(self.place, self.documents)
         check_digest(self.place, self.documents)
         try:
             kit = self.documents[".zattrs"]["s2kit"]
-            self.profile: Profile = read_profile(kit)
+            self.spec: CubeSpec = read_spec(kit)
             self.orbits = {int(n): kit.get("manifest", {}).get(str(n)) for n in kit["orbits"]}
             self.manifests = {
-                n: read_manifest(told, self.profile.layers, self.profile.chunk_grids)
+                n: read_manifest(told, self.spec.layers, self.spec.chunk_grids)
                 for n, told in self.orbits.items()
                 if told is not None
             }
@@ -135,7 +137,7 @@ class _Check:
         """Return whether a build is just putting new objects in place."""
         if not isinstance(self.objects, Store):
             return False
-        return self.objects.read_own(REDO) is not None and self.objects.is_locked()
+        return self.objects.read_own(REDO) is not None and is_locked(self.objects)
 
     def run(self) -> VerifyReport:
         """Compare everything."""
@@ -211,7 +213,7 @@ class _Check:
         try:
             found = self.objects.read_all(keys)
         except CubeError as error:
-            if isinstance(self.objects, Store) and not self.objects.local:
+            if isinstance(self.objects, RemoteStore):
                 raise
             return [error] if len(keys) == 1 else [self._read([key])[0] for key in keys]
         with self._counting:
@@ -223,7 +225,7 @@ class _Check:
         """Find chunks that are not in the manifest, but that programs without it would read."""
         if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
             return
-        for level in range(len(self.profile.grids)):
+        for level in range(len(self.spec.grids)):
             for layer in manifest.tables:
                 prefix = f"{group_of(orbit, level)}/{layer}"
                 separator = self.documents[f"{prefix}/.zarray"]["dimension_separator"]

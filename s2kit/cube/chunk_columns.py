@@ -9,12 +9,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from s2kit.cube.reading import AT_ONCE, Overpasses, Pick, StoredLayer, fetch, picks, require
+from s2kit.cube.chunk_reader import (
+    AT_ONCE,
+    ChunkSelection,
+    ConcatenatedLayer,
+    StoredLayer,
+    fetch,
+    picks,
+    require,
+)
 
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 
 
-def lie_alike(layers: Sequence[StoredLayer | Overpasses]) -> bool:
+def lie_alike(layers: Sequence[StoredLayer | ConcatenatedLayer]) -> bool:
     """Tell whether layers are of one cube, in the same chunks: what `columns` takes."""
     places = [
         [
@@ -27,7 +35,7 @@ def lie_alike(layers: Sequence[StoredLayer | Overpasses]) -> bool:
 
 
 def columns(
-    layers: Sequence[StoredLayer | Overpasses], steps: np.ndarray, rows: slice, cols: slice
+    layers: Sequence[StoredLayer | ConcatenatedLayer], steps: np.ndarray, rows: slice, cols: slice
 ) -> Iterator[tuple[slice, slice, Iterator[Piece]]]:
     """Cut a window into columns of chunks.
 
@@ -64,7 +72,7 @@ def columns(
             yield y.target, x.target, _pieces(orbits, y, x)
 
 
-def _pieces(orbits: list, y: Pick, x: Pick) -> Iterator[Piece]:
+def _pieces(orbits: list, y: ChunkSelection, x: ChunkSelection) -> Iterator[Piece]:
     for layers, times in orbits:
         together = max(1, AT_ONCE // len(layers))
         for first in range(0, len(times), together):

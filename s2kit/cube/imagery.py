@@ -21,10 +21,10 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from s2kit.credentials import shown_cause
+from s2kit.cube.acquisitions import Scene
 from s2kit.cube.jpeg2000 import LARGEST_FILE
-from s2kit.cube.layers import LAYER
+from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.rasters import open_raster
-from s2kit.cube.steps import Scene
 from s2kit.cube.warp import source_coordinates
 from s2kit.errors import CubeError, SceneError
 from s2kit.scenes.radiometry import BANDS, METADATA, OddStatementError, read_offset, read_scale
@@ -347,7 +347,8 @@ class _Holes:
         possible = range(1, np.iinfo(dataset.dtypes[0]).max + 1)
         marks = {int(dn) for dn in stated if dn is not None and dn in possible}
         masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
-        return cls(tuple(marks), LAYER[layer].nodata if layer in ("CLD", "SNW") else 0, masked)
+        always = LAYER_SPECS[layer].nodata if layer in ("CLD", "SNW") else 0
+        return cls(tuple(marks), always, masked)
 
 
 def _read(dataset: DatasetReader, holes: _Holes, rows: slice, cols: slice) -> np.ndarray:
