@@ -17,6 +17,7 @@ import s2kit
 from s2kit.cube.build_options import DEFAULT_CHUNKS
 from s2kit.cube.codec import encode
 from s2kit.cube.commit import commit, create
+from s2kit.cube.ingest import Target
 from s2kit.cube.keys import chunk_key
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import lock
@@ -98,13 +99,14 @@ def write_overviews(place: Store, spec: CubeSpec, steps: int, orbit: int = 51) -
     """Write the coarser levels of a cube whose base lies there."""
     depth, written = spec.chunks[0], {}
     with lock(place) as lock_token:
+        target = Target(place, spec, orbit, ".", lock_token)
         for name, chunk in itertools.product(spec.layers, range(-(-steps // depth))):
             present = nothing_present(spec)
             for row, col in np.ndindex(present.shape):
                 key = chunk_key(orbit, name, (chunk, row, col), ".")
                 present[row, col] = place.has(key)
             here = min(depth, steps - chunk * depth)
-            task = CoarserTask(place, spec, orbit, name, chunk, here, present, ".", lock_token)
+            task = CoarserTask(target, name, chunk, here, present)
             written |= coarsen(task)
     return written
 

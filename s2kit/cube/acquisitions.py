@@ -152,10 +152,6 @@ class Acquisition:
     start: int
     scenes: tuple[Scene, ...]
 
-    def without(self, failed: Collection[str]) -> tuple[Scene, ...]:
-        """Give the scenes that can be read."""
-        return tuple(s for s in self.scenes if s.id not in failed)
-
 
 def group_into_acquisitions(scenes: Iterable[Scene]) -> dict[int, list[Acquisition]]:
     """Group scenes into steps.
@@ -178,12 +174,22 @@ def group_into_acquisitions(scenes: Iterable[Scene]) -> dict[int, list[Acquisiti
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One step of the cube to be: an old one kept, or one to be made from scenes."""
+class PlannedStep:
+    """One step in time of the cube to be.
+
+    Attributes
+    ----------
+    start : int
+        Start of the datatake, seconds since 1970-01-01 UTC.
+    kept : int or None
+        Index of the step of the store that stays; None for one that is made from scenes.
+    scenes : tuple of Scene
+        What it is made from, in the order in which they fill it.
+    """
 
     start: int
     kept: int | None
-    step: Acquisition | None
+    scenes: tuple[Scene, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,7 +198,7 @@ class Plan:
 
     Attributes
     ----------
-    entries : tuple of Entry
+    steps : tuple of PlannedStep
         All steps, in order of time.
     first : int
         Index of the first step that is not as it was.
@@ -203,7 +209,7 @@ class Plan:
     """
 
     orbit: int
-    entries: tuple[Entry, ...]
+    steps: tuple[PlannedStep, ...]
     first: int
     rewrites: bool
     refused: dict[str, str]
@@ -211,13 +217,13 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether there is anything to do."""
-        return self.first < len(self.entries)
+        return self.first < len(self.steps)
 
 
 def make_plan(
-    orbit: int, timeline: Timeline, steps: list[Acquisition], failed: Collection[str]
+    orbit: int, timeline: Timeline, acquisitions: list[Acquisition], failed: Collection[str]
 ) -> Plan:
-    """Compare what is asked with what is there.
+    """Compare the acquisitions that are asked for with the steps of the store.
 
     Parameters
     ----------
@@ -225,25 +231,23 @@ def make_plan(
         Relative orbit.
     timeline : Timeline
         What the store holds.
-    steps : list of Step
+    acquisitions : list of Acquisition
         What is asked.
     failed : collection of str
         Scenes known to be unreadable now.
     """
     index = {int(t): i for i, t in enumerate(timeline["time"])}
-    entries = {t: Entry(t, i, None) for t, i in index.items()}
+    steps = {start: PlannedStep(start, i) for start, i in index.items()}
     refused: dict[str, str] = {}
-    for step in steps:
-        if step.start not in index:
-            entries[step.start] = Entry(step.start, None, step)
-            continue
-        at = index[step.start]
-        reasons, changed = _compare(step, timeline, at, failed)
-        refused |= reasons
+    for one in acquisitions:
+        changed = one.start not in index
+        if not changed:
+            reasons, changed = _compare(one, timeline, index[one.start], failed)
+            refused |= reasons
         if changed:
-            entries[step.start] = Entry(step.start, None, step)
-    ordered = tuple(entries[t] for t in sorted(entries))
-    first = next((i for i, e in enumerate(ordered) if e.kept != i), len(ordered))
+            steps[one.start] = PlannedStep(one.start, None, one.scenes)
+    ordered = tuple(steps[start] for start in sorted(steps))
+    first = next((i for i, step in enumerate(ordered) if step.kept != i), len(ordered))
     return Plan(orbit, ordered, first, first < len(index), refused)
 
 
@@ -285,3 +289,28 @@ def _not_replaced(absent: set[str], fresh: list[Scene]) -> list[str]:
         else:
             left.append(name)
     return left
+
+
+def timeline_row(
+    step: PlannedStep, failed: Collection[str], corrected: Collection[str]
+) -> dict[str, Any]:
+    """Return the coordinates along time of a step that was made, but for its shares of pixels."""
+    used = readable(step.scenes, failed)
+    return {
+        "time": step.start,
+        "platform": step.scenes[0].platform,
+        "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
+        "products": names_of(used),
+        "failed": names_of(scene for scene in step.scenes if scene.id in failed),
+        "corrected": names_of(scene for scene in used if scene.id in corrected),
+    }
+
+
+def readable(scenes: Iterable[Scene], failed: Collection[str]) -> tuple[Scene, ...]:
+    """Return the scenes that are not among those that cannot be read."""
+    return tuple(scene for scene in scenes if scene.id not in failed)
+
+
+def names_of(scenes: Iterable[Scene]) -> str:
+    """Return the names of scenes, separated by spaces."""
+    return " ".join(scene.id for scene in scenes)

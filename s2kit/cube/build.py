@@ -1,27 +1,29 @@
 """Build a cube: scenes into a store, safe to repeat, safe to kill."""
 
-import itertools
 import os
 import warnings
 from collections import ChainMap, Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
 import pystac
-from dask.system import CPU_COUNT
-from tqdm.auto import tqdm
 
 from s2kit.cube import ingest
-from s2kit.cube.acquisitions import Acquisition, Plan, Scene, group_into_acquisitions, make_plan
+from s2kit.cube.acquisitions import (
+    Acquisition,
+    Plan,
+    Scene,
+    group_into_acquisitions,
+    make_plan,
+    names_of,
+    timeline_row,
+)
 from s2kit.cube.build_options import check_same_spec, new_spec
-from s2kit.cube.checked_reads import read_table
-from s2kit.cube.codec import is_whole
-from s2kit.cube.commit import clear_up, commit, create, redo, remove_retired
+from s2kit.cube.commit import clear_up, commit, create, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, read_found, write_found
-from s2kit.cube.ingest import Outcome, Slot, Task
+from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import (
     any_synthetic,
     check_origin,
@@ -31,33 +33,20 @@ from s2kit.cube.items import (
     require_reach,
     split,
 )
-from s2kit.cube.keys import (
-    SEPARATORS,
-    group_of,
-    is_chunk,
-    is_layer_chunk,
-    read_chunk_key,
-    renamed_chunk,
-    staged,
-)
+from s2kit.cube.keys import other_separator, staged
 from s2kit.cube.layers import TIMELINE, timeline_types
 from s2kit.cube.lock import check_held, lock
-from s2kit.cube.manifest import Entry, Manifest, Table, by_time_chunk, empty_manifest, entry_of
-from s2kit.cube.mending import (
-    Damage,
-    Making,
-    base_tasks,
-    coarser_task,
-    find_damage,
-    slots_of,
-)
+from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest
+from s2kit.cube.mending import find_damage, make_again
 from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
+from s2kit.cube.old_cubes import list_chunks
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.report import BuildReport
 from s2kit.cube.scene_checks import SceneChecks
 from s2kit.cube.state import read_state
 from s2kit.cube.storage import open_store, require_zarr_name
 from s2kit.cube.store import Store
+from s2kit.cube.workers import Workers
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
 
@@ -141,19 +130,28 @@ def build_cube(
     state = read_state(target)
     if state is None and aoi is not None:
         require_reach(found, read_aoi(aoi))
-    asked = {"aoi": aoi, "crs": crs, "resolution": resolution, "bands": bands,
-             "resampling": resampling, "chunks": chunks, "overviews": overviews}  # fmt: skip
+    options = {
+        "aoi": aoi,
+        "crs": crs,
+        "resolution": resolution,
+        "bands": bands,
+        "resampling": resampling,
+        "chunks": chunks,
+        "overviews": overviews,
+    }
     scenes, odd = read_scenes(found)
     if state is None:
-        state = State(new_spec(list(scenes.values()), **asked), any_synthetic(scenes.values()), {})
+        spec = new_spec(list(scenes.values()), **options)
+        state = State(spec, any_synthetic(scenes.values()), {})
     else:
-        check_same_spec(state.spec, **asked)
+        check_same_spec(state.spec, **options)
     inside, outside = split(found, scenes, state.spec)
     check_origin(state, inside)
-    build = _Build(target, state, group_into_acquisitions(inside), client, progress)
+    workers = Workers(client, progress)
+    build = _Build(target, state, group_into_acquisitions(inside), workers)
     build.refused |= odd
     build.require_layers()
-    if not build.finished():
+    if not build.is_finished():
         with lock(target) as build.lock_token:
             redo(target)
             new = read_state(target) is None
@@ -188,11 +186,9 @@ class _Build:
         store: Store,
         state: State,
         asked: dict[int, list[Acquisition]],
-        client: Any,
-        progress: bool,
+        workers: Workers,
     ):
-        self.store, self.state = store, state
-        self.client, self.progress = client, progress
+        self.store, self.state, self.workers = store, state, workers
         self.checks = SceneChecks(state.spec)
         self.refused: dict[str, str] = {}
         self.added: Counter[int] = Counter()
@@ -200,11 +196,12 @@ class _Build:
         self.mended: tuple[str, ...] = ()
         self.lock_token = ""
         self.asked = {
-            orbit: [s for s in steps if self._has_room(s)] for orbit, steps in asked.items()
+            orbit: [one for one in acquisitions if self._has_room(one)]
+            for orbit, acquisitions in asked.items()
         }
 
-    def finished(self) -> bool:
-        """Tell whether there is nothing to write; looks, but touches nothing."""
+    def is_finished(self) -> bool:
+        """Return whether there is nothing to write; only looks."""
         if self.store.is_disturbed():
             return False
         spec = self.state.spec
@@ -216,14 +213,14 @@ class _Build:
     def run(self) -> None:
         """Bring the store up to what is asked, one commit after another."""
         self._retry()
-        with self._executor() as executor:
-            self._mend(executor)
+        with self.workers.started():
+            self._mend()
             for orbit in self.asked:
                 if self._plan(orbit).changes:
                     self._list_chunks(orbit)
                 self._sweep(orbit)
                 while (plan := self._plan(orbit)).changes:
-                    self._advance(plan, executor)
+                    self._advance(plan)
 
     def require_layers(self) -> None:
         """Set scenes aside that lack a layer; refuse if these are all, before anything is written.
@@ -232,7 +229,7 @@ class _Build:
         ------
         InvalidInputError
         """
-        scenes = [s for steps in self.asked.values() for step in steps for s in step.scenes]
+        scenes = self._scenes()
         for scene in scenes:
             self.checks.require_layers(scene)
         if scenes and all(scene.id in self.checks.failed for scene in scenes):
@@ -258,10 +255,9 @@ class _Build:
         )
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
-        """Say what was done."""
+        """Return what was done; warn of what went wrong."""
         failed = dict(sorted((self.checks.failed | self.refused).items()))
         corrected = dict(sorted(self.checks.corrected.items()))
-        notes = dict(sorted(self.checks.notes.items()))
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
             warnings.warn(
@@ -271,29 +267,32 @@ class _Build:
                 SceneWarning,
                 stacklevel=3,
             )
-        steps = {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()}
         return BuildReport(
             self.store.url,
             dict(self.added),
-            steps,
+            {n: len(orbit.timeline["time"]) for n, orbit in self.state.orbits.items()},
             failed,
             corrected,
             outside,
-            notes,
+            dict(sorted(self.checks.notes.items())),
             self.damaged,
             self.mended,
         )
 
-    def _has_room(self, step: Acquisition) -> bool:
-        """Tell whether the cube can keep the names of a step's products; refuse them if not."""
+    def _scenes(self) -> list[Scene]:
+        """Return all scenes that are asked for."""
+        return [s for acquisitions in self.asked.values() for a in acquisitions for s in a.scenes]
+
+    def _has_room(self, acquisition: Acquisition) -> bool:
+        """Return whether the cube can keep the names of the products; refuse them if not."""
         room = int(timeline_types(self.state.spec.grid)["products"].removeprefix("<U"))
-        if len(_names(step.scenes)) <= room:
+        if len(names_of(acquisition.scenes)) <= room:
             return True
         reason = (
-            f"belongs to a step of {len(step.scenes)} products, whose names take more than the "
-            f"{room} characters that this cube keeps; leave older reprocessings out"
+            f"belongs to a step of {len(acquisition.scenes)} products, whose names take more than "
+            f"the {room} characters that this cube keeps; leave older reprocessings out"
         )
-        self.refused |= {scene.id: reason for scene in step.scenes}
+        self.refused |= {scene.id: reason for scene in acquisition.scenes}
         return False
 
     def _retry(self) -> None:
@@ -304,8 +303,8 @@ class _Build:
             for names in orbit.timeline["failed"]
             for name in names.split()
         }
-        scenes = (s for steps in self.asked.values() for step in steps for s in step.scenes)
-        self._each(self.checks.probe, [s for s in scenes if s.id in missed])
+        again = [scene for scene in self._scenes() if scene.id in missed]
+        self.checks.probe_all(again, self.workers)
 
     def _plan(self, orbit: int) -> Plan:
         known = self.state.orbits.get(orbit)
@@ -320,97 +319,63 @@ class _Build:
         if known and ((known.retired and plan.changes) or plan.rewrites):
             remove_retired(self.store, orbit, known.separator, self.state.spec)
 
-    def _advance(self, plan: Plan, executor: Executor) -> None:
+    def _advance(self, plan: Plan) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
         depth = self.state.spec.chunks[0]
         known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
         first = plan.first // depth
-        last = -(-len(plan.entries) // depth) if plan.rewrites else first + 1
-        span = range(first * depth, min(last * depth, len(plan.entries)))
-        known_bad = len(self.checks.failed)
-        steps = (entry.step for entry in plan.entries[span.start : span.stop] if entry.step)
-        self._each(self.checks.check, [scene for step in steps for scene in step.scenes])
-        if len(self.checks.failed) > known_bad:
+        last = -(-len(plan.steps) // depth) if plan.rewrites else first + 1
+        span = range(first * depth, min(last * depth, len(plan.steps)))
+        made = plan.steps[span.start : span.stop]
+        if not self.checks.check_all([s for step in made for s in step.scenes], self.workers):
             return
         tasks = list(self._tasks(plan, known, range(first, last)))
-        outcomes = self._run(ingest.run, tasks, executor, f"orbit {plan.orbit}")
+        outcomes = self.workers.run(ingest.run, tasks, f"orbit {plan.orbit}")
         if any(outcome.failed for outcome in outcomes):
-            for outcome in outcomes:
-                self.checks.failed |= outcome.failed
+            self.checks.failed |= dict(ChainMap(*(outcome.failed for outcome in outcomes)))
             return
         moves = any(task.staged for task in tasks)
         base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         self._check_arrived(base, moves)
         with ThreadPoolExecutor(1) as meanwhile:  # the commit has less to wait for then
             synced = meanwhile.submit(self.store.sync, [staged(k) if moves else k for k in base])
-            coarser = self._run(coarsen, coarser_tasks(outcomes), executor, "overviews")
+            coarser = self.workers.run(coarsen, coarser_tasks(outcomes), "overviews")
             synced.result()
         levels: Table = dict(ChainMap(*coarser))
         self._check_arrived(levels, moves)
-        written = base | levels
-        self._commit(plan, known, span, outcomes, written, moves)
+        self._commit(plan, known, span, outcomes, base | levels, moves)
 
-    def _each(self, verdict: Callable[[Scene], None], scenes: list[Scene]) -> None:
-        """Look at scenes side by side: mostly that is waiting for a disk or a server."""
-        with ThreadPoolExecutor(CPU_COUNT) as pool:
-            list(self._bar(pool.map(verdict, scenes), "checking scenes", len(scenes)))
+    def _separator(self, plan: Plan, known: Orbit) -> str:
+        return other_separator(known.separator) if plan.rewrites else known.separator
 
-    def _bar(self, things: Iterable, what: str, total: int | None = None) -> Iterable:
-        return tqdm(things, what, total=total, disable=not self.progress, leave=False)
-
-    def _separators(self, plan: Plan, known: Orbit) -> tuple[str, str]:
-        other = SEPARATORS[1 - SEPARATORS.index(known.separator)]
-        return known.separator, other if plan.rewrites else known.separator
+    def _target(self, orbit: int, separator: str) -> Target:
+        spec, remote = self.state.spec, self.workers.remote
+        return Target(self.store, spec, orbit, separator, self.lock_token, sync=remote)
 
     def _tasks(self, plan: Plan, known: Orbit, chunks: range) -> Iterator[Task]:
         spec = self.state.spec
         depth = spec.chunks[0]
-        separators = self._separators(plan, known)
+        target = self._target(plan.orbit, self._separator(plan, known))
         for chunk in chunks:
-            entries = plan.entries[chunk * depth : (chunk + 1) * depth]
-            slots = tuple(self._slot(entry) for entry in entries)
-            known_names = not plan.rewrites and any(slot.kept is not None for slot in slots)
+            steps = tuple(
+                replace(step, scenes=self.checks.passed(step.scenes))
+                for step in plan.steps[chunk * depth : (chunk + 1) * depth]
+            )
+            known_names = not plan.rewrites and any(step.kept is not None for step in steps)
             for layer in spec.layers:
                 tables = known.manifest.tables[layer] if known.manifest else ()
                 for rows in ingest.strips(spec, layer):
                     yield Task(
-                        self.store,
-                        spec,
-                        plan.orbit,
-                        layer,
-                        chunk,
-                        rows,
-                        slots,
-                        *separators,
-                        self.lock_token,
-                        tables,
-                        staged=known_names,
-                        sync=self.client is not None,
+                        target, layer, chunk, rows, steps, known.separator, tables, known_names
                     )
 
-    def _slot(self, entry) -> Slot:
-        if entry.step is None:
-            return Slot(entry.kept)
-        readable = entry.step.without(self.checks.failed)
-        return Slot(None, tuple(self.checks.scene(s) for s in readable))
-
-    def _run(self, work: Callable, tasks: list, executor: Executor, what: str) -> list:
-        futures = [executor.submit(work, task) for task in tasks]
-        try:
-            done = self._bar(as_completed(futures), what, len(futures))
-            return [future.result() for future in done]
-        finally:
-            for future in futures:
-                future.cancel()
-
     def _check_arrived(self, written: Table, moves: bool) -> None:
-        """See that what a cluster's workers wrote lies where this process looks."""
-        if self.client is None:
+        """Check that what a cluster's workers wrote lies where this process looks."""
+        if not self.workers.remote:
             return
         keys = [staged(key) if moves else key for key in written]
-        with ThreadPoolExecutor(_LOOKS) as pool:
-            there = pool.map(self.store.has, keys)
-            lost = [key for key, found in zip(keys, there, strict=True) if not found]
+        there = self.workers.look(self.store.has, keys, "checking chunks")
+        lost = [key for key, found in zip(keys, there, strict=True) if not found]
         if lost:
             raise CubeError(
                 f"{len(lost)} chunks that the workers wrote are not in {self.store.url}, such as "
@@ -427,29 +392,31 @@ class _Build:
         written: Table,
         moves: bool,
     ) -> None:
+        """Make the steps up to the end of a span visible."""
         spec = self.state.spec
-        separator = self._separators(plan, known)[1]
         first = span.start // spec.chunks[0]
         seen = ingest.shares(outcomes, spec)
         rows = []
-        for i, entry in enumerate(plan.entries[: span.stop]):
-            if entry.step is None:
-                rows.append({name: known.timeline[name][entry.kept] for name in TIMELINE})
-            else:
-                rows.append(self._row(entry.step, *seen[i]))
+        for i, step in enumerate(plan.steps[: span.stop]):
+            if step.kept is not None:
+                rows.append({name: known.timeline[name][step.kept] for name in TIMELINE})
+                continue
+            valid, clear = seen[i]
+            row = timeline_row(step, self.checks.failed, self.checks.corrected)
+            rows.append(row | {"valid_fraction": valid, "clear_fraction": clear})
         before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
         stored: dict[str, bytes] = {}
         linked: list[str] = []
         if plan.rewrites:
-            before, stored, linked = self._link_unchanged(
-                plan.orbit, before, known.separator, first
+            before, stored, linked = link_kept(
+                self.store, plan.orbit, before, known.separator, first, spec
             )
-        last = -(-span.stop // spec.chunks[0])
-        new = by_time_chunk(written, spec.layers, range(first, last))
+        new = by_time_chunk(written, spec.layers, range(first, -(-span.stop // spec.chunks[0])))
         manifest, tables = before.changed(first, new, spec.chunk_grids)
+        separator = self._separator(plan, known)
         orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
         self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves, linked)
-        self.added[plan.orbit] += sum(plan.entries[i].step is not None for i in span)
+        self.added[plan.orbit] += sum(plan.steps[i].kept is None for i in span)
 
     def _publish(
         self,
@@ -474,15 +441,20 @@ class _Build:
             linked=linked,
         )
 
-    def _mend(self, executor: Executor) -> None:
+    def _mend(self) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
         noted = read_found(self.store)
         left, whole = [], set()
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.spec)
-            mended = {}
+            target = self._target(number, orbit.separator)
+            given = self.asked.get(number, [])
+            mended: dict[tuple[str, int], Table] = {}
             for damage in damages.chunks:
-                written = self._make_again(number, orbit, damage, executor)
+                written, failed = make_again(
+                    damage, orbit, target, given, self.checks, self.workers
+                )
+                self.refused |= failed
                 if written is None:
                     left += [damage.lost] if damage.lost else damage.keys
                 else:
@@ -491,141 +463,18 @@ class _Build:
             whole |= damages.documents
             if mended or damages.documents:
                 manifest, tables = orbit.manifest.mended(mended)
-                written: Table = dict(ChainMap(*mended.values()))
-                self._publish(
-                    number,
-                    replace(orbit, manifest=manifest),
-                    len(orbit.timeline["time"]),
-                    tables,
-                    written,
-                    moves=True,
-                )
+                orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
+                chunks: Table = dict(ChainMap(*mended.values()))
+                self._publish(number, orbit, steps, tables, chunks, moves=True)
         self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
             write_found(self.store, left) if left else forget_found(self.store)
 
-    def _make_again(
-        self, number: int, orbit: Orbit, damage: Damage, executor: Executor
-    ) -> Table | None:
-        """Make the damaged chunks of a layer and time chunk; None if that cannot be done."""
-        depth = self.state.spec.chunks[0]
-        first = damage.chunk * depth
-        span = range(first, min(first + depth, len(orbit.timeline["time"])))
-        slots = slots_of(orbit, span, self.asked.get(number, []))
-        base: list[Outcome] = []
-        made = Making(
-            self.store,
-            self.state.spec,
-            number,
-            orbit.separator,
-            self.lock_token,
-            self.client is not None,
-        )
-        if damage.of_level(base=True):
-            if slots is None:
-                return None
-            scenes = [scene for slot in slots for scene in slot.scenes]
-            self._each(self.checks.check, scenes)
-            if any(scene.id in self.checks.failed for scene in scenes):
-                return None
-            slots = tuple(
-                Slot(None, tuple(self.checks.scene(scene) for scene in slot.scenes))
-                for slot in slots
-            )
-            base = self._run(ingest.run, base_tasks(damage, slots, made), executor, "mending")
-            for outcome in base:
-                self.refused |= outcome.failed
-            made_again = set().union(*(outcome.written for outcome in base))
-            unread = any(outcome.failed for outcome in base)
-            if unread or not damage.of_level(base=True) <= made_again:  # or without data now
-                return None
-        coarser = [coarser_task(damage, len(span), made)] if damage.of_level(base=False) else []
-        levels = self._run(coarsen, coarser, executor, "mending overviews")
-        written: Table = dict(ChainMap(*(outcome.written for outcome in base), *levels))
-        return written if damage.keys <= written.keys() else None  # the scenes hold no data now
-
-    def _link_unchanged(
-        self, orbit: int, manifest: Manifest, separator: str, chunks: int
-    ) -> tuple[Manifest, dict[str, bytes], list[str]]:
-        """Link the chunks before the first change to their other names; return these too."""
-        other = SEPARATORS[1 - SEPARATORS.index(separator)]
-        tables: dict[str, list[Table]] = {}
-        linked: list[str] = []
-        for layer, names in manifest.tables.items():
-            tables[layer] = []
-            for name in names[:chunks]:
-                table = read_table(self.store, orbit, name)
-                renamed = {renamed_chunk(key, other): entry for key, entry in table.items()}
-                for source, target in zip(table, renamed, strict=True):
-                    self.store.copy(source, target)
-                tables[layer].append(renamed)
-                linked += renamed
-        return *manifest.changed(0, tables, self.state.spec.chunk_grids), linked
-
-    def _list_chunks(self, orbit: int) -> None:
-        """Make the manifest of an orbit that an earlier kit wrote, from what is there."""
-        known = self.state.orbits.get(orbit)
-        if known is None or known.manifest is not None:
+    def _list_chunks(self, number: int) -> None:
+        """Make the manifest of an orbit that an earlier kit wrote."""
+        orbit = self.state.orbits.get(number)
+        if orbit is None or orbit.manifest is not None:
             return
-        spec = self.state.spec
-        keys = [
-            key
-            for level, layer in itertools.product(range(len(spec.grids)), spec.layers)
-            for key in self.store.keys(f"{group_of(orbit, level)}/{layer}")
-            if self._is_inside(key, known.separator, level)
-        ]
-        with ThreadPoolExecutor(_LOOKS) as pool:
-            entries = self._bar(pool.map(self._entry, keys), "listing chunks", len(keys))
-            table = dict(zip(keys, entries, strict=True))
-        chunks = -(-len(known.timeline["time"]) // spec.chunks[0])
-        new = by_time_chunk(table, spec.layers, range(chunks))
-        empty = empty_manifest(spec.layers, spec.chunk_grids)
-        manifest, tables = empty.changed(0, new, spec.chunk_grids)
-        steps = len(known.timeline["time"])
-        self._publish(orbit, replace(known, manifest=manifest), steps, tables, {}, moves=False)
-
-    def _is_inside(self, key: str, separator: str, level: int) -> bool:
-        """Return whether an object is a chunk of a level, in its set of names."""
-        if not (is_layer_chunk(key) and is_chunk(key.split("/", 3)[-1], separator)):
-            return False
-        sizes = self.state.spec.chunk_grids[level]
-        index = read_chunk_key(key).index[1:]
-        return all(n < size for n, size in zip(index, sizes, strict=True))
-
-    def _entry(self, key: str) -> Entry:
-        data = self.store.read(key)
-        if data is None or not is_whole(data):
-            raise CubeError(
-                f"{self.store.path(key)} is damaged, so that no list of whole chunks can be made; "
-                "the cube is as it was. Bring that file back from a copy, or build the cube anew"
-            )
-        return entry_of(data)
-
-    def _row(self, step: Acquisition, valid: float, clear: float) -> dict[str, Any]:
-        used = step.without(self.checks.failed)
-        return {
-            "time": step.start,
-            "platform": step.scenes[0].platform,
-            "processing_baseline": " ".join(sorted({s.baseline for s in used}, reverse=True)),
-            "products": _names(used),
-            "failed": _names(s for s in step.scenes if s.id in self.checks.failed),
-            "corrected": _names(s for s in used if s.id in self.checks.corrected),
-            "clear_fraction": clear,
-            "valid_fraction": valid,
-        }
-
-    @contextmanager
-    def _executor(self) -> Iterator[Executor]:
-        if self.client is not None:
-            yield self.client.get_executor()
-            return
-        with ThreadPoolExecutor(CPU_COUNT) as executor:
-            yield executor
-
-
-_LOOKS = 16
-"""Objects that are looked for side by side: mostly that is waiting for a disk or a server."""
-
-
-def _names(scenes: Iterable[Scene]) -> str:
-    return " ".join(scene.id for scene in scenes)
+        manifest, tables = list_chunks(self.store, self.state.spec, number, orbit, self.workers)
+        orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
+        self._publish(number, orbit, steps, tables, {}, moves=False)

@@ -30,16 +30,18 @@ from s2kit.cube.damaged import read_found, write_found
 from s2kit.cube.keys import (
     METADATA,
     REDO,
-    SEPARATORS,
     STAGING,
     group_of,
     is_chunk,
     is_object,
+    other_separator,
     read_chunk_key,
+    renamed_chunk,
     staged,
     table_key,
 )
 from s2kit.cube.manifest import (
+    Manifest,
     Table,
     copies_of,
     entry_of,
@@ -311,9 +313,50 @@ def _cut(state: State, orbit: int, keep: int) -> State:
 
 def remove_retired(store: Store, orbit: int, separator: str, spec: CubeSpec) -> None:
     """Remove the chunks under the set of names that is not in use."""
-    retired = SEPARATORS[1 - SEPARATORS.index(separator)]
+    retired = other_separator(separator)
     for level, layer in itertools.product(range(len(spec.grids)), spec.layers):
         prefix = f"{group_of(orbit, level)}/{layer}"
         for key in store.keys(prefix):
             if is_chunk(key.removeprefix(f"{prefix}/"), retired):
                 store.delete(key)
+
+
+def link_kept(
+    store: Store, orbit: int, manifest: Manifest, separator: str, chunks: int, spec: CubeSpec
+) -> tuple[Manifest, dict[str, bytes], list[str]]:
+    """Give the chunks before a change the other set of names too.
+
+    Parameters
+    ----------
+    store : Store
+    orbit : int
+    manifest : Manifest
+        Of the orbit as it is.
+    separator : str
+        In the names that its chunks have.
+    chunks : int
+        How many time chunks stay.
+    spec : CubeSpec
+
+    Returns
+    -------
+    manifest : Manifest
+        With the new names.
+    tables : dict of str to bytes
+        Its tables as stored.
+    linked : list of str
+        The new names.
+    """
+    other = other_separator(separator)
+    tables: dict[str, list[Table]] = {}
+    linked: list[str] = []
+    for layer, names in manifest.tables.items():
+        tables[layer] = []
+        for name in names[:chunks]:
+            table = read_table(store, orbit, name)
+            renamed = {renamed_chunk(key, other): entry for key, entry in table.items()}
+            for source, target in zip(table, renamed, strict=True):
+                store.copy(source, target)
+            tables[layer].append(renamed)
+            linked += renamed
+    return *manifest.changed(0, tables, spec.chunk_grids), linked

@@ -6,12 +6,12 @@ memory is bounded by its block: neither the region nor the number of scenes ente
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from s2kit.cube.acquisitions import Scene
+from s2kit.cube.acquisitions import PlannedStep, Scene
 from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
 from s2kit.cube.imagery import Pixels, fetch_masked, gdal
@@ -37,11 +37,39 @@ CLEAR_CLASSES = (4, 5, 6, 7)
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One step of a time chunk: kept from a step of the store, or made from scenes."""
+class Target:
+    """Where the tasks of one orbit write.
 
-    kept: int | None
-    scenes: tuple[Scene, ...] = ()
+    Attributes
+    ----------
+    separator : str
+        In the names of the chunks that are written.
+    lock_token : str
+        A task that outlives its build, on a cluster, writes nothing any more.
+    sync : bool
+        Whether what is written is to be on the disk when a task ends: on another host, nobody else
+        can see to that.
+    """
+
+    store: Store
+    spec: CubeSpec
+    orbit: int
+    separator: str
+    lock_token: str
+    sync: bool = False
+
+    def key(self, layer: str, index: tuple[int, int, int], level: int = 0) -> str:
+        """Return the name of a chunk."""
+        return chunk_key(self.orbit, layer, index, self.separator, level)
+
+    def put(self, key: str, data: bytes, *, stage: bool) -> None:
+        """Write a chunk to its place, or stage it for the commit."""
+        self.store.put(staged(key) if stage else key, data)
+
+    def finish(self, written: Iterable[str], *, stage: bool) -> None:
+        """Sync what a task has written, if that is its duty."""
+        if self.sync:
+            self.store.sync([staged(key) if stage else key for key in written])
 
 
 @dataclass(frozen=True)
@@ -50,39 +78,33 @@ class Task:
 
     Attributes
     ----------
-    separator_in, separator_out : str
-        Name the chunks that kept steps are read from, and those that are written.
-    word : str
-        Of the build's lock: a task that outlives its build, on a cluster, writes nothing any more.
+    target : Target
+    layer : str
+    chunk : int
+        Index of the time chunk.
+    rows : slice
+        The strip, in pixels of the grid.
+    steps : tuple of PlannedStep
+        Those of the time chunk.
+    separator_in : str
+        In the names of the chunks that kept steps are read from.
     tables : tuple of str
         The layer's tables in the manifest, by which chunks of kept steps are checked.
     staged : bool
         Whether readers know chunks of these names, so that new ones wait for the commit.
     only : frozenset of tuple of int, optional
         The chunks (row, column) that are to be made; all if not given.
-    sync : bool
-        Whether what is written is to be on the disk when the task ends: on another host, nobody
-        else can see to that.
     """
 
-    store: Store
-    spec: CubeSpec
-    orbit: int
+    target: Target
     layer: str
     chunk: int
     rows: slice
-    slots: tuple[Slot, ...]
+    steps: tuple[PlannedStep, ...]
     separator_in: str
-    separator_out: str
-    lock_token: str
     tables: tuple[str, ...] = ()
     staged: bool = False
     only: frozenset[tuple[int, int]] | None = None
-    sync: bool = False
-
-    def key(self, index: tuple[int, int, int]) -> str:
-        """Return the name of a chunk that is written."""
-        return chunk_key(self.orbit, self.layer, index, self.separator_out)
 
     def wants(self, index: tuple[int, int, int]) -> bool:
         """Return whether a chunk is to be made."""
@@ -120,7 +142,7 @@ def run(task: Task) -> Outcome:
     task is run again without them.
     """
     outcome = Outcome(
-        task, valid=np.zeros(len(task.slots), int), clear=np.zeros(len(task.slots), int)
+        task, valid=np.zeros(len(task.steps), int), clear=np.zeros(len(task.steps), int)
     )
     blocks = _blocks(task)
     with gdal(), tempfile.TemporaryDirectory(prefix="s2kit-") as folder:
@@ -128,8 +150,7 @@ def run(task: Task) -> Outcome:
         kept = _Kept(task)
         for cols in blocks:
             _make_block(task, cols, bands, kept, outcome)
-    if task.sync:
-        task.store.sync([staged(key) if task.staged else key for key in outcome.written])
+    task.target.finish(outcome.written, stage=task.staged)
     return outcome
 
 
@@ -143,7 +164,7 @@ def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, fl
     clear: Counter[int] = Counter()
     for outcome in outcomes:
         task = outcome.task
-        for step in range(len(task.slots)):
+        for step in range(len(task.steps)):
             at = task.chunk * spec.chunks[0] + step
             valid[at] += int(outcome.valid[step]) * (task.layer == spec.layers[0])
             clear[at] += int(outcome.clear[step])
@@ -152,10 +173,10 @@ def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, fl
 
 
 def _blocks(task: Task) -> list[slice]:
-    chunk_rows, chunk_cols = task.spec.chunks[1:]
-    width = task.spec.grid.shape[1]
+    chunk_rows, chunk_cols = task.target.spec.chunks[1:]
+    width = task.target.spec.grid.shape[1]
     rows = -(-(task.rows.stop - task.rows.start) // chunk_rows) * chunk_rows
-    size = len(task.slots) * rows * np.dtype(LAYER_SPECS[task.layer].dtype).itemsize
+    size = len(task.steps) * rows * np.dtype(LAYER_SPECS[task.layer].dtype).itemsize
     wide = max(_BLOCK_BYTES // size // chunk_cols, 1) * chunk_cols
     return [slice(left, min(left + wide, width)) for left in range(0, width, wide)]
 
@@ -180,7 +201,7 @@ class _Bands:
         return found
 
     def _fetch(self, scene: Scene) -> list[Pixels]:
-        grid, rows = self.task.spec.grid, self.task.rows
+        grid, rows = self.task.target.spec.grid, self.task.rows
         try:
             return fetch_masked(scene, self.task.layer, grid, rows, scratch=self.scratch)
         except SceneError as error:
@@ -189,33 +210,34 @@ class _Bands:
 
 
 def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: Outcome) -> None:
-    layer, spec = LAYER_SPECS[task.layer], task.spec
+    layer, spec = LAYER_SPECS[task.layer], task.target.spec
     height, width = task.rows.stop - task.rows.start, cols.stop - cols.start
     padded = [-(-n // c) * c for n, c in zip((height, width), spec.chunks[1:], strict=True)]
-    block = np.full((len(task.slots), *padded), layer.nodata, layer.dtype)
+    block = np.full((len(task.steps), *padded), layer.nodata, layer.dtype)
     kept.restore(cols, block)
-    for t, slot in enumerate(task.slots):
-        if slot.kept is not None:
+    for t, step in enumerate(task.steps):
+        if step.kept is not None:
             continue
         inside = block[t, :height, :width]
-        for scene in slot.scenes:
+        for scene in step.scenes:
             _fill(inside, scene, bands.of(scene), spec, layer, task.rows, cols)
         outcome.valid[t] += np.count_nonzero(inside != layer.nodata)
         if task.layer == "SCL":
             outcome.clear[t] += np.count_nonzero(np.isin(inside, CLEAR_CLASSES))
     whole = np.full(spec.chunks, layer.nodata, layer.dtype)
-    check_held(task.store, task.lock_token)
+    target = task.target
+    check_held(target.store, target.lock_token)
     for index, chunk in _chunks(task, cols, block):
         if not task.wants(index):
             continue
-        key = task.key(index)
+        key = target.key(task.layer, index)
         if (chunk == layer.nodata).all():
             if not task.staged:
-                task.store.delete(key)  # what a build that died has left
+                target.store.delete(key)  # what a build that died has left
             continue
         whole[: len(chunk)] = chunk
         data = encode(whole)
-        task.store.put(staged(key) if task.staged else key, data)
+        target.put(key, data, stage=task.staged)
         outcome.written[key] = entry_of(data)
 
 
@@ -223,7 +245,7 @@ def _chunks(
     task: Task, cols: slice, block: np.ndarray
 ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
     """Give each chunk of a block with its index in the array."""
-    _, high, wide = task.spec.chunks
+    _, high, wide = task.target.spec.chunks
     for i in range(0, block.shape[1], high):
         for j in range(0, block.shape[2], wide):
             index = (task.chunk, (task.rows.start + i) // high, (cols.start + j) // wide)
@@ -235,17 +257,17 @@ class _Kept:
 
     def __init__(self, task: Task):
         self.task = task
-        self.steps = {t: slot.kept for t, slot in enumerate(task.slots) if slot.kept is not None}
-        depth = task.spec.chunks[0]
+        self.steps = {t: step.kept for t, step in enumerate(task.steps) if step.kept is not None}
+        depth = task.target.spec.chunks[0]
         self.tables = {
-            chunk: read_table(task.store, task.orbit, task.tables[chunk])
+            chunk: read_table(task.target.store, task.target.orbit, task.tables[chunk])
             for chunk in sorted({step // depth for step in self.steps.values()})
         }
-        self.chunk = np.empty(task.spec.chunks, LAYER_SPECS[task.layer].dtype)
+        self.chunk = np.empty(task.target.spec.chunks, LAYER_SPECS[task.layer].dtype)
 
     def restore(self, cols: slice, block: np.ndarray) -> None:
         """Copy the steps that stay into a block."""
-        depth = self.task.spec.chunks[0]
+        depth = self.task.target.spec.chunks[0]
         for old in self.tables:
             for index, target in _chunks(self.task, cols, block):
                 chunk = self._read((old, *index[1:])) if self.task.wants(index) else None
@@ -263,13 +285,13 @@ class _Kept:
         CubeError
             If it is not the one that was written.
         """
-        task = self.task
-        key = chunk_key(task.orbit, task.layer, index, task.separator_in)
+        task, target = self.task, self.task.target
+        key = chunk_key(target.orbit, task.layer, index, task.separator_in)
         expected = self.tables[index[0]].get(key)
         if expected is None:
             return None
-        data = require_whole(task.store, key, expected)
-        return decode(data, LAYER_SPECS[task.layer], task.spec.chunks, self.chunk)
+        data = require_whole(target.store, key, expected)
+        return decode(data, LAYER_SPECS[task.layer], target.spec.chunks, self.chunk)
 
 
 def _fill(

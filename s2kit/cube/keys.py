@@ -76,6 +76,11 @@ def read_chunk_key(key: str) -> ChunkId:
     return ChunkId(int(match["orbit"]), int(match["level"] or 0), match["layer"], (time, row, col))
 
 
+def other_separator(separator: str) -> str:
+    """Return the separator of the other set of chunk names."""
+    return SEPARATORS[1 - SEPARATORS.index(separator)]
+
+
 def renamed_chunk(key: str, separator: str) -> str:
     """Return the name of the same chunk with another separator."""
     place = read_chunk_key(key)

@@ -1,33 +1,24 @@
 """Find what is damaged in a cube, and what can be made again from scenes."""
 
+from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from s2kit.cube import ingest
-from s2kit.cube.acquisitions import Acquisition
+from s2kit.cube.acquisitions import Acquisition, PlannedStep
 from s2kit.cube.checked_reads import read_table, read_whole
 from s2kit.cube.damaged import read_found
-from s2kit.cube.ingest import Slot, Task
+from s2kit.cube.ingest import Target, Task
 from s2kit.cube.keys import chunk_key, group_of, is_object, read_chunk_key, table_key
 from s2kit.cube.manifest import Manifest, Table, copies_of, level_flags
 from s2kit.cube.model import CubeSpec, Orbit
-from s2kit.cube.overviews import CoarserTask
+from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
+from s2kit.cube.scene_checks import SceneChecks
 from s2kit.cube.store import Store
+from s2kit.cube.workers import Workers
 from s2kit.errors import CubeError
-
-
-@dataclass(frozen=True)
-class Making:
-    """What all tasks of one orbit have in common."""
-
-    store: Store
-    spec: CubeSpec
-    orbit: int
-    separator: str
-    lock_token: str
-    sync: bool
 
 
 @dataclass(frozen=True)
@@ -147,70 +138,104 @@ def _damaged_documents(
     return frozenset(found | {key for key, one in listed.items() if sizes.get(key) != one.size})
 
 
-def slots_of(orbit: Orbit, span: range, steps: Iterable[Acquisition]) -> tuple[Slot, ...] | None:
-    """Return the scenes that made the steps of a time chunk; None if not all of them are given."""
-    given = {step.start: step for step in steps}
-    slots = []
+def make_again(
+    damage: Damage,
+    orbit: Orbit,
+    target: Target,
+    acquisitions: Iterable[Acquisition],
+    checks: SceneChecks,
+    workers: Workers,
+) -> tuple[Table | None, dict[str, str]]:
+    """Make the damaged chunks of a layer and time chunk again, and stage them.
+
+    Parameters
+    ----------
+    damage : Damage
+    orbit : Orbit
+        As the store has it.
+    target : Target
+    acquisitions : iterable of Acquisition
+        Those of the orbit that are given.
+    checks : SceneChecks
+        Takes the scenes that cannot be read.
+    workers : Workers
+
+    Returns
+    -------
+    written : dict of str to Entry or None
+        The chunks; None if not all of them can be made.
+    failed : dict of str to str
+        Scenes that could not be read, with the reason.
+    """
+    depth = target.spec.chunks[0]
+    first = damage.chunk * depth
+    span = range(first, min(first + depth, len(orbit.timeline["time"])))
+    written: Table = {}
+    bases = damage.of_level(base=True)
+    if bases:
+        steps = _steps_as_made(orbit, span, acquisitions)
+        if steps is None:
+            return None, {}
+        scenes = [scene for step in steps for scene in step.scenes]
+        checks.check_all(scenes, workers)
+        if any(scene.id in checks.failed for scene in scenes):
+            return None, {}
+        steps = tuple(replace(step, scenes=checks.passed(step.scenes)) for step in steps)
+        outcomes = workers.run(ingest.run, _base_tasks(damage, steps, target), "mending")
+        failed = dict(ChainMap(*(outcome.failed for outcome in outcomes)))
+        written = dict(ChainMap(*(outcome.written for outcome in outcomes)))
+        if failed or not bases <= written.keys():  # not read, or without data now
+            return None, failed
+    if damage.of_level(base=False):
+        task = _coarser_task(damage, len(span), target)
+        written |= workers.run(coarsen, [task], "mending overviews")[0]
+    return (written if damage.keys <= written.keys() else None), {}
+
+
+def _steps_as_made(
+    orbit: Orbit, span: range, acquisitions: Iterable[Acquisition]
+) -> tuple[PlannedStep, ...] | None:
+    """Return steps with the scenes that made them; None if not all of these are given."""
+    given = {one.start: one for one in acquisitions}
+    steps = []
     for i in span:
-        names = orbit.timeline["products"][i].split()
-        step = given.get(int(orbit.timeline["time"][i]))
-        scenes = {} if step is None else {scene.id: scene for scene in step.scenes}
+        start, names = int(orbit.timeline["time"][i]), orbit.timeline["products"][i].split()
+        scenes = {scene.id: scene for scene in given[start].scenes} if start in given else {}
         if not set(names) <= scenes.keys():
             return None
-        slots.append(Slot(None, tuple(scenes[name] for name in names)))
-    return tuple(slots)
+        steps.append(PlannedStep(start, None, tuple(scenes[name] for name in names)))
+    return tuple(steps)
 
 
-def base_tasks(damage: Damage, slots: tuple[Slot, ...], made: Making) -> list[Task]:
+def _base_tasks(damage: Damage, steps: tuple[PlannedStep, ...], target: Target) -> list[Task]:
     """Return the tasks that make the damaged chunks of the base."""
-    high = made.spec.chunks[1]
+    high = target.spec.chunks[1]
     places = {read_chunk_key(key).index[1:] for key in damage.of_level(base=True)}
     tasks = []
-    for rows in ingest.strips(made.spec, damage.layer):
+    for rows in ingest.strips(target.spec, damage.layer):
         only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
         if only:
-            tasks.append(
-                Task(
-                    made.store,
-                    made.spec,
-                    made.orbit,
-                    damage.layer,
-                    damage.chunk,
-                    rows,
-                    slots,
-                    made.separator,
-                    made.separator,
-                    made.lock_token,
-                    staged=True,
-                    only=only,
-                    sync=made.sync,
-                )
-            )
+            task = Task(target, damage.layer, damage.chunk, rows, steps, target.separator)
+            tasks.append(replace(task, staged=True, only=only))
     return tasks
 
 
-def coarser_task(damage: Damage, steps: int, made: Making) -> CoarserTask:
+def _coarser_task(damage: Damage, steps: int, target: Target) -> CoarserTask:
     """Return the task that makes the damaged chunks of the coarser levels.
 
     Those of the base that were damaged are read from where they were just made.
     """
     base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
-    present = np.zeros(made.spec.chunk_grids[0], bool)
+    present = nothing_present(target.spec)
     for key in (*base, *damage.of_level(base=True)):
         present[read_chunk_key(key).index[1:]] = True
-    known = {key: entry for key, entry in base.items() if key not in damage.keys}
     return CoarserTask(
-        made.store,
-        made.spec,
-        made.orbit,
+        target,
         damage.layer,
         damage.chunk,
         steps,
         present,
-        made.separator,
-        made.lock_token,
         staged=True,
-        known=known,
+        known={key: entry for key, entry in base.items() if key not in damage.keys},
         only=damage.of_level(base=False),
-        sync=made.sync,
     )

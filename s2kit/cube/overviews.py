@@ -14,13 +14,12 @@ import numpy as np
 
 from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
-from s2kit.cube.ingest import Outcome, Task
-from s2kit.cube.keys import chunk_key, read_chunk_key, staged
+from s2kit.cube.ingest import Outcome, Target, Task
+from s2kit.cube.keys import read_chunk_key, staged
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import check_held
 from s2kit.cube.manifest import Table, entry_of
 from s2kit.cube.model import CubeSpec
-from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 _CLASSES = 12
@@ -33,14 +32,15 @@ class CoarserTask:
 
     Attributes
     ----------
+    target : Target
+        Its separator also names the chunks that are read.
+    layer : str
+    chunk : int
+        Index of the time chunk.
     steps : int
         How many steps of the time chunk there are.
     present : numpy.ndarray, shape (rows, cols) of chunks, bool
         Which chunks the base has; where there is none, all levels are without data.
-    separator : str
-        Names the chunks that are read and written.
-    word : str
-        Of the build's lock.
     staged : bool
         Whether the chunks of the base that were just made, and those made here, wait for a commit.
     known : dict of str to Entry
@@ -51,25 +51,18 @@ class CoarserTask:
         Steps at the beginning that the chunks of the levels hold already, and are not made again.
     table : str
         Name of the table of the manifest that lists these chunks.
-    sync : bool
-        Whether what is written is to be on the disk when the task ends.
     """
 
-    store: Store
-    spec: CubeSpec
-    orbit: int
+    target: Target
     layer: str
     chunk: int
     steps: int
     present: np.ndarray
-    separator: str
-    lock_token: str
     staged: bool = False
     known: Table = field(default_factory=dict)
     only: frozenset[str] | None = None
     kept: int = 0
     table: str = ""
-    sync: bool = False
 
 
 def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
@@ -77,8 +70,7 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
     tasks: dict[tuple[str, int], CoarserTask] = {}
     for outcome in outcomes:
         base = outcome.task
-        spec = base.spec
-        if len(spec.grids) == 1:
+        if len(base.target.spec.grids) == 1:
             continue
         place = base.layer, base.chunk
         if place not in tasks:
@@ -90,21 +82,16 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
 
 def _above(base: Task) -> CoarserTask:
     """Return the task that makes the levels of a layer in one time chunk."""
-    kept = sum(slot.kept is not None for slot in base.slots) if base.staged else 0
+    kept = sum(step.kept is not None for step in base.steps) if base.staged else 0
     return CoarserTask(
-        base.store,
-        base.spec,
-        base.orbit,
+        base.target,
         base.layer,
         base.chunk,
-        len(base.slots),
-        nothing_present(base.spec),
-        base.separator_out,
-        base.lock_token,
+        len(base.steps),
+        nothing_present(base.target.spec),
         base.staged,
         kept=kept,
         table=base.tables[base.chunk] if kept else "",
-        sync=base.sync,
     )
 
 
@@ -122,8 +109,7 @@ def coarsen(task: CoarserTask) -> Table:
         What was written.
     """
     written = _Walk(task).go()
-    if task.sync:
-        task.store.sync([staged(key) if task.staged else key for key in written])
+    task.target.finish(written, stage=task.staged)
     return written
 
 
@@ -131,22 +117,25 @@ class _Walk:
     """The walk through the quadtree, with one set of sums for each level."""
 
     def __init__(self, task: CoarserTask):
-        self.task, self.layer = task, LAYER_SPECS[task.layer]
+        self.task, self.target, self.layer = task, task.target, LAYER_SPECS[task.layer]
+        spec = self.target.spec
         self.present = [task.present]
-        for _ in task.spec.grids[1:]:
+        for _ in spec.grids[1:]:
             self.present.append(_halved(self.present[-1]))
-        shape = (task.steps - task.kept, *task.spec.chunks[1:])
+        shape = (task.steps - task.kept, *spec.chunks[1:])
         kind = _Modes if task.layer == "SCL" else _Means
         self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
-        self.whole = np.full(task.spec.chunks, self.layer.nodata, self.layer.dtype)
+        self.whole = np.full(spec.chunks, self.layer.nodata, self.layer.dtype)
         self.base = np.empty_like(self.whole)
-        self.before = read_table(task.store, task.orbit, task.table) if task.kept else {}
+        self.before: Table = {}
+        if task.kept:
+            self.before = read_table(self.target.store, self.target.orbit, task.table)
         self.written: Table = {}
 
     def go(self) -> Table:
         """Visit all chunks."""
         for row, col in np.ndindex(self.present[-1].shape):
-            check_held(self.task.store, self.task.lock_token)
+            check_held(self.target.store, self.target.lock_token)
             self._visit(len(self.present) - 1, row, col)
         return self.written
 
@@ -175,11 +164,11 @@ class _Walk:
             self.sums[level].add_pixels(self._read(row, col), *corner)
 
     def _read(self, row: int, col: int) -> np.ndarray:
-        task, key = self.task, self._key(0, row, col)
+        task, store, key = self.task, self.target.store, self._key(0, row, col)
         if key in task.known:
-            data = require_whole(task.store, key, task.known[key])
+            data = require_whole(store, key, task.known[key])
         else:
-            data = task.store.read(staged(key) if task.staged else key)
+            data = store.read(staged(key) if task.staged else key)
         try:
             if data is None:
                 raise ValueError("it is not there")
@@ -187,7 +176,7 @@ class _Walk:
             return chunk[task.kept : task.steps]
         except (RuntimeError, ValueError) as error:
             raise CubeError(
-                f"{task.store.path(key)}, which was just written, cannot be read: {error}; "
+                f"{store.path(key)}, which was just written, cannot be read: {error}; "
                 "the cube is as it was. Give a store that all workers see, and build again"
             ) from error
 
@@ -202,7 +191,7 @@ class _Walk:
         if task.only is not None and key not in task.only:
             return
         data = encode(self.whole)
-        task.store.put(staged(key) if task.staged else key, data)
+        self.target.put(key, data, stage=task.staged)
         self.written[key] = entry_of(data)
 
     def _restore(self, key: str, kept: np.ndarray) -> None:
@@ -213,7 +202,7 @@ class _Walk:
         if entry is None:
             kept[:] = self.layer.nodata
             return
-        data = require_whole(self.task.store, key, entry)
+        data = require_whole(self.target.store, key, entry)
         kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
 
     def _clear(self, level: int, row: int, col: int) -> None:
@@ -227,11 +216,10 @@ class _Walk:
 
     def _remove(self, level: int, row: int, col: int) -> None:
         if self.task.only is None:
-            self.task.store.delete(self._key(level, row, col))
+            self.target.store.delete(self._key(level, row, col))
 
     def _key(self, level: int, row: int, col: int) -> str:
-        task = self.task
-        return chunk_key(task.orbit, task.layer, (task.chunk, row, col), task.separator, level)
+        return self.target.key(self.task.layer, (self.task.chunk, row, col), level)
 
 
 def _halved(present: np.ndarray) -> np.ndarray:

@@ -1,12 +1,16 @@
 """Check a scene before its pixels enter the cube: all layers there, and its offset true."""
 
+from collections.abc import Iterable
+
+from dask.system import CPU_COUNT
 from odc.geo.geobox import GeoBox
 
-from s2kit.cube.acquisitions import Scene
+from s2kit.cube.acquisitions import Scene, readable
 from s2kit.cube.imagery import fetch_masked, gdal, with_own_offsets
 from s2kit.cube.ingest import strips
 from s2kit.cube.model import CubeSpec
 from s2kit.cube.offset import corrected, find_contradictions
+from s2kit.cube.workers import Workers
 from s2kit.errors import SceneError
 
 
@@ -31,9 +35,9 @@ class SceneChecks:
         self._passed: dict[str, Scene] = {}
         self._probed: set[str] = set()
 
-    def scene(self, scene: Scene) -> Scene:
-        """Return a checked scene as it is to be used."""
-        return self._passed[scene.id]
+    def passed(self, scenes: Iterable[Scene]) -> tuple[Scene, ...]:
+        """Return scenes that were checked, as they are to be used, without those that failed."""
+        return tuple(self._passed[scene.id] for scene in readable(scenes, self.failed))
 
     def require_layers(self, scene: Scene) -> None:
         """Set a scene aside that lacks a layer of the cube; nothing is read for that."""
@@ -41,6 +45,16 @@ class SceneChecks:
             _check_layers(scene, self.spec.layers)
         except SceneError as error:
             self.failed[scene.id] = error.reason
+
+    def check_all(self, scenes: Iterable[Scene], workers: Workers) -> bool:
+        """Check scenes side by side; return False if one fails that had not failed before."""
+        before = len(self.failed)
+        workers.look(self.check, list(scenes), "checking scenes", at_once=CPU_COUNT)
+        return len(self.failed) == before
+
+    def probe_all(self, scenes: Iterable[Scene], workers: Workers) -> None:
+        """Check scenes that failed before by reading all that the cube needs of them."""
+        workers.look(self.probe, list(scenes), "checking scenes", at_once=CPU_COUNT)
 
     def check(self, scene: Scene) -> None:
         """Check a scene's offset, once."""
@@ -56,7 +70,7 @@ class SceneChecks:
         self.check(scene)
         try:
             if scene.id not in self.failed and scene.id not in self._probed:
-                _read_all(self.scene(scene), self.spec)
+                _read_all(self._passed[scene.id], self.spec)
                 self._probed.add(scene.id)
         except SceneError as error:
             self.failed[scene.id] = error.reason

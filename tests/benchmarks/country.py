@@ -22,7 +22,7 @@ import xarray as xr
 from s2kit.cube.build_options import default_chunks
 from s2kit.cube.codec import encode
 from s2kit.cube.commit import commit, create
-from s2kit.cube.keys import chunk_key
+from s2kit.cube.ingest import Target
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import lock
 from s2kit.cube.manifest import by_time_chunk, empty_manifest, entry_of
@@ -51,8 +51,9 @@ def make_country(path, source="data/cube.zarr"):
     pixels = xr.open_zarr(source, group=f"S2/R{ORBIT:03d}", mask_and_scale=False)
     create(place, State(spec, True, {}))
     with lock(place) as lock_token, ThreadPoolExecutor(os.cpu_count()) as pool:
+        target = Target(place, spec, ORBIT, ".", lock_token)
         tasks = [
-            CoarserTask(place, spec, ORBIT, layer, chunk, steps, _present(spec), ".", lock_token)
+            CoarserTask(target, layer, chunk, steps, _present(spec))
             for layer in LAYERS
             for chunk, steps in _time_chunks(spec)
         ]
@@ -80,21 +81,21 @@ def _present(spec):
 
 def _write_base(task, pixels):
     """Write the window of one layer in one time chunk: the first dates of the practice cube."""
-    _, high, wide = task.spec.chunks
+    _, high, wide = task.target.spec.chunks
     down, across = (n // size for n, size in zip(pixels.shape[1:], (high, wide), strict=True))
     keys, written = {}, {}
     for row, col in np.argwhere(task.present):
-        key = chunk_key(ORBIT, task.layer, (task.chunk, row, col), task.separator)
+        key = task.target.key(task.layer, (task.chunk, row, col))
         y, x = row % down, col % across
         if (y, x) in keys:
-            task.store.copy(keys[y, x], key)
+            task.target.store.copy(keys[y, x], key)
             written[key] = written[keys[y, x]]
             continue
-        values = np.full(task.spec.chunks, LAYER_SPECS[task.layer].nodata, pixels.dtype)
+        values = np.full(task.target.spec.chunks, LAYER_SPECS[task.layer].nodata, pixels.dtype)
         window = np.s_[: task.steps, y * high : (y + 1) * high, x * wide : (x + 1) * wide]
         values[: task.steps] = pixels[window]
         data = encode(values)
-        task.store.put(key, data)
+        task.target.store.put(key, data)
         keys[y, x], written[key] = key, entry_of(data)
     return written
 

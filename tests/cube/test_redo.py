@@ -182,8 +182,8 @@ def failing(monkeypatch, layer: str, times: int):
     def broken(task):
         outcome = run(task)
         if task.layer == layer and next(left) < times:
-            task.store.put(staged("S2/R051/B04/0.9.9"), b"left over")
-            names = [scene.id for slot in task.slots for scene in slot.scenes]
+            task.target.store.put(staged("S2/R051/B04/0.9.9"), b"left over")
+            names = [scene.id for step in task.steps for scene in step.scenes]
             outcome.failed[names[-1]] = "cannot be read now"
         return outcome
 

@@ -48,13 +48,13 @@ SCENES = st.lists(
 def timeline_after(plan, old):
     """Write down what a build of a plan leaves, as the cube's coordinates."""
     rows = {name: [] for name in TIMELINE}
-    for entry in plan.entries:
+    for step in plan.steps:
         for name in TIMELINE:
-            if entry.step is None:
-                rows[name].append(old[name][entry.kept])
+            if step.kept is not None:
+                rows[name].append(old[name][step.kept])
             else:
-                scenes = " ".join(s.id for s in entry.step.scenes)
-                made = {"time": entry.start, "products": scenes, "failed": "", "corrected": ""}
+                scenes = " ".join(s.id for s in step.scenes)
+                made = {"time": step.start, "products": scenes, "failed": "", "corrected": ""}
                 rows[name].append(made.get(name, 0))
     return {name: np.array(values, empty_timeline()[name].dtype) for name, values in rows.items()}
 
@@ -120,7 +120,7 @@ def test_any_two_builds_end_alike(scenes, data):
         at_once = timeline_after(make_plan(orbit, empty_timeline(), steps, ()), empty_timeline())
         assert twice["time"].tolist() == at_once["time"].tolist()
         assert twice["products"].tolist() == at_once["products"].tolist()
-        kept = [e.kept for e in plan.entries if e.kept is not None]
+        kept = [step.kept for step in plan.steps if step.kept is not None]
         assert kept == list(range(len(once["time"])))
         late = bool(first) and len(first) < len(steps) and steps[: len(first)] != first
         assert plan.rewrites == late
