@@ -12,16 +12,12 @@ import pystac
 
 from s2kit.cube import ingest
 from s2kit.cube.acquisitions import (
-    Acquisition,
     Plan,
-    Scene,
     group_into_acquisitions,
-    make_plan,
-    names_of,
     timeline_row,
 )
 from s2kit.cube.build_options import check_same_spec, new_spec
-from s2kit.cube.commit import clear_up, commit, create, link_kept, redo, remove_retired
+from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, read_found, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import (
@@ -34,7 +30,7 @@ from s2kit.cube.items import (
     split,
 )
 from s2kit.cube.keys import other_separator, staged
-from s2kit.cube.layers import TIMELINE, timeline_types
+from s2kit.cube.layers import TIMELINE
 from s2kit.cube.lock import check_held, lock
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest
 from s2kit.cube.mending import find_damage, make_again
@@ -42,12 +38,12 @@ from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
 from s2kit.cube.old_cubes import list_chunks
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.report import BuildReport
-from s2kit.cube.scene_checks import SceneChecks
+from s2kit.cube.request import Request
 from s2kit.cube.state import read_state
-from s2kit.cube.storage import open_store, require_zarr_name
+from s2kit.cube.storage import open_to_write
 from s2kit.cube.store import Store
 from s2kit.cube.workers import Workers
-from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, SceneWarning
+from s2kit.errors import CubeError, InvalidInputError, SceneWarning
 from s2kit.scenes.region import Aoi, read_aoi
 
 
@@ -120,12 +116,7 @@ def build_cube(
             f"client={client!r} is not a Dask client at work; give distributed.Client(address), or "
             "None"
         )
-    target = open_store(store)
-    require_zarr_name(target.url)
-    if target.url.startswith(("http://", "https://")):
-        raise InvalidInputError(
-            f"store={target.url!r} can only be read; build into a path or an s3:// URL"
-        )
+    target = open_to_write(store)
     found = read_items(items)
     state = read_state(target)
     if state is None and aoi is not None:
@@ -148,14 +139,14 @@ def build_cube(
     inside, outside = split(found, scenes, state.spec)
     check_origin(state, inside)
     workers = Workers(client, progress)
-    build = _Build(target, state, group_into_acquisitions(inside), workers)
-    build.refused |= odd
-    build.require_layers()
+    request = Request(state.spec, group_into_acquisitions(inside), odd)
+    request.require_layers()
+    build = _Build(target, state, request, workers)
     if not build.is_finished():
         with lock(target) as build.lock_token:
             redo(target)
             new = read_state(target) is None
-            build.state = _claim(target, state)
+            build.state = claim(target, state)
             try:
                 build.run()
             finally:
@@ -164,41 +155,16 @@ def build_cube(
     return build.report(outside)
 
 
-def _claim(store: Store, state: State) -> State:
-    """Give what the store holds now that it is locked, or make it ours."""
-    held = read_state(store)
-    if held is None:
-        create(store, state)
-        return state
-    if held.spec != state.spec:
-        raise GridMismatchError(
-            f"another build has just made {store.url} with another grid or other layers; "
-            "choose another store, or leave those arguments out to extend this one"
-        )
-    return held
-
-
 class _Build:
-    """One run: the state of the store, what is asked of it, and what went wrong on the way."""
+    """One run: the state of the store, what is asked of it, and what is done."""
 
-    def __init__(
-        self,
-        store: Store,
-        state: State,
-        asked: dict[int, list[Acquisition]],
-        workers: Workers,
-    ):
-        self.store, self.state, self.workers = store, state, workers
-        self.checks = SceneChecks(state.spec)
-        self.refused: dict[str, str] = {}
+    def __init__(self, store: Store, state: State, request: Request, workers: Workers):
+        self.store, self.state, self.request, self.workers = store, state, request, workers
+        self.checks = request.checks
         self.added: Counter[int] = Counter()
         self.damaged: tuple[str, ...] = ()
         self.mended: tuple[str, ...] = ()
         self.lock_token = ""
-        self.asked = {
-            orbit: [one for one in acquisitions if self._has_room(one)]
-            for orbit, acquisitions in asked.items()
-        }
 
     def is_finished(self) -> bool:
         """Return whether there is nothing to write; only looks."""
@@ -207,35 +173,23 @@ class _Build:
         spec = self.state.spec
         if any(find_damage(self.store, n, one, spec) for n, one in self.state.orbits.items()):
             return False
-        self._retry()
-        return not any(self._plan(orbit).changes for orbit in self.asked)
+        self.request.retry(self.state.orbits, self.workers)
+        return not any(self._plan(orbit).changes for orbit in self.request.acquisitions)
+
+    def _plan(self, orbit: int) -> Plan:
+        return self.request.plan(orbit, self.state.orbits.get(orbit))
 
     def run(self) -> None:
         """Bring the store up to what is asked, one commit after another."""
-        self._retry()
+        self.request.retry(self.state.orbits, self.workers)
         with self.workers.started():
             self._mend()
-            for orbit in self.asked:
+            for orbit in self.request.acquisitions:
                 if self._plan(orbit).changes:
                     self._list_chunks(orbit)
                 self._sweep(orbit)
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan)
-
-    def require_layers(self) -> None:
-        """Set scenes aside that lack a layer; refuse if these are all, before anything is written.
-
-        Raises
-        ------
-        InvalidInputError
-        """
-        scenes = self._scenes()
-        for scene in scenes:
-            self.checks.require_layers(scene)
-        if scenes and all(scene.id in self.checks.failed for scene in scenes):
-            raise InvalidInputError(
-                f"none of the {len(scenes)} scenes can be used: {name_reasons(self.checks.failed)}"
-            )
 
     def require_pixels(self, new: bool) -> None:
         """Refuse a cube of which no scene could be read; one that this build made is removed.
@@ -256,7 +210,7 @@ class _Build:
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Return what was done; warn of what went wrong."""
-        failed = dict(sorted((self.checks.failed | self.refused).items()))
+        failed = dict(sorted((self.checks.failed | self.request.refused).items()))
         corrected = dict(sorted(self.checks.corrected.items()))
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
@@ -278,40 +232,6 @@ class _Build:
             self.damaged,
             self.mended,
         )
-
-    def _scenes(self) -> list[Scene]:
-        """Return all scenes that are asked for."""
-        return [s for acquisitions in self.asked.values() for a in acquisitions for s in a.scenes]
-
-    def _has_room(self, acquisition: Acquisition) -> bool:
-        """Return whether the cube can keep the names of the products; refuse them if not."""
-        room = int(timeline_types(self.state.spec.grid)["products"].removeprefix("<U"))
-        if len(names_of(acquisition.scenes)) <= room:
-            return True
-        reason = (
-            f"belongs to a step of {len(acquisition.scenes)} products, whose names take more than "
-            f"the {room} characters that this cube keeps; leave older reprocessings out"
-        )
-        self.refused |= {scene.id: reason for scene in acquisition.scenes}
-        return False
-
-    def _retry(self) -> None:
-        """Try the scenes again that failed before."""
-        missed = {
-            name
-            for orbit in self.state.orbits.values()
-            for names in orbit.timeline["failed"]
-            for name in names.split()
-        }
-        again = [scene for scene in self._scenes() if scene.id in missed]
-        self.checks.probe_all(again, self.workers)
-
-    def _plan(self, orbit: int) -> Plan:
-        known = self.state.orbits.get(orbit)
-        timeline = known.timeline if known else empty_timeline()
-        plan = make_plan(orbit, timeline, self.asked[orbit], self.checks.failed)
-        self.refused |= plan.refused
-        return plan
 
     def _sweep(self, orbit: int) -> None:
         """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
@@ -448,13 +368,13 @@ class _Build:
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.spec)
             target = self._target(number, orbit.separator)
-            given = self.asked.get(number, [])
+            given = self.request.acquisitions.get(number, [])
             mended: dict[tuple[str, int], Table] = {}
             for damage in damages.chunks:
                 written, failed = make_again(
                     damage, orbit, target, given, self.checks, self.workers
                 )
-                self.refused |= failed
+                self.request.refused |= failed
                 if written is None:
                     left += [damage.lost] if damage.lost else damage.keys
                 else:

@@ -52,10 +52,30 @@ from s2kit.cube.model import CubeSpec, State
 from s2kit.cube.state import read_documents, read_state
 from s2kit.cube.store import Draft, Store
 from s2kit.cube.zarr_documents import coordinate_objects, metadata_objects
-from s2kit.errors import CubeError
+from s2kit.errors import CubeError, GridMismatchError
 
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
+
+
+def claim(store: Store, state: State) -> State:
+    """Return what a locked store holds; create the cube if it holds nothing.
+
+    Raises
+    ------
+    GridMismatchError
+        If another build has made a cube of another kind there.
+    """
+    held = read_state(store)
+    if held is None:
+        create(store, state)
+        return state
+    if held.spec != state.spec:
+        raise GridMismatchError(
+            f"another build has just made {store.url} with another grid or other layers; "
+            "choose another store, or leave those arguments out to extend this one"
+        )
+    return held
 
 
 def create(store: Store, state: State) -> None:
