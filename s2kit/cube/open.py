@@ -2,10 +2,9 @@
 
 import operator
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import rioxarray  # noqa: F401  (gives xarray its .rio)
@@ -13,30 +12,22 @@ import xarray as xr
 import zarr.storage
 from xarray.core import indexing
 
-from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.chunk_reader import MAPPING, ConcatenatedLayer, StoredLayer
 from s2kit.cube.dask_layers import blocks_of, in_blocks, require_steps, whole_source
 from s2kit.cube.foreign import foreign_orbits, open_foreign
-from s2kit.cube.keys import METADATA, group_of, read_group
+from s2kit.cube.keys import group_of, read_group
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.local_store import LocalStore
-from s2kit.cube.snapshot import Snapshot
-from s2kit.cube.state import read_documents
-from s2kit.cube.storage import is_zip, open_objects, open_store
-from s2kit.cube.store import FAR, TROUBLE
-from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
+from s2kit.cube.snapshot import Snapshot, is_foreign, while_steady
+from s2kit.cube.storage import is_zip, open_store
 from s2kit.cube.zarr_documents import TITLE
 from s2kit.cube.zarr_store import zarr_store
-from s2kit.errors import CubeError, InvalidInputError
+from s2kit.errors import InvalidInputError
 
-_TRIES = 5
 _ENCODING = ("dtype", "scale_factor", "_FillValue", "grid_mapping", "units", "calendar")
 """What a copy of the cube takes over. Chunks and codecs are those of the store it came from."""
-
-_TROUBLE = (*TROUBLE, ImportError, KeyError)
-_Opened = TypeVar("_Opened")
 
 
 def open_cube(
@@ -89,13 +80,13 @@ def open_cube(
     wanted = _read_number("level", level, 1)
 
     def open_one(state: Snapshot) -> xr.Dataset:
-        if _is_foreign(state.documents):
+        if is_foreign(state.documents):
             state.steady = False
             return _open_foreign(store, state.documents, number, wanted, dask)
         _check_level(state, wanted)
         return next(_open(state, _orbits(state.documents, number), [wanted], dask))
 
-    return _while_steady(store, open_one)
+    return while_steady(store, open_one)
 
 
 def _open_foreign(
@@ -108,36 +99,6 @@ def _open_foreign(
         )
     orbits = _choose(foreign_orbits(documents), orbit)
     return open_foreign(_place(str(store)), orbits, dask)
-
-
-def _while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -> _Opened:
-    """Do something with a state of a store, again if it has changed meanwhile."""
-    for _ in range(_TRIES):
-        before = read_metadata(store)
-        damage = None
-        try:
-            state = Snapshot(open_objects(str(store)), _documents(store, before))
-            opened = use(state)
-            if state.steady:
-                return opened
-        except InvalidInputError:
-            raise
-        except (*_TROUBLE, RuntimeError, TypeError, AttributeError) as error:
-            damage = error
-        if read_metadata(store) != before:
-            continue
-        if isinstance(damage, FAR):
-            raise CubeError(
-                f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
-                "moment, or mend the way to it"
-            ) from shown_cause(damage)
-        if damage is not None:
-            raise CubeError(
-                f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
-                "copy, or build it anew"
-            ) from shown_cause(damage)
-        return opened
-    raise CubeError(f"{store} is changing all the time; open it again in a moment")
 
 
 def _read_number(name: str, value: Any, example: int) -> int:
@@ -168,59 +129,6 @@ def _check_level(state: Snapshot, level: int) -> None:
             f"levels go down to {SMALLEST} pixels, and are built with the cube: s2kit.build_cube "
             "makes them in a new store, unless overviews=False"
         )
-
-
-def read_metadata(store: str | os.PathLike) -> bytes:
-    """Return the consolidated metadata of a cube.
-
-    Raises
-    ------
-    CubeError
-        If there are none, or they cannot be read.
-    """
-    try:
-        data = _read_object(str(store))
-    except (*_TROUBLE, zipfile.BadZipFile) as error:
-        raise CubeError(
-            f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
-            "that s2kit.build_cube made; a zip holds what is in its folder, not the folder itself"
-        ) from shown_cause(error)
-    if data is None:
-        raise CubeError(
-            f"{store} is not a cube: it has no {METADATA}. Give the place of a cube that "
-            "s2kit.build_cube made (the folder itself, not the one around it)"
-        )
-    return data
-
-
-def _read_object(store: str) -> bytes | None:
-    if is_zip(store):
-        with zipfile.ZipFile(store) as archive:
-            archive.getinfo(METADATA)
-    return open_objects(store).read_all([METADATA])[0]
-
-
-def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
-    documents = read_documents(str(store), metadata)
-    try:
-        if _is_foreign(documents):
-            check_foreign(str(store), documents)
-            return documents
-        orbits = documents[".zattrs"]["s2kit"]["orbits"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise CubeError(
-            f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
-        ) from shown_cause(error)
-    if not orbits:
-        raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
-    check_cube(str(store), documents)
-    check_digest(str(store), documents)
-    return documents
-
-
-def _is_foreign(documents: dict[str, Any]) -> bool:
-    """Return whether another program made a cube of this layout."""
-    return "s2kit" not in documents.get(".zattrs", {}) and bool(foreign_orbits(documents))
 
 
 def _open(
@@ -294,7 +202,7 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
             return []
         return list(_open(state, steps, state.levels[level:], dask))
 
-    levels = _while_steady(store, open_levels)
+    levels = while_steady(store, open_levels)
     if not levels or not _alike(levels[0], cube):
         require_steps(cube)
         return [cube]

@@ -1,18 +1,26 @@
 """One state of a cube: its metadata as they were read, its manifests, and its coordinates."""
 
-from typing import Any
+import os
+import zipfile
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
+from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.checked_reads import read_coordinates, read_table
 from s2kit.cube.codec import decode_coordinate
-from s2kit.cube.keys import group_of, read_group
+from s2kit.cube.foreign import foreign_orbits
+from s2kit.cube.keys import METADATA, group_of, read_group
 from s2kit.cube.manifest import Manifest, Table, level_flags, read_manifest
 from s2kit.cube.model import chunk_grid
-from s2kit.cube.store import Store
-from s2kit.errors import CubeError
+from s2kit.cube.state import read_documents
+from s2kit.cube.storage import is_zip, open_objects
+from s2kit.cube.store import FAR, TROUBLE, Store
+from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
+from s2kit.errors import CubeError, InvalidInputError
 
 
 class Snapshot:
@@ -137,3 +145,95 @@ class Snapshot:
 def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
     count = -(-max(array["shape"][0], 1) // max(array["chunks"][0], 1))
     return [f"{prefix}/{i}" for i in range(count)]
+
+
+_TRIES = 5
+
+
+TROUBLE_OPENING = (*TROUBLE, ImportError, KeyError)
+
+
+_Opened = TypeVar("_Opened")
+
+
+def while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -> _Opened:
+    """Do something with a state of a store, again if it has changed meanwhile."""
+    for _ in range(_TRIES):
+        before = read_metadata(store)
+        damage = None
+        try:
+            state = Snapshot(open_objects(str(store)), _documents(store, before))
+            opened = use(state)
+            if state.steady:
+                return opened
+        except InvalidInputError:
+            raise
+        except (*TROUBLE_OPENING, RuntimeError, TypeError, AttributeError) as error:
+            damage = error
+        if read_metadata(store) != before:
+            continue
+        if isinstance(damage, FAR):
+            raise CubeError(
+                f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "
+                "moment, or mend the way to it"
+            ) from shown_cause(damage)
+        if damage is not None:
+            raise CubeError(
+                f"{store} is damaged ({type(damage).__name__}: {damage}); bring it back from a "
+                "copy, or build it anew"
+            ) from shown_cause(damage)
+        return opened
+    raise CubeError(f"{store} is changing all the time; open it again in a moment")
+
+
+def read_metadata(store: str | os.PathLike) -> bytes:
+    """Return the consolidated metadata of a cube.
+
+    Raises
+    ------
+    CubeError
+        If there are none, or they cannot be read.
+    """
+    try:
+        data = _read_object(str(store))
+    except (*TROUBLE_OPENING, zipfile.BadZipFile) as error:
+        raise CubeError(
+            f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
+            "that s2kit.build_cube made; a zip holds what is in its folder, not the folder itself"
+        ) from shown_cause(error)
+    if data is None:
+        raise CubeError(
+            f"{store} is not a cube: it has no {METADATA}. Give the place of a cube that "
+            "s2kit.build_cube made (the folder itself, not the one around it)"
+        )
+    return data
+
+
+def _read_object(store: str) -> bytes | None:
+    if is_zip(store):
+        with zipfile.ZipFile(store) as archive:
+            archive.getinfo(METADATA)
+    return open_objects(store).read_all([METADATA])[0]
+
+
+def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
+    documents = read_documents(str(store), metadata)
+    try:
+        if is_foreign(documents):
+            check_foreign(str(store), documents)
+            return documents
+        orbits = documents[".zattrs"]["s2kit"]["orbits"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CubeError(
+            f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
+        ) from shown_cause(error)
+    if not orbits:
+        raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
+    check_cube(str(store), documents)
+    check_digest(str(store), documents)
+    return documents
+
+
+def is_foreign(documents: dict[str, Any]) -> bool:
+    """Return whether another program made a cube of this layout."""
+    return "s2kit" not in documents.get(".zattrs", {}) and bool(foreign_orbits(documents))

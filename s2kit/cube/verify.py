@@ -18,8 +18,8 @@ from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
 from s2kit.cube.lock import is_locked
 from s2kit.cube.manifest import Entry, Manifest, Table, copies_of, parse_table, read_manifest
 from s2kit.cube.model import CubeSpec
-from s2kit.cube.open import read_metadata
 from s2kit.cube.remote_store import RemoteStore
+from s2kit.cube.snapshot import read_metadata
 from s2kit.cube.state import read_documents, read_spec
 from s2kit.cube.storage import open_objects
 from s2kit.cube.store import Store
