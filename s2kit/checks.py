@@ -85,7 +85,7 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
 
 
 def _query_hint(taken, other_orbit, other_year, share, limit, right) -> str:
-    """Say what is wrong with the overpasses that were taken, all shape (time,)."""
+    """Return what is wrong with the overpasses that were taken, all shape (time,)."""
     if not taken.any():
         return "Nothing fits all of your conditions: compare each with the name that is given."
     if other_orbit.any():
@@ -286,6 +286,6 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
 
 
 def _weighted(part: pd.DataFrame) -> float:
-    """Give the mean over pixels, which large fields decide."""
+    """Compute the mean over pixels, which large fields decide."""
     known = part.dropna(subset="mean")
     return (known["mean"] * known["count"]).sum() / known["count"].sum()

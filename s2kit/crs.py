@@ -102,7 +102,7 @@ def operation(source: CRS, target: CRS, area: Bounds) -> Transformer:
 
 
 def why_none(source: CRS, target: CRS, area: Bounds) -> str:
-    """Say why no operation leads from one system to another in a region, and what fits there."""
+    """Return why no operation leads from one system to another in a region, and what fits there."""
     if not _operations(source.to_wkt(), target.to_wkt(), area, ballpark=True):
         return f"nothing leads to {target.name}"
     return (

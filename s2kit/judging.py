@@ -45,7 +45,7 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
 
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
-    """Tell whether it is the right number as it was printed, and no mistake is printed alike."""
+    """Return whether it is the right number as printed, and no known mistake prints the same."""
     if not all(isinstance(one, np.ndarray) and one.dtype == "f8" and one.ndim == 0
                for one in (found, wanted)):  # fmt: skip
         return False
@@ -66,7 +66,7 @@ def _hint(found: Any, wanted: Any, others: Mistakes) -> str:
 
 
 def _unlike(found: Any, wanted: Any) -> str:
-    """Say how an answer differs in kind from the right one, or else that it is another."""
+    """Return how an answer differs in kind from the right one, or else that it is another."""
     number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
     if callable(found):
         return "That is a function, not what it gives: write brackets after its name."
@@ -91,7 +91,7 @@ def _asked(wanted: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Give what can be compared: arrays of float, or what it is."""
+    """Return what can be compared: arrays of float, or the value itself."""
     if isinstance(value, xr.DataArray | xr.Variable):
         value = value.values
     try:

@@ -27,7 +27,7 @@ class Archive:
         return self.url, Path(self.url).stat().st_mtime_ns
 
     def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Give objects by name; None where there is none."""
+        """Return objects by name; None where there is none."""
         return [self.read(key) for key in keys]
 
     def read(self, key: str) -> bytes | None:

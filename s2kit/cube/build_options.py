@@ -143,7 +143,7 @@ def _compare(what: str, has: Any, asked: Any) -> None:
 
 
 def _offered(scenes: list[Scene]) -> tuple[str, ...]:
-    """Give the layers that at least half of the scenes have."""
+    """Return the layers that at least half of the scenes have."""
     count = Counter(name for scene in scenes for name in scene.assets)
     return tuple(name for name in LAYER_SPECS if 2 * count[name] >= len(scenes))
 

@@ -23,7 +23,7 @@ Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
 
 
 def lie_alike(layers: Sequence[StoredLayer | ConcatenatedLayer]) -> bool:
-    """Tell whether layers are of one cube, in the same chunks: what `columns` takes."""
+    """Return whether layers are of one cube, in the same chunks, as `columns` needs them."""
     places = [
         [
             (part.objects.url, part.shape, part.origin, part.chunks, steps.tobytes())

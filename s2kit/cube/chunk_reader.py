@@ -105,7 +105,7 @@ class StoredLayer(BackendArray):
         return normalize_token((*state, self.threads, self.origin, self.shape))
 
     def cut(self, rows: slice, cols: slice) -> "StoredLayer":
-        """Give a window of the layer; its first pixel is at ``origin`` in what is stored."""
+        """Return a window of the layer; its first pixel is at ``origin`` in what is stored."""
         part = copy.copy(self)
         sizes = (s.stop - s.start for s in (rows, cols))
         part.shape = (self.shape[0], *sizes)
@@ -118,7 +118,7 @@ class StoredLayer(BackendArray):
         return indexing.explicit_indexing_adapter(key, self.shape, outer, self.read)
 
     def read(self, key: tuple) -> np.ndarray:
-        """Give what is asked along each axis by a number, a slice or an array of numbers."""
+        """Return the values at a number, a slice or an array of numbers along each axis."""
         wanted = [np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)]
         out = np.empty([np.size(w) for w in wanted], self.dtype)
         places = [np.atleast_1d(w) + o for w, o in zip(wanted, self.origin, strict=True)]
@@ -149,7 +149,7 @@ class StoredLayer(BackendArray):
         return [(self, np.arange(self.shape[0]))]
 
     def require_steps(self) -> None:
-        """See that its chunks are still those of its steps and pixels.
+        """Check that its chunks are still those of its steps and pixels.
 
         Scenes may have come between the steps; another cube may have taken the place of this one.
 
@@ -175,11 +175,11 @@ class StoredLayer(BackendArray):
         )
 
     def key(self, *index: int) -> str:
-        """Give the name of a chunk."""
+        """Return the name of a chunk."""
         return f"{self.prefix}/{_separator(self.document).join(map(str, index))}"
 
     def decompress(self, name: str, data: bytes, slot: int = 0) -> np.ndarray:
-        """Give a chunk as stored, in a buffer of this thread: valid until the slot's next one."""
+        """Decompress a chunk into a buffer of this thread: valid until the slot's next one."""
         buffer = _buffer(math.prod(self.chunks) * self.stored.itemsize, slot)
         try:
             if _blosc_sizes(data) != (buffer.size, len(data)):
@@ -215,7 +215,7 @@ class StoredLayer(BackendArray):
         return self.stored.type(self.document["fill_value"])
 
     def decode(self, counts: np.ndarray) -> np.ndarray:
-        """Give physical values for what is stored, shape (time, y, x)."""
+        """Convert stored values to physical ones, shape (time, y, x)."""
         if self.scale is None:
             return counts
         values = np.empty(counts.shape, "float32")
@@ -249,7 +249,7 @@ class ConcatenatedLayer(BackendArray):
         return normalize_token((self.layers, self.order))
 
     def cut(self, rows: slice, cols: slice) -> "ConcatenatedLayer":
-        """Give a window of the layer."""
+        """Return a window of the layer."""
         return ConcatenatedLayer([layer.cut(rows, cols) for layer in self.layers], self.order)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> np.ndarray:
@@ -300,7 +300,7 @@ def fetch(chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]]) -> list[by
 
 
 def require(layers: Sequence[StoredLayer]) -> None:
-    """See that layers of one store are still there, which no chunk in some places does not tell.
+    """Check that layers of one store are still there: a missing chunk alone may be no data.
 
     Raises
     ------
@@ -316,7 +316,7 @@ def require(layers: Sequence[StoredLayer]) -> None:
 
 
 def _layout(document: dict[str, Any]) -> dict[str, Any]:
-    """Give what stays when steps are added at the end."""
+    """Return what stays the same when steps are added at the end."""
     return document | {"shape": document["shape"][1:]}
 
 
@@ -330,7 +330,7 @@ def _pool() -> ThreadPoolExecutor:
 
 
 def _blosc_sizes(data: bytes) -> tuple[int, int]:
-    """Give the size before and after compression, as Blosc's header states them."""
+    """Return the sizes before and after compression that Blosc's header states."""
     return int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
 
 

@@ -344,7 +344,7 @@ def remove_retired(store: Store, orbit: int, separator: str, spec: CubeSpec) -> 
 def link_kept(
     store: Store, orbit: int, manifest: Manifest, separator: str, chunks: int, spec: CubeSpec
 ) -> tuple[Manifest, dict[str, bytes], list[str]]:
-    """Give the chunks before a change the other set of names too.
+    """Copy the names of the chunks before a change to the other set of names.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ _sources = weakref.WeakValueDictionary()
 
 
 def in_blocks(source: StoredLayer | ConcatenatedLayer, blocks: dict[str, Any]) -> da.Array:
-    """Give an array of Dask that reads a layer; `source_of` finds the layer again."""
+    """Return a Dask array that reads a layer; `source_of` finds the layer again."""
     name = f"s2kit-{tokenize(source, blocks)}"
     source = _sources.setdefault(name, source)
     lazy = xr.Variable(("time", "y", "x"), indexing.LazilyIndexedArray(source))
@@ -47,7 +47,7 @@ def blocks_of(cube: xr.Dataset, orbits: list[xr.Dataset]) -> dict[str, Any]:
 
 
 def source_of(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
-    """Give what a layer is read from, if it is one of an opened cube, whole and unchanged.
+    """Return what a layer is read from, if it is one of an opened cube, whole and unchanged.
 
     Dask names an array after what it is made of, so that a changed one has another name; one that
     is held in memory (``persist``) keeps its name, but its graph no longer holds what it is read
@@ -60,7 +60,7 @@ def source_of(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
 
 
 def whole_source(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
-    """Give what a layer is read from, with Dask or without, if it is whole and unchanged."""
+    """Return what a layer is read from, with Dask or without, if it is whole and unchanged."""
     lazy = layer.variable._data
     if not isinstance(lazy, indexing.LazilyIndexedArray):
         return source_of(layer)
@@ -69,7 +69,7 @@ def whole_source(layer: xr.DataArray) -> StoredLayer | ConcatenatedLayer | None:
 
 
 def require_steps(cube: xr.Dataset) -> None:
-    """See that the store of a cube still holds its steps; call it after reading.
+    """Check that the store of a cube still holds its steps; call it after reading.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
 
 
 def in_series(layer: xr.DataArray) -> xr.DataArray:
-    """Give a layer in blocks of whole series, of few pixels where the series are long.
+    """Return a layer in blocks of whole series, of few pixels where the series are long.
 
     One of an opened cube is read as such; Dask would join blocks of many pixels.
     """
@@ -143,7 +143,7 @@ def _cut_blocks(wanted: slice, size: int) -> tuple[int, ...]:
 
 
 def _sources_under(layer: xr.DataArray) -> list[StoredLayer | ConcatenatedLayer]:
-    """Give all that a layer will be read from."""
+    """Return all that a layer will be read from."""
     lazy = layer.variable._data
     if isinstance(lazy, da.Array):
         names = [name.removeprefix("original-") for name in lazy.dask.layers]

@@ -95,7 +95,7 @@ class Raster:
     shape: tuple[int, int]
 
     def window(self, grid: GeoBox, rows: slice, cols: slice) -> tuple[slice, slice] | None:
-        """Give the rows and columns that a block of the grid needs, or None where none."""
+        """Return the rows and columns that a block of the grid needs; None where it needs none."""
         coordinates = source_coordinates(grid, self.crs)
         left, bottom, right, top = coordinates.bounds(rows.start, rows.stop, cols.start, cols.stop)
         slack_y, slack_x = (_SLACK + int(np.ceil(r)) for r in self.reach(grid))
@@ -109,7 +109,7 @@ class Raster:
         return (r, c) if r.start < r.stop and c.start < c.stop else None
 
     def reach(self, grid: GeoBox) -> tuple[float, float]:
-        """Give the half width of the interpolation kernel along y and x, in source pixels."""
+        """Return the half width of the interpolation kernel along y and x, in source pixels."""
         width, height = source_coordinates(grid, self.crs).pixel_size
         return _at_least_one(height / -self.pixel[1]), _at_least_one(width / self.pixel[0])
 
@@ -129,7 +129,7 @@ class Pixels:
     dtype: np.dtype
 
     def read(self, rows: slice, cols: slice) -> np.ndarray:
-        """Give a part; rows and columns count from the raster's corner."""
+        """Read a part; rows and columns count from the raster's corner."""
         r = slice(rows.start - self.rows.start, rows.stop - self.rows.start)
         c = slice(cols.start - self.cols.start, cols.stop - self.cols.start)
         if isinstance(self.values, np.ndarray):

@@ -155,7 +155,7 @@ def run(task: Task) -> Outcome:
 
 
 def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, float]]:
-    """Give for each step the valid and the clear share of the region.
+    """Compute for each step the valid and the clear share of the region.
 
     Valid is a pixel of the first layer that is not nodata; the clear share is NaN without SCL.
     """
@@ -189,7 +189,7 @@ class _Bands:
         self.spooled: dict[str, list[Pixels]] = {}
 
     def of(self, scene: Scene) -> list[Pixels]:
-        """Give the band of the task, and for a probability the classification that masks it.
+        """Return the band of the task, and for a probability the classification that masks it.
 
         An empty list means that the scene does not reach the strip, or cannot be read.
         """
@@ -244,7 +244,7 @@ def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: 
 def _chunks(
     task: Task, cols: slice, block: np.ndarray
 ) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
-    """Give each chunk of a block with its index in the array."""
+    """Yield each chunk of a block with its index in the array."""
     _, high, wide = task.target.spec.chunks
     for i in range(0, block.shape[1], high):
         for j in range(0, block.shape[2], wide):

@@ -19,7 +19,7 @@ def group_of(orbit: int, level: int = 0) -> str:
 
 
 def read_group(name: str) -> tuple[int, int]:
-    """Give relative orbit and level of a group, as `group_of` names it."""
+    """Return relative orbit and level of a group, as `group_of` names it."""
     orbit, _, level = name.removeprefix("S2/R").partition("_L")
     return int(orbit), int(level or 0)
 
@@ -98,7 +98,7 @@ def is_layer_chunk(key: str) -> bool:
 
 
 def is_chunk(name: str, separator: str) -> bool:
-    """Tell whether a name below a layer is that of a chunk, in one of the two sets of names."""
+    """Return whether a name below a layer is that of a chunk, in one of the two sets of names."""
     parts = name.split(separator)
     return len(parts) == 3 and all(part.isdigit() for part in parts)
 

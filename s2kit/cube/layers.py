@@ -156,12 +156,12 @@ TIMELINE = {
 
 
 def is_text(dtype: str) -> bool:
-    """Tell whether a stored type is text."""
+    """Return whether a stored type is text."""
     return dtype[1] == "U"
 
 
 def timeline_types(grid: GeoBox, level: int = 0) -> dict[str, str]:
-    """Give the stored type of each coordinate along time; a coarser level has only time itself.
+    """Return the stored type of each coordinate along time; a coarser level has only time itself.
 
     The width of text is fixed, because it may not change while others read. GDAL before 3.9
     takes 999 characters, which hold 16 product names: four tiles, each split and reprocessed. A

@@ -32,7 +32,7 @@ _CONVENTIONS = [
 
 
 def level_grids(base: GeoBox) -> tuple[GeoBox, ...]:
-    """Give the grids of all levels, the base first.
+    """Return the grids of all levels, the base first.
 
     Each has pixels twice as large as the one before and the same upper left corner; the last row
     and column reach beyond the base where its size is odd.

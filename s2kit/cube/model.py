@@ -66,7 +66,7 @@ Timeline = dict[str, np.ndarray]
 
 
 def empty_timeline() -> Timeline:
-    """Give the timeline of an orbit that is not in the store yet."""
+    """Return the coordinates along time of an orbit that is not in the store yet."""
     return timeline_of([])
 
 

@@ -109,7 +109,7 @@ def _read_number(name: str, value: Any, example: int) -> int:
 
 
 def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
-    """Give the orbits that are wanted, each with all of its steps."""
+    """Return the orbits that are asked for, each with all of its steps."""
     return dict.fromkeys(_choose(documents[".zattrs"]["s2kit"]["orbits"], orbit))
 
 
@@ -168,7 +168,7 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
 
 
 def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
-    """Give a cube and its coarser levels, to look at it in the detail that is needed.
+    """Return a cube and its coarser levels, for display in the detail that is needed.
 
     Parameters
     ----------
@@ -210,13 +210,13 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
 
 
 def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
-    """Tell whether two cubes have the same steps and pixels."""
+    """Return whether two cubes have the same steps and pixels."""
     same = all(np.array_equal(found[name], cube[name]) for name in ("time", "y", "x"))
     return same and found.rio.crs == cube.rio.crs
 
 
 def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
-    """Give the store, and the groups and how many of their steps a layer of this name is."""
+    """Return the store of a layer, its groups, and how many of their steps it has."""
     if source is None:
         return None
     parts = [layer for layer, _ in source.parts]
@@ -250,7 +250,7 @@ def _open_group(
 
 
 def _place(store: str) -> Any:
-    """Give the store as zarr takes it; a path may hold signs that mean something in a URL."""
+    """Return the store as zarr takes it; a path may hold characters with a meaning in URLs."""
     if is_zip(store):
         return zarr_store(Archive(store))
     found = open_store(store)

@@ -66,7 +66,7 @@ class CoarserTask:
 
 
 def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
-    """Give what is left to do where the base was written; nothing if there are no levels."""
+    """Return the tasks that follow those of the base; none if there are no levels."""
     tasks: dict[tuple[str, int], CoarserTask] = {}
     for outcome in outcomes:
         base = outcome.task
@@ -96,7 +96,7 @@ def _above(base: Task) -> CoarserTask:
 
 
 def nothing_present(spec: CubeSpec) -> np.ndarray:
-    """Give a table of the base's chunks, none of which is there, shape (rows, cols)."""
+    """Return flags of the base's chunks, none of which is there, shape (rows, cols)."""
     return np.zeros(spec.chunk_grids[0], bool)
 
 
@@ -223,14 +223,14 @@ class _Walk:
 
 
 def _halved(present: np.ndarray) -> np.ndarray:
-    """Tell which chunks of the next level have something under them."""
+    """Return which chunks of the next level have data below them."""
     rows, cols = present.shape
     even = np.pad(present, ((0, rows % 2), (0, cols % 2)))
     return even.reshape(-(-rows // 2), 2, -(-cols // 2), 2).any((1, 3))
 
 
 def _counter(level: int) -> np.dtype:
-    """Give the smallest type that counts the base pixels under a pixel of a level."""
+    """Return the smallest type that counts the base pixels under a pixel of a level."""
     return np.min_scalar_type(4**level)
 
 
@@ -255,7 +255,7 @@ class _Means:
         _add_sums(finer.sums, finer.counts, self.sums, self.counts, top, left)
 
     def result(self, out: np.ndarray) -> None:
-        """Give the means, rounded half away from zero, as GDAL rounds."""
+        """Write the means, rounded half away from zero, as GDAL rounds."""
         _divide(self.sums, self.counts, self.nodata, out)
 
 
@@ -278,7 +278,7 @@ class _Modes:
         _add_counts(finer.counts, self.counts, top, left)
 
     def result(self, out: np.ndarray) -> None:
-        """Give the most frequent class, the smallest of equals; 0 where there is none."""
+        """Write the most frequent class, the smallest of equals; 0 where there is none."""
         _most_frequent(self.counts, out)
 
 

@@ -48,7 +48,7 @@ class SourceCoordinates:
         self._splines = None if target == crs else _fit_splines(grid, crs)
 
     def at(self, row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Give x and y in the source's system for every row with every column.
+        """Compute x and y in the source's system for every row with every column.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class SourceCoordinates:
     def bounds(
         self, top: int, bottom: int, left: int, right: int
     ) -> tuple[float, float, float, float]:
-        """Give (left, bottom, right, top) of a block's pixel centres in the source's system.
+        """Compute (left, bottom, right, top) of a block's pixel centres in the source's system.
 
         The block is followed at the lattice's spacing; what bulges between two points is far
         less than a pixel.
@@ -90,7 +90,7 @@ class SourceCoordinates:
 
 @lru_cache(maxsize=4)
 def source_coordinates(grid: GeoBox, crs: CRS) -> SourceCoordinates:
-    """Give the coordinates of a grid in another system, remembered for the last few pairs."""
+    """Return the coordinates of a grid in another system; the last few are cached."""
     return SourceCoordinates(grid, crs)
 
 
@@ -98,7 +98,7 @@ def source_coordinates(grid: GeoBox, crs: CRS) -> SourceCoordinates:
 def block_coordinates(
     grid: GeoBox, crs: CRS, top: int, bottom: int, left: int, right: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the source's x and y of a block's pixel centres; the layers of a block share them."""
+    """Compute x and y of a block's pixel centres in the source's system; cached for its layers."""
     coordinates = source_coordinates(grid, crs)
     return coordinates.at(np.arange(top, bottom) + 0.5, np.arange(left, right) + 0.5)
 

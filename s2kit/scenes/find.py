@@ -246,7 +246,7 @@ def _warn(refused: list[dict[str, str]]) -> None:
 
 
 def _read_source(source: str | PathLike[str]) -> str | Path:
-    """Tell a known name, a URL or an existing path."""
+    """Check that a source is a known name, a URL or an existing path, and return it."""
     if not isinstance(source, str | PathLike):
         raise InvalidInputError(f"source is a {type(source).__name__}. {_accepted_sources()}")
     if isinstance(source, str) and (

@@ -212,7 +212,7 @@ def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
 
 
 def _odd_water_vapour(scene: SafeScene) -> str:
-    """Say that the scale of water vapour is not Level-2A's; empty if it is, or is not stated."""
+    """Return a note if the scale of water vapour is not Level-2A's; empty if it is, or none is."""
     stated = [element.text for tag in _WATER_VAPOUR for element in find_all(scene.metadata, tag)]
     known = f"{1 / SCALES['WVP']:.0f}"
     if not stated or (stated[0] or "").strip().removesuffix(".0") == known:

@@ -85,6 +85,6 @@ def _clear(folder: Path) -> None:
 
 
 def _mark(folder: Path, names: list[str]) -> None:
-    """Say that the set is complete, all of which is on the disk by now."""
+    """Write the mark of a complete set, when all of it is on the disk."""
     with replacing(folder / _MARKER) as draft:
         draft.write_text(json.dumps({"version": VERSION, "products": names}, indent=1))
