@@ -265,9 +265,13 @@ def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
     """Put the overpasses of all orbits in one order of time."""
     layers = list(orbits[0].data_vars)
     joined = xr.concat(
-        [orbit.drop_vars(layers) for orbit in orbits], "time", coords="different",
-        compat="equals", join="exact", combine_attrs="drop_conflicts",
-    )  # fmt: skip
+        [orbit.drop_vars(layers) for orbit in orbits],
+        "time",
+        coords="different",
+        compat="equals",
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
     return joined.isel(time=order).assign_attrs(title=TITLE)
 
 

@@ -103,8 +103,11 @@ class BuildReport:
         steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
         rows = []
         for name in state.spec.layers:
-            sizes = [size for n, orbit in state.orbits.items()
-                     for size in _sizes(store, n, name, orbit.separator)]  # fmt: skip
+            sizes = [
+                size
+                for n, orbit in state.orbits.items()
+                for size in _sizes(store, n, name, orbit.separator)
+            ]
             raw = pixels * steps * int(LAYER_SPECS[name].dtype[-1])
             stored = sum(sizes)
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))

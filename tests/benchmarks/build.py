@@ -132,10 +132,11 @@ def odc_stac(items, store):
         chunks={"x": 1024, "y": 1024},
     )
     shifted = {
-        name: band if name == "SCL"
+        name: band
+        if name == "SCL"
         else xr.where(band == 0, -9999, band.astype("int32") - 1000).astype("int16")
         for name, band in lazy.data_vars.items()
-    }  # fmt: skip
+    }
     result = lazy.assign(shifted)
     for name in result.variables:
         result[name].attrs = {}
@@ -219,7 +220,7 @@ def _store(folder, way, number=0):
 
 
 def agreement(folder, one, other):
-    """Tell how far two ways wrote the same: share of equal values, and the 99.9th percentile.
+    """Compare what two ways wrote: share of equal values, and the 99.9th percentile.
 
     Both others place a pixel to 1/8 of a pixel, as GDAL does by default; s2kit exactly.
     """

@@ -101,7 +101,7 @@ def _write_base(task, pixels):
 
 
 def _timeline(taken, depth):
-    """Give the coordinates along time: those of the dates that the chunks were taken from."""
+    """Return the coordinates along time: those of the dates that the chunks were taken from."""
     steps = np.arange(STEPS)
     timeline = {name: values[steps % depth] for name, values in taken.items()}
     starts = FIRST + steps * np.timedelta64(DAYS, "D")

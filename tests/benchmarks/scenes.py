@@ -22,7 +22,7 @@ LAYERS = (*BANDS, "SCL")
 
 
 def texture(size: int, seed: int) -> np.ndarray:
-    """Give DN as from baseline 04.00 with the grain of land: fields, gradients, noise."""
+    """Return DN as from baseline 04.00 with the grain of land: fields, gradients, noise."""
     rng = np.random.default_rng(seed)
     fields = np.kron(rng.normal(size=(size // 40 + 1,) * 2), np.ones((40, 40)))[:size, :size]
     smooth = zoom(gaussian_filter(rng.normal(size=(size // 20 + 2,) * 2), 2), 20, order=1)

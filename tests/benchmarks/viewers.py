@@ -116,8 +116,9 @@ class Seen:
         self.page.wait_for_function(
             """([kind, quiet]) => { const {acted, drawn} = window.s2kit_seen;
             return drawn[kind] > acted && performance.now() - drawn[kind] > quiet }""",
-            arg=[kind, QUIET], polling=50,
-        )  # fmt: skip
+            arg=[kind, QUIET],
+            polling=50,
+        )
         return self.page.evaluate(
             "kind => window.s2kit_seen.drawn[kind] - window.s2kit_seen.acted", kind
         )
@@ -141,7 +142,7 @@ class Seen:
         return lambda: self.page.locator(".noUi-handle").first.press(name)
 
     def place(self, right: float, up: float) -> tuple[float, float]:
-        """Give a place of the map on the screen, 0-1 from its lower left corner."""
+        """Return a place of the map on the screen, 0-1 from its lower left corner."""
         box = self.page.locator(".bk-Figure >> visible=true").first.bounding_box()
         return box["x"] + 80 + right * 450, box["y"] + 30 + (1 - up) * 450
 
@@ -174,7 +175,7 @@ Acts = Iterator[Callable[[], object]]
 
 
 def spots() -> Iterator[tuple[float, float]]:
-    """Give places all over the map."""
+    """Return places all over the map."""
     rng = np.random.default_rng(0)
     while True:
         yield tuple(rng.uniform(0.1, 0.9, 2))
@@ -228,8 +229,9 @@ def served_files(files: list[Path], folder: Path):
 def opened(browser: Browser, url: str, **state: object) -> Iterator[Seen]:
     """Open an app; ``state`` is what its address asks for."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    asked = "&".join(f"{name}={json.dumps(value, separators=(',', ':'))}"
-                     for name, value in state.items())  # fmt: skip
+    asked = "&".join(
+        f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in state.items()
+    )
     page.goto(f"{url}?{asked}", timeout=180_000)
     page.locator(".bk-Figure >> visible=true").first.wait_for(timeout=120_000)
     page.wait_for_timeout(1000)
@@ -256,7 +258,7 @@ def latency(viewer: str, what: str, times: list[float], wanted: str = "") -> Non
 
 
 def square(side: float) -> list[float]:
-    """Give the view of the country of a width."""
+    """Return the view of the country of a width."""
     x, y = MIDDLE
     return [x - side / 2, y - side / 2, x + side / 2, y + side / 2]
 
@@ -272,8 +274,9 @@ def query_times(browser: Browser, folder: Path, cube: str, number: int) -> None:
         latency(viewer, "new picture", seen.times(pictures(seen), number))
         zooms = in_turn(seen.press("Zoom in"), seen.press("Zoom out"))
         latency(viewer, "zoom, button", seen.times(zooms, number))
-        latency(viewer, "zoom, wheel", seen.times(in_turn(seen.wheel(-200), seen.wheel(200)),
-                                                  number))  # fmt: skip
+        latency(
+            viewer, "zoom, wheel", seen.times(in_turn(seen.wheel(-200), seen.wheel(200)), number)
+        )
         latency(viewer, "click → series", seen.times(clicks(seen), number, "chart"), "≤ 300")
 
 
@@ -401,15 +404,21 @@ ACTS = {"TimeQuery": query_acts, "NdviStatistics": statistics_acts}
 
 
 def megabytes(server: Service) -> str:
-    """Give the memory that the server holds."""
+    """Return the memory that the server holds."""
     return f"{server.process.memory_info().rss / 1e6:.0f}"
 
 
 def memory(browser: Browser, folder: Path, cubes: dict[str, tuple[str, dict]], most: int) -> None:
     """Print what the server holds after so many actions, of one session."""
     marks = [n * most // 4 for n in range(1, 5)]
-    head("Memory of the server, MB; wanted ≤ 600 and flat", "viewer", "cube", "started",
-         "opened", *(f"{n} actions" for n in marks))  # fmt: skip
+    head(
+        "Memory of the server, MB; wanted ≤ 600 and flat",
+        "viewer",
+        "cube",
+        "started",
+        "opened",
+        *(f"{n} actions" for n in marks),
+    )
     for (viewer, acts), (name, (cube, state)) in itertools.product(ACTS.items(), cubes.items()):
         with served(folder, VIEWER.format(viewer=viewer, store=cube)) as (server, url):
             held = [megabytes(server)]
@@ -470,8 +479,9 @@ def main() -> None:
             if options.country:
                 country = cubes["country"][0]
                 country_query_times(browser, folder, country, options.number)
-                statistics_times(browser, folder, country, options.number,
-                                 "NdviStatistics, country", 10_000)  # fmt: skip
+                statistics_times(
+                    browser, folder, country, options.number, "NdviStatistics, country", 10_000
+                )
         if "compare" in wanted:
             compare(browser, folder, cube, options.number)
         if "memory" in wanted:

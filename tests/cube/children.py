@@ -173,7 +173,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Give inode and times of change, in ns, of every file and folder."""
+    """Return inode and times of change, in ns, of every file and folder."""
     found = [folder, *sorted(folder.rglob("*"))]
     return {str(p): (s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for p in found for s in [p.stat()]}
 

@@ -35,7 +35,7 @@ def mount(tmp_path) -> Iterator[Callable[[str], Path]]:
 
 @pytest.fixture(scope="session")
 def days(tmp_path_factory) -> list:
-    """Give five scenes, one a day."""
+    """Return five scenes, one a day."""
     return series(tmp_path_factory.mktemp("days"), 5)
 
 

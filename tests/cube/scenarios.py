@@ -43,7 +43,7 @@ class Scenario:
         return [*range(1, commit, 6), *range(commit, self.changes + 1)]
 
     def allowed(self, opener: str) -> list[Steps | None]:
-        """Give what readers may see: old, old up to the first change, new."""
+        """Return what readers may see: old, old up to the first change, new."""
         after = whole(self.new, opener)
         if self.old is None:
             return [None, (), after]
@@ -53,5 +53,5 @@ class Scenario:
 
 
 def whole(store: Path, opener: str = "s2kit") -> Steps | None:
-    """Give all steps of a cube."""
+    """Return all steps of a cube."""
     return steps_of(OPENERS[opener](store))

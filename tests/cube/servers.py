@@ -37,7 +37,7 @@ def python_server(folder: Path) -> Iterator[str]:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args):
-        """Say nothing."""
+        """Write no log."""
 
 
 class FaultyServer(ThreadingHTTPServer):
@@ -73,7 +73,7 @@ class FaultyServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def fault_of(self, path: str) -> str:
-        """Tell what hits this request, and count it."""
+        """Return what hits this request, and count it."""
         self.asked[path] += 1
         over = self.fail_after is not None and self.hits["ok"] >= self.fail_after
         kind = "500" if over else "ok"
@@ -98,7 +98,7 @@ class _Ranges(BaseHTTPRequestHandler):
         self._serve(with_body=True)
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Write no log."""
 
     def _serve(self, *, with_body: bool) -> None:
         fault = self.server.fault_of(self.path)
@@ -161,7 +161,7 @@ def _running(server: ThreadingHTTPServer) -> Iterator[ThreadingHTTPServer]:
 
 
 def refused_address() -> str:
-    """Give an address on which nobody listens."""
+    """Return an address on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{probe.getsockname()[1]}"

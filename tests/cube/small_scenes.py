@@ -31,14 +31,16 @@ SIDE = 128
 FIRST = datetime(2021, 6, 1, 10, 50, 31, tzinfo=UTC)
 LAYERS = ("B02", "B04", "B08", "SCL")
 TEN_METRES = ("B02", "B03", "B04", "B08")
-DRIVERS = {"tif": {"driver": "COG", "COMPRESS": "DEFLATE", "BLOCKSIZE": "128", "OVERVIEWS": "NONE"},
-           "jp2": {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}}  # fmt: skip
+DRIVERS = {
+    "tif": {"driver": "COG", "COMPRESS": "DEFLATE", "BLOCKSIZE": "128", "OVERVIEWS": "NONE"},
+    "jp2": {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"},
+}
 
 Layers = dict[str, np.ndarray]
 
 
 def degrees(west: float, south: float, east: float, north: float) -> tuple[float, ...]:
-    """Give a box in degrees that lies just inside a box in metres UTM 31N."""
+    """Return a box in degrees that lies just inside a box in metres UTM 31N."""
     to_degrees = Transformer.from_crs(CRS, 4326, always_xy=True).transform
     xs, ys = to_degrees([west, west, east, east], [south, north, south, north])
     return max(xs[:2]), max(ys[::2]), min(xs[2:]), min(ys[1::2])
@@ -87,9 +89,14 @@ def write_band(path: Path, values: np.ndarray, **options: Any) -> Path:
     height, width = values.shape
     pixel = 20 if height <= SIDE // 2 else 10
     spec = {
-        **DRIVERS[path.suffix[1:]], "count": 1, "height": height, "width": width, "crs": CRS,
-        "dtype": values.dtype, "transform": Affine(pixel, 0, WEST, 0, -pixel, NORTH),
-    } | options  # fmt: skip
+        **DRIVERS[path.suffix[1:]],
+        "count": 1,
+        "height": height,
+        "width": width,
+        "crs": CRS,
+        "dtype": values.dtype,
+        "transform": Affine(pixel, 0, WEST, 0, -pixel, NORTH),
+    } | options
     with rasterio.open(path, "w", **spec) as target:
         target.write(values, 1)
     return path
@@ -103,9 +110,15 @@ def product_name(
 
 
 def make_scene(
-    folder: Path, name: ProductName, dn: Layers, *, form: str = "tif", offset: float = 0.0,
-    footprint=FOOTPRINT, **options: Any,
-) -> pystac.Item:  # fmt: skip
+    folder: Path,
+    name: ProductName,
+    dn: Layers,
+    *,
+    form: str = "tif",
+    offset: float = 0.0,
+    footprint=FOOTPRINT,
+    **options: Any,
+) -> pystac.Item:
     """Write a scene's bands and make its canonical item."""
     assets = {}
     for layer, values in dn.items():
@@ -206,8 +219,12 @@ def _state(file: Path, baseline: str, offset: int | None) -> None:
     stated = ">-1000</BOA_ADD_OFFSET>"
     assert text.count(stated) == 13
     if offset is None:
-        text = re.sub(r"<BOA_ADD_OFFSET_VALUES_LIST>.*</BOA_ADD_OFFSET_VALUES_LIST>", "", text,
-                      flags=re.DOTALL)  # fmt: skip
+        text = re.sub(
+            r"<BOA_ADD_OFFSET_VALUES_LIST>.*</BOA_ADD_OFFSET_VALUES_LIST>",
+            "",
+            text,
+            flags=re.DOTALL,
+        )
     else:
         text = text.replace(stated, f">{offset}</BOA_ADD_OFFSET>")
     file.write_text(text)

@@ -12,7 +12,7 @@ OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"]}
 
 @pytest.fixture(scope="module")
 def store(days, tmp_path_factory):
-    """Give a cube of four of the five days, so that there is always something to write."""
+    """Return a cube of four of the five days, so that there is always something to write."""
     place = tmp_path_factory.mktemp("kinds") / "cube.zarr"
     s2kit.build_cube(days[:4], place, progress=False, **OPTIONS)
     return place

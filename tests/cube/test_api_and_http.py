@@ -49,7 +49,7 @@ def imagery_url(real_data, tmp_path, require_program):
 
 
 def contents(store: Path) -> dict[str, bytes]:
-    """Give every file of a store."""
+    """Return every file of a store."""
     return {str(p.relative_to(store)): p.read_bytes() for p in store.rglob("*") if p.is_file()}
 
 

@@ -27,7 +27,7 @@ NAN = float("nan")
 
 @pytest.fixture(scope="module")
 def store(days, tmp_path_factory) -> Path:
-    """Give a cube that must stay as it is."""
+    """Return a cube that must stay as it is."""
     folder = tmp_path_factory.mktemp("bad") / "cube.zarr"
     s2kit.build_cube(days, folder, progress=False, **SMALL)
     return folder
@@ -131,8 +131,12 @@ def test_new_cube_needs_a_region(days, tmp_path):
 
 
 PROPERTIES = [
-    "platform", "sat:relative_orbit", "s2kit:datatake_start", "grid:code", "s2:processing_baseline",
-]  # fmt: skip
+    "platform",
+    "sat:relative_orbit",
+    "s2kit:datatake_start",
+    "grid:code",
+    "s2:processing_baseline",
+]
 
 
 @pytest.mark.parametrize(
@@ -394,12 +398,18 @@ def test_axes_to_south_and_west(crs):
     ("aoi", "crs", "resolution"),
     [
         ((-180, 83, 180, 90), "EPSG:3413", 10_000),
-        (shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
-         "EPSG:32760", 10),
-        (shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
-         "EPSG:4326", 0.01),
+        (
+            shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
+            "EPSG:32760",
+            10,
+        ),
+        (
+            shapely.box(*(179.9, -17.1, 180, -17)) | shapely.box(-180, -17.1, -179.9, -17),
+            "EPSG:4326",
+            0.01,
+        ),
     ],
-)  # fmt: skip
+)
 def test_region_around_the_date_line_or_a_pole(aoi, crs, resolution):
     """Such a region has no outline in degrees, by which scenes could be found."""
     with pytest.raises(InvalidInputError, match="antimeridian"):

@@ -55,7 +55,7 @@ def form(request) -> str:
 
 @pytest.fixture
 def items(tmp_path, form) -> list[pystac.Item]:
-    """Give four scenes on three days; of the second day each has one half of the ground."""
+    """Return four scenes on three days; of the second day each has one half of the ground."""
     return scenes(tmp_path / "scenes", form)
 
 
@@ -276,8 +276,9 @@ def test_new_scenes_unreadable(items, tmp_path):
     assert int(cube[BAND].isel(time=0).count()) > 0
     assert int(cube[BAND].isel(time=slice(1, None)).count()) == 0
     assert " ".join(cube.failed.values.tolist()).split() == [
-        *sorted((items[1].id, items[2].id), reverse=True), items[3].id
-    ]  # fmt: skip
+        *sorted((items[1].id, items[2].id), reverse=True),
+        items[3].id,
+    ]
 
 
 @pytest.mark.parametrize("form", ["tif"], indirect=True)
@@ -363,7 +364,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def served(tmp_path, impatient):
-    """Give four scenes whose second one comes over http, and the server."""
+    """Return four scenes whose second one comes over http, and the server."""
     made = scenes(tmp_path / "scenes", "tif")
     with faulty_server(tmp_path / "scenes") as server:
         for asset in made[1].assets.values():

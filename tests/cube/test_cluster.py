@@ -43,7 +43,7 @@ def client(cluster):
 
 @pytest.fixture(scope="module")
 def reference(days, tmp_path_factory):
-    """Give the cube of two days, built by threads."""
+    """Return the cube of two days, built by threads."""
     store = tmp_path_factory.mktemp("threads") / "cube.zarr"
     s2kit.build_cube(days[:2], store, progress=False, **SMALL)
     return store
@@ -122,7 +122,7 @@ def test_chunks_that_do_not_arrive_are_missed(days, client, tmp_path, monkeypatc
 
 
 def never(*_, **__) -> None:
-    """Stand where nobody may come."""
+    """Raise: this must not be reached."""
     raise AssertionError("committed")
 
 

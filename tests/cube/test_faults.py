@@ -33,7 +33,7 @@ def no_pause(monkeypatch):
 
 @pytest.fixture(scope="module")
 def undisturbed(days, tmp_path_factory):
-    """Give the store of an undisturbed build, and how long that took."""
+    """Return the store of an undisturbed build, and how long that took."""
     folder = tmp_path_factory.mktemp("undisturbed")
     build(days, folder / "first.zarr", OPTIONS)
     begun = time.monotonic()
@@ -119,9 +119,10 @@ def test_killed_while_levels_are_made(scenario, tmp_path, no_pause):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "opener"), [("late", "s2kit"), ("late", "layers"), ("deep late", "level")],
+    ("scenario", "opener"),
+    [("late", "s2kit"), ("late", "layers"), ("deep late", "level")],
     indirect=["scenario"],
-)  # fmt: skip
+)
 def test_readers_while_a_late_scene_comes(scenario, tmp_path, opener):
     """A reader sees the old cube, its beginning, or the new one; each date has its own values."""
     known = scenario.allowed(opener)

@@ -13,7 +13,7 @@ from s2kit.errors import CubeError
 
 @pytest.fixture
 def small_disk(mount) -> Path:
-    """Give a file system of 3 MB of its own."""
+    """Return a file system of 3 MB of its own."""
     return mount("size=3m")
 
 

@@ -47,7 +47,7 @@ STEPS = {51: 3, 8: 2}
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
-    """Give five scenes on two orbits, with every kind of layer and with holes."""
+    """Return five scenes on two orbits, with every kind of layer and with holes."""
     folder = tmp_path_factory.mktemp("scenes")
     made = []
     for n, orbit in enumerate((51, 8, 51, 8, 51)):
@@ -70,7 +70,7 @@ OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "progress": False}
 
 @pytest.fixture(scope="module")
 def store(items, tmp_path_factory) -> Path:
-    """Give the cube in the Dutch system."""
+    """Return the cube in the Dutch system."""
     folder = tmp_path_factory.mktemp("open")
     s2kit.build_cube(items, folder / "cube.zarr", **OPTIONS)
     return folder / "cube.zarr"

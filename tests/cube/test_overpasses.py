@@ -39,12 +39,12 @@ def build(items, store, **options):
 
 
 def red(store) -> np.ndarray:
-    """Give the stored values of B04, (time, y, x)."""
+    """Return the stored values of B04, (time, y, x)."""
     return xr.open_zarr(store, group="S2/R051", mask_and_scale=False).B04.values
 
 
 def values(seed) -> np.ndarray:
-    """Give what a scene before 04.00 can hold of B04: 0 is no data, and nothing lies below."""
+    """Return what a scene before 04.00 can hold of B04: 0 is no data, and nothing lies below."""
     return np.maximum(ground(seed)["B04"], 1)
 
 
@@ -223,7 +223,7 @@ def test_tiles_fill_in_order_of_their_names(tmp_path):
 
 
 def stamps_of_chunks(folder):
-    """Give the stamps of all chunks of a layer."""
+    """Return the stamps of all chunks of a layer."""
     return {name: stamp for name, stamp in stamps(folder).items() if name.endswith(".0")}
 
 

@@ -46,7 +46,7 @@ SHAPE = (5, 530, 601)
 
 
 def blocks(values: np.ndarray, size: int, nodata: int) -> np.ndarray:
-    """Give the base pixels under each coarse pixel, shape (time, y, x, size²)."""
+    """Return the base pixels under each coarse pixel, shape (time, y, x, size²)."""
     steps, height, width = values.shape
     rows, cols = -(-height // size), -(-width // size)
     padded = np.full((steps, rows * size, cols * size), nodata, values.dtype)
@@ -56,7 +56,7 @@ def blocks(values: np.ndarray, size: int, nodata: int) -> np.ndarray:
 
 
 def mean(values: np.ndarray, size: int, nodata: int) -> np.ndarray:
-    """Give the mean of what is not nodata, rounded half away from zero."""
+    """Return the mean of what is not nodata, rounded half away from zero."""
     under = blocks(values.astype("i8"), size, nodata)
     count = (under != nodata).sum(-1)
     total = np.where(under != nodata, under, 0).sum(-1)
@@ -66,7 +66,7 @@ def mean(values: np.ndarray, size: int, nodata: int) -> np.ndarray:
 
 
 def mode(values: np.ndarray, size: int) -> np.ndarray:
-    """Give the most frequent class, the smallest of equals, 0 where there is none."""
+    """Return the most frequent class, the smallest of equals, 0 where there is none."""
     under = blocks(values, size, 0).reshape(-1, size * size)
     counts = np.array([np.bincount(one, minlength=12)[:12] for one in under])
     counts[:, 0] = 0
@@ -75,7 +75,7 @@ def mode(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def expected(name: str, values: np.ndarray, level: int) -> np.ndarray:
-    """Give a layer of a level."""
+    """Return a layer of a level."""
     size = 2**level
     return mode(values, size) if name == "SCL" else mean(values, size, LAYER_SPECS[name].nodata)
 
@@ -154,8 +154,9 @@ def store(tmp_path_factory):
         made = random_layers(seed, SHAPE)
         made["B04"][:, 128:, 64:300] = -9999
         made["SCL"][:, :256, :256] = 0
-        write_cube(place, made, every(5, 5) + orbit, orbit=orbit, chunks=(4, 64, 64),
-                   overviews=True)  # fmt: skip
+        write_cube(
+            place, made, every(5, 5) + orbit, orbit=orbit, chunks=(4, 64, 64), overviews=True
+        )
     return place
 
 
@@ -171,10 +172,16 @@ def test_levels_are_those_of_gdal(store, level, name, method):
     base, coarse = stored(store, 0)[name].values[0], stored(store, level)[name].values[0]
     found, nodata = np.full_like(coarse, LAYER_SPECS[name].nodata), LAYER_SPECS[name].nodata
     reproject(
-        base, found, src_transform=Affine.identity(), dst_transform=Affine.scale(2**level),
-        src_crs="EPSG:28992", dst_crs="EPSG:28992", src_nodata=nodata, dst_nodata=nodata,
+        base,
+        found,
+        src_transform=Affine.identity(),
+        dst_transform=Affine.scale(2**level),
+        src_crs="EPSG:28992",
+        dst_crs="EPSG:28992",
+        src_nodata=nodata,
+        dst_nodata=nodata,
         resampling=method,
-    )  # fmt: skip
+    )
     inner = tuple(slice(n // 2**level) for n in base.shape)
     found, coarse = found[inner], coarse[inner]
     if name == "B04":
@@ -357,9 +364,13 @@ def test_levels_are_described_as_the_convention_says(store):
     assert attrs["zarr_conventions"][0]["uuid"] == "d35379db-88df-4056-af3a-620245f8e347"
     layout = attrs["multiscales"]["layout"]
     assert [(one["asset"], one.get("derived_from")) for one in layout] == [
-        ("R008", None), ("R008_L1", "R008"), ("R008_L2", "R008_L1"),
-        ("R051", None), ("R051_L1", "R051"), ("R051_L2", "R051_L1"),
-    ]  # fmt: skip
+        ("R008", None),
+        ("R008_L1", "R008"),
+        ("R008_L2", "R008_L1"),
+        ("R051", None),
+        ("R051_L1", "R051"),
+        ("R051_L2", "R051_L1"),
+    ]
     for one in layout:
         group = xr.open_zarr(store, group=f"S2/{one['asset']}", decode_coords="all")
         assert one["spatial:shape"] == list(group.B04.shape[1:])

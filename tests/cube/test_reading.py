@@ -87,10 +87,16 @@ def test_a_cube_travels_to_other_processes(stores, dask):
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: b"", lambda data: data[:-7], lambda data: data[:9], lambda data: b"x" * 200,
-     lambda data: data[:16] + bytes(len(data) - 16), lambda data: data + b"more"],
+    [
+        lambda data: b"",
+        lambda data: data[:-7],
+        lambda data: data[:9],
+        lambda data: b"x" * 200,
+        lambda data: data[:16] + bytes(len(data) - 16),
+        lambda data: data + b"more",
+    ],
     ids=["empty", "cut", "stub", "noise", "zeros", "longer"],
-)  # fmt: skip
+)
 def test_damaged_chunks_are_named(tmp_path, damage):
     """A chunk that is not what it should be ends in an error that names it, never in numbers."""
     cube = make_cube(tmp_path / "c.zarr", random_layers(1, SHAPE), every(5, 9), chunks=(4, 8, 5))
@@ -157,8 +163,10 @@ def test_only_a_layer_as_it_was_opened_has_a_source(stores):
 def test_window_of_a_cube_is_a_cube(stores, data):
     """It holds what `isel` gives, in blocks that lie on chunks, and is still read as stored."""
     place, _ = stores
-    edges = [sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))
-             for n in SHAPE[1:]]  # fmt: skip
+    edges = [
+        sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))
+        for n in SHAPE[1:]
+    ]
     rows, cols = (slice(*pair) for pair in edges)
     orbit, dask = data.draw(st.sampled_from([None, 8])), data.draw(st.booleans())
     cube = s2kit.open_cube(place, orbit=orbit, dask=dask)
@@ -166,8 +174,9 @@ def test_window_of_a_cube_is_a_cube(stores, data):
     xr.testing.assert_identical(found.compute(), wanted.compute())
     assert all(source_of(layer) is not None for layer in found.data_vars.values())
     of_found = s2kit.time_statistics(found, "B04", percentiles=(50,))
-    xr.testing.assert_allclose(of_found, s2kit.time_statistics(wanted.compute(), "B04",
-                                                               percentiles=(50,)))  # fmt: skip
+    xr.testing.assert_allclose(
+        of_found, s2kit.time_statistics(wanted.compute(), "B04", percentiles=(50,))
+    )
 
 
 @pytest.mark.parametrize("dask", [True, False])

@@ -22,7 +22,7 @@ shift south of 46.4° N, where the operation's stated area ends, and tears the i
 
 @pytest.fixture(scope="module")
 def items(real_data):
-    """Give the ten real scenes: two tiles, five dates, two orbits."""
+    """Return the ten real scenes: two tiles, five dates, two orbits."""
     return s2kit.find_scenes(real_data / "stac-l2a-2023/catalog.json", REGION, "2023", "2023")
 
 
@@ -34,7 +34,7 @@ def build(items, path, crs, resampling):
 
 @pytest.fixture(scope="module")
 def utm_cube(items, tmp_path_factory):
-    """Give a cube in the sources' own coordinate system."""
+    """Return a cube in the sources' own coordinate system."""
     return build(items, tmp_path_factory.mktemp("real") / "utm.zarr", "EPSG:32633", "nearest")
 
 
@@ -103,7 +103,7 @@ def test_every_pixel_equals_its_source(items, utm_cube, band):
 
 
 def covered(items, cube, step, band, rows, cols):
-    """Tell where the first tile of a step has data, on a window of the cube."""
+    """Return where the first tile of a step has data, on a window of the cube."""
     first = next(i for i in items if i.id == str(cube.products.values[step]).split()[0])
     alone = oracle([first], cube, step, band, "EPSG:32633", Resampling.nearest)
     return (alone > 0)[np.ix_(rows, cols)]

@@ -37,7 +37,7 @@ def s3():
 
 @pytest.fixture
 def bucket(s3, monkeypatch, request):
-    """Give a new bucket that keeps every version of every object."""
+    """Return a new bucket that keeps every version of every object."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
@@ -52,7 +52,7 @@ def bucket(s3, monkeypatch, request):
 
 @pytest.fixture(scope="module")
 def reference(days, tmp_path_factory):
-    """Give the same cube on disk."""
+    """Return the same cube on disk."""
     store = tmp_path_factory.mktemp("disk") / "cube.zarr"
     s2kit.build_cube(days, store, progress=False, **SMALL)
     return store

@@ -163,7 +163,7 @@ def test_failed_scenes_are_retried_once_they_can_be_read(scenes):
 
 @pytest.fixture(scope="module")
 def items(tmp_path_factory):
-    """Give six scenes on two orbits: one overpass twice, and one in two halves."""
+    """Return six scenes on two orbits: one overpass twice, and one in two halves."""
     folder = tmp_path_factory.mktemp("items")
     made = []
     for n, (day, baseline, orbit, hours) in enumerate(

@@ -68,7 +68,7 @@ def is_chunk(path: Path, store: Path) -> bool:
 
 
 def tables_of(store):
-    """Give the tables of the manifest, which gzip compressed; copies of coordinates lie beside."""
+    """Return the tables of the manifest (gzip); copies of coordinates lie beside them."""
     found = sorted(store.glob("S2/R*/.manifest/*"))
     return [path for path in found if path.read_bytes().startswith(b"\x1f\x8b")]
 

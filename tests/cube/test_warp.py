@@ -264,10 +264,12 @@ def test_nodata_never_bleeds(seed, ratio, dx, dy, value, shift):
 def triangle(grid: GeoBox, source: Source, reach: tuple[float, float]) -> np.ndarray:
     """Means weighted by a triangular kernel, written out: two matrices of weights, no holes."""
     rows, cols = source.values.shape
-    row = (grid.affine.f + grid.affine.e * (np.arange(grid.shape[0]) + 0.5)
-           - source.raster.origin[1]) / source.raster.pixel[1]  # fmt: skip
-    col = (grid.affine.c + grid.affine.a * (np.arange(grid.shape[1]) + 0.5)
-           - source.raster.origin[0]) / source.raster.pixel[0]  # fmt: skip
+    row = (
+        grid.affine.f + grid.affine.e * (np.arange(grid.shape[0]) + 0.5) - source.raster.origin[1]
+    ) / source.raster.pixel[1]
+    col = (
+        grid.affine.c + grid.affine.a * (np.arange(grid.shape[1]) + 0.5) - source.raster.origin[0]
+    ) / source.raster.pixel[0]
     down = np.maximum(1 - np.abs(np.arange(rows) + 0.5 - row[:, None]) / reach[0], 0)
     across = np.maximum(1 - np.abs(np.arange(cols) + 0.5 - col[:, None]) / reach[1], 0)
     valid = source.values > 0
