@@ -162,12 +162,12 @@ def group_into_acquisitions(scenes: Iterable[Scene]) -> dict[int, list[Acquisiti
         By relative orbit; the steps of each in order of time. In a step, tile after tile; within a
         tile the newest baseline first, then the latest generation: older ones fill what it lacks.
     """
-    overpasses: dict[tuple[int, int], dict[str, Scene]] = defaultdict(dict)
+    members: dict[tuple[int, int], dict[str, Scene]] = defaultdict(dict)
     for scene in scenes:
-        overpasses[scene.orbit, scene.start].setdefault(scene.id, scene)
+        members[scene.orbit, scene.start].setdefault(scene.id, scene)
     orbits: dict[int, list[Acquisition]] = defaultdict(list)
-    for (orbit, start), members in sorted(overpasses.items()):
-        newest_first = sorted(members.values(), key=lambda scene: scene.rank, reverse=True)
+    for (orbit, start), by_name in sorted(members.items()):
+        newest_first = sorted(by_name.values(), key=lambda scene: scene.rank, reverse=True)
         ordered = sorted(newest_first, key=lambda s: s.tile)
         orbits[orbit].append(Acquisition(orbit, start, tuple(ordered)))
     return dict(orbits)

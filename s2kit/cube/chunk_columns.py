@@ -15,8 +15,8 @@ from s2kit.cube.chunk_reader import (
     ConcatenatedLayer,
     StoredLayer,
     fetch,
-    picks,
     require,
+    select_chunks,
 )
 
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
@@ -41,7 +41,7 @@ def columns(
 
     Parameters
     ----------
-    layers : sequence of StoredLayer or Overpasses
+    layers : sequence of StoredLayer or ConcatenatedLayer
         Of one cube, so that their chunks lie alike.
     steps : numpy.ndarray, shape (time,), bool
         Which steps are wanted.
@@ -61,13 +61,13 @@ def columns(
     for parts in zip(*(layer.parts for layer in layers), strict=True):
         stored, places = [layer for layer, _ in parts], parts[0][1]
         wanted = np.flatnonzero(steps[places])
-        times = [(t, places[wanted[t.target]]) for t in picks(wanted, stored[0].chunks[0])]
+        times = [(t, places[wanted[t.target]]) for t in select_chunks(wanted, stored[0].chunks[0])]
         orbits.append((stored, times))
         require(stored)  # no chunk is no data, but no layer is an error
     _, height, width = stored[0].chunks
     _, top, left = stored[0].origin
-    across = list(picks(np.arange(cols.start, cols.stop) + left, width))
-    for y in picks(np.arange(rows.start, rows.stop) + top, height):
+    across = list(select_chunks(np.arange(cols.start, cols.stop) + left, width))
+    for y in select_chunks(np.arange(rows.start, rows.stop) + top, height):
         for x in across:
             yield y.target, x.target, _pieces(orbits, y, x)
 

@@ -122,12 +122,12 @@ class StoredLayer(BackendArray):
         wanted = [np.arange(n)[k] for k, n in zip(key, self.shape, strict=True)]
         out = np.empty([np.size(w) for w in wanted], self.dtype)
         places = [np.atleast_1d(w) + o for w, o in zip(wanted, self.origin, strict=True)]
-        axes = [list(picks(p, c)) for p, c in zip(places, self.chunks, strict=True)]
+        axes = [list(select_chunks(p, c)) for p, c in zip(places, self.chunks, strict=True)]
         pieces = [(t, y, x) for t in axes[0] for y in axes[1] for x in axes[2]]
         there = False
         for first in range(0, len(pieces), AT_ONCE):
             some = pieces[first : first + AT_ONCE]
-            chunks = [(self, tuple(pick.chunk for pick in piece)) for piece in some]
+            chunks = [(self, tuple(selection.chunk for selection in piece)) for piece in some]
             names = [self.key(*index) for _, index in chunks]
             found = fetch(chunks)
             there |= any(data is not None for data in found)
@@ -195,16 +195,16 @@ class StoredLayer(BackendArray):
     def _fill(
         self, out: np.ndarray, piece: tuple[ChunkSelection, ...], chunk: np.ndarray | None
     ) -> None:
-        target = tuple(pick.target for pick in piece)
+        target = tuple(selection.target for selection in piece)
         if chunk is None:
             out[_outer(target)] = self.nodata if self.scale is None else np.nan
             return
-        inside = tuple(pick.inside for pick in piece)
+        inside = tuple(selection.inside for selection in piece)
         if self.scale is None:
             out[_outer(target)] = chunk[_outer(inside)]
         elif all(isinstance(part, slice) for part in (*inside, *target)):
             begin = (*(part.start for part in inside), *(part.start for part in target))
-            sizes = tuple(pick.size for pick in piece)
+            sizes = tuple(selection.size for selection in piece)
             _decode(chunk, out, *begin, *sizes, self.nodata, np.float32(self.scale))
         else:
             out[_outer(target)] = self.decode(chunk[_outer(inside)])
@@ -341,7 +341,7 @@ def _buffer(size: int, slot: int) -> np.ndarray:
     return held[:size]
 
 
-def picks(wanted: np.ndarray, size: int) -> Iterator[ChunkSelection]:
+def select_chunks(wanted: np.ndarray, size: int) -> Iterator[ChunkSelection]:
     """Sort positions along an axis by the chunk that holds them."""
     holders = wanted // size
     for chunk in np.unique(holders):

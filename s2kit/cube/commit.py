@@ -1,17 +1,17 @@
-"""What a store holds, and how it changes: chunks first, metadata last, in one atomic write.
+"""Change what a store holds: chunks first, metadata last, in one atomic write.
 
-New chunks are written where nobody looks yet: in a time chunk without steps, in a staging folder
-if readers know chunks of these names, or, if steps that readers know must move or change, under the
-other set of chunk names (`layout.SEPARATORS`). They are synced to the disk. Then a redo record is
-written and synced, then the staged chunks are moved to their places, then the coordinates along
-time are replaced, then the metadata, and all that is synced. Whoever dies after the redo record
-leaves it to the next build to finish. Before it, nothing has happened.
+New chunks are written under names that readers do not know yet: in a time chunk without steps, in
+the staging folder if readers know chunks of these names, or, if steps that readers know move or
+change, under the other set of chunk names (`keys.SEPARATORS`). They are synced to the disk. Then a
+redo record is written and synced, the staged chunks are moved to their places, the coordinates
+along time are replaced, then the metadata, and all that is synced. If the process dies after the
+redo record, the next build finishes the commit; if it dies before, nothing has changed.
 
-Zarr 2 has no second name for a one-dimensional array. So while a rewriting commit replaces the
-coordinates (half a second), readers see the old cube up to the first step that changes: shorter,
-never mixed. Who opened the cube before with plain xarray keeps its old pixels and times; only
-coordinates that were not loaded yet, such as ``products``, are then the new ones, so open it anew.
-The next build that writes removes the old pixels.
+Zarr 2 has no second name for a one-dimensional array. While a rewriting commit replaces the
+coordinates (half a second), interim metadata show readers the cube up to the first step that
+changes: shorter, never mixed. A cube that was opened before with plain xarray keeps its old pixels
+and times; only coordinates that were not loaded yet, such as ``products``, are then the new ones,
+so open it anew. The next build that writes removes the old pixels.
 """
 
 import base64

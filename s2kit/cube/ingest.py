@@ -101,7 +101,7 @@ class Task:
     chunk: int
     rows: slice
     steps: tuple[PlannedStep, ...]
-    separator_in: str
+    kept_separator: str
     tables: tuple[str, ...] = ()
     staged: bool = False
     only: frozenset[tuple[int, int]] | None = None
@@ -286,7 +286,7 @@ class _Kept:
             If it is not the one that was written.
         """
         task, target = self.task, self.task.target
-        key = chunk_key(target.orbit, task.layer, index, task.separator_in)
+        key = chunk_key(target.orbit, task.layer, index, task.kept_separator)
         expected = self.tables[index[0]].get(key)
         if expected is None:
             return None

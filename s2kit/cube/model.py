@@ -62,7 +62,7 @@ class CubeSpec:
 
 
 Timeline = dict[str, np.ndarray]
-"""The coordinates along time of one orbit, by the names in `layout.TIMELINE`."""
+"""The coordinates along time of one orbit, by the names in `layers.TIMELINE`."""
 
 
 def empty_timeline() -> Timeline:

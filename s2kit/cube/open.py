@@ -67,7 +67,7 @@ def open_cube(
 
     Notes
     -----
-    A cube that somebody extends is to be opened anew to see what is new. That is necessary after
+    Open a cube anew to see what a build has added. That is necessary after
     scenes were added before its last step: the time axis of an old handle is then no longer that
     of the pixels.
     """

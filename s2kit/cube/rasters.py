@@ -1,4 +1,4 @@
-"""Open a raster that somebody else wrote: only its own pixels are read, and not more than can be.
+"""Open a raster from an untrusted source: only its own pixels are read, within bounds.
 
 GDAL has a hundred and fifty drivers, and many of them do as the file says: a VRT reads any other
 file, a WMS description asks any server. So GeoTIFF, JPEG 2000 and Zarr are opened by these drivers

@@ -15,7 +15,7 @@ from s2kit.errors import SceneError
 
 
 class SceneChecks:
-    """The verdicts of one build: scenes as they are to be used, and those that are not.
+    """The checks of one build: scenes as they are to be used, and those that are not.
 
     Attributes
     ----------

@@ -228,7 +228,7 @@ def _check_coordinate(
     documents: Json, name: str, shape: list[int], dtype: str, chunks: list[int] | None = None
 ) -> None:
     document = documents[f"{name}/.zarray"]
-    if dtype.startswith("<U"):  # the width is the grid's, see `layout.timeline_types`
+    if dtype.startswith("<U"):  # the width is the grid's, see `layers.timeline_types`
         found = document["dtype"]
         text = re.fullmatch(r"<U(\d{1,5})", found) if isinstance(found, str) else None
         _check(f"{name}, dtype", found, text and 1 <= int(text[1]) <= _WIDEST)

@@ -191,7 +191,7 @@ def test_all_orbits_in_one_time_axis(store):
             np.testing.assert_array_equal(both[name], alone[name])
 
 
-def picks(size: int) -> st.SearchStrategy:
+def select_chunks(size: int) -> st.SearchStrategy:
     """Anything one may select along a dimension: one place, a slice, or a list in any order."""
     place = st.integers(-size, size - 1)
     bound = st.none() | place
@@ -210,7 +210,7 @@ def test_any_selection_of_all_orbits(store, data):
     cube = pickle.loads(pickle.dumps(s2kit.open_cube(store)))  # as it goes to Dask's workers
     selection = {}
     for axis, dim in enumerate(("time", "y", "x")):
-        selection[dim] = data.draw(picks(expected.shape[axis]), label=dim)
+        selection[dim] = data.draw(select_chunks(expected.shape[axis]), label=dim)
     found = cube.B04.isel(selection)
     for axis, pick in reversed(list(enumerate(selection.values()))):
         pick = np.array(pick, int) if isinstance(pick, list) else pick
