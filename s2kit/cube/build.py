@@ -25,7 +25,7 @@ from s2kit.cube.commit import (
     redo,
     remove_retired,
 )
-from s2kit.cube.damaged import forget_found, read_found, write_found
+from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Slot, Task
 from s2kit.cube.items import (
     any_synthetic,
@@ -490,7 +490,7 @@ class _Build:
 
     def _mend(self, executor: Executor) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
-        noted = read_found(self.store)
+        noted = has_note(self.store)
         left, whole = [], set()
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.profile)

@@ -30,6 +30,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
+from s2kit.bounds import parse_json
 from s2kit.cube import layout, levels
 from s2kit.cube.damaged import read_found, write_found
 from s2kit.cube.layout import DIGEST, LAYER, SEPARATORS, TIMELINE_CHUNK, Profile
@@ -56,6 +57,9 @@ REDO = f"{WORKSHOP}/redo"
 _FORMAT = layout.WITH_DIGEST
 """1 knew no overviews, and would leave them behind; 2 knew no manifest and no staged chunks; 3 no
 digest of the metadata."""
+_ODD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, CRSError)
+"""What reading metadata raises that are not a cube's."""
+
 _PAUSE = 0.5
 """Seconds for readers who have just read the old metadata to read the old coordinates too."""
 
@@ -130,7 +134,7 @@ def read_state(store: Store) -> State | None:
         profile = read_profile(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, profile) for n in kit["orbits"]}
         return State(profile, kit["synthetic"], orbits)
-    except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
+    except (*_ODD, CubeError) as error:
         if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
             return read_state(store)  # another build has just committed, or is about to
         if isinstance(error, CubeError):
@@ -267,6 +271,8 @@ def redo(store: Store) -> None:
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
                 "cube, so it is not from a build of s2kit; nothing was written. Remove it"
             )
+        for part in parts:
+            _check_recorded(store, part)
         drafts = [store.prepare(part) for part in parts]
         store.sync(draft.source for part in drafts for draft in part)
         _apply(store, drafts, moved)
@@ -304,7 +310,7 @@ def _tables_of_moved(written: Table) -> dict[str, bytes]:
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
-        record = layout.load(data)
+        record = parse_json(data)
         digest = record.pop("digest", None)
         if digest is not None and digest != _digest(record):
             return None
@@ -316,8 +322,35 @@ def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
         if not all(map(is_digest, moved["tables"])):
             return None
         return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
-    except (ValueError, LookupError, TypeError, AttributeError, binascii.Error, RecursionError):
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, binascii.Error),
+    ):
         return None
+
+
+def _check_recorded(store: Store, part: Part) -> None:
+    """Check that metadata that a record would put in place are those of a cube.
+
+    Raises
+    ------
+    CubeError
+    """
+    if METADATA not in part:
+        return
+    try:
+        documents = read_documents(store.url, part[METADATA])
+        kit = documents[".zattrs"]["s2kit"]
+        check_cube(store.url, documents)
+        check_digest(store.url, documents)
+        profile = read_profile(kit)
+        for told in kit.get("manifest", {}).values():
+            read_manifest(told, profile.layers, profile.chunk_grids)
+    except (*_ODD, CubeError) as error:
+        raise CubeError(
+            f"{store.path(REDO)} would write metadata that are not those of a cube of s2kit "
+            f"({type(error).__name__}: {error}); nothing was written. Remove it"
+        ) from error
 
 
 def _digest(record: dict[str, Any]) -> str:

@@ -347,28 +347,10 @@ LARGEST_CHUNK = 2**27 + 2**20
 LARGEST_DOCUMENT = 2**26
 """Bytes of a metadata document. That of the practice cube has 0.1 MB."""
 
-_MOST_VALUES = 2_000_000
-"""Values in a document: each may take 100 bytes in memory."""
-
 
 def largest(key: str) -> int:
     """Return how many bytes an object may have, by its name."""
     return LARGEST_DOCUMENT if key.rpartition("/")[2].startswith(".") else LARGEST_CHUNK
-
-
-def load(data: bytes) -> Any:
-    """Parse a document of JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or holds more values than a cube of a continent.
-    RecursionError
-        If it is nested too deep.
-    """
-    if data.count(b",") > _MOST_VALUES:
-        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
-    return json.loads(data)
 
 
 def dump(document: dict[str, Any]) -> bytes:

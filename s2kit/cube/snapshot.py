@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from s2kit.bounds import parse_json
 from s2kit.cube.archive import Archive
-from s2kit.cube.layout import chunk_grid, decode_coordinate, group_of, load, read_group
+from s2kit.cube.layout import chunk_grid, decode_coordinate, group_of, read_group
 from s2kit.cube.manifest import (
     Manifest,
     Table,
@@ -165,7 +166,7 @@ def read_documents(place: str, metadata: bytes) -> dict[str, Any]:
         If they are cut off or damaged, or something else.
     """
     try:
-        return dict(load(metadata)["metadata"])
+        return dict(parse_json(metadata)["metadata"])
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CubeError(
             f"{place} is damaged: its {METADATA} is no JSON, or cut off ({error}); bring that file "

@@ -22,9 +22,10 @@ from botocore.exceptions import BotoCoreError
 from fsspec.implementations.local import LocalFileSystem
 
 from s2kit import atomic
+from s2kit.bounds import parse_json, read_file
 from s2kit.credentials import shown_cause
 from s2kit.cube.http import make_client, requests_to
-from s2kit.cube.layout import largest, load
+from s2kit.cube.layout import largest
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
 try:
@@ -47,7 +48,6 @@ STAGING = f"{WORKSHOP}/staging"
 _LOCK = f"{WORKSHOP}/lock"
 _DRAFT = "draft-"
 _ATTEMPTS = 1000
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SETTLE = 2
 """Seconds in which two builders that take over one dead lock on an object store find out."""
@@ -119,7 +119,7 @@ class Store:
         """Give an object's bytes, or None where there is none."""
         try:
             if self.local:
-                return _read_file(self.path(key), largest(key))
+                return read_file(self.path(key), largest(key))
             return self.fs.cat_file(self.path(key))
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -438,8 +438,8 @@ class Store:
     def _holder(self) -> dict:
         """Give who holds the lock; empty if nobody does, or somebody is just writing it."""
         try:
-            return dict(load(self.read(_LOCK) or b"{}"))
-        except (ValueError, TypeError):
+            return dict(parse_json(self.read(_LOCK) or b"{}"))
+        except (ValueError, TypeError, RecursionError):
             return {}
 
     def _take_file(self, mine: bytes) -> int:
@@ -555,9 +555,10 @@ class Store:
         with suppress(FileNotFoundError):
             self._enter(STAGING)
         path = Path(self.path(STAGING))
-        if path.is_symlink():
-            path.unlink()
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:  # a link, a pipe or a file, which no build makes
+            path.unlink(missing_ok=True)
         self._folders.clear()
 
 
@@ -578,20 +579,6 @@ class Draft:
     key: str
     source: str
     data: bytes | None = None
-
-
-def _read_file(path: str, most: int) -> bytes:
-    """Read a file within bounds; a pipe, a device or a folder is none."""
-    handle = os.open(path, os.O_RDONLY | _NO_WAIT)
-    with open(handle, "rb", buffering=0) as file:  # noqa: PTH123 (no path of a handle)
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, "it is not a file")
-        if about.st_size > most:
-            raise OSError(
-                errno.EFBIG, f"it has {about.st_size / 1e6:.0f} MB; {most / 1e6:.0f} are read"
-            )
-        return file.read()
 
 
 def _sizes(path: str, prefix: str) -> Iterator[tuple[str, int]]:

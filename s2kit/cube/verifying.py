@@ -10,10 +10,11 @@ from typing import Any
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
+from s2kit.bounds import parse_json
 from s2kit.credentials import shown_place
 from s2kit.cube.commit import REDO, read_profile
 from s2kit.cube.damaged import forget_found, write_found
-from s2kit.cube.layout import Profile, group_of, is_chunk, load
+from s2kit.cube.layout import Profile, group_of, is_chunk
 from s2kit.cube.manifest import (
     Entry,
     Manifest,
@@ -259,7 +260,7 @@ def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return load(data)
+        return parse_json(data)
     except (ValueError, RecursionError):
         return None
 
