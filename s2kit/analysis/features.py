@@ -1,7 +1,7 @@
 """Features: a few numbers that describe each pixel's series, from which a classifier learns."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask.array as da
@@ -93,6 +93,48 @@ def make_features(
         days = _grid(part, start, end, step)
         recipe |= {"start": days[0], "end": _last_day(part, end), "days": days}
     return apply_recipe(cube, recipe, clear)
+
+
+def check_recipe(recipe: Any) -> None:
+    """Check that a recipe is one that `make_features` writes.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not isinstance(recipe, dict):
+        raise ValueError(f"the recipe of the features is {recipe!r:.80}")
+    kind = recipe.get("kind")
+    seasons, bands, index, days = map(recipe.get, ("seasons", "bands", "index", "days"))
+    valid = (
+        kind in KINDS
+        and all(recipe.get(name) is None or _is_day(recipe[name]) for name in ("start", "end"))
+        and {"start", "end"} <= recipe.keys()
+        and isinstance(recipe.get("own_mask"), bool)
+        and (kind != "seasons" or (_is_part(seasons, _SEASONS) and _is_part(bands, BANDS)))
+        and (kind == "seasons" or isinstance(index, str))
+        and (kind != "series" or (_is_list(days) and all(map(_is_day, days))))
+    )
+    if not valid:
+        raise ValueError("the recipe of the features is none that s2kit.make_features writes")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and 0 < len(value) <= MOST_DAYS
+
+
+def _is_part(value: Any, whole: Sequence[str]) -> bool:
+    """Return whether a value lists some of the members of another list, each once."""
+    names = value if _is_list(value) and all(isinstance(one, str) for one in value) else []
+    return bool(names) and len(set(names)) == len(names) and set(names) <= set(whole)
+
+
+def _is_day(value: Any) -> bool:
+    """Return whether a value is a day, a month or a year as text."""
+    try:
+        return isinstance(value, str) and read_period(value, value) is not None
+    except InvalidInputError:
+        return False
 
 
 def apply_recipe(

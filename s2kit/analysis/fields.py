@@ -17,12 +17,19 @@ from s2kit.analysis.table_size import (
     require_layer_cells,
     require_parquet,
 )
+from s2kit.bounds import require_file
 from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, area_of_grid, read_grid
 
 Fields = str | os.PathLike | gpd.GeoDataFrame
+
+_UNREADABLE = (
+    *(OSError, ValueError, RuntimeError, IndexError),
+    *(LookupError, TypeError, AttributeError, OverflowError, shapely.errors.ShapelyError),
+)
+"""What pyogrio, GDAL, pyarrow, geopandas and shapely raise for files that are damaged or odd."""
 
 _KINDS = {"Polygon": "polygons", "MultiPolygon": "polygons", "Point": "points"}
 _NAMED = 5
@@ -115,7 +122,7 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
                 fields = _read_file(path, layer)
         except InvalidInputError:
             raise
-        except (OSError, ValueError, RuntimeError, IndexError) as error:  # of pyogrio and GDAL
+        except _UNREADABLE as error:
             raise InvalidInputError(
                 f"fields={path!r} cannot be read: {error}. Give a GeoDataFrame, or a file with "
                 "geometries such as .gpkg, .shp, .geojson or .parquet"
@@ -134,6 +141,8 @@ def read_table(fields: Any, layer: str | None = None) -> gpd.GeoDataFrame:
 
 
 def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
+    if os.path.exists(path):  # noqa: PTH110 (a text too long for a path is none)
+        require_file(path)
     if path.endswith("parquet"):
         if layer is not None:
             raise InvalidInputError(

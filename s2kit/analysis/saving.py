@@ -1,6 +1,7 @@
 """A classifier as one file without pickle, which holds its own card."""
 
 import io
+import itertools
 import json
 import os
 import platform
@@ -11,12 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
+from s2kit.analysis.features import check_recipe
 from s2kit.analysis.models import Classifier, Scores, as_text
 from s2kit.atomic import replacing
+from s2kit.bounds import parse_json, read_file
 from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
 from s2kit.zips import read_member, unpacked
@@ -28,6 +32,8 @@ _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
 _LARGEST, _LARGEST_DOCUMENT = 2**25, 2**23
 """Bytes of the pipeline, unpacked, and of a document: a network of three layers of 30 has 100 kB.
 As JSON, a byte takes up to 25 in memory."""
+
+_LARGEST_FILE = 2 * (_LARGEST + _LARGEST_DOCUMENT)
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
 _DAMAGE = (
@@ -42,6 +48,8 @@ _DAMAGE = (
     ImportError,
     RuntimeError,
     MemoryError,
+    RecursionError,
+    OverflowError,
 )
 """What zipfile, json and skops raise where a file is not what it should be."""
 
@@ -108,8 +116,8 @@ def load_model(path: str | os.PathLike) -> Classifier:
         that a classifier does not need; nothing of these is run.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            document = json.loads(read_member(archive, _MODEL, _LARGEST_DOCUMENT))
+        with zipfile.ZipFile(io.BytesIO(read_file(path, _LARGEST_FILE))) as archive:
+            document = parse_json(read_member(archive, _MODEL, _LARGEST_DOCUMENT))
             data = unpacked(
                 read_member(archive, _PIPELINE, _LARGEST), _LARGEST, documents=_LARGEST_DOCUMENT
             )
@@ -148,14 +156,54 @@ def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
     classes, names = tuple(document["classes"]), tuple(document["features"])
     if not isinstance(pipeline, Pipeline) or pipeline.n_features_in_ != len(names):
         raise ValueError(f"a {type(pipeline).__name__} does not take {len(names)} features")
-    if tuple(pipeline.classes_.tolist()) != classes:
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("the names of the features are not all text")
+    if tuple(pipeline.classes_.tolist()) != classes or len(set(classes)) != len(classes):
         raise ValueError(f"the pipeline's classes are not {classes}")
+    if not all(type(name) in (int, str) for name in classes):
+        raise ValueError("the classes are not whole numbers or text")
+    recipe, source, seed = document["recipe"], document["source"], document["seed"]
+    if recipe is not None:
+        check_recipe(recipe)
+    if not (source is None or isinstance(source, dict)) or type(seed) is not int:
+        raise ValueError("the source is not described, or the seed is no whole number")
     tables = {
         name: pd.DataFrame.from_dict(table, orient="tight")
         for name, table in document["scores"].items()
     }
-    return Classifier(pipeline, classes, names, document["recipe"], document["source"],
-                      Scores(**tables), document["seed"])  # fmt: skip
+    model = Classifier(pipeline, classes, names, recipe, source, Scores(**tables), seed)
+    _check_network(model)
+    str(model)  # its tables have the rows and columns that it shows
+    return model
+
+
+def _check_network(model: Classifier) -> None:
+    """Check that the arrays of a network are finite numbers and fit each other.
+
+    Raises
+    ------
+    ValueError
+    """
+    scaler, network = model.pipeline
+    outputs = 1 if len(model.classes) == 2 else len(model.classes)
+    sizes = [len(model.features), *network.hidden_layer_sizes, outputs]
+    if not all(isinstance(n, int) and n > 0 for n in sizes) or len(model.classes) < 2:
+        raise ValueError(f"a network has layers of {sizes}")
+    arrays = {"mean_": scaler.mean_, "scale_": scaler.scale_}
+    wanted = {"mean_": sizes[:1], "scale_": sizes[:1]}
+    wanted |= {f"coefs_ {i}": list(pair) for i, pair in enumerate(itertools.pairwise(sizes))}
+    wanted |= {f"intercepts_ {i}": [size] for i, size in enumerate(sizes[1:])}
+    for name in ("coefs_", "intercepts_"):
+        arrays |= {f"{name} {i}": layer for i, layer in enumerate(getattr(network, name))}
+    if arrays.keys() != wanted.keys():
+        raise ValueError(f"a network of {len(sizes)} layers lacks {wanted.keys() - arrays.keys()}")
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype not in ("float32", "float64"):
+            raise ValueError(f"{name} is no array of numbers")
+        if list(array.shape) != wanted[name] or not np.isfinite(array).all():
+            raise ValueError(f"{name} is not {wanted[name]} finite numbers")
+    if (scaler.scale_ <= 0).any():
+        raise ValueError("a scale is not above 0")
 
 
 def _card(model: Classifier) -> str:

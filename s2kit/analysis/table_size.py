@@ -14,8 +14,8 @@ from s2kit.zips import open_member
 MOST_CELLS = 20_000_000
 """Rows times columns of a table of fields: 800 000 fields with 25 columns, some GB of memory."""
 
-LARGEST_TEXT = 2**30
-"""Bytes of a file of JSON, unpacked."""
+LARGEST_TEXT = 100_000_000
+"""Bytes of a file of JSON, unpacked. In memory it takes twice as many before it is a table."""
 
 _SPACE = re.compile(r"[ \t\r\n\x1e]*")
 """Between values; the last one begins each in a GeoJSON text sequence (RFC 8142)."""
@@ -147,10 +147,12 @@ def _text(file: Any, path: str) -> Iterator[str]:
     content = start + file.read(LARGEST_TEXT)
     if len(content) > LARGEST_TEXT:
         raise InvalidInputError(
-            f"{path:.200} holds more than {LARGEST_TEXT / 1e9:.1f} GB of JSON; save it as a "
+            f"{path:.200} holds more than {LARGEST_TEXT / 1e6:.0f} MB of JSON; save it as a "
             "GeoPackage"
         )
-    yield content.decode("utf-8-sig", "replace")
+    text = content.decode("utf-8-sig", "replace")
+    del content
+    yield text
 
 
 def _count(text: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from s2kit.cube.acquisitions import (
 )
 from s2kit.cube.build_options import check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
-from s2kit.cube.damaged import forget_found, read_found, write_found
+from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import (
     any_synthetic,
@@ -363,7 +363,7 @@ class _Build:
 
     def _mend(self) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
-        noted = read_found(self.store)
+        noted = has_note(self.store)
         left, whole = [], set()
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.spec)

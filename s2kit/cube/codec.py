@@ -1,8 +1,6 @@
 """Chunks and coordinates as bytes: how they are compressed, and bounds of what is decompressed."""
 
-import json
 import math
-from typing import Any
 
 import numpy as np
 from numcodecs import Blosc, blosc
@@ -26,10 +24,6 @@ LARGEST_CHUNK = 2**27 + 2**20
 
 LARGEST_DOCUMENT = 2**26
 """Bytes of a metadata document. That of the practice cube has 0.1 MB."""
-
-
-_MOST_VALUES = 2_000_000
-"""Values in a document: each may take 100 bytes in memory."""
 
 
 def largest(key: str) -> int:
@@ -94,18 +88,3 @@ def decode_coordinate(
         require_size(part, chunk * np.dtype(dtype).itemsize)
     decoded = [np.frombuffer(COORDINATE_CODEC.decode(part), dtype) for part in parts]
     return np.concatenate(decoded)[:length]
-
-
-def load(data: bytes) -> Any:
-    """Parse a document of JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or holds more values than a cube of a continent.
-    RecursionError
-        If it is nested too deep.
-    """
-    if data.count(b",") > _MOST_VALUES:
-        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
-    return json.loads(data)

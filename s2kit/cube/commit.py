@@ -24,8 +24,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from s2kit.bounds import parse_json
 from s2kit.cube.checked_reads import read_table, read_whole
-from s2kit.cube.codec import load
 from s2kit.cube.damaged import read_found, write_found
 from s2kit.cube.keys import (
     METADATA,
@@ -49,7 +49,7 @@ from s2kit.cube.manifest import (
     write_table,
 )
 from s2kit.cube.model import CubeSpec, State
-from s2kit.cube.state import read_documents, read_state
+from s2kit.cube.state import check_metadata, read_documents, read_state
 from s2kit.cube.store import Draft, Store
 from s2kit.cube.zarr_documents import coordinate_objects, metadata_objects
 from s2kit.errors import CubeError, GridMismatchError
@@ -170,6 +170,8 @@ def redo(store: Store) -> None:
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
                 "cube, so it is not from a build of s2kit; nothing was written. Remove it"
             )
+        for part in parts:
+            _check_recorded(store, part)
         drafts = [store.prepare(part) for part in parts]
         store.sync(draft.source for part in drafts for draft in part)
         _apply(store, drafts, moved)
@@ -207,7 +209,7 @@ def _tables_of_moved(written: Table) -> dict[str, bytes]:
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
     """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
     try:
-        record = load(data)
+        record = parse_json(data)
         digest = record.pop("digest", None)
         if digest is not None and digest != _digest(record):
             return None
@@ -219,8 +221,24 @@ def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
         if not all(map(is_digest, moved["tables"])):
             return None
         return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
-    except (ValueError, LookupError, TypeError, AttributeError, binascii.Error, RecursionError):
+    except (
+        *(ValueError, LookupError, TypeError, AttributeError),
+        *(OverflowError, RecursionError, binascii.Error),
+    ):
         return None
+
+
+def _check_recorded(store: Store, part: Part) -> None:
+    """Check that metadata that a record would put in place are those of a cube."""
+    if METADATA not in part:
+        return
+    try:
+        check_metadata(store.url, part[METADATA])
+    except CubeError as error:
+        raise CubeError(
+            f"{store.path(REDO)} would write metadata that are not those of a cube of s2kit; "
+            f"nothing was written. Remove it ({error})"
+        ) from error
 
 
 def _digest(record: dict[str, Any]) -> str:

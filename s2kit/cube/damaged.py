@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 
-from s2kit.cube.codec import load
+from s2kit.bounds import parse_json
 from s2kit.cube.keys import WORK_FOLDER, is_layer_chunk, is_object
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
@@ -25,21 +25,28 @@ def note_found(store: Store, key: str) -> None:
 
 def write_found(store: Store, keys: Iterable[str]) -> None:
     """Note what is damaged where the next build looks, if the store can be written to."""
+    known = sorted(filter(_is_known, keys))  # an unfinished commit is no object of the cube
     with suppress(CubeError, OSError):
-        store.write(_FOUND, json.dumps(sorted(keys)).encode())
+        if known:
+            store.write(_FOUND, json.dumps(known).encode())
 
 
 def read_found(store: Store) -> list[str]:
     """Return what was noted as damaged; names of objects that no cube has are left out."""
     try:
-        names = load(store.read_own(_FOUND) or b"[]")
+        names = parse_json(store.read_own(_FOUND) or b"[]")
     except (ValueError, RecursionError):
         return []
-    return [
-        name
-        for name in names
-        if isinstance(name, str) and (is_object(name) or is_layer_chunk(name))
-    ]
+    return [name for name in names if _is_known(name)] if isinstance(names, list) else []
+
+
+def has_note(store: Store) -> bool:
+    """Return whether there is a note, whatever it says."""
+    return store.has(_FOUND)
+
+
+def _is_known(name: object) -> bool:
+    return isinstance(name, str) and (is_object(name) or is_layer_chunk(name))
 
 
 def forget_found(store: Store) -> None:

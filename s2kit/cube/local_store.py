@@ -1,6 +1,5 @@
 """A store on a disk: files that are synced, and folders that may not be links."""
 
-import errno
 import os
 import shutil
 import stat
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from s2kit import atomic
+from s2kit.bounds import read_file
 from s2kit.credentials import shown_cause
 from s2kit.cube.codec import largest
 from s2kit.cube.keys import STAGING, WORK_FOLDER
@@ -18,8 +18,6 @@ from s2kit.errors import CubeError
 
 ATTEMPTS = 1000
 """How often a file is tried to be made while others remove its folder."""
-
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class LocalStore(Store):
@@ -97,9 +95,10 @@ class LocalStore(Store):
         with suppress(FileNotFoundError):
             self.enter(STAGING)
         path = Path(self.path(STAGING))
-        if path.is_symlink():
-            path.unlink()
-        shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:  # a link, a pipe or a file, which no build makes
+            path.unlink(missing_ok=True)
         self.forget_folders()
 
     def keys(self, prefix: str) -> list[str]:
@@ -154,18 +153,7 @@ class LocalStore(Store):
         self._folders.clear()
 
     def _read(self, key: str) -> bytes:
-        """Read a file within bounds; a pipe, a device or a folder is none."""
-        most = largest(key)
-        handle = os.open(self.path(key), os.O_RDONLY | _NO_WAIT)
-        with open(handle, "rb", buffering=0) as file:  # noqa: PTH123 (no path of a handle)
-            about = os.fstat(handle)
-            if not stat.S_ISREG(about.st_mode):
-                raise OSError(errno.EINVAL, "it is not a file")
-            if about.st_size > most:
-                raise OSError(
-                    errno.EFBIG, f"it has {about.st_size / 1e6:.0f} MB; {most / 1e6:.0f} are read"
-                )
-            return file.read()
+        return read_file(self.path(key), largest(key))
 
     def _put(self, key: str, data: bytes) -> None:
         try:

@@ -15,8 +15,8 @@ from typing import Any
 
 import psutil
 
+from s2kit.bounds import parse_json
 from s2kit.credentials import shown_cause
-from s2kit.cube.codec import load
 from s2kit.cube.keys import LOCK, WORK_FOLDER
 from s2kit.cube.local_store import ATTEMPTS, LocalStore
 from s2kit.cube.store import TROUBLE, Store
@@ -95,8 +95,8 @@ def is_locked(store: Store) -> bool:
 def _holder(store: Store) -> dict[str, Any]:
     """Return who holds the lock; empty if nobody does, or somebody is just writing it."""
     try:
-        return dict(load(store.read(LOCK) or b"{}"))
-    except (ValueError, TypeError):
+        return dict(parse_json(store.read(LOCK) or b"{}"))
+    except (ValueError, TypeError, RecursionError):
         return {}
 
 

@@ -6,6 +6,7 @@ only, by names that s2kit makes of a path or URL (`s2kit.scenes.uri`), and with 
 that may lead elsewhere.
 """
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from rasterio.env import ensure_env_with_credentials
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetReader
 
+from s2kit.bounds import require_file
 from s2kit.cube.jpeg2000 import check_codestream
 from s2kit.scenes.uri import in_zip, is_far, is_raster_name, is_remote, local_part
 
@@ -61,6 +63,9 @@ def open_raster(name: str) -> Iterator[DatasetReader]:
             f"{name:.200} is no path or URL of a raster; {FORMATS}, from this computer, http(s), "
             "s3, gs or az"
         )
+    own = (in_zip(name) or [local_part(name) or name])[0]
+    if not is_far(name) and os.path.exists(own):  # noqa: PTH110 (odd names are none)
+        require_file(own)
     drivers = _drivers_for(name)
     if drivers == ("Zarr",):
         if _is_references(name):

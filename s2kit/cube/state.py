@@ -9,8 +9,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import CRSError
 
+from s2kit.bounds import parse_json
 from s2kit.cube.checked_reads import read_coordinates, read_table
-from s2kit.cube.codec import decode_coordinate, load
+from s2kit.cube.codec import decode_coordinate
 from s2kit.cube.keys import METADATA, REDO, group_of
 from s2kit.cube.layers import TIMELINE_CHUNK, is_text, timeline_types
 from s2kit.cube.manifest import read_manifest
@@ -19,6 +20,9 @@ from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.cube.zarr_documents import FORMAT
 from s2kit.errors import CubeError
+
+_ODD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, CRSError)
+"""What reading metadata raises that are not a cube's."""
 
 
 def read_documents(place: str, metadata: bytes) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def read_documents(place: str, metadata: bytes) -> dict[str, Any]:
         If they are cut off or damaged, or something else.
     """
     try:
-        return dict(load(metadata)["metadata"])
+        return dict(parse_json(metadata)["metadata"])
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CubeError(
             f"{place} is damaged: its {METADATA} is no JSON, or cut off ({error}); bring that file "
@@ -79,7 +83,7 @@ def read_state(store: Store) -> State | None:
         spec = read_spec(kit)
         orbits = {n: _read_orbit(store, documents, n, kit, spec) for n in kit["orbits"]}
         return State(spec, kit["synthetic"], orbits)
-    except (LookupError, TypeError, ValueError, RuntimeError, CRSError, CubeError) as error:
+    except (*_ODD, CubeError) as error:
         if store.read(METADATA) != data or (not committing and store.read_own(REDO) is not None):
             return read_state(store)  # another build has just committed, or is about to
         if isinstance(error, CubeError):
@@ -122,3 +126,25 @@ def _read_orbit(
         timeline[name] = values.astype("O") if is_text(dtype) else values
     separator = documents[f"{group}/{kit['layers'][0]}/.zarray"]["dimension_separator"]
     return Orbit(timeline, separator, orbit in kit["retired"], manifest)
+
+
+def check_metadata(place: str, metadata: bytes) -> None:
+    """Check that consolidated metadata are those of a cube.
+
+    Raises
+    ------
+    CubeError
+    """
+    try:
+        documents = read_documents(place, metadata)
+        kit = documents[".zattrs"]["s2kit"]
+        check_cube(place, documents)
+        check_digest(place, documents)
+        spec = read_spec(kit)
+        for stated in kit.get("manifest", {}).values():
+            read_manifest(stated, spec.layers, spec.chunk_grids)
+    except _ODD as error:
+        raise CubeError(
+            f"{place}: these are not the metadata of a cube of s2kit ({type(error).__name__}: "
+            f"{error})"
+        ) from error

@@ -10,9 +10,9 @@ from typing import Any
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
+from s2kit.bounds import parse_json
 from s2kit.credentials import shown_place
 from s2kit.cube.chunk_reader import AT_ONCE
-from s2kit.cube.codec import load
 from s2kit.cube.damaged import forget_found, write_found
 from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
 from s2kit.cube.lock import is_locked
@@ -255,7 +255,7 @@ def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return load(data)
+        return parse_json(data)
     except (ValueError, RecursionError):
         return None
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pystac
 from pystac.errors import STACError
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.bounds import LARGEST_JSON, parse_json, read_file
 from s2kit.credentials import shown_cause, without_credentials
 from s2kit.errors import CatalogueError, SceneError
 from s2kit.scenes.period import Period
@@ -213,10 +214,10 @@ class _Sources:
         """
         try:
             if is_remote(place):
-                text = _ask(self.reader(most), place)
+                text: str | bytes = _ask(self.reader(most), place)
             else:
-                text = Path(place).read_text(encoding="utf-8-sig")
-            document = json.loads(text)
+                text = read_file(place, LARGEST_JSON)
+            document = parse_json(text)
         except _BROKEN as error:
             raise CatalogueError(_unreachable(place, error)) from shown_cause(error)
         if not isinstance(document, dict) or not _STAC & set(document):
@@ -328,7 +329,7 @@ def _following(sources: _Sources, document: Json, place: str) -> Iterator[Json]:
             return
         href = following[0]["href"]
         try:
-            href = resolve(href, place)
+            href = _target(href, place)
             if not is_remote(href):
                 document = sources.read(href)
             else:
@@ -353,8 +354,8 @@ def _all_pages(pages: Iterable[Json], place: str) -> Iterator[list[Any]]:
         matched = max(matched, _matched(page))
         identities = [json.dumps(_identity(feature)) for feature in features]
         known.update(identities)
-        content = "".join(identities)
-        if features and content in seen:
+        content = "".join(identities) or json.dumps(page.get("links"))
+        if content in seen:
             raise CatalogueError(
                 f"{place} gives the same page again and again; its link to the next page leads "
                 "back. Ask whoever runs it, or use another source"
@@ -402,9 +403,23 @@ def _links(document: Json, place: str) -> Iterator[tuple[str, str]]:
         return
     for link in link_objects(document):
         try:
-            yield str(link.get("rel")), resolve(link["href"], place)
+            yield str(link.get("rel")), _target(link["href"], place)
         except ValueError:  # a file of another computer
             continue
+
+
+def _target(href: str, place: str) -> str:
+    """Return where a link of a document leads.
+
+    Raises
+    ------
+    ValueError
+        If it is a file of another computer, which all are that a server names.
+    """
+    target = resolve(href, place)
+    if is_remote(place) and not is_remote(target):
+        raise ValueError(f"{place} links to {href!r:.200}, which is no http(s) address")
+    return target
 
 
 def _unreachable(place: str, error: Exception) -> str:

@@ -13,14 +13,13 @@ from requests import Response
 from requests.exceptions import RequestException
 from urllib3 import Retry
 
+from s2kit.bounds import LARGEST_JSON, MOST_VALUES
+
 TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
 
 PATIENCE = 90.0
 """Seconds for a whole document, with all attempts: else a byte a second is never late."""
-
-LARGEST = 2**27
-"""Bytes of a document, unpacked; a page of a hundred items has 3 MB."""
 
 MOST = 10_000
 """Pages and catalogues of one search: there are a thousand items to a page, or endless ones."""
@@ -83,7 +82,10 @@ class Reader(StacApiIO):
                 if not response.ok:
                     response._content = _read(response, until)  # what the error quotes
                     raise APIError.from_response(response)
-                return _read(response, until).decode("utf-8")
+                text = _read(response, until).decode("utf-8")
+                if text.count(",") > MOST_VALUES:
+                    raise ValueError(f"the answer holds more than {MOST_VALUES:,} values")
+                return text
 
         try:
             return _within(PATIENCE, ask)
@@ -96,8 +98,8 @@ def _read(response: Response, until: float) -> bytes:
     for part in response.iter_content(_CHUNK):
         parts.append(part)
         size += len(part)
-        if size > LARGEST:
-            raise ValueError(f"the answer has more than {LARGEST // 2**20} MB")
+        if size > LARGEST_JSON:
+            raise ValueError(f"the answer has more than {LARGEST_JSON // 2**20} MB")
         if time.monotonic() > until:
             raise _late()
     return b"".join(parts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Sequence
 from numbers import Real
 from os import PathLike
@@ -16,6 +15,7 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.bounds import parse_json, read_file
 from s2kit.credentials import shown_cause
 from s2kit.crs import area_of, in_degrees
 from s2kit.errors import InvalidInputError
@@ -35,6 +35,10 @@ _ACCEPTED = (
 )
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326", "EPSG/0/4326")
 _SPACING = 1000.0
+_CORNERS, _CORNERS_CROSSING = 100_000, 1000
+"""Corners of an area of interest at most, and of its outlines that cross themselves: to mend these
+takes time as the square of the corners."""
+
 _LARGEST = 100_000_000
 """Bytes of a file with an area of interest."""
 
@@ -97,9 +101,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         if not path.exists():
             message = f"aoi={str(path)!r} is neither a file nor a preset.{_nearest(path)}"
             raise InvalidInputError(message)
-        if path.stat().st_size > _LARGEST:
-            raise ValueError(f"it has more than {_LARGEST / 1e6:.0f} MB")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(read_file(path, _LARGEST))
     except InvalidInputError:
         raise
     except (OSError, ValueError, RecursionError) as error:
@@ -121,6 +123,7 @@ def _from_geojson(content: dict[str, Any]) -> shapely.Polygon | shapely.MultiPol
     try:
         if kind == "FeatureCollection":
             parts = [shape(feature["geometry"]) for feature in content["features"]]
+            _check_corners(shapely.GeometryCollection(parts))
             return _checked(shapely.union_all([_checked(part) for part in parts]))
         return _checked(shape(content["geometry"] if kind == "Feature" else content))
     except InvalidInputError:
@@ -135,7 +138,8 @@ def _check_crs(content: dict[str, Any]) -> None:
     crs = content.get("crs")
     if crs is None:
         return
-    name = str(crs.get("properties", {}).get("name") if isinstance(crs, dict) else crs)
+    properties = crs.get("properties") if isinstance(crs, dict) else None
+    name = str(properties.get("name") if isinstance(properties, dict) else crs)
     if not name.endswith(_WGS84):
         raise InvalidInputError(
             f"aoi is GeoJSON in {name}, but GeoJSON has to be in degrees (EPSG:4326). "
@@ -150,12 +154,26 @@ def _checked(geometry: BaseGeometry) -> shapely.Polygon | shapely.MultiPolygon:
     if not np.isfinite(shapely.get_coordinates(geometry)).all():
         raise InvalidInputError(f"aoi has coordinates that are no numbers. {_ACCEPTED}")
     _check_degrees(geometry.bounds)
-    flat = shapely.make_valid(shapely.force_2d(geometry))
+    _check_corners(geometry)
+    flat = shapely.make_valid(shapely.force_2d(geometry), method="structure", keep_collapsed=False)
     polygons = [part for part in shapely.get_parts(flat) if part.area > 0]
     if not polygons:
         kind = geometry.geom_type
         raise InvalidInputError(f"aoi is a {kind} without area; give a polygon or buffer it.")
     return shapely.union_all(polygons)
+
+
+def _check_corners(geometry: BaseGeometry) -> None:
+    """Refuse what takes longer than seconds to be made one area."""
+    parts = shapely.get_parts(geometry)
+    count = shapely.get_num_coordinates(parts).astype("int64")
+    crossing = count[~shapely.is_valid(parts)]
+    if count.sum() > _CORNERS or (crossing**2).sum() > _CORNERS_CROSSING**2:
+        raise InvalidInputError(
+            f"aoi has {count.sum()} corners, {crossing.sum()} of them of outlines that cross "
+            f"themselves; {_CORNERS} and {_CORNERS_CROSSING} are read at most. Simplify or mend it "
+            "in a GIS, or give its box (west, south, east, north)"
+        )
 
 
 def _check_degrees(bounds: Sequence[float]) -> None:

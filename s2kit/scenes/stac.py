@@ -26,7 +26,10 @@ _NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
 _ONE_DAY = timedelta(days=1)
 """A datatake takes minutes."""
 
-_BAD_GEOMETRY = (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError)
+_BAD_GEOMETRY = (
+    *(ShapelyError, ValueError, TypeError, KeyError),
+    *(IndexError, AttributeError, RecursionError),
+)
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,7 @@ def _number(stated: object) -> float | None:
     """Return a finite number, also one that is written as text."""
     try:
         number = None if isinstance(stated, bool) else float(stated)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return number if number is not None and math.isfinite(number) else None
 

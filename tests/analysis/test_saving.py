@@ -1,6 +1,8 @@
 """Saved models that somebody else made: what unpacks to gigabytes is refused, in little memory."""
 
 import io
+import json
+import os
 import zipfile
 from collections.abc import Callable
 
@@ -101,3 +103,110 @@ def test_models_that_could_not_be_read_are_not_saved(tmp_path, monkeypatch):
     with pytest.raises(InvalidInputError, match="fewer hidden nodes"):
         save_model(model(4), tmp_path / "crops.zip")
     assert not list(tmp_path.iterdir())
+
+
+def changed(name: str, value: Callable) -> Callable:
+    """Return what changes an attribute of the scaler or the network."""
+
+    def change(pipeline) -> None:
+        part = pipeline[0] if name in ("mean_", "scale_") else pipeline[1]
+        setattr(part, name, value(getattr(part, name)))
+
+    return change
+
+
+ARRAYS = {
+    "mean too short": changed("mean_", lambda a: a[:1]),
+    "mean of text": changed("mean_", lambda a: a.astype(str)),
+    "mean of one number": changed("mean_", lambda a: a[0]),
+    "mean not finite": changed("mean_", lambda a: a * np.nan),
+    "scale of zero": changed("scale_", lambda a: a * 0),
+    "scale of true and false": changed("scale_", lambda a: a > 0),
+    "weights too few": changed("coefs_", lambda layers: [a[:1] for a in layers]),
+    "weights of text": changed("coefs_", lambda _: ["a", "b"]),
+    "weights transposed": changed("coefs_", lambda layers: [layers[0].T, layers[1]]),
+    "no layers": changed("coefs_", lambda _: []),
+    "a layer more": changed("coefs_", lambda layers: [*layers, layers[-1]]),
+    "biases of 30 million bytes": changed(
+        "intercepts_", lambda layers: [np.zeros(30_000_000, "i1"), layers[1]]
+    ),
+    "a class more": changed("intercepts_", lambda layers: [layers[0], np.append(layers[1], 99.0)]),
+    "hidden layers as a number": changed("hidden_layer_sizes", lambda _: 5),
+    "hidden layers of no node": changed("hidden_layer_sizes", lambda _: (0,)),
+    "hidden layers of others": changed("hidden_layer_sizes", lambda _: (5,)),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_arrays_that_do_not_fit(tmp_path, kind):
+    """Compiled code would read beyond them: they are refused when the model is loaded."""
+    made = model(4)
+    ARRAYS[kind](made.pipeline)
+    monstrous = tmp_path / "crops.zip"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving, "_card", lambda _: "")
+        patch.setattr(saving, "_LARGEST", 2**26)
+        save_model(made, monstrous)
+    with pytest.raises(InvalidInputError, match="is not a classifier, or it is damaged"):
+        load_model(monstrous)
+
+
+RECIPE = {
+    "kind": "seasons",
+    "start": None,
+    "end": "2021",
+    "own_mask": False,
+    "bands": ["B04"],
+    "seasons": ["MAM", "JJA"],
+}
+DOCUMENTS = {
+    "recipe is text": {"recipe": "../../x"},
+    "recipe of no kind": {"recipe": RECIPE | {"kind": "x"}},
+    "recipe without mask": {"recipe": {k: v for k, v in RECIPE.items() if k != "own_mask"}},
+    "recipe without end": {"recipe": {k: v for k, v in RECIPE.items() if k != "end"}},
+    "recipe of no day": {"recipe": RECIPE | {"start": "yesterday"}},
+    "recipe of infinite bands": {"recipe": RECIPE | {"bands": float("inf")}},
+    "recipe of lists of bands": {"recipe": RECIPE | {"bands": [[1, [2]]]}},
+    "recipe of another season": {"recipe": RECIPE | {"seasons": ["MAM", 10**14]}},
+    "recipe of one season twice": {"recipe": RECIPE | {"seasons": ["MAM", "MAM"]}},
+    "series without days": {"recipe": RECIPE | {"kind": "series", "index": "NDVI"}},
+    "statistics without index": {"recipe": RECIPE | {"kind": "statistics"}},
+    "features are numbers": {"features": [1, 2, 3]},
+    "source is text": {"source": "a cube"},
+    "seed is text": {"seed": "0"},
+    "scores lack a table": {"scores": {}},
+    "classes are lists": {"classes": [[0], [1]]},
+}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_odd_documents(members, tmp_path, kind):
+    """What a classifier needs later is looked at when it is loaded."""
+    document = json.loads(members["model.json"]) | DOCUMENTS[kind]
+    path = tmp_path / "crops.zip"
+    path.write_bytes(zipped(members | {"model.json": json.dumps(document).encode()}))
+    with pytest.raises(InvalidInputError, match="is not a classifier, or it is damaged"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        RECIPE,
+        {**RECIPE, "kind": "statistics", "index": "NDVI"},
+        {**RECIPE, "kind": "series", "index": "NDVI", "days": ["2021-01-01", "2021-01-31"]},
+    ],
+)
+def test_recipes_that_are_written_are_read(members, tmp_path, recipe):
+    """So are those without a recipe, see above."""
+    document = json.loads(members["model.json"]) | {"recipe": recipe}
+    path = tmp_path / "crops.zip"
+    path.write_bytes(zipped(members | {"model.json": json.dumps(document).encode()}))
+    assert load_model(path).recipe == recipe
+
+
+def test_pipe_is_no_model(tmp_path):
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "crops.zip")
+    with pytest.raises(InvalidInputError, match="not a file"):
+        load_model(tmp_path / "crops.zip")

@@ -1,12 +1,14 @@
 """A file cannot ask for more memory than is stated, however small it is."""
 
 import json
+import os
 import sqlite3
 import struct
 import subprocess
 import sys
 import zipfile
 from contextlib import closing
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -213,7 +215,7 @@ def test_long_json_is_refused(tmp_path, cube, monkeypatch):
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.geojson", '{"a": "' + "x" * 20_000_000 + '"}')
     assert (tmp_path / "a.zip").stat().st_size < 100_000
-    with pytest.raises(InvalidInputError, match="GB of JSON"):
+    with pytest.raises(InvalidInputError, match="MB of JSON"):
         s2kit.read_fields(tmp_path / "a.zip", cube)
 
 
@@ -304,3 +306,41 @@ def test_addresses_with_nested_shapes_are_refused():
     ):
         with pytest.raises(InvalidInputError, match="names no places"):
             read_text(text)
+
+
+def parquet(path: Path, geo: object) -> None:
+    """Write fields as GeoParquet, and state something else about them."""
+    table = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:28992")
+    table.to_parquet(path)
+    stored = pq.read_table(path)
+    metadata = (stored.schema.metadata or {}) | {b"geo": json.dumps(geo).encode()}
+    pq.write_table(stored.replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize(
+    "geo",
+    [5, {"primary_column": 5}, {"primary_column": "geometry", "columns": {"geometry": 5}}, []],
+)
+def test_odd_metadata_of_parquet(tmp_path, cube, geo):
+    """They are named as what cannot be read."""
+    parquet(tmp_path / "fields.parquet", geo)
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        s2kit.read_fields(tmp_path / "fields.parquet", cube)
+
+
+def test_outline_of_two_points(tmp_path, cube):
+    """So is a shape that is none."""
+    shape = {"type": "Polygon", "coordinates": [[[4, 52], [5, 53]]]}
+    feature = {"type": "Feature", "properties": {}, "geometry": shape}
+    path = tmp_path / "fields.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    with pytest.raises(InvalidInputError):
+        s2kit.read_fields(path, cube)
+
+
+@pytest.mark.parametrize("name", ["fields.geojson", "fields.gpkg", "fields.parquet"])
+def test_pipe_is_no_table(tmp_path, cube, name):
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InvalidInputError, match="not a file"):
+        s2kit.read_fields(tmp_path / name, cube)

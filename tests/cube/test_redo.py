@@ -3,6 +3,7 @@
 import base64
 import itertools
 import json
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -284,3 +285,78 @@ def test_drafts_of_a_record_are_synced_before_they_are_seen(store, days, monkeyp
         monkeypatch.setattr(LocalStore, name, noted)
     redo(open_store(store))
     assert happened[0] == "sync" and happened[-1] == "sync"
+
+
+def forged(store: Path, change) -> dict:
+    """Return a record that puts changed metadata in place."""
+    metadata = json.loads((store / ".zmetadata").read_text())
+    change(metadata["metadata"][".zattrs"])
+    text = base64.b64encode(json.dumps(metadata).encode()).decode()
+    return {"objects": {".zmetadata": text}}
+
+
+FORGED = {
+    "no attributes of the kit": lambda attrs: attrs.pop("s2kit"),
+    "a manifest that is a number": lambda attrs: attrs["s2kit"].update(manifest={"51": 5}),
+    "a manifest that is a list": lambda attrs: attrs["s2kit"].update(manifest=[1]),
+    "a manifest of another folder": lambda attrs: attrs["s2kit"]["manifest"].update(
+        {"../..": {"coordinates": "x", "tables": {}}}
+    ),
+    "another digest": lambda attrs: attrs["s2kit"].update(digest="0" * 64),
+}
+
+
+@pytest.mark.parametrize("kind", FORGED)
+@pytest.mark.parametrize("part", ["bridge", "objects"])
+def test_record_with_metadata_that_are_no_cubes(store, days, made, kind, part):
+    """They are looked at before they are put in place: the cube opens as before."""
+    record = forged(store, FORGED[kind])
+    leave_record(store, {"bridge": {}, "objects": {}} | {part: record["objects"]})
+    with pytest.raises(CubeError, match="nothing was written"):
+        s2kit.build_cube(days[:2], store, progress=False)
+    assert (store / ".zmetadata").read_bytes() == (made / ".zmetadata").read_bytes()
+    assert len(s2kit.open_cube(store).time) == 2
+
+
+def test_record_of_an_orbit_without_end(store, days, made):
+    """Such a record was never written by a build, and counts as torn."""
+    leave_record(store, {"moved": {"orbit": float("inf"), "tables": ["0" * 64]}})
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+ODD = [b"null", b"5", b"true", b"1.5", b"NaN", b"[" * 100_000, b'{"../x": 1}', b'[["x"]]', b"\xff"]
+
+
+@pytest.mark.parametrize("name", ["damaged", "lock"])
+@pytest.mark.parametrize("data", ODD, ids=lambda data: repr(data[:12]))
+def test_odd_files_of_the_work_folder(store, days, made, name, data):
+    """A note or a lock that no build wrote does not keep a build from its work, and is removed."""
+    (store / ".s2kit" / name).write_bytes(data)
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+def test_unfinished_commit_leaves_no_note(store, days, made):
+    """`verify` names it; the build that finishes it leaves nothing behind."""
+    leave_record(store, {})
+    assert list(s2kit.verify(store, progress=False).damaged) == [".s2kit/redo"]
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+@pytest.mark.parametrize("name", ["staging", "damaged"])
+def test_pipes_in_the_work_folder(store, days, made, name):
+    """None is waited for, and they are removed."""
+    os.mkfifo(store / ".s2kit" / name)
+    assert s2kit.verify(store, progress=False).damaged == {}
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
+
+
+def test_pipe_as_record(store, days):
+    """It is named as what cannot be read, and is not waited for."""
+    os.mkfifo(store / ".s2kit/redo")
+    for work in (s2kit.verify, lambda *_, **__: s2kit.build_cube(days[:2], store, progress=False)):
+        with pytest.raises(CubeError, match="it is not a file"):
+            work(store, progress=False)

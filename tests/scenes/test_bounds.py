@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from s2kit import bounds
 from s2kit.errors import CatalogueError
 from s2kit.scenes import catalogue, find_scenes, reader
 
@@ -139,14 +141,14 @@ def test_endless(serve: Callable, narrow: None, kind: str) -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert time.monotonic() - begin < 20
-    assert most < 2.5 * reader.LARGEST
+    assert most < 2.5 * bounds.LARGEST_JSON
 
 
 def test_bounds_are_far_from_real_catalogues() -> None:
     """Ten thousand items on pages of a hundred, and answers of a minute, are within the bounds."""
     assert reader.MOST * catalogue._PAGE >= 1_000_000
     assert reader.PATIENCE >= 60
-    assert reader.LARGEST >= 10_000 * 10_000
+    assert bounds.LARGEST_JSON >= 10_000 * 10_000
     assert catalogue.MOST_ITEMS >= 100_000
 
 
@@ -196,3 +198,72 @@ def test_ten_thousand_items(serve: Callable, tmp_path, kind: str) -> None:
         source = f"{serve(answer)}/"
     found = find_scenes(source, WORLD, "2023", "2023")
     assert len(found) == count
+
+
+def link(relation: str, href: str) -> bytes:
+    """Return a catalogue with one link."""
+    return json.dumps({"type": "Catalog", "links": [{"rel": relation, "href": href}]}).encode()
+
+
+@pytest.mark.parametrize("relation", ["item", "child", "items"])
+def test_files_that_a_server_names(serve: Callable, tmp_path, relation: str) -> None:
+    """A server cannot have a file of this computer read, nor have its hrefs believed."""
+    private = item(1) | {"assets": {"B04": {"href": str(tmp_path / "private.tif")}}}
+    (tmp_path / "item.json").write_text(json.dumps(private))
+    for href in (f"file://{tmp_path}/item.json", "file:///dev/zero"):
+        url = serve(lambda r, n, href=href: say(r, link(relation, href)))
+        found = find_scenes(f"{url}/catalog.json", WORLD, "2023", "2023")
+        assert len(found) == 0 and "private" not in str(found.to_dict())
+
+
+def test_next_page_that_is_a_file_of_this_computer(serve: Callable, tmp_path) -> None:
+    """It is not read either, and since a page is missing then, that is an error."""
+    (tmp_path / "page.json").write_text(json.dumps({"type": "FeatureCollection", "features": []}))
+    links = [{"rel": "next", "href": f"file://{tmp_path}/page.json"}]
+    document = {"type": "FeatureCollection", "features": [item(1)], "links": links}
+    url = serve(lambda r, n: say(r, document))
+    with pytest.raises(CatalogueError, match="no http"):
+        find_scenes(f"{url}/items.json", WORLD, "2023", "2023")
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_empty_page_that_is_its_own_next(serve: Callable, tmp_path, remote: bool) -> None:
+    """Pages without items are compared too."""
+    links = [{"rel": "next", "href": "catalog.json"}]
+    document = {"type": "FeatureCollection", "features": [], "links": links}
+    (tmp_path / "catalog.json").write_text(json.dumps(document))
+    place = serve(lambda r, n: say(r, document)) if remote else str(tmp_path)
+    with pytest.raises(CatalogueError, match="same page again"):
+        find_scenes(f"{place}/catalog.json", WORLD, "2023", "2023")
+
+
+def test_catalogue_that_names_no_files(tmp_path) -> None:
+    """A pipe or a device is not read, which would never end."""
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in ("pipe.json", "/dev/zero"):
+        (tmp_path / "catalog.json").write_bytes(link("item", name))
+        found = find_scenes(str(tmp_path / "catalog.json"), WORLD, "2023", "2023")
+        assert "not a file" in str(found.extra_fields)
+        with pytest.raises(CatalogueError, match="not a file"):
+            (tmp_path / "catalog.json").write_bytes(link("child", name))
+            find_scenes(str(tmp_path / "catalog.json"), WORLD, "2023", "2023")
+
+
+def test_documents_of_too_many_values(tmp_path) -> None:
+    """Empty lists in a row take forty times their bytes in memory."""
+    (tmp_path / "catalog.json").write_text('{"type": "Catalog", "x": [' + "[]," * 2_100_000 + "0]}")
+    with pytest.raises(CatalogueError, match="more than 2,000,000 values"):
+        find_scenes(str(tmp_path / "catalog.json"), WORLD, "2023", "2023")
+
+
+def test_one_odd_item_ends_no_search(tmp_path) -> None:
+    """Numbers without end and shapes nested without end cost their own scene, not the others."""
+    deep = json.loads("[" * 900 + "]" * 900)
+    cloudy, nested, fine = item(1), item(2), item(3)
+    cloudy["properties"]["eo:cloud_cover"] = 10**400
+    nested["geometry"] = {"type": "Polygon", "coordinates": deep}
+    document = {"type": "FeatureCollection", "features": [cloudy, nested, fine]}
+    (tmp_path / "items.json").write_text(json.dumps(document))
+    found = find_scenes(str(tmp_path / "items.json"), WORLD, "2023", "2023")
+    assert {one.id for one in found} == {cloudy["id"], fine["id"]}
+    assert [one["scene"] for one in found.extra_fields["s2kit:refused"]] == [nested["id"]]

@@ -1,6 +1,8 @@
 """Areas of interest: every accepted form gives the same area, every mistake is named."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +161,38 @@ def test_crs_member(name: str, accepted: bool) -> None:
     else:
         with pytest.raises(InvalidInputError, match=f"{name}.*4326"):
             read_aoi(content)
+
+
+@pytest.mark.parametrize("crs", [{"properties": None}, {"properties": 5}, {"properties": [1]}, 5])
+def test_odd_crs_member(crs: object) -> None:
+    """What is no name of a system is refused as one that is not degrees."""
+    with pytest.raises(InvalidInputError, match="has to be in degrees"):
+        read_aoi(shapely.geometry.mapping(shapely.box(4, 51, 5, 52)) | {"crs": crs})
+
+
+def star(corners: int) -> list[list[float]]:
+    """Return an outline that crosses itself at nearly every step."""
+    return [
+        [4 + i * 7919 % corners / corners, 52 + i * 104729 % corners / corners]
+        for i in range(corners)
+    ]
+
+
+def test_outlines_that_cross_themselves_end_in_seconds() -> None:
+    """Some are mended; of more corners than can be mended in seconds they are refused."""
+    begin = time.monotonic()
+    assert read_aoi(shapely.Polygon(star(350))).is_valid
+    for corners in (2_000, 5_000, 90_000):
+        with pytest.raises(InvalidInputError, match="cross themselves"):
+            read_aoi({"type": "Polygon", "coordinates": [star(corners)]})
+    triangles = [{"geometry": shapely.geometry.mapping(shapely.Polygon(star(3)))}] * 40_000
+    with pytest.raises(InvalidInputError, match="160000 corners"):
+        read_aoi({"type": "FeatureCollection", "features": triangles})
+    assert time.monotonic() - begin < 60
+
+
+def test_pipe_is_no_file(tmp_path: Path) -> None:
+    """It would be waited for without end."""
+    os.mkfifo(tmp_path / "aoi.geojson")
+    with pytest.raises(InvalidInputError, match="not a file"):
+        read_aoi(tmp_path / "aoi.geojson")
