@@ -16,7 +16,7 @@ from s2kit.cube.acquisitions import (
     group_into_acquisitions,
     timeline_row,
 )
-from s2kit.cube.build_options import check_same_spec, new_spec
+from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
@@ -121,21 +121,13 @@ def build_cube(
     state = read_state(target)
     if state is None and aoi is not None:
         require_reach(found, read_aoi(aoi))
-    options = {
-        "aoi": aoi,
-        "crs": crs,
-        "resolution": resolution,
-        "bands": bands,
-        "resampling": resampling,
-        "chunks": chunks,
-        "overviews": overviews,
-    }
+    options = BuildOptions(aoi, crs, resolution, bands, resampling, chunks, overviews)
     scenes, odd = read_scenes(found)
     if state is None:
-        spec = new_spec(list(scenes.values()), **options)
+        spec = new_spec(options, list(scenes.values()))
         state = State(spec, any_synthetic(scenes.values()), {})
     else:
-        check_same_spec(state.spec, **options)
+        check_same_spec(options, state.spec)
     inside, outside = split(found, scenes, state.spec)
     check_origin(state, inside)
     workers = Workers(client, progress)

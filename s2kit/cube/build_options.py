@@ -4,6 +4,7 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -57,17 +58,20 @@ _LARGEST_CHUNK = 2**26
 RESAMPLING = ("bilinear", "nearest")
 
 
-def new_spec(
-    scenes: list[Scene],
-    *,
-    aoi: Aoi | None,
-    crs: Any,
-    resolution: float | None,
-    bands: Iterable[str] | None,
-    resampling: str | None,
-    chunks: tuple[int, int, int] | None,
-    overviews: bool | None,
-) -> CubeSpec:
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the caller of `s2kit.build_cube` asks of the cube; None asks for nothing."""
+
+    aoi: Aoi | None = None
+    crs: Any = None
+    resolution: float | None = None
+    bands: Iterable[str] | None = None
+    resampling: str | None = None
+    chunks: tuple[int, int, int] | None = None
+    overviews: bool | None = None
+
+
+def new_spec(options: BuildOptions, scenes: list[Scene]) -> CubeSpec:
     """Decide what a new cube is like.
 
     Raises
@@ -75,49 +79,38 @@ def new_spec(
     InvalidInputError
         If something asked cannot be, or nothing says where the cube is to be.
     """
-    if aoi is None:
+    if options.aoi is None:
         raise InvalidInputError("the store is new, so say where: give aoi as in s2kit.find_scenes")
-    grid = make_grid(
-        aoi,
-        DEFAULT_CRS if crs is None else crs,
-        DEFAULT_RESOLUTION if resolution is None else resolution,
-    )
+    crs = DEFAULT_CRS if options.crs is None else options.crs
+    resolution = DEFAULT_RESOLUTION if options.resolution is None else options.resolution
+    grid = make_grid(options.aoi, crs, resolution)
+    method = RESAMPLING[0] if options.resampling is None else options.resampling
     return CubeSpec(
         grid=grid,
-        layers=_offered(scenes) if bands is None else read_layers(bands),
-        resampling=read_resampling(RESAMPLING[0] if resampling is None else resampling),
-        chunks=default_chunks(grid) if chunks is None else read_chunks(chunks),
-        overviews=True if overviews is None else read_overviews(overviews),
+        layers=_offered(scenes) if options.bands is None else read_layers(options.bands),
+        resampling=read_resampling(method),
+        chunks=default_chunks(grid) if options.chunks is None else read_chunks(options.chunks),
+        overviews=True if options.overviews is None else read_overviews(options.overviews),
     )
 
 
-def check_same_spec(
-    spec: CubeSpec,
-    *,
-    aoi: Aoi | None,
-    crs: Any,
-    resolution: float | None,
-    bands: Iterable[str] | None,
-    resampling: str | None,
-    chunks: tuple[int, int, int] | None,
-    overviews: bool | None,
-) -> None:
-    """Check that what is asked is what the store has; None asks for nothing.
+def check_same_spec(options: BuildOptions, spec: CubeSpec) -> None:
+    """Check that what is asked is what the store has.
 
     Raises
     ------
     GridMismatchError
         If they differ.
     """
-    _check_grid(spec.grid, aoi, crs, resolution)
-    if bands is not None:
-        _compare("layers", spec.layers, read_layers(bands))
-    if resampling is not None:
-        _compare("resampling", spec.resampling, read_resampling(resampling))
-    if chunks is not None:
-        _compare("chunks", spec.chunks, read_chunks(chunks))
-    if overviews is not None:
-        _compare("overviews", spec.overviews, read_overviews(overviews))
+    _check_grid(spec.grid, options.aoi, options.crs, options.resolution)
+    if options.bands is not None:
+        _compare("layers", spec.layers, read_layers(options.bands))
+    if options.resampling is not None:
+        _compare("resampling", spec.resampling, read_resampling(options.resampling))
+    if options.chunks is not None:
+        _compare("chunks", spec.chunks, read_chunks(options.chunks))
+    if options.overviews is not None:
+        _compare("overviews", spec.overviews, read_overviews(options.overviews))
 
 
 def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
