@@ -1,8 +1,8 @@
-"""Check a store's metadata before a byte of it is decoded: they may be a stranger's.
+"""Check the metadata of a store before anything in it is decoded: they may be a stranger's.
 
 They say by which codecs bytes become arrays, of what size, and under which names. A cube of s2kit
-has the documents that `s2kit.cube.zarr_documents` writes, and no others. Of a cube that another program
-made, the codecs are to be harmless ones, whatever those installed would do (``pickle`` runs what
+has the documents that `s2kit.cube.zarr_documents` writes, and no others. Of a cube that another
+program made, the codecs must be harmless, whatever those installed would do (``pickle`` runs what
 its author wrote), and the chunks of a size that fits in memory.
 """
 
