@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 import s2kit
-from s2kit.analysis.coverage import cover
 from s2kit.analysis.fields import read_fields, read_grid
 from s2kit.analysis.indices import index
+from s2kit.analysis.pixel_coverage import cover
 from s2kit.analysis.zonal import field_series, field_statistics
 from s2kit.cube import layout
 from s2kit.errors import CubeError, InvalidInputError

@@ -1,5 +1,7 @@
 """Curves and seasons against dense algebra, scipy, curves with known dates, and a real field."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2kit.analysis import phenology
 from s2kit.analysis.phenology import regular_series, season
 from s2kit.errors import InvalidInputError
 
@@ -59,7 +62,8 @@ def gappy(draw):
 def test_smooth_curve_is_the_minimum(series, smoothing, step):
     """The banded solution is that of dense matrices, on the days of the grid within the series."""
     values, days = series
-    found = regular_series(make(values, days), step=step, smoothing=smoothing, max_gap=None)
+    with patch.object(phenology, "_SMOOTHING", smoothing):
+        found = regular_series(make(values, days), step=step, max_gap=None)
     days = days - days[0]
     grid = np.arange(0, days[-1] + 1, step)
     assert (found.time.values.astype("M8[D]") == found.time.values[0] + grid * DAY).all()
@@ -82,9 +86,11 @@ def test_smooth_curve_is_the_minimum(series, smoothing, step):
 def test_gaps_stay_gaps(series, smoothing, method, max_gap):
     """A day has a value where the clear days before and after it are near; never a wild one."""
     values, days = series
-    options = {"step": 1, "smoothing": smoothing, "method": method}
-    found = regular_series(make(values, days), max_gap=max_gap, **options)
-    filled = regular_series(make(values, days), max_gap=None, **options)
+    with patch.object(phenology, "_SMOOTHING", smoothing):
+        found, filled = (
+            regular_series(make(values, days), step=1, method=method, max_gap=gap)
+            for gap in (max_gap, None)
+        )
     seen = np.unique(days)
     for day in range(days[0], days[-1] + 1) if len(seen) > 1 else ():
         before, after = seen[seen <= day].max(), seen[seen >= day].min()
@@ -106,7 +112,8 @@ def test_smooth_curve_is_scipys():
     signal, weights = np.zeros(length), np.zeros(length)
     signal[days - days[0]], weights[days - days[0]] = values, 1
     expected = scipy.signal.whittaker_henderson(signal, lamb=500, weights=weights).x
-    found = regular_series(make(values, days), step=1, smoothing=500, max_gap=None)
+    with patch.object(phenology, "_SMOOTHING", 500):
+        found = regular_series(make(values, days), step=1, max_gap=None)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -206,7 +213,8 @@ def test_known_dates_are_found_without_noise(threshold):
     height = double_logistic(fine)
     rise = height[fine <= top] - curve[0] >= threshold * (curve[top] - curve[0])
     fall = height[fine >= top] - curve[-1] <= threshold * (curve[top] - curve[-1])
-    found = season(make(curve, days), threshold=threshold)
+    with patch.object(phenology, "_THRESHOLD", threshold):
+        found = season(make(curve, days))
     # dates are whole days, so half a day of rounding
     assert days_off(found.start.values, fine[rise.argmax()]) <= 0.51
     assert days_off(found.end.values, top + fine[fall.argmax()]) <= 0.51
@@ -295,7 +303,8 @@ def test_no_season_is_said_to_be_none(curve):
 def test_dates_are_in_order_whatever_the_series(series, threshold):
     """Start ≤ peak ≤ end within the series, none without the peak; the amplitude is positive."""
     values, days = series
-    found = season(regular_series(make(values, days), step=3, smoothing=10), threshold=threshold)
+    with patch.multiple(phenology, _SMOOTHING=10, _THRESHOLD=threshold):
+        found = season(regular_series(make(values, days), step=3))
     dates = [found[name].values for name in ("start", "peak", "end")]
     assert np.isnat(dates[1]) == np.isnan(found.amplitude.values)
     if np.isnat(dates[1]):
@@ -407,16 +416,9 @@ def test_a_series_of_centuries_is_a_mistake():
         (regular_series, {"step": 0}, "step=0"),
         (regular_series, {"step": 2.5}, "step=2.5"),
         (regular_series, {"step": True}, "step=True"),
-        (regular_series, {"smoothing": 0}, "smoothing=0"),
         (regular_series, {"max_gap": 0}, "max_gap=0"),
         (regular_series, {"max_gap": 3.5}, "max_gap=3.5"),
-        (regular_series, {"smoothing": np.inf}, "smoothing=inf"),
-        (regular_series, {"smoothing": "much"}, "smoothing='much'"),
-        (regular_series, {"smoothing": 1e16}, "positive number up to 1e\\+10"),
         (regular_series, {"step": 10**30}, "step=10+: give a whole number from 1 to 36525"),
-        (season, {"threshold": 0}, "threshold=0"),
-        (season, {"threshold": 50}, "between 0 and 1"),
-        (season, {"threshold": None}, "threshold=None"),
         (season, {"year": 2022}, "runs from 2021 to 2021"),
         (season, {"year": "2021"}, "year='2021'"),
     ],

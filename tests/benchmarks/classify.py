@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cubes import every, make_cube, random_layers
 
-from s2kit.analysis.classification import _classify_block, classify
+from s2kit.analysis.classifier import _classify_block, classify
 from s2kit.analysis.features import KINDS, make_features
 from s2kit.analysis.training import train_classifier
 

@@ -15,7 +15,7 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from s2kit.analysis.models import Classifier, Scores, as_text
+from s2kit.analysis.classifier import Classifier, Scores, as_text
 from s2kit.atomic import replacing
 from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
@@ -73,7 +73,7 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
     if len(pipeline) > _LARGEST:
         raise InvalidInputError(
             f"the model has {len(pipeline) / 1e6:.0f} MB; at most {_LARGEST / 1e6:.0f} MB are "
-            "saved: train one with fewer hidden nodes"
+            "saved: train one with fewer features"
         )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -17,9 +17,9 @@ from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from s2kit.analysis import tables
-from s2kit.analysis.local import align_raster
-from s2kit.analysis.tables import save_table
+from s2kit.analysis import write_tables
+from s2kit.analysis.align import align_raster
+from s2kit.analysis.write_tables import save_table
 from s2kit.errors import InvalidInputError
 
 CRS, WEST, NORTH, PIXEL = "EPSG:28992", 90_000, 450_000, 10
@@ -399,13 +399,13 @@ def test_failed_writing_leaves_what_was_there(tmp_path, fields, name, monkeypatc
     """The old file stays whole, and nothing half-written lies beside it."""
     path = save_table(fields, tmp_path / name)
     before = path.read_bytes()
-    write = tables._WRITERS[path.suffix]
+    write = write_tables._WRITERS[path.suffix]
 
     def fail(rows, draft):
         write(rows, draft)
         raise OSError("no space left on device")
 
-    monkeypatch.setitem(tables._WRITERS, path.suffix, fail)
+    monkeypatch.setitem(write_tables._WRITERS, path.suffix, fail)
     with pytest.raises(InvalidInputError, match="cannot be written: no space left"):
         save_table(fields[:1], path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]

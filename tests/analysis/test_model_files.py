@@ -3,14 +3,15 @@
 import io
 import zipfile
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from memory import MEMORY, attempt
 
-from s2kit.analysis import saving
-from s2kit.analysis.saving import load_model, save_model
+from s2kit.analysis import model_files, training
+from s2kit.analysis.model_files import load_model, save_model
 from s2kit.analysis.training import train_classifier
 from s2kit.errors import InvalidInputError
 
@@ -29,7 +30,8 @@ def model(hidden: int):
     """Train a network on noise."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(0, 1, (60, 3)), columns=list("abc"))
-    return train_classifier(table, np.arange(60) % 2, groups=np.arange(60), hidden=(hidden,))
+    with patch.object(training, "_LAYERS", (hidden,)):
+        return train_classifier(table, np.arange(60) % 2, groups=np.arange(60))
 
 
 def unzipped(data: bytes) -> Members:
@@ -97,7 +99,7 @@ def test_models_as_they_were_saved_are_read(members, tmp_path):
 
 def test_models_that_could_not_be_read_are_not_saved(tmp_path, monkeypatch):
     """A model larger than is read is refused when it is saved."""
-    monkeypatch.setattr(saving, "_LARGEST", 1000)
-    with pytest.raises(InvalidInputError, match="fewer hidden nodes"):
+    monkeypatch.setattr(model_files, "_LARGEST", 1000)
+    with pytest.raises(InvalidInputError, match="at most 0 MB are saved"):
         save_model(model(4), tmp_path / "crops.zip")
     assert not list(tmp_path.iterdir())

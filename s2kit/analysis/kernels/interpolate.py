@@ -6,7 +6,7 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True)
 def interpolate(values, clear, times, days, hold, gap):
-    """Give each pixel's value on other days, linearly between its clear observations.
+    """Interpolate each pixel's values linearly between its clear observations.
 
     Parameters
     ----------
@@ -17,8 +17,8 @@ def interpolate(values, clear, times, days, hold, gap):
     days : numpy.ndarray, shape (day,), int64
         Ascending.
     hold : bool
-        Go on with the first and the last value beyond them; or else give NaN there, and for
-        fewer than two clear days.
+        Whether the first and the last value hold beyond them; if not, there is NaN there, and
+        everywhere with fewer than two clear days.
     gap : int
         Days between two clear observations at most; in a longer gap there is NaN.
 
@@ -47,12 +47,12 @@ def interpolate(values, clear, times, days, hold, gap):
 
 @numba.njit(nogil=True, cache=True)
 def _by_day(values, clear, times, when, height):
-    """Write the days with clear observations, and their means; give how many there are."""
+    """Write the days with clear observations, and their means; return how many there are."""
     number, same = 0, 0
     for t in range(len(times)):
         if not (clear[t] and np.isfinite(values[t])):
             continue
-        if number and when[number - 1] == times[t]:
+        if number and when[number - 1] == times[t]:  # the mean of the day, updated
             same += 1
             height[number - 1] += (values[t] - height[number - 1]) / same
         else:
