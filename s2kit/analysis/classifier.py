@@ -20,7 +20,7 @@ from s2kit.errors import InvalidInputError
 _TOP = 8
 """Features that a summary lists."""
 
-_TOGETHER = 2**13
+_TOGETHER = 2**12
 """Pixels that pass the network at a time: their values in its layers take a few MB."""
 
 
@@ -241,12 +241,17 @@ def classify(
     return land
 
 
-def _same_features(cube: xr.Dataset, model: Classifier, clear: xr.DataArray | None) -> xr.DataArray:
-    """Compute the features of the training from this cube."""
+def require_classifier(model: Any) -> None:
+    """Raise `InvalidInputError` unless a model is a `Classifier`."""
     if not isinstance(model, Classifier):
         raise InvalidInputError(
             f"model is a {type(model).__name__}; give what s2kit.train_classifier returns"
         )
+
+
+def _same_features(cube: xr.Dataset, model: Classifier, clear: xr.DataArray | None) -> xr.DataArray:
+    """Compute the features of the training from this cube."""
+    require_classifier(model)
     if model.recipe is None:
         raise InvalidInputError(
             "the model does not know how its features were made; train it with the table that "

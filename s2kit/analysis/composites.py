@@ -46,7 +46,7 @@ def composite(
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it; all reflectances in it are used.
+        As `s2kit.open_cube` returns it, or a part of it; all reflectances in it are used.
     method : {"median", "geomedian", "medoid", "max_ndvi", "best_pixel"}
         ``median``: of each band by itself.
         ``geomedian``: the spectrum with the least sum of distances to all clear spectra [1]_.

@@ -52,7 +52,7 @@ def make_features(
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     kind : {"seasons", "statistics", "series"}
         ``"seasons"``: the median of each reflectance band in each meteorological season (DJF is
         December to February), all years together; seasons without any step are left out.

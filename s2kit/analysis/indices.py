@@ -33,7 +33,7 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     Parameters
     ----------
     cube : xarray.Dataset
-        As `s2kit.open_cube` gives it, or a part of it; reflectance 0-1.
+        As `s2kit.open_cube` returns it, or a part of it; reflectance 0-1.
     name : str
         Any name in the list Awesome Spectral Indices: ``"NDVI"``, ``"NDWI"``, ``"EVI"``…
 

@@ -1,4 +1,4 @@
-"""A classifier as one file without pickle, which holds its own card."""
+"""Files of classifiers: a zip without pickle, with a card to read."""
 
 import io
 import json
@@ -15,7 +15,7 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
-from s2kit.analysis.classifier import Classifier, Scores, as_text
+from s2kit.analysis.classifier import Classifier, Scores, as_text, require_classifier
 from s2kit.atomic import replacing
 from s2kit.credentials import shown_cause
 from s2kit.errors import InvalidInputError
@@ -23,36 +23,26 @@ from s2kit.zips import read_member, unpacked
 
 _PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
 _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
-"""What a network holds beyond the types that skops trusts by itself."""
+"""Types in a network beyond those that skops trusts by itself."""
 
 _LARGEST, _LARGEST_DOCUMENT = 2**25, 2**23
 """Bytes of the pipeline, unpacked, and of a document: a network of three layers of 30 has 100 kB.
 As JSON, a byte takes up to 25 in memory."""
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
-_DAMAGE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    MemoryError,
-)
+_OF_FILES = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+_OF_VALUES = (LookupError, ValueError, TypeError, AttributeError, ImportError, RuntimeError)
+_DAMAGE = (*_OF_FILES, *_OF_VALUES)
 """What zipfile, json and skops raise where a file is not what it should be."""
 
 
 def save_model(model: Classifier, path: str | os.PathLike) -> None:
-    """Save a classifier with its card.
+    """Write a classifier to a file, with a card to read.
 
     Parameters
     ----------
     model : Classifier
-        As `s2kit.train_classifier` gives it.
+        As `s2kit.train_classifier` returns it.
     path : str or path
         A zip, such as ``"crops.zip"``; an existing file is replaced, in one go. It holds
         ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle: to open a
@@ -64,10 +54,7 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
         If the model is not a classifier, is larger than `load_model` takes, or the file cannot be
         written.
     """
-    if not isinstance(model, Classifier):
-        raise InvalidInputError(
-            f"model is a {type(model).__name__}; give what s2kit.train_classifier returns"
-        )
+    require_classifier(model)
     target = Path(path)
     pipeline = skops.io.dumps(model.pipeline)
     if len(pipeline) > _LARGEST:
@@ -91,15 +78,17 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
 
 
 def load_model(path: str | os.PathLike) -> Classifier:
-    """Load a classifier that `save_model` saved.
+    """Read a classifier that `save_model` wrote.
 
     Parameters
     ----------
     path : str or path
+        The file, a zip.
 
     Returns
     -------
     Classifier
+        With its scores, and the recipe of its features.
 
     Raises
     ------
@@ -130,6 +119,7 @@ def load_model(path: str | os.PathLike) -> Classifier:
 
 def _document(model: Classifier) -> dict[str, Any]:
     scaler = model.pipeline[0]
+    """Return all of a classifier but the pipeline, for JSON."""
     scores = {field.name: getattr(model.scores, field.name) for field in fields(Scores)}
     return {
         "classes": list(model.classes),
@@ -154,11 +144,12 @@ def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
         name: pd.DataFrame.from_dict(table, orient="tight")
         for name, table in document["scores"].items()
     }
-    return Classifier(pipeline, classes, names, document["recipe"], document["source"],
-                      Scores(**tables), document["seed"])  # fmt: skip
+    recipe, source, seed = (document[name] for name in ("recipe", "source", "seed"))
+    return Classifier(pipeline, classes, names, recipe, source, Scores(**tables), seed)
 
 
 def _card(model: Classifier) -> str:
+    """Return the card of a classifier, Markdown."""
     document, source = _document(model), model.source or {}
     recipe = {k: v for k, v in (model.recipe or {}).items() if k != "days"}
     made_up = {True: "yes: practice data, not observed by any satellite", False: "no"}

@@ -36,7 +36,7 @@ def time_statistics(
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     variable : str
         A layer of the cube, such as ``"B08"``, or an index as in `s2kit.index`: ``"NDVI"``.
     clear : xarray.DataArray, dims (time, y, x), bool, optional

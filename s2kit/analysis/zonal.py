@@ -39,7 +39,7 @@ def field_series(
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     fields : str, path or geopandas.GeoDataFrame
         Polygons or points, as `read_fields` takes them; those beside the cube are left out.
     variable : str, default "NDVI"
@@ -273,8 +273,8 @@ def _summarise_classes(
     """Compute the share of each class, given for each pixel of `covered`."""
     codes = np.atleast_1d(attrs["flag_values"])
     names = str(attrs.get("flag_meanings", " ".join(map(str, codes)))).split()
-    told = [name for name in names if name not in NO_CLASS_NAMES]
-    if len(names) != len(codes) or len(set(told)) != len(told) or not told:
+    named = [name for name in names if name not in NO_CLASS_NAMES]
+    if len(names) != len(codes) or len(set(named)) != len(named) or not named:
         raise InvalidInputError(
             f"flag_values {codes.tolist()} and flag_meanings {' '.join(names)!r} do not name each "
             "class by one word of its own; set the map's attrs so, as CF says"

@@ -38,7 +38,7 @@ SIDE, ROWS = 8, 6
 
 
 def farm_layers():
-    """Give 6 × 6 fields of 8 × 8 pixels, whose three crops are green at different times."""
+    """Return 6 × 6 fields of 8 × 8 pixels, whose three crops are green at different times."""
     rng = np.random.default_rng(3)
     shape = (24, SIDE * ROWS, SIDE * ROWS)
     crop = np.kron(crops_by_field(), np.ones((SIDE, SIDE), int))
@@ -53,19 +53,19 @@ def farm_layers():
 
 
 def crops_by_field():
-    """Give the crop, 0-2, of 6 × 6 fields."""
+    """Return the crop, 0-2, of 6 × 6 fields."""
     return (np.arange(ROWS)[:, None] + np.arange(ROWS)) % 3
 
 
 @pytest.fixture(scope="module")
 def farm():
-    """Give a cube of the farm."""
+    """Return a cube of the farm."""
     return in_memory(farm_layers(), every(15, 24, "2021-01-03"), (24, 20, 20))
 
 
 @pytest.fixture(scope="module")
 def fields():
-    """Give the fields, each narrower than its 80 m, so that no edge runs through a centre."""
+    """Return the fields, each narrower than its 80 m, so that no edge runs through a centre."""
     west, south = np.meshgrid(
         WEST + np.arange(ROWS) * 80, NORTH - (np.arange(ROWS) + 1) * 80, indexing="xy"
     )
@@ -76,19 +76,19 @@ def fields():
 
 @pytest.fixture(scope="module")
 def features(farm):
-    """Give the farm's features."""
+    """Return the farm's features."""
     return make_features(farm, "statistics")
 
 
 @pytest.fixture(scope="module")
 def samples(features, fields):
-    """Give a table of the farm's pixels."""
+    """Return a table of the farm's pixels."""
     return sample_pixels(features, fields, "crop", per_field=20)
 
 
 @pytest.fixture(scope="module")
 def model(samples):
-    """Give a network that has learnt the farm."""
+    """Train a network on the farm."""
     return train_classifier(samples, samples.label, groups=samples.field, seed=1)
 
 
@@ -172,7 +172,7 @@ def test_map_of_labels_is_cut_into_squares(features):
 
 
 def label_map(features):
-    """Give the crops of the farm as a map, with a corner where they are not known."""
+    """Return the crops of the farm as a map, with a corner where they are not known."""
     codes = np.kron(crops_by_field(), np.ones((SIDE, SIDE), int)).astype("u1") + 1
     codes[:10, :10] = 0
     codes[-10:, -10:] = 255
@@ -412,8 +412,18 @@ def test_card_tells_what_the_model_is(tmp_path, samples, model):
     with zipfile.ZipFile(tmp_path / "crops.zip") as archive:
         card = archive.read("README.md").decode()
         document = json.loads(archive.read("model.json"))
-    told = ("Our cube", "practice data", "EPSG:28992", "2021-01-03 to 2021-12-14", "seed: 1",
-            "winter wheat", "NDVI p90", "random forest", "scikit-learn", "own_mask")  # fmt: skip
+    told = (
+        "Our cube",
+        "practice data",
+        "EPSG:28992",
+        "2021-01-03 to 2021-12-14",
+        "seed: 1",
+        "winter wheat",
+        "NDVI p90",
+        "random forest",
+        "scikit-learn",
+        "own_mask",
+    )
     assert [word for word in told if word not in card] == []
     scaling = document["scaling"]
     test = split_fields(samples.label.values, samples.field.values, share=0.3, seed=1)
@@ -579,7 +589,7 @@ def test_real_land_cover(real_data, kind):
 
 
 def read_slovenia(folder):
-    """Give NDVI, validity and labels; the 11 pixels of class 1 are too few for two sides."""
+    """Return NDVI, validity and labels; the 11 pixels of class 1 are too few for two sides."""
     ring = json.loads((folder / "bbox.geojson").read_text())["coordinates"][0]
     (west, south), (east, north) = np.min(ring, axis=0), np.max(ring, axis=0)
     ndvi, valid, labels = (

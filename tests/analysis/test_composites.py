@@ -24,7 +24,7 @@ CLEAR = [4, 5, 6, 7]
 
 
 def spectra(layers, y, x, *, whole=True):
-    """Give (step, spectrum) of the clear observations of a pixel, in float64."""
+    """Return (step, spectrum) of the clear observations of a pixel, in float64."""
     values = np.array([decoded(layers[band])[:, y, x] for band in BANDS], "f8").T
     use = np.isin(layers["SCL"][:, y, x], CLEAR)
     use &= ~np.isnan(values).any(1) if whole else ~np.isnan(values).all(1)
@@ -89,8 +89,10 @@ def test_geomedian_minimises_the_sum_of_distances(drawn):
         def cost(centre, sample=sample):
             return np.linalg.norm(sample - centre, axis=1).sum()
 
-        best = min(minimize(cost, start, method="Nelder-Mead", options={"xatol": 1e-7}).fun
-                   for start in (np.median(sample, 0), found))  # fmt: skip
+        best = min(
+            minimize(cost, start, method="Nelder-Mead", options={"xatol": 1e-7}).fun
+            for start in (np.median(sample, 0), found)
+        )
         assert cost(found) <= best + 1e-6 * len(sample)
 
 
@@ -104,8 +106,9 @@ def test_max_ndvi_takes_the_greenest(drawn):
         steps, _ = spectra(layers, y, x)
         red, nir = (decoded(layers[band])[steps, y, x] for band in ("B04", "B08"))
         with np.errstate(all="ignore"):
-            ndvi = np.nan_to_num((nir - red) / (nir + red), nan=-np.inf, posinf=-np.inf,
-                                 neginf=-np.inf)  # fmt: skip
+            ndvi = np.nan_to_num(
+                (nir - red) / (nir + red), nan=-np.inf, posinf=-np.inf, neginf=-np.inf
+            )
         steps = steps[np.isfinite(ndvi)]
         assert image["count"].values[y, x] == len(steps)
         if len(steps):
@@ -247,8 +250,9 @@ def test_what_would_not_fit_is_not_written_as_something_else(tmp_path):
     assert stored.B04.max() == 7
     named = image.rename(spatial_ref="crs")
     named.B04.encoding["grid_mapping"] = "crs"
-    opened = xr.open_zarr(s2kit.write_result(named[["B04"]], tmp_path / "n.zarr"),
-                          decode_coords="all")  # fmt: skip
+    opened = xr.open_zarr(
+        s2kit.write_result(named[["B04"]], tmp_path / "n.zarr"), decode_coords="all"
+    )
     assert opened.rio.crs.to_epsg() == 28992
 
 
@@ -282,8 +286,10 @@ def test_real_steps_become_an_image(real_cube):
         values = np.where(clear, real_cube[band].values, np.nan)
         ordered = np.sort(values, 0)  # NaN comes last; numpy.nanmedian is ten times slower
         number = (~np.isnan(values)).sum(0)[None]
-        low, high = (np.take_along_axis(ordered, np.maximum(k, 0), 0)[0]
-                     for k in ((number - 1) // 2, number // 2))  # fmt: skip
+        low, high = (
+            np.take_along_axis(ordered, np.maximum(k, 0), 0)[0]
+            for k in ((number - 1) // 2, number // 2)
+        )
         np.testing.assert_array_equal(image[band], ((low.astype("f8") + high) / 2).astype("f4"))
 
 

@@ -14,7 +14,7 @@ CLOUDY = [3, 8, 9, 10]
 
 
 def disc(radius):
-    """Give the pixels within a radius of the middle one."""
+    """Return the pixels within a radius of the middle one."""
     reach = int(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     return y**2 + x**2 <= radius**2
@@ -27,8 +27,9 @@ def plain_mask(scl, keep, buffer=0, specks=0):
         cloudy = np.isin(classes, CLOUDY) & ~np.isin(classes, keep)
         width = int(np.ceil(specks))
         if width > 1:
-            opened = ndimage.binary_opening(np.pad(cloudy, 99, constant_values=True),
-                                            np.ones((width, width)))[99:-99, 99:-99]  # fmt: skip
+            opened = ndimage.binary_opening(
+                np.pad(cloudy, 99, constant_values=True), np.ones((width, width))
+            )[99:-99, 99:-99]
             near = ndimage.binary_dilation(opened, np.ones((2 * width + 1, 2 * width + 1)))
             clear[t] |= cloudy & ~near
             cloudy = cloudy & near

@@ -50,7 +50,7 @@ def zipped(members: Members, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def within(members: Members, name: str, data: bytes, method: int = zipfile.ZIP_DEFLATED) -> Members:
-    """Put something in place of a member of the pipeline."""
+    """Replace a member of the pipeline."""
     inner = unzipped(members["pipeline.skops"])
     name = next(n for n in inner if n.endswith(name))
     return members | {"pipeline.skops": zipped(inner | {name: data}, method)}
@@ -83,7 +83,7 @@ BOMBS: dict[str, Callable[[Members], Members]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_models_that_unpack_to_gigabytes(members, tmp_path, bomb):
-    """Whatever part of a saved model is huge, or says so, it is refused and takes no memory."""
+    """Any part of a saved model that is huge, or claims to be, is refused and takes no memory."""
     path = tmp_path / "crops.zip"
     path.write_bytes(zipped(BOMBS[bomb](members)))
     told, peak = attempt("s2kit.load_model(sys.argv[1])", path)

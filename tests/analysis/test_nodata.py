@@ -189,7 +189,7 @@ SCL_FORMS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "function", ["clear_mask", "clear_share", "time_statistics", "median", "field_series", "series"]
 )
 def test_of_classes(form, lazy, function):
-    """Whatever type classes have, and whatever stands for none: the same is clear."""
+    """For any type of classes, and any value for none, the same is clear."""
     cube = clean(3)
     changed = cube.assign(SCL=SCL_FORMS[form](cube.SCL))
     changed = changed.chunk(time=4, y=2) if lazy else changed

@@ -26,13 +26,13 @@ def make(values, days, first=FIRST, dims=("time",)):
 
 
 def double_logistic(day, start=120, end=260, rate=0.08, fall=0.06):
-    """Give a season that is halfway up on the day ``start`` and halfway down on ``end``."""
+    """Return a season that is halfway up on the day ``start`` and halfway down on ``end``."""
     up, down = 1 / (1 + np.exp(-rate * (day - start))), 1 / (1 + np.exp(-fall * (day - end)))
     return 0.15 + 0.7 * (up - down)
 
 
 def days_off(dates, day):
-    """Give the distance of dates from a day of 2021, in days."""
+    """Return the distance of dates from a day of 2021, in days."""
     return np.abs((dates - FIRST) / DAY - day)
 
 
@@ -191,9 +191,12 @@ def test_lazy_blocks_give_the_same():
 def test_the_table_of_fields_becomes_curves():
     """The step from a tidy table to curves is one line, as its documentation says."""
     table = pd.DataFrame(
-        {"field": [7] * 3 + [9] * 3, "time": list(pd.date_range("2021", periods=3, freq="20D")) * 2,
-         "mean": [0.1, np.nan, 0.5, 0.2, 0.4, 0.6]}
-    )  # fmt: skip
+        {
+            "field": [7] * 3 + [9] * 3,
+            "time": list(pd.date_range("2021", periods=3, freq="20D")) * 2,
+            "mean": [0.1, np.nan, 0.5, 0.2, 0.4, 0.6],
+        }
+    )
     series = table.set_index(["time", "field"])["mean"].to_xarray()
     found = regular_series(series, method="linear", max_gap=None)
     assert found.dims == ("time", "field")
@@ -249,8 +252,10 @@ def test_smoothing_beats_straight_lines_in_noise():
     values = double_logistic(days)[:, None] + rng.normal(0, 0.04, (len(days), 200))
     series = make(values, days, dims=("time", "field"))
     truth = double_logistic(np.arange(0, 361, 10))[:, None]
-    error = {m: float(abs(regular_series(series, method=m) - truth).mean())
-             for m in ("whittaker", "linear")}  # fmt: skip
+    error = {
+        m: float(abs(regular_series(series, method=m) - truth).mean())
+        for m in ("whittaker", "linear")
+    }
     assert error["whittaker"] < 0.66 * error["linear"]
 
 
@@ -258,8 +263,10 @@ def test_each_year_has_its_own_season():
     """Of three years the one asked for is found, with its own dates; by default the highest."""
     days = np.arange(0, 3 * 365, 5)
     starts, height = (100, 130, 115), (0.8, 1, 0.9)
-    curve = sum(h * (double_logistic(days - 365 * n, s, s + 130) - 0.15)
-                for n, (s, h) in enumerate(zip(starts, height, strict=True)))  # fmt: skip
+    curve = sum(
+        h * (double_logistic(days - 365 * n, s, s + 130) - 0.15)
+        for n, (s, h) in enumerate(zip(starts, height, strict=True))
+    )
     series = make(curve, days)
     for n, start in enumerate(starts):
         found = season(series, year=2021 + n)
@@ -281,15 +288,30 @@ def test_a_season_may_cross_new_year():
 @pytest.mark.parametrize(
     "curve",
     [
-        np.full(40, 0.4), np.full(40, 0.4) + np.random.default_rng(5).normal(0, 1e-5, 40),
-        np.zeros(40), np.full(40, np.nan), np.linspace(0.1, 0.8, 40), np.linspace(0.8, 0.1, 40),
+        np.full(40, 0.4),
+        np.full(40, 0.4) + np.random.default_rng(5).normal(0, 1e-5, 40),
+        np.zeros(40),
+        np.full(40, np.nan),
+        np.linspace(0.1, 0.8, 40),
+        np.linspace(0.8, 0.1, 40),
         np.where(np.arange(40) == 20, 0.5, np.nan),
         np.linspace(0.1, 0.8, 40) + 0.02 * np.sin(np.arange(40)),
-        np.where(np.isin(np.arange(40), [3, 20]), [0.5], np.nan), np.abs(np.arange(40) - 20) / 20,
+        np.where(np.isin(np.arange(40), [3, 20]), [0.5], np.nan),
+        np.abs(np.arange(40) - 20) / 20,
     ],
-    ids=["flat", "nearly flat", "zero", "no data", "rising", "falling", "one value",
-         "rising in waves", "two values", "valley"],
-)  # fmt: skip
+    ids=[
+        "flat",
+        "nearly flat",
+        "zero",
+        "no data",
+        "rising",
+        "falling",
+        "one value",
+        "rising in waves",
+        "two values",
+        "valley",
+    ],
+)
 def test_no_season_is_said_to_be_none(curve):
     """All dates are NaT and all heights NaN where nothing rises and falls again."""
     for series in (make(curve, np.arange(40) * 5), regular_series(make(curve, np.arange(40) * 5))):
@@ -354,8 +376,10 @@ def test_maps_give_maps():
     assert found.start.dims == ("y", "x") and found.start.dtype == "datetime64[ns]"
     assert (days_off(found.start.values, starts) <= 2).all()
     assert set(found.coords) == {"y", "x"} and found.amplitude.attrs["units"] == "1"
-    xr.testing.assert_identical(found.isel(y=1, x=2), season(series[:, 1, 2]).assign(
-        {name: found[name].isel(y=1, x=2) for name in found}))  # fmt: skip
+    xr.testing.assert_identical(
+        found.isel(y=1, x=2),
+        season(series[:, 1, 2]).assign({name: found[name].isel(y=1, x=2) for name in found}),
+    )
 
 
 def test_season_of_a_real_field(real_data):
@@ -370,8 +394,11 @@ def test_season_of_a_real_field(real_data):
     assert ((dates.start < dates.peak) & (dates.peak < dates.end)).all()
     # in the raw series, clear means of 0.42 on 23 March, 0.78 on 27 April, 0.24 on 1 July
     mean = season(regular_series(clear.mean(("y", "x"))))
-    for name, first, last in (("start", "03-23", "04-27"), ("peak", "04-27", "05-27"),
-                              ("end", "05-27", "07-01")):  # fmt: skip
+    for name, first, last in (
+        ("start", "03-23", "04-27"),
+        ("peak", "04-27", "05-27"),
+        ("end", "05-27", "07-01"),
+    ):
         assert np.datetime64(f"2019-{first}") <= mean[name] <= np.datetime64(f"2019-{last}")
         middle = dates[name].values.astype("M8[D]").astype(int)
         assert abs(np.median(middle) - mean[name].values.astype("M8[D]").astype(int)) <= 10

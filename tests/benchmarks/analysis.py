@@ -30,7 +30,7 @@ THREADS = os.cpu_count()
 
 
 def repeat(source, bands, dates, side):
-    """Give layers of a wanted size from the practice cube's orbit 51."""
+    """Return layers of a wanted size from the practice cube's orbit 51."""
     stored = xr.open_zarr(source, group="S2/R051", mask_and_scale=False)
     layers = {}
     for name in bands:
@@ -111,9 +111,12 @@ def compare_median(source, rounds):
     flat, seen, ids = values.reshape(96, -1), clear.reshape(96, -1), np.zeros(96, "i8")
     half = np.array([50.0])
     times = alternate(
-        {"s2kit": lambda: percentiles(flat, seen, ids, 1, half),
-         "numpy.nanmedian": lambda: np.nanmedian(values, axis=0)}, rounds,
-    )  # fmt: skip
+        {
+            "s2kit": lambda: percentiles(flat, seen, ids, 1, half),
+            "numpy.nanmedian": lambda: np.nanmedian(values, axis=0),
+        },
+        rounds,
+    )
     table("Median of a block of 96 × 256 × 256, one thread", times, "s2kit")
 
 
@@ -139,8 +142,9 @@ def _peak(store, what):
         "else: s2kit.composite(cube).compute()\n"
         "print([l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')][0])"
     )
-    done = subprocess.run([sys.executable, "-c", program, store, what], capture_output=True,
-                          check=True, text=True)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, store, what], capture_output=True, check=True, text=True
+    )
     return int(done.stdout) / 1000
 
 
@@ -174,8 +178,9 @@ def compare_pixel(folder, dates, rounds):
         y, x = next(spots)
         affine = Affine(10, 0, float(cube.x[x]) - 5, 0, -10, float(cube.y[y]) + 5)
         box = odc.geo.geobox.GeoBox((1, 1), affine, "EPSG:32631")
-        return odc.stac.load(items, bands=list(BANDS), geobox=box, resampling="bilinear",
-                             pool=THREADS)  # fmt: skip
+        return odc.stac.load(
+            items, bands=list(BANDS), geobox=box, resampling="bilinear", pool=THREADS
+        )
 
     quick = alternate(
         {"s2kit, dask=False": lambda: from_cube(cube), "s2kit": lambda: from_cube(lazy)}, 15

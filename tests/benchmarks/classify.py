@@ -38,7 +38,7 @@ def write(folder):
 
 
 def train(features):
-    """Give a network of the usual size, of made-up labels."""
+    """Train a network of the usual size on made-up labels."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.random((4000, features.sizes["feature"])), columns=features.feature)
     table.attrs = features.attrs
@@ -47,7 +47,7 @@ def train(features):
 
 
 def timed(work, repeats=3):
-    """Give the median time of a piece of work in s, the first of which is not counted."""
+    """Return the median time of a piece of work in s; the first run is not counted."""
     work()
     times = []
     for _ in range(repeats):
@@ -69,9 +69,12 @@ def network_alone(model, sizes):
     values = np.random.default_rng(1).random(shape, "f4")
     at_hand = xr.DataArray(values, dims=("feature", "y", "x")).chunk(y=128, x=128)
     whole = at_hand.data.map_blocks(
-        _classify_block, model, dtype="f4", chunks=((2,), *at_hand.chunks[1:]),
+        _classify_block,
+        model,
+        dtype="f4",
+        chunks=((2,), *at_hand.chunks[1:]),
         meta=np.empty((0, 0, 0), "f4"),
-    )  # fmt: skip
+    )
     return timed(whole.compute)
 
 
@@ -89,8 +92,14 @@ def main():
             alone = network_alone(model, len(model.features))
             made = timed(features.compute)
             whole = timed(classify(cube, model).compute)
-            row = [kind, len(model.features), f"{SIDE**2 / alone / 1e6:.1f}", f"{made:.2f}",
-                   f"{whole:.2f}", f"{whole / reading:.1f}"]  # fmt: skip
+            row = [
+                kind,
+                len(model.features),
+                f"{SIDE**2 / alone / 1e6:.1f}",
+                f"{made:.2f}",
+                f"{whole:.2f}",
+                f"{whole / reading:.1f}",
+            ]
             print("| " + " | ".join(map(str, row)) + " |", flush=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"\npeak memory of all this, with the writing of the cube: {peak:.1f} GB")
