@@ -116,6 +116,13 @@ def align_raster(
     Resampling is that of GDAL's warper (`rasterio.warp.reproject`), with the position of each pixel
     computed exactly. At the edge of the raster, and around its no data, the valid pixels that
     contribute are used.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> height.shape, height.attrs["units"]
+    ((500, 500), 'm above NAP')
     """
     grid = read_grid(cube)
     with gdal(), _open(raster) as source:

@@ -218,6 +218,15 @@ def classify(
     InvalidInputError
         If the model's features were not made by `s2kit.make_features`, or this cube does not have
         them; if they were made with a mask, and none is given.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> s2kit.classify(cube, model).landcover.shape
+    (100, 100)
     """
     features = _same_features(cube, model, clear)
     both = da.map_blocks(

@@ -91,6 +91,13 @@ def composite(
        AVHRR data. International Journal of Remote Sensing 7 (11), 1417-1434.
     .. [4] Griffiths, P. et al. (2013). A pixel-based Landsat compositing algorithm for large area
        land cover mapping. IEEE JSTARS 6 (5), 2088-2101.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")[["B02", "B03", "B04", "SCL"]]
+    >>> image = s2kit.composite(cube, method="median", period="year")
+    >>> list(image), image.period.values.tolist()
+    (['B02', 'B03', 'B04', 'count'], ['2021', '2022', '2023'])
     """
     read_cube(cube)
     if method not in METHODS:

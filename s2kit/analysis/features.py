@@ -80,6 +80,13 @@ def make_features(
     InvalidInputError
         If an option is unknown, a layer is missing, the mask does not fit, or the cube has no step
         in the time asked.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> features.feature.values.tolist()[:3]
+    ['NDVI mean', 'NDVI std', 'NDVI min']
     """
     if kind not in KINDS:
         raise InvalidInputError(f"kind={kind!r} is unknown; accepted: {', '.join(KINDS)}")

@@ -55,6 +55,13 @@ def read_fields(
         several layers of which none is named, they have no coordinate system, none touches the
         cube, ids occur twice, geometries are empty, or they are neither all polygons nor all
         points.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> fields = s2kit.read_fields("data/practice/truth/fields.gpkg", cube)
+    >>> len(fields), list(fields.columns)
+    (492, ['field_id', 'crop', 'area_ha', 'geometry'])
     """
     table = read_table(fields, layer)
     _check_kind(table)

@@ -53,6 +53,13 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     Montero, D. et al. (2023). A standardized catalogue of spectral indices to advance the use of
     remote sensing in Earth system research. Scientific Data 10, 197.
     https://doi.org/10.1038/s41597-023-02096-0
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> ndvi = s2kit.index(cube, "NDVI")
+    >>> ndvi.dims, ndvi.attrs["formula"]
+    (('time', 'y', 'x'), '(N-R)/(N+R)')
     """
     formula = read_formula(cube, name)
     cube = read_cube(cube, *formula.bands)

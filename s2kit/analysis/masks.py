@@ -66,6 +66,13 @@ def clear_mask(
     Specks are removed before the buffer is laid: cloud and shadow are opened by a square, and of
     them stays what is within its width of what the opening left. What is beyond the cube's edge is
     not known, and changes nothing.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> clear = s2kit.clear_mask(cube, buffer=60)
+    >>> clear.dims, clear.dtype
+    (('time', 'y', 'x'), dtype('bool'))
     """
     cube = read_cube(cube, "SCL", *(["CLD"] if max_cloud is not None else []))
     wanted = _read_classes(keep) | ({SNOW} if snow else set())
@@ -115,6 +122,13 @@ def mask_clouds(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.Datas
     ------
     InvalidInputError
         If the cube lacks SCL and no mask is given, or the mask does not fit the cube.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> masked = s2kit.mask_clouds(cube[["B04", "B08", "SCL"]])
+    >>> bool(masked.B04.isel(time=0).isnull().any())
+    True
     """
     read_cube(cube)
     mask = read_clear(cube, clear)
@@ -150,6 +164,13 @@ def clear_share(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.DataA
     ------
     InvalidInputError
         If the cube lacks SCL, or the mask does not fit the cube.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").sel(time=slice("2021-06", "2021-08"))
+    >>> share = s2kit.clear_share(cube)
+    >>> share.sizes["time"], round(float(share.max()), 2)
+    (10, 1.0)
     """
     cube = read_cube(cube, "SCL")
     mask = read_clear(cube, clear)

@@ -53,6 +53,14 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
     InvalidInputError
         If the model is not a classifier, is larger than `load_model` takes, or the file cannot be
         written.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> s2kit.save_model(model, "data/crops.zip")
     """
     require_classifier(model)
     target = Path(path)
@@ -95,6 +103,16 @@ def load_model(path: str | os.PathLike) -> Classifier:
     InvalidInputError
         If there is no such file, it is not a saved classifier, it is damaged, or it holds types
         that a classifier does not need; nothing of these is run.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> s2kit.save_model(model, "data/crops.zip")
+    >>> s2kit.load_model("data/crops.zip").classes == model.classes
+    True
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -78,6 +78,14 @@ def regular_series(
     ----------
     Eilers, P. H. C. (2003). A perfect smoother. Analytical Chemistry 75, 3631-3636.
     https://doi.org/10.1021/ac034173t
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=250, y=250)
+    >>> ndvi = s2kit.index(cube, "NDVI").where(s2kit.clear_mask(cube))
+    >>> curve = s2kit.regular_series(ndvi, step=10)
+    >>> ndvi.sizes["time"], curve.sizes["time"]
+    (88, 73)
     """
     days = _read_days(series)
     series = physical(series)
@@ -138,6 +146,14 @@ def season(series: xr.DataArray, *, year: int | None = None) -> xr.Dataset:
     ----------
     Jönsson, P. and Eklundh, L. (2004). TIMESAT - a program for analyzing time-series of satellite
     sensor data. Computers & Geosciences 30, 833-845. https://doi.org/10.1016/j.cageo.2004.05.006
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=250, y=250)
+    >>> ndvi = s2kit.index(cube, "NDVI").where(s2kit.clear_mask(cube))
+    >>> found = s2kit.season(s2kit.regular_series(ndvi, max_gap=None), year=2022)
+    >>> int(found.peak.dt.month)
+    8
     """
     days = _read_days(series)
     series = physical(series)

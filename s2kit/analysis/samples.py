@@ -71,6 +71,15 @@ def sample_pixels(
     InvalidInputError
         If the fields cannot be read, do not meet the cube, or have no such column; if a map of
         labels lies on another grid; if no pixel is left.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> fields = "data/practice/truth/fields.gpkg"
+    >>> samples = s2kit.sample_pixels(features, fields, "crop", per_field=5)
+    >>> int(samples.groupby("field").size().max()), sorted(set(samples.label))[:2]
+    (5, ['grassland', 'maize'])
     """
     _require_features(features)
     grid = read_grid(features)

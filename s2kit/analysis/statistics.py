@@ -61,6 +61,16 @@ def time_statistics(
     InvalidInputError
         If the variable, a period or a percentile is unknown, a band is missing, the mask does not
         fit, or the cube has no step in the time asked.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> maps = s2kit.time_statistics(cube, "NDVI", start="2021", end="2022")
+    >>> list(maps), maps["std"].dims
+    (['mean', 'std', 'min', 'max', 'count'], ('y', 'x'))
+    >>> years = s2kit.time_statistics(cube, "NDVI", period="year")
+    >>> years.period.values.tolist()
+    ['2021', '2022', '2023']
     """
     wanted = _read_percentiles(percentiles)
     cube = read_layers(cube, variable, clear)

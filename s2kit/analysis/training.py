@@ -81,6 +81,15 @@ def train_classifier(
     Features are scaled to mean 0 and standard deviation 1; the network has hidden layers of 64 and
     32 neurons and learns until the score on a tenth of the training pixels no longer rises. It is
     not trained again with the test's fields: the scores are those of the network that is returned.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> model.scores.comparison.index.tolist()
+    ['network', 'random forest', 'majority class']
     """
     require_whole("seed", seed, 0)
     pixels, names, labels, fields = _read_samples(features, labels, groups)

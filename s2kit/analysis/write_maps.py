@@ -60,6 +60,16 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     with the value of no data that they declare, dates as days. The ``encoding`` of a result, how it
     was stored before, does not matter otherwise. GDAL reads the position of the pixels from x and
     y, of which it needs two each.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> image = s2kit.composite(cube[["B04", "B08", "SCL"]], method="median")
+    >>> s2kit.write_result(image, "data/median.zarr")
+    'data/median.zarr'
+    >>> import xarray
+    >>> xarray.open_zarr("data/median.zarr").B04.shape
+    (100, 100)
     """
     maps = _read_maps(result)
     if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():

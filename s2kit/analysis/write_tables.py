@@ -37,6 +37,14 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
     InvalidInputError
         If the extension is unknown, the folder is missing, a field of the table has no geometry,
         a GeoPackage would have none at all, or the file cannot be written.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> table = s2kit.field_statistics(height, "data/practice/truth/fields.gpkg")
+    >>> s2kit.save_table(table, "data/height.gpkg").name
+    'height.gpkg'
     """
     if not isinstance(table, pd.DataFrame):
         raise InvalidInputError(f"table is a {type(table).__name__}; give a DataFrame")

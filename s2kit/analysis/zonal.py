@@ -75,6 +75,16 @@ def field_series(
     date at once: memory grows with the table, not with the cube. The share is of the whole field,
     also of one that lies partly beyond the cube. For curves per field, see `s2kit.regular_series`:
     ``series.set_index(["time", "field"])["mean"].to_xarray()``.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> series = s2kit.field_series(cube, "data/practice/truth/fields.gpkg", "NDVI")
+    >>> list(series)
+    ['field', 'time', 'mean', 'std', 'min', 'max', 'count', 'share']
+    >>> clear = series[series.share > 0.8]
+    >>> len(clear) < len(series)
+    True
     """
     return describe_series(cube, fields, variable, clear, start, end)
 
@@ -193,6 +203,14 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
     ------
     InvalidInputError
         As `read_fields`; or if the data are no maps, or the fields have columns of these names.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> table = s2kit.field_statistics(height, "data/practice/truth/fields.gpkg")
+    >>> len(table), round(float(table["mean"].max()), 1)  # fields, metres
+    (492, -1.4)
     """
     maps = _read_maps(data)
     found = read_fields(fields, data)
