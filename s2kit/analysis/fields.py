@@ -69,13 +69,7 @@ def read_fields(
 
 
 def place_fields(table: gpd.GeoDataFrame, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataFrame:
-    """Return those of points and polygons that touch a cube, in its coordinate system.
-
-    Raises
-    ------
-    InvalidInputError
-        As `read_fields`, but for their types.
-    """
+    """Return points and polygons that touch a cube as `read_fields` does; types are not checked."""
     grid = read_grid(cube)
     into = _operation(table, grid, area_of_data(cube, grid))
     if not table.index.is_unique or table.index.nlevels > 1:

@@ -116,13 +116,7 @@ class Formula:
 
 
 def read_formula(cube: xr.Dataset, name: str) -> Formula:
-    """Find an index by name, and the layers of a cube that it takes.
-
-    Raises
-    ------
-    InvalidInputError
-        As `index`.
-    """
+    """Return an index by name, and the layers of a cube that it takes; raises as `index` does."""
     read_cube(cube)
     found = spyndex.indices[_known(name)]
     bands, constants, missing = {}, {}, []

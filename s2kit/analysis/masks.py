@@ -92,13 +92,7 @@ def clear_mask(
 
 
 def read_clear(cube: xr.Dataset, clear: xr.DataArray | None) -> xr.DataArray:
-    """Return the mask that was given, checked, or `clear_mask` of the cube.
-
-    Raises
-    ------
-    InvalidInputError
-        If the mask does not fit the cube, or there is none and the cube lacks SCL.
-    """
+    """Return the mask that was given, as `read_mask` checks it, or `clear_mask` of the cube."""
     return clear_mask(cube) if clear is None else read_mask(clear, cube)
 
 

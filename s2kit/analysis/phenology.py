@@ -5,12 +5,11 @@ from functools import partial
 from numbers import Integral
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 from scipy.linalg import solveh_banded
 
-from s2kit.analysis.kernels.interpolate import interpolate
+from s2kit.analysis.kernels.interpolate import interpolate, limit_curve
 from s2kit.analysis.kernels.seasons import LONGEST_GAP, find_seasons
 from s2kit.analysis.validation import MOST_DAYS, require_whole
 from s2kit.cube.nodata import physical
@@ -56,7 +55,7 @@ def regular_series(
 
     Returns
     -------
-    xarray.DataArray, dims (time, …)
+    xarray.DataArray, dims (time, …), float32 or float64, in the unit of the series
         Lazy if the series is. The first day of the series and each ``step`` days from there, up to
         its last day. NaN in gaps, and before the first and after the last clear day of a pixel, so
         nothing is extrapolated; all NaN with fewer than two clear days. Smoothed values leave the
@@ -249,22 +248,8 @@ def _smooth(penalty: np.ndarray, values: np.ndarray, days: np.ndarray) -> np.nda
     system[0] += np.bincount(days, minlength=length)
     weighted = np.bincount(days, values, length)
     curve = solveh_banded(system, weighted, lower=True, check_finite=False)
-    _limit(curve, values, days)
+    limit_curve(curve, values, days)
     return curve
-
-
-@numba.njit(nogil=True, cache=True)
-def _limit(curve, values, days):
-    """Limit a curve, in place, to the range of its observations and their noise.
-
-    Between observations that are far apart, it may overshoot.
-    """
-    low, high, noise = np.inf, -np.inf, 0.0
-    for i in range(len(days)):
-        low, high = min(low, values[i]), max(high, values[i])
-        noise = max(noise, abs(curve[days[i]] - values[i]))
-    for day in range(len(curve)):
-        curve[day] = min(max(curve[day], low - noise), high + noise)
 
 
 def _penalty(length: int, smoothing: float) -> np.ndarray:

@@ -100,13 +100,7 @@ def read_reduction(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) 
 
 
 def read_layers(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> xr.Dataset:
-    """Return a cube with the layers of a variable and of its mask in physical values.
-
-    Raises
-    ------
-    InvalidInputError
-        As `s2kit.analysis.validation.read_cube`, or if the variable is unknown.
-    """
+    """Return a cube with the layers of a variable and of its mask, as `read_cube` does."""
     read_cube(cube)
     names = [variable] if _is_layer(cube, variable) else read_formula(cube, variable).bands
     scl = ["SCL"] if clear is None and "SCL" in cube.data_vars and "SCL" not in names else []

@@ -57,24 +57,12 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
 
 
 def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
-    """Return the steps of a cube in a period; None leaves that side open.
-
-    Raises
-    ------
-    InvalidInputError
-        As `steps_in_period`.
-    """
+    """Return the steps of a cube in a period, as `steps_in_period` finds them."""
     return take_steps(cube, steps_in_period(cube, start, end))
 
 
 def in_order(cube: xr.Dataset) -> xr.Dataset:
-    """Return a cube in order of time; unchanged if it is.
-
-    Raises
-    ------
-    InvalidInputError
-        If it has no steps, or they have no dates.
-    """
+    """Return a cube in order of time; raise `InvalidInputError` if its steps have no dates."""
     _require_dates(cube)
     return cube if cube.indexes["time"].is_monotonic_increasing else cube.sortby("time")
 
@@ -92,7 +80,7 @@ def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset
 
 
 def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> np.ndarray:
-    """Return which steps of a cube lie in a period, shape (time,), bool.
+    """Return which steps of a cube lie in a period, shape (time,), bool; None leaves a side open.
 
     Raises
     ------

@@ -240,7 +240,7 @@ def _in_place(target: str):
         else:
             with _removed_on_failure(fs, path):
                 yield target
-    except FileExistsError as error:  # somebody else was quicker; what is there is theirs
+    except FileExistsError as error:  # written by another process meanwhile, and its own
         raise _taken(target) from shown_cause(error)
 
 

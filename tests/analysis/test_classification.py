@@ -6,6 +6,7 @@ import json
 import pickle
 import zipfile
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from unittest.mock import patch
 
@@ -23,6 +24,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from threadpoolctl import threadpool_info
 
 from s2kit.analysis import samples as sampling
 from s2kit.analysis import training
@@ -374,6 +376,16 @@ def test_network_equals_scikit_learn(classes, hidden, number, seed):
     np.testing.assert_allclose(probability, chances.max(axis=1), atol=2e-6)
     at_code = chances[np.arange(number), code - 1]  # 0 is no code, so they are 1, 2, 3
     np.testing.assert_allclose(at_code, chances.max(axis=1), atol=2e-6)
+
+
+def test_blas_has_its_threads_back(model):
+    """Blocks side by side, in any order, leave the number of threads of BLAS as it was."""
+    pixels = np.random.default_rng(0).random((len(model.features), 20_000), "f4")
+    before = [library["num_threads"] for library in threadpool_info()]
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: model.predict(pixels)[0], range(12)))
+    assert [library["num_threads"] for library in threadpool_info()] == before
+    assert all(np.array_equal(answer, answers[0]) for answer in answers)
 
 
 def test_saved_model_gives_the_same_map(tmp_path, farm, model):

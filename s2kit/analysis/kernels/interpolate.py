@@ -1,4 +1,4 @@
-"""Straight lines between the clear observations of many pixels, compiled."""
+"""Interpolation between the clear observations of many pixels, compiled."""
 
 import numba
 import numpy as np
@@ -59,3 +59,18 @@ def _by_day(values, clear, times, when, height):
             when[number], height[number], same = times[t], values[t], 1
             number += 1
     return number
+
+
+@numba.njit(nogil=True, cache=True)
+def limit_curve(curve, values, days):
+    """Limit a curve, one value a day, in place, to the range of its observations and their noise.
+
+    Between observations that are far apart, it may overshoot. The noise is the largest distance of
+    an observation from the curve.
+    """
+    low, high, noise = np.inf, -np.inf, 0.0
+    for i in range(len(days)):
+        low, high = min(low, values[i]), max(high, values[i])
+        noise = max(noise, abs(curve[days[i]] - values[i]))
+    for day in range(len(curve)):
+        curve[day] = min(max(curve[day], low - noise), high + noise)

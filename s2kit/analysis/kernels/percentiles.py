@@ -84,7 +84,7 @@ def _sort(rows, n):
 
 @numba.njit(nogil=True, cache=True)
 def _exchange(low, high):
-    """Put the smaller of two values into the first row, without a branch: it vectorises."""
+    """Write the smaller of two values to the first row, without a branch, so that it vectorises."""
     for j in range(_TOGETHER):
         a, b = low[j], high[j]
         low[j] = a if a < b else b
