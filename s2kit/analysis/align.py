@@ -42,11 +42,11 @@ _KEEPING = ("nearest", "mode")
 """Methods that choose one of the values instead of averaging them."""
 
 _FINER = 1.1
-"""Pixels of a raster along one of the cube's from which on it counts as finer; two grids that are
-turned against each other by a degree or two differ by some hundredths."""
+"""Pixels of a raster along one of the cube above which the raster counts as finer: grids that are
+rotated by a degree or two differ by a few hundredths."""
 
 _FINEST = 1e7
-"""Pixels of a raster in one of the cube: 10 m are 3000 pixels of 3 mm."""
+"""Pixels of a raster in one of the cube at most: 10 m are 3000 pixels of 3 mm."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from functools import cache, partial
 from threading import Lock
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -14,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import ThreadpoolController
 
+from s2kit.analysis.blocks import map_blocks
 from s2kit.analysis.features import apply_recipe
 from s2kit.errors import InvalidInputError
 
@@ -229,13 +229,8 @@ def classify(
     (100, 100)
     """
     features = _same_features(cube, model, clear)
-    both = da.map_blocks(
-        partial(_classify_block, model=model),
-        features.data,
-        dtype="float32",
-        chunks=((2,), *features.chunks[1:]),
-        meta=np.empty((0, 0, 0), "f4"),
-    )
+    chunks = ((2,), *features.chunks[1:])
+    both = map_blocks(partial(_classify_block, model=model), features.data, chunks=chunks)
     attrs = {"long_name": "probability of the class", "units": "1"}
     layers = {
         "landcover": (("y", "x"), both[0].astype("uint8"), _legend(model)),

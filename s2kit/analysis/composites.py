@@ -8,11 +8,12 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from s2kit.analysis.blocks import blocks_of, map_blocks, map_overlap
 from s2kit.analysis.indices import Formula, read_formula
 from s2kit.analysis.kernels import spectra as kernels
 from s2kit.analysis.kernels.distance import distance
 from s2kit.analysis.masks import read_clear
-from s2kit.analysis.morphology import metres_per_pixel, over_borders
+from s2kit.analysis.morphology import metres_per_pixel
 from s2kit.analysis.periods import Groups, group_steps
 from s2kit.analysis.statistics import on_map
 from s2kit.analysis.validation import Moment, in_order, read_cube, steps_in_period, take_steps
@@ -162,19 +163,11 @@ def _over_blocks(
     function: Callable[..., np.ndarray], arrays: list[xr.DataArray], bands: int, groups: Groups
 ) -> da.Array:
     """Apply a method to blocks of whole series; returns (period, bands + 2, y, x), float32."""
-    given = [one.data if one.chunks is not None else one.chunk().data for one in arrays]
+    given = list(map(blocks_of, arrays))
     space = given[0].chunks[1:]
     whole = [array.rechunk((-1, *space), method="tasks") for array in given]
-    return da.map_blocks(
-        function,
-        *whole,
-        groups=groups,
-        bands=bands,
-        dtype="float32",
-        new_axis=1,
-        chunks=(groups.number, bands + 2, *space),
-        meta=np.empty((0,) * (len(space) + 2), "float32"),
-    )
+    chunks = (groups.number, bands + 2, *space)
+    return map_blocks(function, *whole, chunks=chunks, new_axis=1, groups=groups, bands=bands)
 
 
 def _combine(*blocks: np.ndarray, kernel: Callable, groups: Groups, bands: int) -> np.ndarray:
@@ -227,8 +220,7 @@ def _score(cube: xr.Dataset, seen: xr.DataArray, groups: Groups) -> xr.DataArray
     """
     dates = xr.DataArray(_date_score(cube.time, groups), dims="time")
     reach = _FAR / metres_per_pixel(cube)
-    blocks = seen.data if seen.chunks is not None else seen.chunk().data
-    away = over_borders(_cloud_score, blocks, int(reach), (1, 2), "float32", reach=reach)
+    away = map_overlap(_cloud_score, blocks_of(seen), int(reach), "float32", reach=reach)
     return seen.copy(data=away) + dates
 
 

@@ -9,12 +9,13 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 
+from s2kit.analysis.blocks import as_rows, map_blocks, whole_series
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.kernels.interpolate import interpolate
 from s2kit.analysis.masks import read_clear
 from s2kit.analysis.periods import Groups
 from s2kit.analysis.statistics import time_statistics
-from s2kit.analysis.time_reduce import as_rows, rank, read_reduction
+from s2kit.analysis.time_reduce import rank, read_reduction
 from s2kit.analysis.validation import (
     MOST_DAYS,
     Moment,
@@ -115,7 +116,7 @@ def apply_recipe(
     part = _part(cube, recipe["start"], recipe["end"])
     names, planes = _MAKERS[recipe["kind"]](part, clear, recipe)
     # one block holds all features of its pixels, which is what a classifier needs
-    data = da.concatenate(planes).rechunk({0: -1}, method="tasks")
+    data = whole_series(da.concatenate(planes))
     flat = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
     coords, dims = flat | {"feature": names}, ("feature", "y", "x")
     attrs = {"recipe": json.dumps(dict(recipe)), "source": json.dumps(_describe(part))}
@@ -167,16 +168,14 @@ def _statistics(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[st
 def _series(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]) -> _Planes:
     name, days = recipe["index"], np.array(recipe["days"], "M8[D]")
     reduction = read_reduction(part, name, read_clear(part, clear))
-    layers = [layer.rechunk({0: -1}, method="tasks") for layer in reduction.layers]
-    planes = da.map_blocks(
+    layers = list(map(whole_series, reduction.layers))
+    planes = map_blocks(
         _interpolate_block,
         *layers,
+        chunks=((len(days),), *layers[0].chunks[1:]),
         evaluate=reduction.evaluate,
         times=part.time.values.astype("M8[D]").astype("i8"),
         days=days.astype("i8"),
-        dtype="float32",
-        meta=np.empty((0, 0, 0), "f4"),
-        chunks=((len(days),), *layers[0].chunks[1:]),
     )
     return [f"{name} {day}" for day in recipe["days"]], [planes]
 

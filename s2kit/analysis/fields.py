@@ -22,7 +22,7 @@ Fields = str | os.PathLike | gpd.GeoDataFrame
 
 _KINDS = {"Polygon": "polygons", "MultiPolygon": "polygons", "Point": "points"}
 _NAMED = 5
-"""Fields that an error names; it counts the others."""
+"""Fields that an error lists; the others are counted."""
 
 
 def read_fields(

@@ -18,7 +18,7 @@ CLEAR = (4, 5, 6, 7)
 """Vegetation, bare soil, water, unclassified, of Sen2Cor's scene classification."""
 SNOW = 11
 CLOUDY = (3, 8, 9, 10)
-"""Cloud shadow, cloud of medium and high probability, thin cirrus: what a margin is laid around."""
+"""Cloud shadow, cloud of medium and high probability, thin cirrus: a margin surrounds these."""
 
 _CLASSES = 12
 
@@ -45,10 +45,10 @@ def clear_mask(
     max_cloud : float, optional
         Largest probability of cloud (CLD) that is still clear, in %.
     specks : float, default 0
-        Patches of cloud or shadow narrower than this, in metres, are taken for errors, such as
-        bright roofs, and count as clear: those in which no square of this width fits.
+        Width in metres: patches of cloud or shadow in which no square of this width fits are
+        taken for errors, such as bright roofs, and count as clear.
     buffer : float, default 0
-        Nothing is clear within so many metres of cloud or shadow.
+        Distance from cloud or shadow, in metres, within which nothing is clear.
 
     Returns
     -------
@@ -63,9 +63,9 @@ def clear_mask(
     Notes
     -----
     Distances are between centres of pixels, exact, and the same across the borders of chunks.
-    Specks are removed before the buffer is laid: cloud and shadow are opened by a square, and of
-    them stays what is within its width of what the opening left. What is beyond the cube's edge is
-    not known, and changes nothing.
+    Specks are removed before the buffer is added, by a morphological opening with a square; cloud
+    and shadow within the square's width of the opened patches are kept. What lies beyond the cube's
+    edge is unknown, and has no effect.
 
     Examples
     --------

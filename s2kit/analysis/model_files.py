@@ -45,8 +45,8 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
         As `s2kit.train_classifier` returns it.
     path : str or path
         A zip, such as ``"crops.zip"``; an existing file is replaced, in one go. It holds
-        ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle: to open a
-        pickle is to run what its author wrote.
+        ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle, since reading
+        a pickle runs code of its author.
 
     Raises
     ------

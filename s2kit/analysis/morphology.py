@@ -1,13 +1,12 @@
 """Margins around marked pixels, and removal of small patches: morphology in metres."""
 
 import math
-from collections.abc import Callable
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 from scipy import ndimage
 
+from s2kit.analysis.blocks import map_overlap
 from s2kit.analysis.kernels.distance import distance
 from s2kit.errors import InvalidInputError
 
@@ -78,8 +77,7 @@ def grow(marked: xr.DataArray, width: float, margin: float) -> xr.DataArray:
     if maps.chunks is None:
         grown = _grow_block(maps.values, **options)
     else:
-        axes = (maps.ndim - 2, maps.ndim - 1)
-        grown = over_borders(_grow_block, maps.data, depth, axes, bool, **options)
+        grown = map_overlap(_grow_block, maps.data, depth, "bool", **options)
     return maps.copy(data=grown).transpose(*marked.dims)
 
 
@@ -103,14 +101,3 @@ def _near(maps: np.ndarray, reach: int) -> np.ndarray:
     """Mark the square around each marked pixel."""
     size = 2 * reach + 1
     return ndimage.maximum_filter(maps, size=(1, size, size), mode="constant", cval=0)
-
-
-def over_borders(
-    function: Callable, blocks: da.Array, depth: int, axes: tuple[int, ...], dtype, **options
-) -> da.Array:
-    """Apply a function to blocks that overlap their neighbours by a number of pixels."""
-    depths = {axis: min(depth, blocks.shape[axis]) for axis in axes}
-    meta = np.empty((0,) * blocks.ndim, dtype)
-    return da.map_overlap(
-        function, blocks, depth=depths, boundary="none", dtype=dtype, meta=meta, **options
-    )

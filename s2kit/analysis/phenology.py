@@ -47,20 +47,20 @@ def regular_series(
     step : int, default 10
         Days from one value to the next.
     method : {"whittaker", "linear"}
-        A smooth curve (Eilers 2003, second differences, on a grid of days), which also evens out
+        A smooth curve (Eilers 2003, second differences, on a grid of days), which also reduces
         noise; or straight lines through the observations.
     max_gap : int or None, default 31
-        Days between two clear observations over which a curve is still drawn, one month; what
-        lies in a longer gap is not known, and stays NaN. None fills every gap.
+        Longest gap between two clear observations that is filled, in days; longer ones stay NaN.
+        None fills every gap.
 
     Returns
     -------
     xarray.DataArray, dims (time, …), float32 or float64, in the unit of the series
         Lazy if the series is. The first day of the series and each ``step`` days from there, up to
         its last day. NaN in gaps, and before the first and after the last clear day of a pixel, so
-        nothing is extrapolated; all NaN with fewer than two clear days. Smoothed values leave the
-        range of a pixel's observations by no more than the noise: what the curve is away from
-        them at most.
+        nothing is extrapolated; all NaN with fewer than two clear days. Smoothed values exceed the
+        range of a pixel's observations by no more than the noise, the largest distance of an
+        observation from the curve.
 
     Raises
     ------
@@ -137,9 +137,8 @@ def season(series: xr.DataArray, *, year: int | None = None) -> xr.Dataset:
     after it. These days are interpolated linearly between steps; the peak is the step with
     the highest value. The lowest values are sought up to the next higher value, at most half a year
     away. A curve that rises or falls by less than a tenth of its range beside a peak, only rises or
-    only falls, or is flat has no season there. Where nothing is known for more than 31 days, the
-    curve is not known either: a start or end in such a gap is NaT, and so is all of a season whose
-    highest value lies beside one.
+    only falls, or is flat has no season there. In a gap of more than 31 days the curve is unknown:
+    a start or end in it is NaT, and so are all values of a season whose peak is next to one.
 
     References
     ----------

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from s2kit.analysis.kernels.moments import COUNT, MEAN, with_deviation
 
 _SLIVER = 1e-6
-"""Of a field's best covered pixel: what is covered less than that is touched by rounding only."""
+"""Part of the coverage of a field's best covered pixel below which coverage is a rounding error."""
 
 
 @dataclass(frozen=True)

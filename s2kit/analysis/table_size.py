@@ -18,7 +18,7 @@ LARGEST_TEXT = 2**30
 """Bytes of a file of JSON, unpacked."""
 
 _SPACE = re.compile(r"[ \t\r\n\x1e]*")
-"""Between values; the last one begins each in a GeoJSON text sequence (RFC 8142)."""
+"""Space between values; the last sign begins each of a GeoJSON text sequence (RFC 8142)."""
 
 _COLLECTION = 7
 """Code of a collection of shapes; a thousand more for each further dimension (ISO 19125)."""

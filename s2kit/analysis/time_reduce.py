@@ -13,6 +13,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from s2kit.analysis.blocks import as_rows, blocks_of, map_blocks, whole_series
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.kernels import moments as kernels
 from s2kit.analysis.kernels.percentiles import percentiles
@@ -95,8 +96,9 @@ def read_reduction(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) 
                 "numbers along time, such as 'B08', or an index"
             )
     space = tuple(dim for dim in layers[0].dims if dim != "time")
-    blocks = _aligned([one.transpose("time", *space) for one in (*layers, mask)])
-    return TimeReduction(blocks, evaluate, kernels.class_bits(kept), space, name, unit, names)
+    first, *others = (blocks_of(one.transpose("time", *space)) for one in (*layers, mask))
+    alike = [first, *(one.rechunk(first.chunks, method="tasks") for one in others)]
+    return TimeReduction(alike, evaluate, kernels.class_bits(kept), space, name, unit, names)
 
 
 def read_layers(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> xr.Dataset:
@@ -109,17 +111,6 @@ def read_layers(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> 
 
 def _is_layer(cube: xr.Dataset, variable: str) -> bool:
     return isinstance(variable, str) and variable in cube.data_vars
-
-
-def _aligned(layers: list[xr.DataArray]) -> list[da.Array]:
-    """Return arrays in the blocks of the first one."""
-    arrays = [one.data if one.chunks is not None else one.chunk().data for one in layers]
-    return [arrays[0], *(array.rechunk(arrays[0].chunks, method="tasks") for array in arrays[1:])]
-
-
-def as_rows(block: np.ndarray, dtype: str | None = None) -> np.ndarray:
-    """Return a block as (time, pixel)."""
-    return np.ascontiguousarray(block, dtype).reshape(len(block), -1)
 
 
 def moments(
@@ -158,18 +149,10 @@ def rank(
     sources, q = _sources(cube, reduction), np.asarray(wanted, "float64")
     if sources is not None:
         return _over_windows(_rank_of_columns, sources, steps, reduction, groups, len(q), q=q)
-    layers = [layer.rechunk({0: -1}, method="tasks") for layer in reduction.layers]
-    return da.map_blocks(
-        _rank_of_block,
-        *layers,
-        reduction=replace(reduction, layers=[]),
-        groups=groups,
-        q=q,
-        dtype="float32",
-        new_axis=1,
-        chunks=(groups.number, len(q), *layers[0].chunks[1:]),
-        meta=np.empty((0,) * (layers[0].ndim + 1), "float32"),
-    )
+    layers = list(map(whole_series, reduction.layers))
+    chunks = (groups.number, len(q), *layers[0].chunks[1:])
+    own = {"reduction": replace(reduction, layers=[]), "groups": groups, "q": q}
+    return map_blocks(_rank_of_block, *layers, chunks=chunks, new_axis=1, **own)
 
 
 def _sources(cube: xr.Dataset, reduction: TimeReduction) -> list[StoredLayer | Overpasses] | None:
@@ -193,17 +176,9 @@ def _over_windows(
     ids = np.full(len(steps), -1)
     ids[steps] = groups.ids
     space = [_wider(sizes) for sizes in reduction.layers[0].chunks[1:]]
-    return da.map_blocks(
-        reduce,
-        sources,
-        ids,
-        reduction=replace(reduction, layers=[]),
-        number=groups.number,
-        **options,
-        dtype="float32",
-        chunks=((groups.number,), (planes,), *space),
-        meta=np.empty((0,) * 4, "float32"),
-    )
+    chunks = ((groups.number,), (planes,), *space)
+    options |= {"reduction": replace(reduction, layers=[]), "number": groups.number}
+    return map_blocks(reduce, sources, ids, chunks=chunks, **options)
 
 
 def _wider(sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -227,7 +202,7 @@ def _moments_of_columns(sources, ids, reduction, number, block_info) -> np.ndarr
         for steps, stored in pieces:
             _add(stored, reduction, ids[steps], sums)
         found = kernels.with_deviation(kernels.moments_of_sums(*sums))
-        window[:] = found.swapaxes(0, 1).reshape(window.shape)
+        window[:] = found.reshape(5, number, *window.shape[2:]).swapaxes(0, 1)
     return out
 
 
@@ -287,23 +262,18 @@ def _moments_of_blocks(reduction: TimeReduction, groups: Groups) -> da.Array:
     touched = [np.unique(groups.ids[a:b]) for a, b in pairwise(np.cumsum([0, *times]))]
     flat = [1] * len(space)
     ids = da.from_array(groups.ids.reshape(-1, *flat), (times, *flat))
-    parts = da.map_blocks(
+    parts = map_blocks(
         _block_moments,
         ids,
         *reduction.layers,
-        reduction=replace(reduction, layers=[]),
+        chunks=(tuple(map(len, touched)), 5, *space),
         dtype="float64",
         new_axis=1,
-        chunks=(tuple(map(len, touched)), 5, *space),
-        meta=np.empty((0,) * (len(space) + 2)),
+        reduction=replace(reduction, layers=[]),
     )
-    return parts.rechunk({0: -1}, method="tasks").map_blocks(
-        _merge_block,
-        np.concatenate(touched),
-        groups.number,
-        dtype="float32",
-        chunks=(groups.number, 5, *space),
-        meta=np.empty((0,) * (len(space) + 2), "float32"),
+    chunks, owners = (groups.number, 5, *space), np.concatenate(touched)
+    return map_blocks(
+        _merge_block, whole_series(parts), chunks=chunks, owners=owners, number=groups.number
     )
 
 
@@ -315,8 +285,8 @@ def _block_moments(ids, *layers, reduction) -> np.ndarray:
         values = as_rows(reduction.evaluate(*slab[:-1]), "float32")
         classes = as_rows(slab[-1], "uint8")
         kernels.add_steps(values, classes, reduction.wanted, local[steps], *sums)
-    found = kernels.moments_of_sums(*sums).swapaxes(0, 1)
-    return found.reshape(len(touched), 5, *layers[0].shape[1:])
+    found = kernels.moments_of_sums(*sums)
+    return found.reshape(5, len(touched), *layers[0].shape[1:]).swapaxes(0, 1)
 
 
 def _slabs(layers: Sequence[np.ndarray]) -> Iterator[tuple[list[np.ndarray], slice]]:

@@ -59,9 +59,9 @@ def train_classifier(
     labels : sequence of str or int, shape (pixel,)
         Class of each pixel.
     groups : sequence, shape (pixel,)
-        Field of each pixel. Neighbours in a field resemble each other: a network that is tested
-        on pixels of fields it has learnt from looks better than it is. So all pixels of a field
-        are on one side; 30 % of the fields of each class are kept for the test.
+        Field of each pixel. Neighbouring pixels of a field are alike, so a test on fields of the
+        training would overestimate the accuracy. Therefore all pixels of a field are on one side;
+        30 % of the fields of each class are kept for the test.
     seed : int, default 0
         The same seed makes the same split and the same network.
 
@@ -172,7 +172,7 @@ def split_fields(labels: np.ndarray, fields: np.ndarray, *, share: float, seed: 
 
 
 def _draw_split(holds: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw fields of the rarest class first: they leave the least choice."""
+    """Draw fields of the rarest class first, which has the fewest fields to choose from."""
     test, placed = np.zeros((2, len(holds)), bool)
     for one in np.argsort(holds.sum(axis=0), kind="stable"):
         own = rng.permutation(np.flatnonzero(holds[:, one]))

@@ -35,7 +35,7 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     Parameters
     ----------
     result : xarray.Dataset or DataArray, dims (y, x) or (time, y, x)
-        On the cube's grid, with its coordinate system. Computed on the way if it is lazy.
+        On the cube's grid, with its coordinate system. Lazy maps are computed as they are written.
     store : str or path
         A new folder, or a URL such as ``s3://bucket/median.zarr``.
 
@@ -51,7 +51,7 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
         If it is not a map, has no coordinate system, is no numbers or dates, or has values that
         cannot be stored: reflectances beyond ±3.2767, times of day.
     CubeError
-        If something is at that place already, or it cannot be written; then nothing is there.
+        If the store exists already, or cannot be written; nothing is left there then.
 
     Notes
     -----

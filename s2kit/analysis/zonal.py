@@ -71,10 +71,10 @@ def field_series(
 
     Notes
     -----
-    Only blocks of the cube that hold fields are read, and each becomes a few numbers per field and
-    date at once: memory grows with the table, not with the cube. The share is of the whole field,
-    also of one that lies partly beyond the cube. For curves per field, see `s2kit.regular_series`:
-    ``series.set_index(["time", "field"])["mean"].to_xarray()``.
+    Only blocks of the cube that hold fields are read, and each is reduced to a few numbers per
+    field and date at once: memory grows with the table, not with the cube. The share is of the
+    whole field, also of one that lies partly beyond the cube. For curves per field, see
+    `s2kit.regular_series`: ``series.set_index(["time", "field"])["mean"].to_xarray()``.
 
     Examples
     --------

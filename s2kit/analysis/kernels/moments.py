@@ -227,7 +227,7 @@ def with_deviation(moments: np.ndarray) -> np.ndarray:
     Changed in place: all but the count is NaN where there are no values.
     """
     count = moments[COUNT]
-    moments[1:, count == 0] = np.nan
+    np.copyto(moments[1:], np.nan, where=count == 0)
     with np.errstate(invalid="ignore"):
         moments[SQUARES] = np.sqrt(np.maximum(moments[SQUARES], 0) / count)
     return moments

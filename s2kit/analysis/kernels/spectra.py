@@ -15,8 +15,8 @@ TOGETHER = 1024
 
 _ROUNDS = 1000
 _SMALL = 1e-7
-"""Reflectance; a round of `geomedian` that moves less ends it. Near observations the rounds move
-little, so this is far below the 1e-4 to which cubes are stored."""
+"""Reflectance: the iteration of `geomedian` ends when the centre moves less. Near observations it
+moves slowly, so this is far below the resolution of a cube, 1e-4."""
 
 _HALF = np.array([50.0])
 
