@@ -1,22 +1,22 @@
-"""Cloud-free images: the best of all clear observations of each pixel."""
+"""Cloud-free images, composed of the clear observations of each pixel."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
 import dask.array as da
 import numpy as np
-import pandas as pd
 import xarray as xr
 
-from s2kit.analysis import pixels
+from s2kit.analysis.blocks import blocks_of, map_blocks, map_overlap
 from s2kit.analysis.indices import Formula, read_formula
-from s2kit.analysis.inputs import Moment, in_order, read_cube, steps_in_period, take_steps
-from s2kit.analysis.morphology import distance, metres_per_pixel, over_borders
+from s2kit.analysis.kernels import spectra as kernels
+from s2kit.analysis.kernels.distance import distance
+from s2kit.analysis.masks import read_clear
+from s2kit.analysis.morphology import metres_per_pixel
 from s2kit.analysis.periods import Groups, group_steps
-from s2kit.analysis.series import read_clear
 from s2kit.analysis.statistics import on_map
+from s2kit.analysis.validation import Moment, in_order, read_cube, steps_in_period, take_steps
 from s2kit.cube.dask_layers import in_series
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
@@ -25,10 +25,10 @@ METHODS = ("median", "geomedian", "medoid", "max_ndvi", "best_pixel")
 _DATED = ("medoid", "max_ndvi", "best_pixel")
 
 _FAR = 500.0
-"""Metres beyond which a cloud no longer matters (`_score`)."""
+"""Metres beyond which cloud no longer matters (`_score`)."""
 
 _SIGMA = 30.0
-"""Days from the target date at which an observation counts 0.6 (`_score`)."""
+"""Days from the middle of the period at which an observation counts 0.6 (`_score`)."""
 
 _NEVER = np.datetime64("NaT", "ns")
 
@@ -41,28 +41,26 @@ def composite(
     clear: xr.DataArray | None = None,
     start: Moment | None = None,
     end: Moment | None = None,
-    target: str | None = None,
 ) -> xr.Dataset:
-    """Make a cloud-free image of the whole series, or one of each year, season or month.
+    """Compute a cloud-free image of the whole series, or of each year, season or month.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it; all reflectances in it are used.
+        As `s2kit.open_cube` returns it, or a part of it; all reflectances in it are used.
     method : {"median", "geomedian", "medoid", "max_ndvi", "best_pixel"}
         ``median``: of each band by itself.
         ``geomedian``: the spectrum with the least sum of distances to all clear spectra [1]_.
         ``medoid``: the observed spectrum with the least sum of distances to the others [2]_.
         ``max_ndvi``: the observation with the highest NDVI [3]_.
-        ``best_pixel``: far from cloud and near to a date, after [4]_.
+        ``best_pixel``: far from cloud and near to the middle of the period, or of the time between
+        the first and the last step, after [4]_.
     period : {None, "year", "season", "month"}
+        One image of the whole series, or one of each year, season (December to February…) or month.
     clear : xarray.DataArray, dims (time, y, x), bool, optional
         Which observations count; by default `s2kit.clear_mask` of the cube.
     start, end : str or date, optional
-        First and last day, both included.
-    target : str, optional
-        For ``best_pixel``: month and day, such as ``"07-15"``; by default the middle of each
-        period, or the middle between the first and the last step.
+        First and last day, both included; ``"2021"`` means the whole year.
 
     Returns
     -------
@@ -94,12 +92,17 @@ def composite(
        AVHRR data. International Journal of Remote Sensing 7 (11), 1417-1434.
     .. [4] Griffiths, P. et al. (2013). A pixel-based Landsat compositing algorithm for large area
        land cover mapping. IEEE JSTARS 6 (5), 2088-2101.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")[["B02", "B03", "B04", "SCL"]]
+    >>> image = s2kit.composite(cube, method="median", period="year")
+    >>> list(image), image.period.values.tolist()
+    (['B02', 'B03', 'B04', 'count'], ['2021', '2022', '2023'])
     """
     read_cube(cube)
     if method not in METHODS:
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
-    if target is not None and method != "best_pixel":
-        raise InvalidInputError(f"target is for method='best_pixel', not for {method!r}")
     scl = ["SCL"] if clear is None and "SCL" in cube.data_vars else []
     cube = read_cube(cube, *(name for name in BANDS if name in cube.data_vars), *scl)
     cube = in_order(cube)  # of equals the earlier one is taken
@@ -118,7 +121,7 @@ def composite(
         )
     groups = group_steps(part.time, period)
     seen = read_clear(part, clear).transpose("time", "y", "x")
-    extra, choose = _method(method, part, names, seen, groups, target)
+    extra, choose = _method(method, part, names, seen, groups)
     bands = [take_steps(in_series(cube[name]), steps).transpose("time", "y", "x") for name in names]
     found = _over_blocks(choose, [*bands, seen, *extra], len(names), groups)
     results = {name: (found[:, i], part[name].attrs) for i, name in enumerate(names)}
@@ -145,39 +148,34 @@ def _method(
     names: list[str],
     seen: xr.DataArray,
     groups: Groups,
-    target: str | None,
 ) -> tuple[list[xr.DataArray], Callable[..., np.ndarray]]:
-    """Give the arrays that a method needs besides bands and mask, and what it does in a block."""
+    """Return the arrays that a method needs besides bands and mask, and its function of blocks."""
     if method == "max_ndvi":
         formula = read_formula(cube, "NDVI")
-        return [], partial(_choose_highest, formula=formula,
-                           places=[names.index(band) for band in formula.bands])  # fmt: skip
+        places = [names.index(band) for band in formula.bands]
+        return [], partial(_choose_highest, formula=formula, places=places)
     if method == "best_pixel":
-        return [_score(cube, seen, groups, target)], _choose_best
-    kernel = {"median": pixels.median, "geomedian": pixels.geomedian, "medoid": pixels.medoid}
-    return [], partial(_combine, kernel=kernel[method])
+        return [_score(cube, seen, groups)], _choose_best
+    return [], partial(_combine, kernel=getattr(kernels, method))
 
 
 def _over_blocks(
     function: Callable[..., np.ndarray], arrays: list[xr.DataArray], bands: int, groups: Groups
 ) -> da.Array:
-    """Run a method over blocks of whole series; gives (period, bands + 2, y, x), float32."""
-    given = [one.data if one.chunks is not None else one.chunk().data for one in arrays]
+    """Apply a method to blocks of whole series; returns (period, bands + 2, y, x), float32."""
+    given = list(map(blocks_of, arrays))
     space = given[0].chunks[1:]
     whole = [array.rechunk((-1, *space), method="tasks") for array in given]
-    return da.map_blocks(
-        function, *whole, groups=groups, bands=bands, dtype="float32", new_axis=1,
-        chunks=(groups.number, bands + 2, *space),
-        meta=np.empty((0,) * (len(space) + 2), "float32"),
-    )  # fmt: skip
+    chunks = (groups.number, bands + 2, *space)
+    return map_blocks(function, *whole, chunks=chunks, new_axis=1, groups=groups, bands=bands)
 
 
 def _combine(*blocks: np.ndarray, kernel: Callable, groups: Groups, bands: int) -> np.ndarray:
-    """Run a kernel over some pixels at a time, so that bands are put together in small pieces."""
+    """Apply a kernel to some pixels at a time, so that only their bands are stacked at once."""
     shape = blocks[0].shape[1:]
     flat = [block.reshape(len(block), -1) for block in blocks]
     out = np.empty((groups.number, bands + 2, flat[0].shape[1]), "float32")
-    for first, last in pairwise([*range(0, out.shape[2], pixels.TOGETHER), out.shape[2]]):
+    for first, last in pairwise([*range(0, out.shape[2], kernels.TOGETHER), out.shape[2]]):
         piece = slice(first, last)
         spectra = np.stack([band[:, piece] for band in flat[:bands]])
         for g in range(groups.number):
@@ -189,6 +187,7 @@ def _combine(*blocks: np.ndarray, kernel: Callable, groups: Groups, bands: int) 
 def _choose_highest(
     *blocks: np.ndarray, formula: Formula, places: list[int], groups: Groups, bands: int
 ) -> np.ndarray:
+    """Take the observation with the highest index."""
     score = formula(*(blocks[place] for place in places))
     return _choose_best(*blocks, score, groups=groups, bands=bands)
 
@@ -212,19 +211,16 @@ def _choose_best(*blocks: np.ndarray, groups: Groups, bands: int) -> np.ndarray:
     return out
 
 
-def _score(
-    cube: xr.Dataset, seen: xr.DataArray, groups: Groups, target: str | None
-) -> xr.DataArray:
+def _score(cube: xr.Dataset, seen: xr.DataArray, groups: Groups) -> xr.DataArray:
     """Score observations from 0 to 2: half by the distance to cloud, half by the date.
 
     The first is the sigmoid of Griffiths et al. (2013, eq. 3), with 50 pixels of 30 m there and
     500 m here beyond which cloud does not matter; the second is a Gaussian of the days from the
-    target. What is not clear, or not seen at all, counts as cloud.
+    middle of the period. What is not clear, or not seen at all, counts as cloud.
     """
-    dates = xr.DataArray(_date_score(cube.time, groups, target), dims="time")
+    dates = xr.DataArray(_date_score(cube.time, groups), dims="time")
     reach = _FAR / metres_per_pixel(cube)
-    blocks = seen.data if seen.chunks is not None else seen.chunk().data
-    away = over_borders(_cloud_score, blocks, int(reach), (1, 2), "float32", reach=reach)
+    away = map_overlap(_cloud_score, blocks_of(seen), int(reach), "float32", reach=reach)
     return seen.copy(data=away) + dates
 
 
@@ -233,29 +229,7 @@ def _cloud_score(seen: np.ndarray, reach: float) -> np.ndarray:
     return 1 / (1 + np.exp(-0.2 * (away - 25)))
 
 
-def _date_score(time: xr.DataArray, groups: Groups, target: str | None) -> np.ndarray:
-    moments = time.values.astype("M8[ns]")
-    if target is None:
-        away = moments - groups.middles[groups.ids]
-    else:
-        away = moments.astype("M8[D]") - _nearest(moments, *_read_target(target))
-    days = np.abs(away / np.timedelta64(1, "D"))
+def _date_score(time: xr.DataArray, groups: Groups) -> np.ndarray:
+    away = time.values.astype("M8[ns]") - groups.middles[groups.ids]
+    days = away / np.timedelta64(1, "D")
     return np.exp(-0.5 * (days / _SIGMA) ** 2).astype("float32")
-
-
-def _nearest(moments: np.ndarray, month: int, day: int) -> np.ndarray:
-    """Give the nearest such day, of the own year or one beside it."""
-    years = moments.astype("M8[Y]") + np.array([[-1], [0], [1]])
-    days = (years.astype("M8[M]") + (month - 1)).astype("M8[D]") + (day - 1)
-    away = np.abs(moments.astype("M8[D]") - days)
-    return np.take_along_axis(days, away.argmin(axis=0)[np.newaxis], axis=0)[0]
-
-
-def _read_target(target: str) -> tuple[int, int]:
-    try:
-        if re.fullmatch(r"\d\d-\d\d", target):
-            moment = pd.Timestamp(f"2024-{target}")  # a leap year
-            return moment.month, moment.day
-    except (TypeError, ValueError):
-        pass
-    raise InvalidInputError(f"target={target!r} is not a month and day, such as '07-15'")

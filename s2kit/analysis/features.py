@@ -1,4 +1,4 @@
-"""Features: a few numbers that describe each pixel's series, from which a classifier learns."""
+"""Features of each pixel's series, from which a classifier learns."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,8 +9,14 @@ import numpy as np
 import rioxarray  # noqa: F401  (registers `.rio`)
 import xarray as xr
 
+from s2kit.analysis.blocks import as_rows, map_blocks, whole_series
 from s2kit.analysis.indices import read_formula
-from s2kit.analysis.inputs import (
+from s2kit.analysis.kernels.interpolate import interpolate
+from s2kit.analysis.masks import read_clear
+from s2kit.analysis.periods import Groups
+from s2kit.analysis.statistics import time_statistics
+from s2kit.analysis.time_reduce import rank, read_reduction
+from s2kit.analysis.validation import (
     MOST_DAYS,
     Moment,
     in_order,
@@ -19,11 +25,6 @@ from s2kit.analysis.inputs import (
     select_period,
     take_steps,
 )
-from s2kit.analysis.interpolation import interpolate
-from s2kit.analysis.periods import Groups
-from s2kit.analysis.reductions import rank
-from s2kit.analysis.series import as_rows, read_clear, read_series
-from s2kit.analysis.statistics import time_statistics
 from s2kit.errors import InvalidInputError
 from s2kit.scenes.item import BANDS
 from s2kit.scenes.period import read_period
@@ -47,12 +48,12 @@ def make_features(
     index: str = "NDVI",
     step: int = 30,
 ) -> xr.DataArray:
-    """Describe each pixel's clear observations by a few numbers.
+    """Compute features of each pixel's clear observations, for a classifier.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     kind : {"seasons", "statistics", "series"}
         ``"seasons"``: the median of each reflectance band in each meteorological season (DJF is
         December to February), all years together; seasons without any step are left out.
@@ -80,6 +81,13 @@ def make_features(
     InvalidInputError
         If an option is unknown, a layer is missing, the mask does not fit, or the cube has no step
         in the time asked.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> features.feature.values.tolist()[:3]
+    ['NDVI mean', 'NDVI std', 'NDVI min']
     """
     if kind not in KINDS:
         raise InvalidInputError(f"kind={kind!r} is unknown; accepted: {', '.join(KINDS)}")
@@ -140,7 +148,7 @@ def _is_day(value: Any) -> bool:
 def apply_recipe(
     cube: xr.Dataset, recipe: Mapping[str, Any], clear: xr.DataArray | None = None
 ) -> xr.DataArray:
-    """Make the features that a recipe describes; see `make_features`.
+    """Compute the features that a recipe describes; see `make_features`.
 
     Raises
     ------
@@ -150,12 +158,11 @@ def apply_recipe(
     part = _part(cube, recipe["start"], recipe["end"])
     names, planes = _MAKERS[recipe["kind"]](part, clear, recipe)
     # one block holds all features of its pixels, which is what a classifier needs
-    data = da.concatenate(planes).rechunk({0: -1}, method="tasks")
+    data = whole_series(da.concatenate(planes))
     flat = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
-    features = xr.DataArray(
-        data, flat | {"feature": names}, ("feature", "y", "x"), "features",
-        {"recipe": json.dumps(dict(recipe)), "source": json.dumps(_describe(part))},
-    )  # fmt: skip
+    coords, dims = flat | {"feature": names}, ("feature", "y", "x")
+    attrs = {"recipe": json.dumps(dict(recipe)), "source": json.dumps(_describe(part))}
+    features = xr.DataArray(data, coords, dims, "features", attrs)
     features.encoding = {"grid_mapping": "spatial_ref"} if "spatial_ref" in flat else {}
     return features
 
@@ -189,9 +196,8 @@ def _season_medians(
     never = np.empty(0, "M8[ns]")  # a season of all years
     groups = Groups(ids, never, list(wanted), never)
     steps = take_steps(part, inside)
-    medians = [
-        rank(part, inside, read_series(steps, band, clear), groups, [50])[:, 0] for band in bands
-    ]
+    reductions = [read_reduction(steps, band, clear) for band in bands]
+    medians = [rank(part, inside, one, groups, [50])[:, 0] for one in reductions]
     return [f"{band} {name}" for band in bands for name in wanted], medians
 
 
@@ -203,14 +209,16 @@ def _statistics(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[st
 
 def _series(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]) -> _Planes:
     name, days = recipe["index"], np.array(recipe["days"], "M8[D]")
-    series = read_series(part, name, read_clear(part, clear))
-    layers = [layer.rechunk({0: -1}, method="tasks") for layer in series.layers]
-    planes = da.map_blocks(
-        _interpolate_block, *layers, evaluate=series.evaluate,
-        times=part.time.values.astype("M8[D]").astype("i8"), days=days.astype("i8"),
-        dtype="float32", meta=np.empty((0, 0, 0), "f4"),
+    reduction = read_reduction(part, name, read_clear(part, clear))
+    layers = list(map(whole_series, reduction.layers))
+    planes = map_blocks(
+        _interpolate_block,
+        *layers,
         chunks=((len(days),), *layers[0].chunks[1:]),
-    )  # fmt: skip
+        evaluate=reduction.evaluate,
+        times=part.time.values.astype("M8[D]").astype("i8"),
+        days=days.astype("i8"),
+    )
     return [f"{name} {day}" for day in recipe["days"]], [planes]
 
 
@@ -256,7 +264,7 @@ def _day(moment: Moment | None) -> str | None:
 
 
 def _describe(part: xr.Dataset) -> dict[str, Any]:
-    """Say which cube it is, for a model's card."""
+    """Return which cube it is, for a model's card."""
     x, y, times = (part[name].values for name in ("x", "y", "time"))
     return {
         "title": part.attrs.get("title"),

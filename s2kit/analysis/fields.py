@@ -1,4 +1,4 @@
-"""Fields and points, read into the cube's coordinate system."""
+"""Fields and points in the cube's coordinate system."""
 
 import math
 import os
@@ -12,11 +12,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
-from s2kit.analysis.table_size import (
-    require_json_cells,
-    require_layer_cells,
-    require_parquet,
-)
+from s2kit.analysis.table_size import require_json_cells, require_layer_cells, require_parquet
 from s2kit.bounds import require_file
 from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
@@ -33,7 +29,7 @@ _UNREADABLE = (
 
 _KINDS = {"Polygon": "polygons", "MultiPolygon": "polygons", "Point": "points"}
 _NAMED = 5
-"""Fields that an error names; it counts the others."""
+"""Fields that an error lists; the others are counted."""
 
 
 def read_fields(
@@ -47,24 +43,32 @@ def read_fields(
         Polygons or points; a file of any format that geopandas reads. Give a column such as the
         field's number as its id with ``fields.set_index("number")``.
     cube : xarray.Dataset or xarray.DataArray, dims (y, x) among others
-        As `s2kit.open_cube` gives it, or anything on its grid.
+        As `s2kit.open_cube` returns it, or anything on its grid.
     layer : str, optional
-        Which layer of a file with several, such as a GeoPackage. Other functions take what this
-        one returns.
+        Which layer of a file with several, such as a GeoPackage. Other functions take the table
+        that is returned.
 
     Returns
     -------
     geopandas.GeoDataFrame
         With the columns and the index of the fields; the index is their id. Geometries are in
-        two dimensions; invalid outlines, such as a bow tie, are mended.
+        two dimensions, in units of the cube's coordinate system; invalid outlines, such as a bow
+        tie, are repaired.
 
     Raises
     ------
     InvalidInputError
-        If they cannot be read, the file asks for a table of more than 20 million cells or has
+        If they cannot be read, the file makes a table of more than 20 million cells or has
         several layers of which none is named, they have no coordinate system, none touches the
         cube, ids occur twice, geometries are empty, or they are neither all polygons nor all
         points.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> fields = s2kit.read_fields("data/practice/truth/fields.gpkg", cube)
+    >>> len(fields), list(fields.columns)
+    (492, ['field_id', 'crop', 'area_ha', 'geometry'])
     """
     table = read_table(fields, layer)
     _check_kind(table)
@@ -72,13 +76,7 @@ def read_fields(
 
 
 def place_fields(table: gpd.GeoDataFrame, cube: xr.Dataset | xr.DataArray) -> gpd.GeoDataFrame:
-    """Return those of points and polygons that touch a cube, in its coordinate system.
-
-    Raises
-    ------
-    InvalidInputError
-        As `read_fields`, but for their types.
-    """
+    """Return points and polygons that touch a cube as `read_fields` does; types are not checked."""
     grid = read_grid(cube)
     into = _operation(table, grid, area_of_data(cube, grid))
     if not table.index.is_unique or table.index.nlevels > 1:
@@ -166,7 +164,7 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
 
 
 def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transformer:
-    """Return what leads fields into the system of a cube."""
+    """Return the operation from the system of fields to that of a cube."""
     if fields.crs is not None:
         return operation_into("the fields", fields.total_bounds, fields.crs, grid, area)
     west, south, east, north = fields.total_bounds
@@ -181,7 +179,7 @@ def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transfor
 
 
 def operation_into(what: str, bounds: Bounds, crs: CRS, grid: GeoBox, area: Bounds) -> Transformer:
-    """Return the operation that leads local data, in these bounds, into the system of a cube.
+    """Return the operation from the system of local data, in these bounds, to that of a cube.
 
     Raises
     ------
@@ -205,7 +203,7 @@ def operation_into(what: str, bounds: Bounds, crs: CRS, grid: GeoBox, area: Boun
 
 
 def _lie_apart(bounds: Bounds, crs: CRS, area: Bounds) -> bool:
-    """Return whether data lie elsewhere than a cube, by a degree or more: any operation tells."""
+    """Return whether data lie a degree or more from a cube, by any operation."""
     try:
         west, south, east, north = area_of(bounds, crs)
     except (InvalidInputError, ProjError):
@@ -215,8 +213,7 @@ def _lie_apart(bounds: Bounds, crs: CRS, area: Bounds) -> bool:
 
 def _check_kind(fields: gpd.GeoDataFrame) -> None:
     types = sorted(fields.geom_type.dropna().unique())
-    kinds = {_KINDS.get(name) for name in types}
-    if kinds == {"polygons"} or kinds == {"points"} or not types:
+    if not types or {_KINDS.get(name) for name in types} in ({"polygons"}, {"points"}):
         return
     raise InvalidInputError(
         f"the fields are of the types {', '.join(types)}; give polygons only or points only: "
@@ -242,7 +239,7 @@ def _check_filled(fields: gpd.GeoDataFrame, outlines: np.ndarray) -> None:
 
 
 def _check_reach(own: gpd.GeoSeries, far: np.ndarray, grid: GeoBox, into: Transformer) -> None:
-    """Refuse what covers the grid in its own system, but has no or another place in the grid's."""
+    """Refuse fields that cover the grid in their own system, but not in that of the grid."""
     if own.empty:
         return
     bounds = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
@@ -256,7 +253,7 @@ def _check_reach(own: gpd.GeoSeries, far: np.ndarray, grid: GeoBox, into: Transf
 
 
 def _rounded(bounds: tuple) -> tuple:
-    """Give west, south, east, north a little farther out, in short numbers."""
+    """Return west, south, east, north a little farther out, in short numbers."""
     west, south, east, north = bounds
     digits = 2 - math.floor(math.log10(max(east - west, north - south)))
     more = 10.0**-digits
@@ -265,7 +262,7 @@ def _rounded(bounds: tuple) -> tuple:
 
 
 def _explain_distance(own: gpd.GeoDataFrame, moved: gpd.GeoDataFrame, grid: GeoBox) -> str:
-    """Say where fields lie that do not touch the cube, and what may be the cause."""
+    """Explain where fields lie that do not touch the cube, and what may be the cause."""
     bounds, here = own.total_bounds, grid.extent.geom.bounds
     crs = grid.crs.proj
     message = (

@@ -11,13 +11,15 @@ import numpy as np
 import spyndex
 import xarray as xr
 
-from s2kit.analysis.inputs import read_cube
+from s2kit.analysis.validation import read_cube
 from s2kit.cube.layers import WAVELENGTHS
 from s2kit.errors import InvalidInputError
+from s2kit.scenes.item import BANDS
 
-_SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
-            "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
-"""What the list calls the bands of Sentinel-2."""
+_SYMBOLS = dict(
+    zip(("B", "G", "R", "RE1", "RE2", "RE3", "N", "N2", "S1", "S2"), BANDS, strict=True)
+)
+"""The band of Sentinel-2 for each symbol of the list."""
 
 _CONSTANTS = {"SAVI": {"L": 0.5}}
 """Where the list's default is not the usual one: its L, 1, is that of EVI (Huete 1988)."""
@@ -31,7 +33,7 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     Parameters
     ----------
     cube : xarray.Dataset
-        As `s2kit.open_cube` gives it, or a part of it; reflectance 0-1.
+        As `s2kit.open_cube` returns it, or a part of it; reflectance 0-1.
     name : str
         Any name in the list Awesome Spectral Indices: ``"NDVI"``, ``"NDWI"``, ``"EVI"``…
 
@@ -39,7 +41,7 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     -------
     xarray.DataArray
         Lazy, float32, in the dims of the bands, NaN where a band has no data or the index is not
-        defined (0/0). The attributes tell the formula with its constants, and who wrote it.
+        defined (0/0). The attributes hold the formula with its constants, and its reference.
 
     Raises
     ------
@@ -51,17 +53,26 @@ def index(cube: xr.Dataset, name: str) -> xr.DataArray:
     Montero, D. et al. (2023). A standardized catalogue of spectral indices to advance the use of
     remote sensing in Earth system research. Scientific Data 10, 197.
     https://doi.org/10.1038/s41597-023-02096-0
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> ndvi = s2kit.index(cube, "NDVI")
+    >>> ndvi.dims, ndvi.attrs["formula"]
+    (('time', 'y', 'x'), '(N-R)/(N+R)')
     """
     formula = read_formula(cube, name)
     cube = read_cube(cube, *formula.bands)
-    values = xr.apply_ufunc(
-        formula.defined, *(cube[band] for band in formula.bands), dask="parallelized",
-        output_dtypes=["float32"],
-    )  # fmt: skip
+    bands = [cube[band] for band in formula.bands]
+    values = xr.apply_ufunc(formula.defined, *bands, dask="parallelized", output_dtypes=["float32"])
     found = spyndex.indices[formula.name]
     written = [found.formula, *(f"{name} = {v:g}" for name, v in formula.constants.items())]
-    attrs = {"long_name": found.long_name, "units": "1", "formula": ", ".join(written),
-             "references": found.reference}  # fmt: skip
+    attrs = {
+        "long_name": found.long_name,
+        "units": "1",
+        "formula": ", ".join(written),
+        "references": found.reference,
+    }
     return values.rename(formula.name).drop_attrs(deep=False).assign_attrs(attrs)
 
 
@@ -76,7 +87,7 @@ class Formula:
     bands : tuple of str
         Layers of the cube that it takes, in order.
     symbols : tuple of str
-        What the list calls these.
+        The symbols of these bands in the formula.
     constants : dict of str to float
         The other symbols of the formula.
     """
@@ -88,30 +99,24 @@ class Formula:
 
     @property
     def ratio(self) -> tuple[int, int] | None:
-        """Which two bands a and b it takes, if it is (a - b) / (a + b)."""
+        """Places of the bands a and b, if the formula is (a - b) / (a + b); or else None."""
         found = _RATIO.fullmatch(spyndex.indices[self.name].formula)
         return tuple(map(self.symbols.index, found.groups())) if found else None
 
     def __call__(self, *values: np.ndarray) -> np.ndarray:
-        """Evaluate for reflectances 0-1; gives float32, not finite where it is not defined."""
+        """Compute the index of reflectances 0-1; float32, not finite where it is not defined."""
         known = self.constants | dict(zip(self.symbols, values, strict=True))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.asarray(eval(_compiled(self.name), {"__builtins__": {}}, known), "float32")
 
     def defined(self, *values: np.ndarray) -> np.ndarray:
-        """Evaluate likewise; gives NaN where it is not defined."""
+        """Compute the index, with NaN where it is not defined."""
         found = self(*values)
         return np.where(np.isfinite(found), found, np.float32(np.nan))
 
 
 def read_formula(cube: xr.Dataset, name: str) -> Formula:
-    """Find an index by name, and the layers of a cube that it takes.
-
-    Raises
-    ------
-    InvalidInputError
-        As `index`.
-    """
+    """Return an index by name, and the layers of a cube that it takes; raises as `index` does."""
     read_cube(cube)
     found = spyndex.indices[_known(name)]
     bands, constants, missing = {}, {}, []
@@ -138,7 +143,7 @@ def read_formula(cube: xr.Dataset, name: str) -> Formula:
 
 @cache
 def _names() -> dict[str, list[str]]:
-    """Give the names by their spelling without case; BAI and BaI are two."""
+    """Return the names by their spelling without case; BAI and BaI are two."""
     names = defaultdict(list)
     for name in spyndex.indices:
         names[name.casefold()].append(name)
@@ -162,5 +167,5 @@ def _known(name: str) -> str:
 
 @cache
 def _compiled(name: str) -> CodeType:
-    """Compile a formula of the list: arithmetic, without functions."""
+    """Compile a formula of the list; it holds arithmetic and no functions."""
     return compile(spyndex.indices[name].formula, f"<{name}>", "eval")

@@ -1,24 +1,24 @@
-"""Which observations are clear: classes, probabilities, a margin around cloud and shadow."""
+"""Masks of clear observations: classes, cloud probability, a margin around cloud and shadow."""
 
 import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from numbers import Real
 
-import numba
 import numpy as np
 import xarray as xr
 
-from s2kit.analysis.inputs import read_cube, read_mask
+from s2kit.analysis.kernels.moments import class_bits, find_classes
 from s2kit.analysis.morphology import grow, metres_per_pixel
+from s2kit.analysis.validation import read_cube, read_mask
 from s2kit.cube.nodata import fill_of, has_data
 from s2kit.errors import InvalidInputError
 
 CLEAR = (4, 5, 6, 7)
-"""Vegetation, bare soil, water, unclassified."""
+"""Vegetation, bare soil, water, unclassified, of Sen2Cor's scene classification."""
 SNOW = 11
 CLOUDY = (3, 8, 9, 10)
-"""Cloud shadow, cloud of medium and high probability, thin cirrus: what a margin is laid around."""
+"""Cloud shadow, cloud of medium and high probability, thin cirrus: a margin surrounds these."""
 
 _CLASSES = 12
 
@@ -29,51 +29,55 @@ def clear_mask(
     keep: Iterable[int] = CLEAR,
     snow: bool = False,
     max_cloud: float | None = None,
-    max_snow: float | None = None,
     specks: float = 0,
     buffer: float = 0,
 ) -> xr.DataArray:
-    """Tell which observations are clear.
+    """Return which observations are clear.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it; needs SCL.
+        As `s2kit.open_cube` returns it, or a part of it; needs SCL.
     keep : iterable of int, default (4, 5, 6, 7)
         Classes of SCL that are clear: vegetation, bare soil, water, unclassified.
     snow : bool, default False
         Keep snow (class 11) too.
-    max_cloud, max_snow : float, optional
-        Largest probability of cloud (CLD) and snow (SNW) that is still clear, in %.
+    max_cloud : float, optional
+        Largest probability of cloud (CLD) that is still clear, in %.
     specks : float, default 0
-        Patches of cloud or shadow narrower than this, in metres, are taken for errors, such as
-        bright roofs, and count as clear: those in which no square of this width fits.
+        Width in metres: patches of cloud or shadow in which no square of this width fits are
+        taken for errors, such as bright roofs, and count as clear.
     buffer : float, default 0
-        Nothing is clear within so many metres of cloud or shadow.
+        Distance from cloud or shadow, in metres, within which nothing is clear.
 
     Returns
     -------
     xarray.DataArray, dims (time, y, x), bool
-        Lazy; True where clear. `clear_share` tells how much that is.
+        Lazy; True where clear. `clear_share` computes how much that is.
 
     Raises
     ------
     InvalidInputError
-        If the cube lacks a layer that is needed, or an option cannot be.
+        If the cube lacks a layer that is needed, or an option cannot be used.
 
     Notes
     -----
     Distances are between centres of pixels, exact, and the same across the borders of chunks.
-    Specks are removed before the buffer is laid: cloud and shadow are opened by a square, and of
-    them stays what is within its width of what the opening left. What is beyond the cube's edge is
-    not known, and changes nothing.
+    Specks are removed before the buffer is added, by a morphological opening with a square; cloud
+    and shadow within the square's width of the opened patches are kept. What lies beyond the cube's
+    edge is unknown, and has no effect.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> clear = s2kit.clear_mask(cube, buffer=60)
+    >>> clear.dims, clear.dtype
+    (('time', 'y', 'x'), dtype('bool'))
     """
-    needed = [n for n, v in {"CLD": max_cloud, "SNW": max_snow}.items() if v is not None]
-    cube = read_cube(cube, "SCL", *needed)
-    classes = cube["SCL"]
+    cube = read_cube(cube, "SCL", *(["CLD"] if max_cloud is not None else []))
     wanted = _read_classes(keep) | ({SNOW} if snow else set())
-    clear = _lookup(classes, wanted)
-    cloudy = _lookup(classes, set(CLOUDY) - wanted)
+    clear = _lookup(cube["SCL"], wanted)
+    cloudy = _lookup(cube["SCL"], set(CLOUDY) - wanted)
     doubtful = cloudy
     if max_cloud is not None:
         above = cube["CLD"] > _percent("max_cloud", max_cloud)
@@ -84,23 +88,27 @@ def clear_mask(
         size = metres_per_pixel(cube)
         near = grow(cloudy, width / size, margin / size)
         clear = ((clear | doubtful) if width else clear) & ~near
-    if max_snow is not None:
-        clear = clear & ~(cube["SNW"] > _percent("max_snow", max_snow))
     return clear.rename("clear").assign_attrs(long_name="clear observation")
 
 
+def read_clear(cube: xr.Dataset, clear: xr.DataArray | None) -> xr.DataArray:
+    """Return the mask that was given, as `read_mask` checks it, or `clear_mask` of the cube."""
+    return clear_mask(cube) if clear is None else read_mask(clear, cube)
+
+
 def mask_clouds(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.Dataset:
-    """Blank what is not clear.
+    """Replace what is not clear by no data.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-    clear : xarray.DataArray, bool, optional
-        As `clear_mask` gives it, which is the default.
+        As `s2kit.open_cube` returns it, or a part of it.
+    clear : xarray.DataArray, dims (time, y, x), bool, optional
+        Which observations are kept; by default `clear_mask` of the cube.
 
     Returns
     -------
-    xarray.Dataset
+    xarray.Dataset, dims (time, y, x)
         Lazy: the cube with no data where it is not clear: NaN, for whole numbers what they
         declare (0 for classes); whole numbers that declare nothing become floats.
 
@@ -108,9 +116,16 @@ def mask_clouds(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.Datas
     ------
     InvalidInputError
         If the cube lacks SCL and no mask is given, or the mask does not fit the cube.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> masked = s2kit.mask_clouds(cube[["B04", "B08", "SCL"]])
+    >>> bool(masked.B04.isel(time=0).isnull().any())
+    True
     """
     read_cube(cube)
-    mask = clear_mask(cube) if clear is None else read_mask(clear, cube)
+    mask = read_clear(cube, clear)
     layers = {name: _blanked(layer, mask) for name, layer in cube.data_vars.items()}
     return cube.assign(layers)
 
@@ -125,14 +140,14 @@ def _blanked(layer: xr.DataArray, mask: xr.DataArray) -> xr.DataArray:
 
 
 def clear_share(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.DataArray:
-    """Tell which share of the pixels with data a mask keeps, step by step.
+    """Compute the share of the pixels with data that a mask keeps, at each step.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        Needs SCL.
-    clear : xarray.DataArray, bool, optional
-        As `clear_mask` gives it, which is the default.
+        As `s2kit.open_cube` returns it, or a part of it; needs SCL.
+    clear : xarray.DataArray, dims (time, y, x), bool, optional
+        Which observations are clear; by default `clear_mask` of the cube.
 
     Returns
     -------
@@ -143,9 +158,16 @@ def clear_share(cube: xr.Dataset, clear: xr.DataArray | None = None) -> xr.DataA
     ------
     InvalidInputError
         If the cube lacks SCL, or the mask does not fit the cube.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").sel(time=slice("2021-06", "2021-08"))
+    >>> share = s2kit.clear_share(cube)
+    >>> share.sizes["time"], round(float(share.max()), 2)
+    (10, 1.0)
     """
     cube = read_cube(cube, "SCL")
-    mask = clear_mask(cube) if clear is None else read_mask(clear, cube)
+    mask = read_clear(cube, clear)
     space = [axis for axis in ("y", "x") if axis in mask.dims]
     seen = has_data(cube["SCL"])
     number = seen.sum(space)
@@ -185,18 +207,10 @@ def _lookup(classes: xr.DataArray, wanted: Iterable[int]) -> xr.DataArray:
 
 
 def is_class(wanted: Iterable[int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Give the function that tells which values of an array, uint8, are among those wanted."""
-    return partial(_look_up, table=np.isin(np.arange(256), list(wanted)))
+    """Return a function of an array, uint8, that returns where it holds one of these classes."""
+    return partial(_find, bits=class_bits(wanted))
 
 
-def _look_up(classes: np.ndarray, table: np.ndarray) -> np.ndarray:
-    return _take(np.ascontiguousarray(classes).ravel(), table).reshape(classes.shape)
-
-
-@numba.njit(nogil=True, cache=True)
-def _take(classes, table):
-    """Do as ``table[classes]``, five times faster."""
-    out = np.empty(len(classes), np.bool_)
-    for i in range(len(classes)):
-        out[i] = table[classes[i]]
-    return out
+def _find(classes: np.ndarray, bits: np.uint32) -> np.ndarray:
+    flat = np.ascontiguousarray(classes).ravel()
+    return find_classes(flat, bits).reshape(classes.shape)

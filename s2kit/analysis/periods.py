@@ -1,4 +1,4 @@
-"""Years, seasons and months of a time axis: which step belongs to which."""
+"""Years, seasons and months of a time axis, and the steps of each."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ _SEASONS = {12: "DJF", 3: "MAM", 6: "JJA", 9: "SON"}
 
 @dataclass(frozen=True)
 class Groups:
-    """The periods that have steps, in order.
+    """The periods that have steps, in order of time.
 
     Attributes
     ----------
@@ -37,12 +37,12 @@ class Groups:
 
     @property
     def number(self) -> int:
-        """How many there are."""
+        """Number of periods."""
         return len(self.labels)
 
 
 def group_steps(time: xr.DataArray, period: str | None) -> Groups:
-    """Sort steps by the year, season (December to February…) or month in which they lie.
+    """Group steps by the year, season (December to February…) or month in which they lie.
 
     Raises
     ------
@@ -59,8 +59,9 @@ def group_steps(time: xr.DataArray, period: str | None) -> Groups:
         first, last = f"{moments.min():%Y-%m-%d}", f"{moments.max():%Y-%m-%d}"
         start = np.array([moments.min()], "datetime64[ns]").astype("datetime64[D]")
         middle = moments.min() + (moments.max() - moments.min()) / 2
-        return Groups(np.zeros(len(moments), "i8"), start.astype("datetime64[ns]"),
-                      [f"{first} to {last}"], np.array([middle], "datetime64[ns]"))  # fmt: skip
+        ids, label = np.zeros(len(moments), "i8"), f"{first} to {last}"
+        middles = np.array([middle], "datetime64[ns]")
+        return Groups(ids, start.astype("datetime64[ns]"), [label], middles)
     begins = moments.to_period(_FREQUENCIES[period])
     found, ids = np.unique(begins.asi8, return_inverse=True)
     periods = pd.PeriodIndex.from_ordinals(found, freq=begins.freq)

@@ -1,8 +1,7 @@
-"""Pixels with a known label: of fields, or of a map of labels."""
+"""Samples for training: pixels with a known label, from fields or from a map of labels."""
 
 import warnings
 from collections.abc import Iterator
-from numbers import Real
 from typing import Any
 
 import geopandas as gpd
@@ -16,18 +15,21 @@ from tqdm.auto import tqdm
 from tqdm.dask import TqdmCallback
 
 from s2kit.analysis.fields import Fields, read_fields
-from s2kit.analysis.inputs import require_whole
+from s2kit.analysis.validation import require_whole
 from s2kit.cube.nodata import has_data
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
 
 PLACE = ["label", "field", "x", "y"]
-"""What a table of samples says besides the features."""
+"""Columns of a table of samples besides the features."""
 
 _Area = tuple[Any, Any, np.ndarray, np.ndarray]
 """Index of a field, its label, and rows and columns of its pixels."""
 
 _NO_LABEL = 0
+_SQUARE = 500.0
+"""Side in metres of the squares that stand for fields in a map of labels."""
+
 PATIENCE = 2
 """Seconds before a progress bar shows."""
 
@@ -38,24 +40,22 @@ def sample_pixels(
     column: str | None = None,
     *,
     per_field: int = 50,
-    block: float = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Draw pixels with a known label.
+    """Draw pixels with a known label, and return their features.
 
     Parameters
     ----------
     features : xarray.DataArray, dims (feature, y, x)
-        As `s2kit.make_features` gives it.
+        As `s2kit.make_features` returns it.
     fields : str, path, geopandas.GeoDataFrame or xarray.DataArray
         Polygons in any coordinate system, or a file of them; or labels as a map on the grid of
-        the features, dims (y, x), whole numbers with 0 for no label.
+        the features, dims (y, x), whole numbers with 0 for no label. Squares of 500 m stand for
+        fields there.
     column : str
         Column of the fields that holds the label; fields without a label are left out.
     per_field : int, default 50
         Most pixels of one field, drawn at random; of a map of labels, of one class in one square.
-    block : float, default 500
-        Side in metres of the squares that stand for fields in a map of labels.
     seed : int, default 0
         The same seed draws the same pixels.
 
@@ -71,13 +71,22 @@ def sample_pixels(
     InvalidInputError
         If the fields cannot be read, do not meet the cube, or have no such column; if a map of
         labels lies on another grid; if no pixel is left.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> fields = "data/practice/truth/fields.gpkg"
+    >>> samples = s2kit.sample_pixels(features, fields, "crop", per_field=5)
+    >>> int(samples.groupby("field").size().max()), sorted(set(samples.label))[:2]
+    (5, ['grassland', 'maize'])
     """
     _require_features(features)
     grid = read_grid(features)
     require_whole("per_field", per_field, 1)
     require_whole("seed", seed, 0)
     if isinstance(fields, xr.DataArray):
-        areas = _squares(_read_labels_map(fields, grid), _square_size(block, grid))
+        areas = _squares(_read_labels_map(fields, grid), _square_size(grid))
     else:
         areas = _inside_fields(_read_labelled(fields, column, features), column, features)
     spots = _draw(areas, per_field, seed)
@@ -87,8 +96,8 @@ def sample_pixels(
     names = [str(name) for name in features.feature.values]
     table = pd.DataFrame(found.values, columns=names)
     table = table.assign(label=spots.label, field=spots.field, x=found.x.values, y=found.y.values)
-    table.attrs = {name: features.attrs[name] for name in ("recipe", "source")
-                   if name in features.attrs}  # fmt: skip
+    kept = ("recipe", "source")
+    table.attrs = {name: features.attrs[name] for name in kept if name in features.attrs}
     return _complete(table)
 
 
@@ -113,7 +122,7 @@ def _read_labelled(fields: Fields, column: str | None, features: xr.DataArray) -
 
 
 def _inside_fields(table: gpd.GeoDataFrame, column: str, features: xr.DataArray) -> Iterator[_Area]:
-    """Give the pixels whose centre lies within each field."""
+    """Yield the pixels whose centre lies within each field."""
     x, y = features.x.values, features.y.values
     for field, label, outline in zip(table.index, table[column], table.geometry, strict=True):
         found = [_inside(part, x, y) for part in shapely.get_parts(outline)]
@@ -121,6 +130,7 @@ def _inside_fields(table: gpd.GeoDataFrame, column: str, features: xr.DataArray)
 
 
 def _inside(outline: shapely.Geometry, x: np.ndarray, y: np.ndarray) -> tuple:
+    """Return rows and columns of the centres within a polygon; y descends."""
     west, south, east, north = outline.bounds
     cols = np.arange(*np.searchsorted(x, [west, east], "right"))
     rows = np.arange(*np.searchsorted(-y, [-north, -south], "right"))
@@ -147,18 +157,15 @@ def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
     return np.where(known, values, _NO_LABEL)
 
 
-def _square_size(block: float, grid: GeoBox) -> int:
-    """Give the side of a square in pixels."""
+def _square_size(grid: GeoBox) -> int:
+    """Return the side of a square in pixels, at least one."""
     if grid.crs.geographic:
         raise InvalidInputError("squares are in metres, but the cube is in degrees; give fields")
-    pixel = abs(grid.affine.a)
-    if isinstance(block, bool) or not isinstance(block, Real) or not pixel <= block < np.inf:
-        raise InvalidInputError(f"block={block!r}: give metres, at least one pixel, {pixel:g} m")
-    return round(block / pixel)
+    return max(round(_SQUARE / abs(grid.affine.a)), 1)
 
 
 def _squares(labels: np.ndarray, size: int) -> Iterator[_Area]:
-    """Give the pixels of each class in each square."""
+    """Yield the pixels of each class in each square."""
     corners = np.ndindex(*(-(-n // size) for n in labels.shape))
     for number, (row, col) in enumerate(corners):
         top, left = row * size, col * size
@@ -169,6 +176,7 @@ def _squares(labels: np.ndarray, size: int) -> Iterator[_Area]:
 
 
 def _draw(areas: Iterator[_Area], most: int, seed: int) -> pd.DataFrame:
+    """Draw pixels at random, so many of each area at most."""
     rng = np.random.default_rng(seed)
     drawn = []
     for field, label, rows, cols in areas:
@@ -185,7 +193,7 @@ def _draw(areas: Iterator[_Area], most: int, seed: int) -> pd.DataFrame:
 
 
 def _complete(table: pd.DataFrame) -> pd.DataFrame:
-    """Leave out pixels that lack a feature, and say so."""
+    """Leave out pixels that lack a feature, and warn of them."""
     gaps = table.drop(columns=PLACE).isna()
     lacking = gaps.any(axis=1)
     if not lacking.any():

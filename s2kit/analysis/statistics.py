@@ -6,15 +6,19 @@ from numbers import Real
 import dask.array as da
 import xarray as xr
 
-from s2kit.analysis import kernels
-from s2kit.analysis.inputs import Moment, steps_in_period, take_steps
+from s2kit.analysis.kernels.moments import COUNT, MAX, MEAN, MIN, SQUARES
 from s2kit.analysis.periods import Groups, group_steps
-from s2kit.analysis.reductions import moments, rank
-from s2kit.analysis.series import read_layers, read_series
+from s2kit.analysis.time_reduce import moments, rank, read_layers, read_reduction
+from s2kit.analysis.validation import Moment, steps_in_period, take_steps
 from s2kit.errors import InvalidInputError
 
-_WORDS = {"mean": "mean", "std": "standard deviation", "min": "smallest value",
-          "max": "largest value"}  # fmt: skip
+_STATISTICS = {
+    "mean": (MEAN, "mean"),
+    "std": (SQUARES, "standard deviation"),
+    "min": (MIN, "smallest value"),
+    "max": (MAX, "largest value"),
+}
+"""Plane of each statistic, and its name in words."""
 
 
 def time_statistics(
@@ -27,12 +31,12 @@ def time_statistics(
     period: str | None = None,
     percentiles: Sequence[float] = (),
 ) -> xr.Dataset:
-    """Describe the clear observations of each pixel.
+    """Compute statistics of the clear observations of each pixel.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     variable : str
         A layer of the cube, such as ``"B08"``, or an index as in `s2kit.index`: ``"NDVI"``.
     clear : xarray.DataArray, dims (time, y, x), bool, optional
@@ -57,21 +61,35 @@ def time_statistics(
     InvalidInputError
         If the variable, a period or a percentile is unknown, a band is missing, the mask does not
         fit, or the cube has no step in the time asked.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> maps = s2kit.time_statistics(cube, "NDVI", start="2021", end="2022")
+    >>> list(maps), maps["std"].dims
+    (['mean', 'std', 'min', 'max', 'count'], ('y', 'x'))
+    >>> years = s2kit.time_statistics(cube, "NDVI", period="year")
+    >>> years.period.values.tolist()
+    ['2021', '2022', '2023']
     """
     wanted = _read_percentiles(percentiles)
     cube = read_layers(cube, variable, clear)
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)
     groups = group_steps(part.time, period)
-    series = read_series(part, variable, clear)
-    found = moments(cube, steps, series, groups)
-    results = {name: (_plane(found, name), series.attrs(word)) for name, word in _WORDS.items()}
+    reduction = read_reduction(part, variable, clear)
+    found = moments(cube, steps, reduction, groups)
+    results = {
+        name: (found[:, plane], reduction.attrs(words))
+        for name, (plane, words) in _STATISTICS.items()
+    }
     if wanted:
-        ranked = rank(cube, steps, series, groups, wanted)
+        ranked = rank(cube, steps, reduction, groups, wanted)
         for n, q in enumerate(wanted):
-            results[f"p{q:g}"] = ranked[:, n], series.attrs(f"{q:g} % percentile")
-    results["count"] = _plane(found, "count"), {"long_name": "clear observations", "units": "1"}
-    return on_map(results, part, series.space, groups, period)
+            results[f"p{q:g}"] = ranked[:, n], reduction.attrs(f"{q:g} % percentile")
+    number = found[:, COUNT].astype("int32")
+    results["count"] = number, {"long_name": "clear observations", "units": "1"}
+    return on_map(results, part, reduction.space, groups, period)
 
 
 def on_map(
@@ -81,9 +99,9 @@ def on_map(
     groups: Groups,
     period: str | None,
 ) -> xr.Dataset:
-    """Put results of each period, shape (period, *space), on the cube's map.
+    """Return results of each period, shape (period, *space), with the cube's coordinates.
 
-    Without a period, the dimension of time goes.
+    Without a period, there is no dimension time.
     """
     coords = {name: coord for name, coord in cube.coords.items() if "time" not in coord.dims}
     dims = space
@@ -117,12 +135,3 @@ def _read_percentiles(percentiles: Sequence[float]) -> list[float]:
         f"percentiles={percentiles!r} cannot be used; give numbers from 0 to 100, such as "
         "(10, 50, 90)"
     )
-
-
-_PLANES = {"count": kernels.COUNT, "mean": kernels.MEAN, "std": kernels.M2, "min": kernels.LOW,
-           "max": kernels.HIGH}  # fmt: skip
-
-
-def _plane(found: da.Array, name: str) -> da.Array:
-    plane = found[:, _PLANES[name]]
-    return plane.astype("int32") if name == "count" else plane

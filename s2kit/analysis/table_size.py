@@ -1,4 +1,4 @@
-"""How large a table a file asks for, known before the table is made."""
+"""Limits of tables in files: rows and columns are counted before a table is read."""
 
 import json
 import re
@@ -18,24 +18,19 @@ LARGEST_TEXT = 100_000_000
 """Bytes of a file of JSON, unpacked. In memory it takes twice as many before it is a table."""
 
 _SPACE = re.compile(r"[ \t\r\n\x1e]*")
-"""Between values; the last one begins each in a GeoJSON text sequence (RFC 8142)."""
+"""Space between values; the last sign begins each of a GeoJSON text sequence (RFC 8142)."""
 
 _COLLECTION = 7
 """Code of a collection of shapes; a thousand more for each further dimension (ISO 19125)."""
 
 _CALLS = (b"loadGeoJSON(", b"jsonp(")
-"""What GDAL takes as the beginning of GeoJSON, too."""
+"""Beginnings that GDAL takes for GeoJSON, too."""
 
 _DECODER = json.JSONDecoder(strict=False)
 
 
 def require_cells(path: str, rows: int, columns: int) -> None:
-    """Refuse a file whose table would not fit into memory.
-
-    Raises
-    ------
-    InvalidInputError
-    """
+    """Raise `InvalidInputError` if a table would not fit into memory."""
     if rows * columns > MOST_CELLS:
         raise InvalidInputError(
             f"{path:.200} asks for a table of {rows} rows and {columns} columns; {MOST_CELLS:,} "
@@ -44,9 +39,9 @@ def require_cells(path: str, rows: int, columns: int) -> None:
 
 
 def require_json_cells(path: str) -> None:
-    """Count rows and columns of a file of GeoJSON, which GDAL makes a table of as it opens it.
+    """Check rows and columns of a file of GeoJSON, of which GDAL makes a table as it opens it.
 
-    Any column of any row is one of all rows, so a small file may ask for a table without end.
+    Any column of any row is one of all rows, so a small file may make a huge table.
 
     Raises
     ------
@@ -69,12 +64,7 @@ def require_json_cells(path: str) -> None:
 
 
 def require_layer_cells(path: str, layer: str | None) -> None:
-    """Count rows and columns of a layer of a file, as GDAL knows them.
-
-    Raises
-    ------
-    InvalidInputError
-    """
+    """Check rows and columns of a layer of a file, as GDAL counts them, as `require_cells`."""
     import pyogrio  # brings a GDAL of its own, 28 MB
 
     known = pyogrio.read_info(path, layer=layer, force_feature_count=True)
@@ -82,12 +72,13 @@ def require_layer_cells(path: str, layer: str | None) -> None:
 
 
 def require_parquet(path: str) -> None:
-    """Count rows and columns of a file of Parquet, where a column of one value takes no room.
+    """Check rows and columns of a file of Parquet, where a column of one value takes no bytes.
 
     Raises
     ------
     InvalidInputError
-        If they are too many, or shapes are collections: nested without end, they end the process.
+        If they are too many, or shapes are collections, which may be nested so deep that reading
+        them ends the process.
     """
     from pyarrow.parquet import ParquetFile
 
@@ -117,7 +108,7 @@ def _holds_collections(column: Any) -> bool:
 
 
 def _json_texts(path: str) -> Iterator[str]:
-    """Read what is JSON: a file, files in a zip, or the path itself, which GDAL reads as well."""
+    """Yield what is JSON: a file, files in a zip, or the path itself, which GDAL reads as well."""
     if path.lstrip().startswith("{"):
         yield path
     elif Path(path).is_file() and zipfile.is_zipfile(path):
@@ -166,7 +157,7 @@ def _count(text: str) -> tuple[int, int]:
 
 
 def _features(text: str) -> Iterator[dict]:
-    """Decode the features of collections, or of a sequence of values, one after the other."""
+    """Yield the features of collections, or of a sequence of values, one after the other."""
     here = _Json(text)
     while here.step_over("{"):
         others = {}
@@ -197,7 +188,7 @@ def _members(value: Any) -> dict:
 
 
 class _Json:
-    """A place in a text of JSON, which moves from value to value."""
+    """A reader of JSON, value by value, so that not all are in memory at once."""
 
     def __init__(self, text: str):
         self.text, self.at = text, max(text.find("{"), 0)

@@ -1,8 +1,7 @@
-"""Train a simple neural network on some fields, and judge it on the others."""
+"""Training of a small neural network on some fields, and its test on the others."""
 
 import json
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -22,18 +21,25 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from s2kit.analysis.inputs import require_whole
-from s2kit.analysis.models import Classifier, Scores, flag_meaning
+from s2kit.analysis.classifier import Classifier, Scores, flag_meaning
 from s2kit.analysis.samples import PATIENCE, PLACE
+from s2kit.analysis.validation import require_whole
 from s2kit.cube.nodata import NO_CLASS_NAMES
 from s2kit.errors import InvalidInputError
 
 _MOST_CLASSES = 255
+
+_LAYERS = (64, 32)
+"""Neurons in the hidden layers."""
+
+_TEST = 0.3
+"""Share of the fields of each class that are kept for the test."""
+
 _DRAWS = 500
 """How often a split is drawn anew if a class is on one side only."""
 
 _HELD_OUT = 0.1
-"""Share of the training pixels by which the network notices that it learns nothing more."""
+"""Share of the training pixels whose score decides when the training stops."""
 
 
 def train_classifier(
@@ -42,29 +48,22 @@ def train_classifier(
     *,
     groups: Sequence[Any],
     seed: int = 0,
-    test_share: float = 0.3,
-    hidden: tuple[int, ...] = (64, 32),
 ) -> Classifier:
     """Train a neural network on some fields, and test it on the others.
-
-    ``train_classifier(samples, samples.label, groups=samples.field)``
 
     Parameters
     ----------
     features : pandas.DataFrame, shape (pixel, feature)
-        As `s2kit.sample_pixels` gives it; ``label``, ``field``, ``x`` and ``y`` are no features.
+        As `s2kit.sample_pixels` returns it, dimensionless; ``label``, ``field``, ``x`` and ``y``
+        are no features.
     labels : sequence of str or int, shape (pixel,)
         Class of each pixel.
     groups : sequence, shape (pixel,)
-        Field of each pixel. Neighbours in a field resemble each other: a network that is tested
-        on pixels of fields it has learnt from looks better than it is. So all pixels of a field
-        are on one side.
+        Field of each pixel. Neighbouring pixels of a field are alike, so a test on fields of the
+        training would overestimate the accuracy. Therefore all pixels of a field are on one side;
+        30 % of the fields of each class are kept for the test.
     seed : int, default 0
         The same seed makes the same split and the same network.
-    test_share : float, default 0.3
-        Share of each class's fields that are kept for the test, between 0 and 1.
-    hidden : tuple of int, default (64, 32)
-        Neurons in each hidden layer.
 
     Returns
     -------
@@ -79,16 +78,25 @@ def train_classifier(
 
     Notes
     -----
-    Features are scaled to mean 0 and standard deviation 1; the network learns until the score on a
-    tenth of the training pixels no longer rises. It is not trained again with the test's fields:
-    the scores are those of the network that is returned.
+    Features are scaled to mean 0 and standard deviation 1; the network has hidden layers of 64 and
+    32 neurons and learns until the score on a tenth of the training pixels no longer rises. It is
+    not trained again with the test's fields: the scores are those of the network that is returned.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> model.scores.comparison.index.tolist()
+    ['network', 'random forest', 'majority class']
     """
-    _require_options(seed, test_share, hidden)
+    require_whole("seed", seed, 0)
     pixels, names, labels, fields = _read_samples(features, labels, groups)
-    test = split_fields(labels, fields, share=test_share, seed=seed)
+    test = split_fields(labels, fields, share=_TEST, seed=seed)
     _require_enough(labels[~test])
     models = {
-        "network": make_pipeline(StandardScaler(), _network(hidden, sum(~test), seed)),
+        "network": make_pipeline(StandardScaler(), _network(sum(~test), seed)),
         "random forest": RandomForestClassifier(random_state=seed, n_jobs=-1),
         "majority class": DummyClassifier(),
     }
@@ -98,22 +106,25 @@ def train_classifier(
         scores = _judge(models, pixels[test], labels[test], names, seed)
     trained = models["network"]
     recipe, source = (json.loads(features.attrs.get(n, "null")) for n in ("recipe", "source"))
-    return Classifier(
-        trained, tuple(trained.classes_.tolist()), names, recipe, source,
-        Scores(**scores, split=_sizes(test, fields)), int(seed),
-    )  # fmt: skip
+    classes = tuple(trained.classes_.tolist())
+    judged = Scores(**scores, split=_sizes(test, fields))
+    return Classifier(trained, classes, names, recipe, source, judged, int(seed))
 
 
-def _network(hidden: tuple[int, ...], pixels: int, seed: int) -> MLPClassifier:
-    """Give a network that learns in small batches from few pixels.
+def _network(pixels: int, seed: int) -> MLPClassifier:
+    """Return a network that learns in small batches from few pixels.
 
     With scikit-learn's 200 pixels a batch, some hundred of them are a handful of steps in each
     round, and it stops before it has learnt.
     """
     return MLPClassifier(
-        tuple(map(int, hidden)), batch_size=int(np.clip(pixels // 50, 32, 200)), random_state=seed,
-        early_stopping=True, validation_fraction=_HELD_OUT, n_iter_no_change=20,
-    )  # fmt: skip
+        _LAYERS,
+        batch_size=int(np.clip(pixels // 50, 32, 200)),
+        random_state=seed,
+        early_stopping=True,
+        validation_fraction=_HELD_OUT,
+        n_iter_no_change=20,
+    )
 
 
 def split_fields(labels: np.ndarray, fields: np.ndarray, *, share: float, seed: int) -> np.ndarray:
@@ -161,7 +172,7 @@ def split_fields(labels: np.ndarray, fields: np.ndarray, *, share: float, seed: 
 
 
 def _draw_split(holds: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw fields of the rarest class first: they leave the least choice."""
+    """Draw fields of the rarest class first, which has the fewest fields to choose from."""
     test, placed = np.zeros((2, len(holds)), bool)
     for one in np.argsort(holds.sum(axis=0), kind="stable"):
         own = rng.permutation(np.flatnonzero(holds[:, one]))
@@ -175,7 +186,7 @@ def _draw_split(holds: np.ndarray, share: float, rng: np.random.Generator) -> np
 def _judge(
     models: dict[str, Any], pixels: np.ndarray, true: np.ndarray, names: tuple[str, ...], seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Score the models on the test's pixels."""
+    """Compute the scores of the models on the test's pixels."""
     answers = {name: model.predict(pixels) for name, model in models.items()}
     classes = models["network"].classes_
     comparison = {
@@ -252,7 +263,7 @@ def _require_complete(table: pd.DataFrame, pixels: np.ndarray) -> None:
 
 
 def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
-    """Give labels as whole numbers if they are, or else as text."""
+    """Return labels as whole numbers if they are, or else as text."""
     values = pd.Series(labels).replace([np.inf, -np.inf], np.nan)
     if values.isna().any():
         raise InvalidInputError(f"{values.isna().sum()} rows have no label; leave them out")
@@ -273,7 +284,7 @@ def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
 
 
 def _require_enough(labels: np.ndarray) -> None:
-    """Refuse what the network cannot hold a part of out, to see when to stop."""
+    """Refuse so few pixels that none can be held out to decide when the training stops."""
     classes, number = np.unique(labels, return_counts=True)
     if number.min() < 2 or np.ceil(_HELD_OUT * len(labels)) < len(classes):
         raise InvalidInputError(
@@ -282,13 +293,3 @@ def _require_enough(labels: np.ndarray) -> None:
             f"{int(len(classes) / _HELD_OUT)}, and 2 of each. Draw more pixels per field, or add "
             "fields"
         )
-
-
-def _require_options(seed: int, test_share: float, hidden: tuple[int, ...]) -> None:
-    require_whole("seed", seed, 0)
-    if not isinstance(test_share, Real) or not 0 < test_share < 1:
-        raise InvalidInputError(f"test_share={test_share!r} is no share; give 0.3, for example")
-    if not isinstance(hidden, tuple | list) or not hidden:
-        raise InvalidInputError(f"hidden={hidden!r} lists no layers; give (64, 32), for example")
-    for neurons in hidden:
-        require_whole("hidden", neurons, 1)

@@ -1,4 +1,4 @@
-"""What the cube says about fields: clear-sky series, and statistics of maps."""
+"""Zonal statistics of fields: series of their clear pixels, and statistics of maps."""
 
 import itertools
 import uuid
@@ -14,24 +14,15 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 from tqdm.dask import TqdmCallback
 
-from s2kit.analysis.coverage import (
-    Coverage,
-    add_pixels,
-    cover,
-    cut_around,
-    describe,
-    empty_moments,
-    merge,
-)
 from s2kit.analysis.fields import Fields, read_fields
-from s2kit.analysis.inputs import Moment, read_cube, select_period
-from s2kit.analysis.series import Series, read_clear, read_series
+from s2kit.analysis.kernels.moments import add_weighted, empty_moments, merge_moments
+from s2kit.analysis.masks import read_clear
+from s2kit.analysis.pixel_coverage import Coverage, cover, cut_around, describe
+from s2kit.analysis.time_reduce import TimeReduction, read_reduction
+from s2kit.analysis.validation import Moment, read_cube, select_period
 from s2kit.cube.nodata import NO_CLASS_NAMES, classes, has_data, physical, with_attribute
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
-
-Evaluate = Callable[..., np.ndarray]
-"""Gives values from the arrays of the layers that they are made of."""
 
 
 def field_series(
@@ -43,12 +34,12 @@ def field_series(
     start: Moment | None = None,
     end: Moment | None = None,
 ) -> pd.DataFrame:
-    """Describe the clear pixels of each field at each date.
+    """Compute statistics of the clear pixels of each field at each date.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it, or a part of it.
+        As `s2kit.open_cube` returns it, or a part of it.
     fields : str, path or geopandas.GeoDataFrame
         Polygons or points, as `read_fields` takes them; those beside the cube are left out.
     variable : str, default "NDVI"
@@ -80,10 +71,20 @@ def field_series(
 
     Notes
     -----
-    Only blocks of the cube that hold fields are read, and each becomes a few numbers per field and
-    date at once: memory grows with the table, not with the cube. The share is of the whole field,
-    also of one that lies partly beyond the cube. For curves per field, see `s2kit.regular_series`:
-    ``series.set_index(["time", "field"])["mean"].to_xarray()``.
+    Only blocks of the cube that hold fields are read, and each is reduced to a few numbers per
+    field and date at once: memory grows with the table, not with the cube. The share is of the
+    whole field, also of one that lies partly beyond the cube. For curves per field, see
+    `s2kit.regular_series`: ``series.set_index(["time", "field"])["mean"].to_xarray()``.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> series = s2kit.field_series(cube, "data/practice/truth/fields.gpkg", "NDVI")
+    >>> list(series)
+    ['field', 'time', 'mean', 'std', 'min', 'max', 'count', 'share']
+    >>> clear = series[series.share > 0.8]
+    >>> len(clear) < len(series)
+    True
     """
     return describe_series(cube, fields, variable, clear, start, end)
 
@@ -97,36 +98,38 @@ def describe_series(
     end: Moment | None = None,
     **compute: Any,
 ) -> pd.DataFrame:
-    """Do what `field_series` does, with options for Dask's ``compute``."""
+    """Compute what `field_series` returns, with options for Dask's ``compute``."""
     read_cube(cube)
     grid = read_grid(cube)
     found = read_fields(fields, cube)
     part, covered = cut_around(select_period(cube, start, end), cover(found, grid))
-    series = read_series(part.transpose("time", "y", "x", ...), variable, read_clear(part, clear))
-    kept = empty_moments(len(found), part.sizes["time"])
-    places, moments = _by_block(series, covered)
+    ordered = part.transpose("time", "y", "x", ...)
+    places, blocks = _by_block(read_reduction(ordered, variable, read_clear(part, clear)), covered)
     with TqdmCallback(desc="fields", leave=False, delay=2):
-        parts = moments.compute(**compute)
-    for (steps, own), block in zip(places, parts, strict=True):
-        kept[:, own, steps] = merge(kept[:, own, steps], block)
+        parts = blocks.compute(**compute)
     times = part.time.values
+    moments = empty_moments(len(found), len(times))
+    for (steps, own), block in zip(places, parts, strict=True):
+        moments[:, own, steps] = merge_moments(moments[:, own, steps], block)
     table = {"field": found.index.repeat(len(times)), "time": np.tile(times, len(found))}
     whole = np.repeat(covered.whole, len(times))
-    return pd.DataFrame(table | describe(kept.reshape(5, -1), whole))
+    return pd.DataFrame(table | describe(moments.reshape(5, -1), whole))
 
 
-def _by_block(series: Series, covered: Coverage) -> tuple[list[tuple[slice, np.ndarray]], da.Array]:
-    """Describe the pixels of fields in each block that holds any.
+def _by_block(
+    reduction: TimeReduction, covered: Coverage
+) -> tuple[list[tuple[slice, np.ndarray]], da.Array]:
+    """Compute the moments of fields in each block that holds any of their pixels.
 
     Returns
     -------
     places : list of (slice, numpy.ndarray)
         Steps and fields of each of these blocks.
     moments : dask.array.Array, shape (block,)
-        As `_describe_block` gives them; a graph of its own, since of a large cube most blocks are
-        not to be touched at all.
+        As `_block_moments` returns them; a graph of its own, since of a large cube most blocks are
+        not to be read at all.
     """
-    layers = series.layers
+    layers = reduction.layers
     steps, rows, cols = (np.cumsum([0, *sizes]) for sizes in layers[0].chunks)
     row, col = (
         np.searchsorted(borders, places, "right") - 1
@@ -140,11 +143,14 @@ def _by_block(series: Series, covered: Coverage) -> tuple[list[tuple[slice, np.n
         y, x = int(row[pixels[0]]), int(col[pixels[0]])
         width = cols[x + 1] - cols[x]
         own, field = np.unique(covered.field[pixels], return_inverse=True)
+        inside = (covered.row[pixels] - rows[y]) * width + covered.col[pixels] - cols[x]
         task = partial(
-            _describe_block, evaluate=series.evaluate, field=field,
-            inside=(covered.row[pixels] - rows[y]) * width + covered.col[pixels] - cols[x],
+            _block_moments,
+            evaluate=reduction.evaluate,
+            inside=inside,
+            field=field,
             weight=covered.weight[pixels],
-        )  # fmt: skip
+        )
         for t, ends in enumerate(itertools.pairwise(steps)):
             tasks[name, len(places)] = task, *((a.name, t, y, x) for a in layers)
             places.append((slice(*ends), own))
@@ -152,25 +158,25 @@ def _by_block(series: Series, covered: Coverage) -> tuple[list[tuple[slice, np.n
     return places, da.Array(graph, name, ((1,) * len(places),), object)
 
 
-def _describe_block(
+def _block_moments(
     *layers: np.ndarray,
-    evaluate: Evaluate,
+    evaluate: Callable[..., np.ndarray],
     inside: np.ndarray,
     field: np.ndarray,
     weight: np.ndarray,
 ) -> np.ndarray:
-    """Give the moments, shape (5, field, time), of the pixels of fields in a block, as one item."""
+    """Compute the moments, shape (5, field, time), of fields in a block, as one item."""
     *bands, seen = (layer.reshape(len(layer), -1).take(inside, 1) for layer in layers)
-    kept = empty_moments(int(field.max()) + 1, len(seen))
+    moments = empty_moments(int(field.max()) + 1, len(seen))
     values = np.ascontiguousarray(evaluate(*bands), "float64")
-    add_pixels(values, seen, field, weight, kept)
+    add_weighted(values, seen, field, weight, moments)
     item = np.empty(1, object)
-    item[0] = kept
+    item[0] = moments
     return item
 
 
 def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.GeoDataFrame:
-    """Describe maps per field: a composite, statistics along time, elevation, classes.
+    """Compute statistics of maps per field: of a composite, of elevation, of classes.
 
     Parameters
     ----------
@@ -197,6 +203,14 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
     ------
     InvalidInputError
         As `read_fields`; or if the data are no maps, or the fields have columns of these names.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> table = s2kit.field_statistics(height, "data/practice/truth/fields.gpkg")
+    >>> len(table), round(float(table["mean"].max()), 1)  # fields, metres
+    (492, -1.4)
     """
     maps = _read_maps(data)
     found = read_fields(fields, data)
@@ -206,9 +220,9 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
     columns = {}
     for name, layer in near.data_vars.items():
         prefix = f"{name}_" if isinstance(data, xr.Dataset) else ""
-        tell, layer = _read_map(layer.transpose("y", "x"))
+        summarise, layer = _read_map(layer.transpose("y", "x"))
         values, valid = (one.values[covered.row, covered.col] for one in (layer, has_data(layer)))
-        described = tell(values, valid, covered, layer.attrs)
+        described = summarise(values, valid, covered, layer.attrs)
         columns |= {prefix + key: column for key, column in described.items()}
     if taken := sorted(set(columns) & set(found.columns)):
         raise InvalidInputError(
@@ -232,36 +246,36 @@ def _read_maps(data: xr.Dataset | xr.DataArray) -> xr.Dataset:
 
 
 def _read_map(layer: xr.DataArray) -> tuple[Callable, xr.DataArray]:
-    """Return how a map is to be described, and the map in physical values or as classes.
+    """Return the function that summarises a map, and the map in physical values or as classes.
 
     Classes have ``flag_values``. So has, as xarray keeps attributes, what was calculated from them:
     floats are classes only if they were read as whole numbers, or all are among these values and
     some are larger than 1; others are a share, or a mean.
     """
     if "flag_values" not in layer.attrs:
-        return _describe_values, physical(layer)
+        return _summarise_values, physical(layer)
     stored = np.dtype(layer.encoding.get("dtype", layer.dtype))
     known = layer.values[np.isfinite(layer.values)]
     listed = np.isin(known, layer.attrs["flag_values"]).all() and (known > 1).any()
     if stored.kind == "f" and not listed:
-        return _describe_values, physical(layer)
-    return _describe_classes, classes(layer) if layer.dtype.kind == "f" else layer
+        return _summarise_values, physical(layer)
+    return _summarise_classes, classes(layer) if layer.dtype.kind == "f" else layer
 
 
-def _describe_values(
+def _summarise_values(
     values: np.ndarray, valid: np.ndarray, covered: Coverage, attrs: dict
 ) -> dict[str, np.ndarray]:
-    """Describe measurements, given for each pixel of `covered`."""
-    kept = empty_moments(len(covered.whole), 1)
+    """Compute statistics of measurements, given for each pixel of `covered`."""
+    moments = empty_moments(len(covered.whole), 1)
     flat = values.astype("float64")
-    add_pixels(flat[None], valid[None], covered.field, covered.weight, kept)
-    columns = describe(kept[:, :, 0], covered.whole)
+    add_weighted(flat[None], valid[None], covered.field, covered.weight, moments)
+    columns = describe(moments[:, :, 0], covered.whole)
     last = {name: columns.pop(name) for name in ("count", "share")}
     return columns | {"median": _medians(flat, np.where(valid, covered.weight, 0), covered)} | last
 
 
 def _medians(values: np.ndarray, weight: np.ndarray, covered: Coverage) -> np.ndarray:
-    """Give weighted medians: order all pixels by field and value, and look where half is passed."""
+    """Compute weighted medians: pixels in order of field and value, up to half of the weight."""
     order = np.lexsort((values, covered.field))
     order = order[weight[order] > 0]
     total = np.bincount(covered.field, weight, len(covered.whole))
@@ -271,23 +285,23 @@ def _medians(values: np.ndarray, weight: np.ndarray, covered: Coverage) -> np.nd
     return np.where(total > 0, found, np.nan)
 
 
-def _describe_classes(
+def _summarise_classes(
     values: np.ndarray, valid: np.ndarray, covered: Coverage, attrs: dict
 ) -> dict[str, np.ndarray]:
-    """Describe classes, given for each pixel of `covered`."""
+    """Compute the share of each class, given for each pixel of `covered`."""
     codes = np.atleast_1d(attrs["flag_values"])
     names = str(attrs.get("flag_meanings", " ".join(map(str, codes)))).split()
-    told = [name for name in names if name not in NO_CLASS_NAMES]
-    if len(names) != len(codes) or len(set(told)) != len(told) or not told:
+    named = [name for name in names if name not in NO_CLASS_NAMES]
+    if len(names) != len(codes) or len(set(named)) != len(named) or not named:
         raise InvalidInputError(
             f"flag_values {codes.tolist()} and flag_meanings {' '.join(names)!r} do not name each "
             "class by one word of its own; set the map's attrs so, as CF says"
         )
-    weights = {
-        name: np.bincount(covered.field, covered.weight * (valid & (values == code)),
-                          len(covered.whole))
-        for name, code in zip(names, codes, strict=True) if name not in NO_CLASS_NAMES
-    }  # fmt: skip
+    weights = {}
+    for name, code in zip(names, codes, strict=True):
+        if name not in NO_CLASS_NAMES:
+            own = covered.weight * (valid & (values == code))
+            weights[name] = np.bincount(covered.field, own, len(covered.whole))
     parts = np.stack(list(weights.values()))
     count = parts.sum(0)
     largest = np.array(list(weights), object)[parts.argmax(0)]

@@ -110,6 +110,14 @@ def build_cube(
         If another build is at work on the store.
     CubeError
         If the store is something else, or cannot be written.
+
+    Examples
+    --------
+    >>> items = s2kit.find_scenes("data/practice", "delft", "2021-06-01", "2021-06-20")
+    >>> box = (4.42, 52.01, 4.43, 52.02)  # west, south, east, north in degrees
+    >>> report = s2kit.build_cube(items, "data/small.zarr", box, bands=["B04", "B08", "SCL"])
+    >>> report.added  # steps by relative orbit
+    {51: 2}
     """
     if client is not None and getattr(client, "status", None) != "running":
         raise InvalidInputError(

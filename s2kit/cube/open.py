@@ -70,6 +70,14 @@ def open_cube(
     Open a cube anew to see what a build has added. That is necessary after
     scenes were added before its last step: the time axis of an old handle is then no longer that
     of the pixels.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> cube.B04.dims, cube.B04.dtype
+    (('time', 'y', 'x'), dtype('float32'))
+    >>> s2kit.open_cube("data/cube.zarr", orbit=51).sizes["time"]
+    59
     """
     if not isinstance(store, str | os.PathLike) or not str(store).strip():
         raise InvalidInputError(

@@ -70,18 +70,28 @@ def open_to_write(url: str | os.PathLike) -> Store:
         If it can only be read, or its name says that a file of another format is wanted.
     """
     store = open_store(url)
-    suffix = PurePosixPath(store.url).suffix.lower()
-    if suffix in (".zip", ".tif", ".tiff", ".nc", ".h5"):
-        raise InvalidInputError(
-            f"store={store.url!r} ends in {suffix}, but what is written is Zarr, a folder; name it "
-            f"{PurePosixPath(store.url).stem}.zarr. A zip can be made of it then; for a GeoTIFF "
-            "use rioxarray's rio.to_raster, for NetCDF xarray's to_netcdf"
-        )
+    require_zarr_name(store.url)
     if store.url.startswith(("http://", "https://")):
         raise InvalidInputError(
             f"store={store.url!r} can only be read; build into a path or an s3:// URL"
         )
     return store
+
+
+def require_zarr_name(store: str) -> None:
+    """Refuse a name that says that a file of another format is wanted.
+
+    Raises
+    ------
+    InvalidInputError
+    """
+    suffix = PurePosixPath(store).suffix.lower()
+    if suffix in (".zip", ".tif", ".tiff", ".nc", ".h5"):
+        raise InvalidInputError(
+            f"store={store!r} ends in {suffix}, but what is written is Zarr, a folder; name it "
+            f"{PurePosixPath(store).stem}.zarr. A zip can be made of it then; for a GeoTIFF use "
+            "rioxarray's rio.to_raster, for NetCDF xarray's to_netcdf"
+        )
 
 
 def is_zip(store: str) -> bool:

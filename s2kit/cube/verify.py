@@ -92,6 +92,12 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
     -----
     Digests are SHA-256. A chunk that is not in the manifest is found where objects can be listed,
     which plain http cannot.
+
+    Examples
+    --------
+    >>> report = s2kit.verify("data/cube.zarr", progress=False)
+    >>> report.damaged
+    {}
     """
     for _ in range(_TRIES):
         metadata = read_metadata(store)

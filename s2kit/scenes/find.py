@@ -146,6 +146,12 @@ def find_scenes(
     AWS_SECRET_ACCESS_KEY and AWS_VIRTUAL_HOSTING=FALSE. Cloud and snow probabilities of
     Earth Search's ``sentinel-2-l2a`` lie where the requester pays, and are left out unless
     AWS_REQUEST_PAYER=requester.
+
+    Examples
+    --------
+    >>> items = s2kit.find_scenes("data/practice", "delft", "2021-06", "2021-08", relative_orbit=51)
+    >>> items[0].id
+    'S2A_MSIL2A_20210604T105031_N0300_R051_T31UET_20210604T133912'
     """
     query = Query(
         read_aoi(aoi),

@@ -8,7 +8,7 @@ import panel as pn
 import param
 import xarray as xr
 
-from s2kit.analysis.inputs import in_order, read_cube
+from s2kit.analysis.validation import in_order, read_cube
 from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
 from s2kit.panel_loading import load_panel

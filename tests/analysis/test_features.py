@@ -33,13 +33,13 @@ def cubes(draw):
 
 
 def plain_ndvi(cube):
-    """Give the index, float64 computed from the cube's reflectance."""
+    """Return the index, float64 computed from the cube's reflectance."""
     red, near = cube.B04.values.astype("f8"), cube.B08.values.astype("f8")
     return (near - red) / (near + red)
 
 
 def seen(cube, values):
-    """Give what counts: clear, and with data."""
+    """Return which observations are clear and have data."""
     return np.isin(cube.SCL.values, CLEAR) & np.isfinite(values)
 
 
@@ -173,12 +173,12 @@ def test_two_observations_on_one_day_count_alike():
 
 
 def pixel(*counts):
-    """Give the series of a cube of one pixel."""
+    """Return the series of a cube of one pixel."""
     return np.array(counts, "i2").reshape(-1, 1, 1)
 
 
 def small_cube():
-    """Give 9 dates from January to December."""
+    """Return 9 dates from January to December."""
     return in_memory(random_layers(5, (9, 3, 3)), every(40, 9, "2021-01-05"))
 
 

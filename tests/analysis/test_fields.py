@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 import s2kit
-from s2kit.analysis.coverage import cover
 from s2kit.analysis.fields import read_fields, read_grid
 from s2kit.analysis.indices import index
+from s2kit.analysis.pixel_coverage import cover
 from s2kit.analysis.zonal import field_series, field_statistics
 from s2kit.cube.keys import chunk_key
 from s2kit.errors import CubeError, InvalidInputError
@@ -29,14 +29,14 @@ NUMBERS = ["mean", "std", "min", "max", "count", "share"]
 
 
 def box(west, south, east, north):
-    """Give a box in pixels from the north-west corner, southward positive."""
+    """Return a box in pixels from the north-west corner, southward positive."""
     return shapely.box(
         WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
     )
 
 
 def table(*shapes, **options):
-    """Give fields in the cube's system."""
+    """Return fields in the cube's system."""
     return gpd.GeoDataFrame(geometry=list(shapes), crs=CRS, **options)
 
 
@@ -56,10 +56,14 @@ def outlines(draw):
 
 
 def fractions(outline, shape=(SIZE, SIZE)):
-    """Give the covered fraction of each pixel, by intersecting them one by one."""
+    """Return the covered fraction of each pixel, by intersecting them one by one."""
     rows, cols = np.indices(shape)
-    pixels = shapely.box(WEST + PIXEL * cols, NORTH - PIXEL * (rows + 1),
-                         WEST + PIXEL * (cols + 1), NORTH - PIXEL * rows)  # fmt: skip
+    pixels = shapely.box(
+        WEST + PIXEL * cols,
+        NORTH - PIXEL * (rows + 1),
+        WEST + PIXEL * (cols + 1),
+        NORTH - PIXEL * rows,
+    )
     return shapely.area(shapely.intersection(pixels, outline)) / PIXEL**2
 
 
@@ -91,7 +95,7 @@ def cube(store):
 
 @pytest.fixture(scope="module")
 def clear_ndvi(store):
-    """Give its clear NDVI, computed from the stored layers without the kit."""
+    """Return its clear NDVI, computed from the stored layers without the kit."""
     layers = plain(store)
     red, infrared = (layers[band].astype("float64") for band in ("B04", "B08"))
     return np.where(
@@ -133,8 +137,12 @@ def test_pixels_touched_by_rounding_do_not_count(cube, sides, off):
     """A field along the borders of pixels holds these pixels, however its corners are rounded."""
     (left, right), (top, bottom) = sorted(sides[:2]), sorted(sides[2:])
     assume(left < right and top < bottom)
-    field = shapely.box(WEST + PIXEL * left - off, NORTH - PIXEL * bottom - off,
-                        WEST + PIXEL * right + off, NORTH - PIXEL * top + off)  # fmt: skip
+    field = shapely.box(
+        WEST + PIXEL * left - off,
+        NORTH - PIXEL * bottom - off,
+        WEST + PIXEL * right + off,
+        NORTH - PIXEL * top + off,
+    )
     found = cover(table(field), read_grid(cube))
     assert {*found.row} == {*range(top, bottom)}
     assert {*found.col} == {*range(left, right)}
@@ -225,8 +233,12 @@ def test_column_of_outlines_keeps_its_name(cube):
 
 def test_bow_tie_is_mended(cube):
     """A field whose outline crosses itself has the area of both its halves; heights are dropped."""
-    corners = [(WEST, NORTH, 1), (WEST + 40, NORTH - 40, 1), (WEST + 40, NORTH, 1),
-               (WEST, NORTH - 40, 1)]  # fmt: skip
+    corners = [
+        (WEST, NORTH, 1),
+        (WEST + 40, NORTH - 40, 1),
+        (WEST + 40, NORTH, 1),
+        (WEST, NORTH - 40, 1),
+    ]
     found = read_fields(table(shapely.Polygon(corners)), cube)
     assert found.area.item() == pytest.approx(2 * 400) and not found.has_z.item()
 
@@ -280,8 +292,14 @@ def test_field_beyond_the_area_of_the_system(cube):
 def test_many_fields_without_area_say_how_to_leave_them(cube):
     """The advice is Python that leaves all of them out, and none that only has to be mended."""
     flat = shapely.Polygon([(WEST, NORTH), (WEST + 9, NORTH - 9), (WEST, NORTH)])
-    bow = shapely.Polygon([(WEST + 5, NORTH - 5), (WEST + 25, NORTH - 25), (WEST + 25, NORTH - 5),
-                           (WEST + 5, NORTH - 25)])  # fmt: skip
+    bow = shapely.Polygon(
+        [
+            (WEST + 5, NORTH - 5),
+            (WEST + 25, NORTH - 25),
+            (WEST + 25, NORTH - 5),
+            (WEST + 5, NORTH - 25),
+        ]
+    )
     shapes = [*[flat] * 5, None, shapely.Polygon(), bow, box(1, 5, 2, 1)]
     fields = gpd.GeoDataFrame({"name": list("abcdefghi")}, geometry=shapes, crs=CRS)
     with pytest.raises(InvalidInputError, match="0, 1, 2, 3, 4 and 2 more") as caught:
@@ -315,7 +333,7 @@ def test_system_of_a_drawing_is_refused(cube):
         (table(shapely.LineString([(WEST, NORTH), (WEST + 9, NORTH)])), r"fields\.buffer"),
         (table(box(1, 5, 2, 1), box(1, 5, 2, 1), index=[3, 3]), "some of them twice"),
     ],
-)  # fmt: skip
+)
 def test_bad_fields_are_refused(cube, fields, message):
     """Each kind of bad input is named, with what to do."""
     with pytest.raises(InvalidInputError, match=message):
@@ -413,9 +431,11 @@ def test_any_cube_and_blocks_give_the_same_series(shape, chunks, gaps, seed):
     rng = np.random.default_rng(seed)
     values = np.where(rng.random(shape) < gaps, np.nan, rng.random(shape)).astype("float32")
     clear = rng.random(shape) >= gaps / 2
-    coords = {"time": pd.date_range("2021", periods=shape[0]),
-              "y": NORTH - PIXEL * (np.arange(shape[1]) + 0.5),
-              "x": WEST + PIXEL * (np.arange(shape[2]) + 0.5)}  # fmt: skip
+    coords = {
+        "time": pd.date_range("2021", periods=shape[0]),
+        "y": NORTH - PIXEL * (np.arange(shape[1]) + 0.5),
+        "x": WEST + PIXEL * (np.arange(shape[2]) + 0.5),
+    }
     own = xr.Dataset({"v": (list(coords), values)}, coords).rio.write_crs(CRS)
     own = own.rio.write_transform(Affine(PIXEL, 0, WEST, 0, -PIXEL, NORTH))
     mask = xr.DataArray(clear, coords, list(coords))
@@ -425,8 +445,9 @@ def test_any_cube_and_blocks_give_the_same_series(shape, chunks, gaps, seed):
     found = field_series(cut, table(*shapes, index=[5, 3, 9]), "v", clear=mask)
     expected = [
         describe(np.where(seen, day, np.nan), fractions(field, shape[1:]), field.area / PIXEL**2)
-        for field in shapes for day, seen in zip(values.astype("f8"), clear, strict=True)
-    ]  # fmt: skip
+        for field in shapes
+        for day, seen in zip(values.astype("f8"), clear, strict=True)
+    ]
     assert found.field.tolist() == list(np.repeat([5, 3, 9], shape[0]))
     np.testing.assert_allclose(found[NUMBERS], expected, rtol=1e-5, atol=1e-6)
 
@@ -560,8 +581,12 @@ def test_maps_of_a_dataset_have_their_names(cube):
     first, second = np.indices((SIZE, SIZE), "i2")
     second[3, 4] = -1
     part = cube.isel(time=0)
-    maps = xr.Dataset({"row": part.SCL.copy(data=first).drop_attrs(deep=False),
-                       "col": part.SCL.copy(data=second).drop_attrs(deep=False)})  # fmt: skip
+    maps = xr.Dataset(
+        {
+            "row": part.SCL.copy(data=first).drop_attrs(deep=False),
+            "col": part.SCL.copy(data=second).drop_attrs(deep=False),
+        }
+    )
     maps["col"].attrs["_FillValue"] = -1
     found = field_statistics(maps, table(box(4, 5, 7, 3), data={"crop": ["maize"]})).iloc[0]
     assert found.crop == "maize"
@@ -654,17 +679,22 @@ def test_series_of_a_real_field_is_the_mean_of_its_pixels(real_data):
 def test_real_parcels_hold_the_land_cover_that_was_made_of_them(real_data):
     """eo-learn's classes were burnt from these parcels, which together cover each pixel once."""
     patch = real_data / "eolearn/patch"
-    west, south, east, north = gpd.read_file(patch / "bbox.geojson").set_crs(
-        "EPSG:32633", allow_override=True).total_bounds  # fmt: skip
+    west, south, east, north = (
+        gpd.read_file(patch / "bbox.geojson")
+        .set_crs("EPSG:32633", allow_override=True)
+        .total_bounds
+    )
     codes = np.load(patch / "LULC.npy")[..., 0]
     rows, cols = codes.shape
     names = {1: "cultivated", 2: "forest", 3: "grass", 4: "shrub", 8: "artificial"}
     land = xr.DataArray(
         codes,
-        {"y": north - (north - south) / rows * (np.arange(rows) + 0.5),
-         "x": west + (east - west) / cols * (np.arange(cols) + 0.5)},
+        {
+            "y": north - (north - south) / rows * (np.arange(rows) + 0.5),
+            "x": west + (east - west) / cols * (np.arange(cols) + 0.5),
+        },
         attrs={"flag_values": list(names), "flag_meanings": " ".join(names.values())},
-    ).rio.write_crs("EPSG:32633")  # fmt: skip
+    ).rio.write_crs("EPSG:32633")
     found = field_statistics(land, patch / "LULC.gpkg")
     for code, name in names.items():
         pixels = (found[f"fraction_{name}"] * found["count"]).sum()

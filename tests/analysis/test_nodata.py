@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import geopandas as gpd
 import numpy as np
@@ -18,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
+from s2kit.analysis import samples
 from s2kit.cube.nodata import classes, declared_nodata, has_data, physical
 from s2kit.errors import InvalidInputError
 
@@ -187,7 +189,7 @@ SCL_FORMS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
     "function", ["clear_mask", "clear_share", "time_statistics", "median", "field_series", "series"]
 )
 def test_of_classes(form, lazy, function):
-    """Whatever type classes have, and whatever stands for none: the same is clear."""
+    """For any type of classes, and any value for none, the same is clear."""
     cube = clean(3)
     changed = cube.assign(SCL=SCL_FORMS[form](cube.SCL))
     changed = changed.chunk(time=4, y=2) if lazy else changed
@@ -260,11 +262,11 @@ def test_of_labels(spelling):
     features = s2kit.make_features(cube, "statistics").fillna(0)
     labels = grid_of(np.random.default_rng(0).integers(0, 4, SHAPE[1:])).astype("i2")
     changed = SPELLINGS[spelling](labels.where(labels != 0, np.int16(MARK)), MARK)
-    options = {"block": 30, "per_field": 3}
-    alike(
-        s2kit.sample_pixels(features, changed, **options),
-        s2kit.sample_pixels(features, labels, **options),
-    )
+    with patch.object(samples, "_SQUARE", 30):
+        found, expected = (
+            s2kit.sample_pixels(features, one, per_field=3) for one in (changed, labels)
+        )
+    alike(found, expected)
 
 
 # --- the module itself

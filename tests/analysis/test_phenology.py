@@ -1,5 +1,7 @@
 """Curves and seasons against dense algebra, scipy, curves with known dates, and a real field."""
 
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from s2kit.analysis import phenology
 from s2kit.analysis.phenology import regular_series, season
 from s2kit.errors import InvalidInputError
 
@@ -23,13 +26,13 @@ def make(values, days, first=FIRST, dims=("time",)):
 
 
 def double_logistic(day, start=120, end=260, rate=0.08, fall=0.06):
-    """Give a season that is halfway up on the day ``start`` and halfway down on ``end``."""
+    """Return a season that is halfway up on the day ``start`` and halfway down on ``end``."""
     up, down = 1 / (1 + np.exp(-rate * (day - start))), 1 / (1 + np.exp(-fall * (day - end)))
     return 0.15 + 0.7 * (up - down)
 
 
 def days_off(dates, day):
-    """Give the distance of dates from a day of 2021, in days."""
+    """Return the distance of dates from a day of 2021, in days."""
     return np.abs((dates - FIRST) / DAY - day)
 
 
@@ -59,7 +62,8 @@ def gappy(draw):
 def test_smooth_curve_is_the_minimum(series, smoothing, step):
     """The banded solution is that of dense matrices, on the days of the grid within the series."""
     values, days = series
-    found = regular_series(make(values, days), step=step, smoothing=smoothing, max_gap=None)
+    with patch.object(phenology, "_SMOOTHING", smoothing):
+        found = regular_series(make(values, days), step=step, max_gap=None)
     days = days - days[0]
     grid = np.arange(0, days[-1] + 1, step)
     assert (found.time.values.astype("M8[D]") == found.time.values[0] + grid * DAY).all()
@@ -82,9 +86,11 @@ def test_smooth_curve_is_the_minimum(series, smoothing, step):
 def test_gaps_stay_gaps(series, smoothing, method, max_gap):
     """A day has a value where the clear days before and after it are near; never a wild one."""
     values, days = series
-    options = {"step": 1, "smoothing": smoothing, "method": method}
-    found = regular_series(make(values, days), max_gap=max_gap, **options)
-    filled = regular_series(make(values, days), max_gap=None, **options)
+    with patch.object(phenology, "_SMOOTHING", smoothing):
+        found, filled = (
+            regular_series(make(values, days), step=1, method=method, max_gap=gap)
+            for gap in (max_gap, None)
+        )
     seen = np.unique(days)
     for day in range(days[0], days[-1] + 1) if len(seen) > 1 else ():
         before, after = seen[seen <= day].max(), seen[seen >= day].min()
@@ -106,7 +112,8 @@ def test_smooth_curve_is_scipys():
     signal, weights = np.zeros(length), np.zeros(length)
     signal[days - days[0]], weights[days - days[0]] = values, 1
     expected = scipy.signal.whittaker_henderson(signal, lamb=500, weights=weights).x
-    found = regular_series(make(values, days), step=1, smoothing=500, max_gap=None)
+    with patch.object(phenology, "_SMOOTHING", 500):
+        found = regular_series(make(values, days), step=1, max_gap=None)
     np.testing.assert_allclose(found, expected, atol=1e-9)
 
 
@@ -184,9 +191,12 @@ def test_lazy_blocks_give_the_same():
 def test_the_table_of_fields_becomes_curves():
     """The step from a tidy table to curves is one line, as its documentation says."""
     table = pd.DataFrame(
-        {"field": [7] * 3 + [9] * 3, "time": list(pd.date_range("2021", periods=3, freq="20D")) * 2,
-         "mean": [0.1, np.nan, 0.5, 0.2, 0.4, 0.6]}
-    )  # fmt: skip
+        {
+            "field": [7] * 3 + [9] * 3,
+            "time": list(pd.date_range("2021", periods=3, freq="20D")) * 2,
+            "mean": [0.1, np.nan, 0.5, 0.2, 0.4, 0.6],
+        }
+    )
     series = table.set_index(["time", "field"])["mean"].to_xarray()
     found = regular_series(series, method="linear", max_gap=None)
     assert found.dims == ("time", "field")
@@ -206,7 +216,8 @@ def test_known_dates_are_found_without_noise(threshold):
     height = double_logistic(fine)
     rise = height[fine <= top] - curve[0] >= threshold * (curve[top] - curve[0])
     fall = height[fine >= top] - curve[-1] <= threshold * (curve[top] - curve[-1])
-    found = season(make(curve, days), threshold=threshold)
+    with patch.object(phenology, "_THRESHOLD", threshold):
+        found = season(make(curve, days))
     # dates are whole days, so half a day of rounding
     assert days_off(found.start.values, fine[rise.argmax()]) <= 0.51
     assert days_off(found.end.values, top + fine[fall.argmax()]) <= 0.51
@@ -241,8 +252,10 @@ def test_smoothing_beats_straight_lines_in_noise():
     values = double_logistic(days)[:, None] + rng.normal(0, 0.04, (len(days), 200))
     series = make(values, days, dims=("time", "field"))
     truth = double_logistic(np.arange(0, 361, 10))[:, None]
-    error = {m: float(abs(regular_series(series, method=m) - truth).mean())
-             for m in ("whittaker", "linear")}  # fmt: skip
+    error = {
+        m: float(abs(regular_series(series, method=m) - truth).mean())
+        for m in ("whittaker", "linear")
+    }
     assert error["whittaker"] < 0.66 * error["linear"]
 
 
@@ -250,8 +263,10 @@ def test_each_year_has_its_own_season():
     """Of three years the one asked for is found, with its own dates; by default the highest."""
     days = np.arange(0, 3 * 365, 5)
     starts, height = (100, 130, 115), (0.8, 1, 0.9)
-    curve = sum(h * (double_logistic(days - 365 * n, s, s + 130) - 0.15)
-                for n, (s, h) in enumerate(zip(starts, height, strict=True)))  # fmt: skip
+    curve = sum(
+        h * (double_logistic(days - 365 * n, s, s + 130) - 0.15)
+        for n, (s, h) in enumerate(zip(starts, height, strict=True))
+    )
     series = make(curve, days)
     for n, start in enumerate(starts):
         found = season(series, year=2021 + n)
@@ -273,15 +288,30 @@ def test_a_season_may_cross_new_year():
 @pytest.mark.parametrize(
     "curve",
     [
-        np.full(40, 0.4), np.full(40, 0.4) + np.random.default_rng(5).normal(0, 1e-5, 40),
-        np.zeros(40), np.full(40, np.nan), np.linspace(0.1, 0.8, 40), np.linspace(0.8, 0.1, 40),
+        np.full(40, 0.4),
+        np.full(40, 0.4) + np.random.default_rng(5).normal(0, 1e-5, 40),
+        np.zeros(40),
+        np.full(40, np.nan),
+        np.linspace(0.1, 0.8, 40),
+        np.linspace(0.8, 0.1, 40),
         np.where(np.arange(40) == 20, 0.5, np.nan),
         np.linspace(0.1, 0.8, 40) + 0.02 * np.sin(np.arange(40)),
-        np.where(np.isin(np.arange(40), [3, 20]), [0.5], np.nan), np.abs(np.arange(40) - 20) / 20,
+        np.where(np.isin(np.arange(40), [3, 20]), [0.5], np.nan),
+        np.abs(np.arange(40) - 20) / 20,
     ],
-    ids=["flat", "nearly flat", "zero", "no data", "rising", "falling", "one value",
-         "rising in waves", "two values", "valley"],
-)  # fmt: skip
+    ids=[
+        "flat",
+        "nearly flat",
+        "zero",
+        "no data",
+        "rising",
+        "falling",
+        "one value",
+        "rising in waves",
+        "two values",
+        "valley",
+    ],
+)
 def test_no_season_is_said_to_be_none(curve):
     """All dates are NaT and all heights NaN where nothing rises and falls again."""
     for series in (make(curve, np.arange(40) * 5), regular_series(make(curve, np.arange(40) * 5))):
@@ -295,7 +325,8 @@ def test_no_season_is_said_to_be_none(curve):
 def test_dates_are_in_order_whatever_the_series(series, threshold):
     """Start ≤ peak ≤ end within the series, none without the peak; the amplitude is positive."""
     values, days = series
-    found = season(regular_series(make(values, days), step=3, smoothing=10), threshold=threshold)
+    with patch.multiple(phenology, _SMOOTHING=10, _THRESHOLD=threshold):
+        found = season(regular_series(make(values, days), step=3))
     dates = [found[name].values for name in ("start", "peak", "end")]
     assert np.isnat(dates[1]) == np.isnan(found.amplitude.values)
     if np.isnat(dates[1]):
@@ -345,8 +376,10 @@ def test_maps_give_maps():
     assert found.start.dims == ("y", "x") and found.start.dtype == "datetime64[ns]"
     assert (days_off(found.start.values, starts) <= 2).all()
     assert set(found.coords) == {"y", "x"} and found.amplitude.attrs["units"] == "1"
-    xr.testing.assert_identical(found.isel(y=1, x=2), season(series[:, 1, 2]).assign(
-        {name: found[name].isel(y=1, x=2) for name in found}))  # fmt: skip
+    xr.testing.assert_identical(
+        found.isel(y=1, x=2),
+        season(series[:, 1, 2]).assign({name: found[name].isel(y=1, x=2) for name in found}),
+    )
 
 
 def test_season_of_a_real_field(real_data):
@@ -361,8 +394,11 @@ def test_season_of_a_real_field(real_data):
     assert ((dates.start < dates.peak) & (dates.peak < dates.end)).all()
     # in the raw series, clear means of 0.42 on 23 March, 0.78 on 27 April, 0.24 on 1 July
     mean = season(regular_series(clear.mean(("y", "x"))))
-    for name, first, last in (("start", "03-23", "04-27"), ("peak", "04-27", "05-27"),
-                              ("end", "05-27", "07-01")):  # fmt: skip
+    for name, first, last in (
+        ("start", "03-23", "04-27"),
+        ("peak", "04-27", "05-27"),
+        ("end", "05-27", "07-01"),
+    ):
         assert np.datetime64(f"2019-{first}") <= mean[name] <= np.datetime64(f"2019-{last}")
         middle = dates[name].values.astype("M8[D]").astype(int)
         assert abs(np.median(middle) - mean[name].values.astype("M8[D]").astype(int)) <= 10
@@ -407,16 +443,9 @@ def test_a_series_of_centuries_is_a_mistake():
         (regular_series, {"step": 0}, "step=0"),
         (regular_series, {"step": 2.5}, "step=2.5"),
         (regular_series, {"step": True}, "step=True"),
-        (regular_series, {"smoothing": 0}, "smoothing=0"),
         (regular_series, {"max_gap": 0}, "max_gap=0"),
         (regular_series, {"max_gap": 3.5}, "max_gap=3.5"),
-        (regular_series, {"smoothing": np.inf}, "smoothing=inf"),
-        (regular_series, {"smoothing": "much"}, "smoothing='much'"),
-        (regular_series, {"smoothing": 1e16}, "positive number up to 1e\\+10"),
         (regular_series, {"step": 10**30}, "step=10+: give a whole number from 1 to 36525"),
-        (season, {"threshold": 0}, "threshold=0"),
-        (season, {"threshold": 50}, "between 0 and 1"),
-        (season, {"threshold": None}, "threshold=None"),
         (season, {"year": 2022}, "runs from 2021 to 2021"),
         (season, {"year": "2021"}, "year='2021'"),
     ],

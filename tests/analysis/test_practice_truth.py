@@ -21,18 +21,23 @@ OPAQUE, SHADED = 0.2, 0.3
 
 
 def on_cube(cube, values, transform, resampling):
-    """Put a map in UTM on the cube's grid, by rasterio."""
+    """Resample a map in UTM to the cube's grid, by rasterio."""
     grid = cube.rio
     out = np.full(grid.shape, np.nan, "f4")
     rasterio.warp.reproject(
-        values.astype("f4"), out, src_transform=transform, src_crs=UTM,
-        dst_transform=grid.transform(), dst_crs=grid.crs, resampling=resampling,
-    )  # fmt: skip
+        values.astype("f4"),
+        out,
+        src_transform=transform,
+        src_crs=UTM,
+        dst_transform=grid.transform(),
+        dst_crs=grid.crs,
+        resampling=resampling,
+    )
     return out
 
 
 def hidden(cube, overpass):
-    """Tell what cloud, cirrus or shadow hid on an overpass, on the cube's grid."""
+    """Return what cloud, cirrus or shadow hid on an overpass, on the cube's grid."""
     weather = sky(overpass)
     nearest = rasterio.warp.Resampling.nearest
     at = CANVAS.transform(STEP)
@@ -76,7 +81,7 @@ def summer(practice_cube):
 
 @pytest.fixture(scope="module")
 def land(summer, practice_scenes):
-    """Give the true reflectance of each of those days, without weather."""
+    """Return the true reflectance of each of those days, without weather."""
     days = {}
     for day in np.unique(summer.time.values.astype("datetime64[D]")):
         layers = {}
@@ -94,8 +99,10 @@ def test_composites_show_the_land(summer, land, method):
     image = s2kit.composite(summer, method=method, clear=s2kit.clear_mask(summer, buffer=60))
     image = image.compute()
     if "date" in image:
-        true = {b: sum(np.where(image.date.values == d, day[b], 0) for d, day in land.items())
-                for b in BANDS}  # fmt: skip
+        true = {
+            b: sum(np.where(image.date.values == d, day[b], 0) for d, day in land.items())
+            for b in BANDS
+        }
     else:
         dates = summer.time.values.astype("datetime64[D]")
         true = {b: np.median([land[d][b].values for d in dates], 0) for b in BANDS}
@@ -104,8 +111,9 @@ def test_composites_show_the_land(summer, land, method):
     naive = summer[list(BANDS)].mean("time").compute()
     worst = {}
     for band in BANDS:
-        error, plain = (np.sqrt(np.mean((i[band].values - true[band])[seen] ** 2))
-                        for i in (image, naive))  # fmt: skip
+        error, plain = (
+            np.sqrt(np.mean((i[band].values - true[band])[seen] ** 2)) for i in (image, naive)
+        )
         worst[band] = error
         assert error < plain / 3, (band, error, plain)
     print(f"{method}: RMSE " + ", ".join(f"{b} {e:.4f}" for b, e in worst.items()))

@@ -139,7 +139,7 @@ def plain_values(layers, variable):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_store_equals_numpy(tmp_path_factory, data):
-    """Whatever the chunks, the orbits, the steps asked for, and whichever chunks are not there."""
+    """Results are the same for all chunks, orbits, steps, and missing chunks."""
     draw = data.draw
     rows, cols = draw(st.integers(1, 9)), draw(st.integers(1, 11))
     chunks = draw(st.tuples(st.integers(1, 4), st.integers(2, 6), st.integers(2, 6)))
@@ -235,8 +235,7 @@ def test_a_mask_of_ones_own_is_used():
     found = s2kit.time_statistics(cube, "NDVI", clear=mask)
     assert_same(found, plain_statistics(values))
     part = cube.isel(time=slice(3, 9), y=slice(1, 5))
-    assert_same(s2kit.time_statistics(part, "NDVI", clear=mask),
-                plain_statistics(values[3:9, 1:5]))  # fmt: skip
+    assert_same(s2kit.time_statistics(part, "NDVI", clear=mask), plain_statistics(values[3:9, 1:5]))
 
 
 def test_a_pixel_and_a_row_have_statistics_too():
@@ -270,11 +269,15 @@ WRONG = {
     "after the cube": ({"start": "2030", "end": "2031"}, "runs from 2021-01-03 to 2021-02-17"),
     "no date": ({"start": "spring"}, "is not a date"),
     "mask of numbers": ({"clear": xr.DataArray(np.ones((6, 6, 5)))}, "boolean"),
-    "mask of another shape": ({"clear": xr.DataArray(np.ones((6, 6, 4), bool),
-                               dims=("time", "y", "x"))}, "clear is 4 along x, the cube 5"),
-    "mask without time": ({"clear": xr.DataArray(np.ones((6, 5), bool), dims=("y", "x"))},
-                          "the same part of the cube"),
-}  # fmt: skip
+    "mask of another shape": (
+        {"clear": xr.DataArray(np.ones((6, 6, 4), bool), dims=("time", "y", "x"))},
+        "clear is 4 along x, the cube 5",
+    ),
+    "mask without time": (
+        {"clear": xr.DataArray(np.ones((6, 5), bool), dims=("y", "x"))},
+        "the same part of the cube",
+    ),
+}
 
 
 @pytest.mark.parametrize(("options", "says"), WRONG.values(), ids=WRONG)

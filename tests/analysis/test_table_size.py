@@ -169,7 +169,7 @@ def test_broken_json_is_an_error_of_the_kit(tmp_path, cube, text):
 @given(st.text('{}[]":, \n\\afeturs1', max_size=60))
 @settings(max_examples=300)
 def test_counting_ends(text):
-    """Whatever the text, counting ends: with numbers, or an error that is expected."""
+    """For any text, counting ends with numbers, or with an error that is expected."""
     try:
         rows, columns = _count(text)
     except (ValueError, RecursionError):

@@ -103,7 +103,7 @@ def compare_statistics(source, folder, side, rounds):
 
 def compare_median(source, rounds):
     """The kernels of the median, on one block."""
-    from s2kit.analysis.kernels import percentiles
+    from s2kit.analysis.kernels.percentiles import percentiles
 
     layers = repeat(source, ("B08", "SCL"), 96, 256)
     clear = np.isin(layers["SCL"], (4, 5, 6, 7))

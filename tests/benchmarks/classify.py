@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cubes import every, make_cube, random_layers
 
-from s2kit.analysis.classification import _classify_block, classify
+from s2kit.analysis.classifier import _classify_block, classify
 from s2kit.analysis.features import KINDS, make_features
 from s2kit.analysis.training import train_classifier
 
@@ -38,7 +38,7 @@ def write(folder):
 
 
 def train(features):
-    """Return a network of the usual size, of made-up labels."""
+    """Train a network of the usual size on made-up labels."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.random((4000, features.sizes["feature"])), columns=features.feature)
     table.attrs = features.attrs
@@ -47,7 +47,7 @@ def train(features):
 
 
 def timed(work, repeats=3):
-    """Return the median time of a piece of work in s, the first of which is not counted."""
+    """Return the median time of a piece of work in s; the first run is not counted."""
     work()
     times = []
     for _ in range(repeats):

@@ -1,9 +1,9 @@
-"""Local rasters, such as elevation or soil, on the cube's grid."""
+"""Alignment of local rasters, such as elevation or soil, to the cube's grid."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import xarray as xr
 from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
+from rasterio.dtypes import in_dtype_range
 from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
@@ -38,19 +39,19 @@ from s2kit.scenes.uri import gdal_name
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
 _KEEPING = ("nearest", "mode")
-"""Methods that choose one of the values instead of blending them."""
+"""Methods that choose one of the values instead of averaging them."""
 
 _FINER = 1.1
-"""Pixels of a raster along one of the cube's from which on it counts as finer; two grids that are
-turned against each other by a degree or two differ by some hundredths."""
+"""Pixels of a raster along one of the cube above which the raster counts as finer: grids that are
+rotated by a degree or two differ by a few hundredths."""
 
 _FINEST = 1e7
-"""Pixels of a raster in one of the cube: 10 m are 3000 pixels of 3 mm."""
+"""Pixels of a raster in one of the cube at most: 10 m are 3000 pixels of 3 mm."""
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A raster before it is warped."""
+class _Raster:
+    """A raster before it is warped; a file is described and not read."""
 
     label: str
     name: str
@@ -65,8 +66,8 @@ class _Source:
     attrs: dict[str, Any]
 
     @property
-    def counts(self) -> bool:
-        """Whether its values are whole numbers: classes, or measurements that were rounded."""
+    def is_whole(self) -> bool:
+        """Whether the values are whole numbers: classes, or measurements that were rounded."""
         return self.dtype.kind in "iu" and (self.scale, self.offset) == (1, 0)
 
 
@@ -76,7 +77,7 @@ def align_raster(
     *,
     resampling: str | None = None,
 ) -> xr.DataArray:
-    """Bring a raster, such as elevation or soil, onto the cube's grid.
+    """Resample a raster, such as elevation or soil, to the cube's grid.
 
     Parameters
     ----------
@@ -85,33 +86,43 @@ def align_raster(
         coordinate system and at any resolution; or an array with coordinates and ``rio.crs``, for
         example of another format, as ``rioxarray.open_rasterio`` reads it.
     cube : xarray.Dataset or xarray.DataArray, dims (y, x) among others
-        As `s2kit.open_cube` gives it, or a part of it. Only what lies under it is read of a file.
+        As `s2kit.open_cube` returns it, or a part of it. Of a file, only what lies under it is
+        read.
     resampling : str, optional
         Any method of rasterio, such as ``"bilinear"``, ``"average"``, ``"nearest"`` or ``"mode"``
         (the most frequent class). By default measurements are averaged where the raster is finer
-        than the grid, so that no detail is left to chance (aliasing), and interpolated
-        (``"bilinear"``) where it is not. A raster of whole numbers may hold classes, which must
-        not be blended: say how.
+        than the grid, so that there is no aliasing, and interpolated (``"bilinear"``) where it is
+        not. A raster of whole numbers may hold classes, which must not be averaged: name the
+        method.
 
     Returns
     -------
     xarray.DataArray, dims (y, x)
-        In memory, with exactly the cube's coordinates. Measurements are float32, or float64 if the
-        raster needs it, with NaN for no data; scale and offset are applied. Whole numbers that
+        In memory, with exactly the cube's coordinates, in the unit of the raster. Measurements are
+        float32, or float64 if the raster needs it, with NaN for no data; scale and offset are
+        applied. Whole numbers that
         were chosen by ``"nearest"`` or ``"mode"`` keep their type; the attribute ``_FillValue``
         is then their no data.
 
     Raises
     ------
     InvalidInputError
-        If the raster cannot be read, leads to other files, is too large in detail, has no
+        If the raster cannot be read, refers to other files, is too large in detail, has no
         coordinate system or not one band, lies elsewhere, or the method is unknown or not given
         for whole numbers.
 
     Notes
     -----
-    GDAL's warper does the work, with each pixel's place computed exactly. At the edge of the
-    raster, and around its no data, the valid pixels that contribute are used.
+    Resampling is that of GDAL's warper (`rasterio.warp.reproject`), with the position of each pixel
+    computed exactly. At the edge of the raster, and around its no data, the valid pixels that
+    contribute are used.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> height.shape, height.attrs["units"]
+    ((500, 500), 'm above NAP')
     """
     grid = read_grid(cube)
     with gdal(), _open(raster) as source:
@@ -119,9 +130,9 @@ def align_raster(
         there = array_bounds(*source.shape, source.transform)
         into = operation_into(f"the pixels of {source.label}", there, source.crs, grid, area)
         wanted = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
-        _check_place(source, grid, wanted)
-        _check_detail(source, grid, wanted)
-        method = _read_method(resampling, source, grid, wanted)
+        _check_overlap(source, grid, wanted)
+        detail = _read_detail(source, grid, wanted)
+        method = _read_method(resampling, source, detail)
         try:
             values = _warp(source, grid, method, pipeline(source.crs, grid.crs.proj, area))
         except RasterioError as error:
@@ -129,18 +140,19 @@ def align_raster(
                 f"{source.label} is damaged: {error.__cause__ or error}. Bring it back from a copy"
             ) from error
     attrs = dict(source.attrs)
-    if source.counts and method in _KEEPING:
-        values, nodata = _restore(values, source)
+    if source.is_whole and method in _KEEPING:
+        values, nodata = _as_whole(values, source)
         attrs |= {} if nodata is None else {"_FillValue": nodata}
     elif (source.scale, source.offset) != (1, 0):
         values = values * values.dtype.type(source.scale) + values.dtype.type(source.offset)
-    places = {name: cube[name] for name in ("y", "x")}
-    aligned = xr.DataArray(values, places, ("y", "x"), source.name, attrs)
+    coords = {name: cube[name] for name in ("y", "x")}
+    aligned = xr.DataArray(values, coords, ("y", "x"), source.name, attrs)
     return aligned.rio.write_crs(grid.crs.to_wkt())
 
 
 @contextmanager
-def _open(raster: Any) -> Iterator[_Source]:
+def _open(raster: Any) -> Iterator[_Raster]:
+    """Describe a raster; a file stays open as long as the context."""
     if isinstance(raster, xr.DataArray):
         yield _describe_array(raster)
         return
@@ -160,7 +172,7 @@ def _open(raster: Any) -> Iterator[_Source]:
         yield _describe_file(dataset, Path(without_credentials(os.fspath(raster))))
 
 
-def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Source:
+def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Raster:
     if dataset.count != 1:
         parts = f" Its parts are {', '.join(dataset.subdatasets)}." if dataset.subdatasets else ""
         raise InvalidInputError(
@@ -172,21 +184,30 @@ def _describe_file(dataset: rasterio.DatasetReader, path: Path) -> _Source:
             f"{path} has no coordinate system. State it, if it is the Dutch RD for example: "
             f'raster = rioxarray.open_rasterio({str(path)!r}).squeeze().rio.write_crs("EPSG:28992")'
         )
-    attrs = {"units": dataset.units[0]} if dataset.units[0] else {}
-    unmarked = MaskFlags.all_valid in dataset.mask_flag_enums[0]
-    nodata = np.nan if unmarked and dataset.dtypes[0].startswith("float") else dataset.nodata
-    return _checked(_Source(
-        str(path), path.stem, rasterio.band(dataset, 1), np.dtype(dataset.dtypes[0]),
-        CRS(dataset.crs.to_wkt()), dataset.transform, dataset.shape, nodata,
-        dataset.scales[0], dataset.offsets[0], attrs,
-    ))  # fmt: skip
-
-
-def _describe_array(raster: xr.DataArray) -> _Source:
-    label = f"raster {raster.name!r}" if raster.name else "raster"
-    flat = with_attribute(raster).squeeze(
-        [dim for dim, size in raster.sizes.items() if size == 1 and dim == "band"]
+    dtype, nodata = _read_dtype(str(path), dataset.dtypes[0]), dataset.nodata
+    if dtype.kind == "f" and MaskFlags.all_valid in dataset.mask_flag_enums[0]:
+        nodata = np.nan
+    elif dtype.kind in "iu" and nodata is not None and not in_dtype_range(nodata, dtype):
+        nodata = None  # no pixel can have it
+    return _Raster(
+        label=str(path),
+        name=path.stem,
+        pixels=rasterio.band(dataset, 1),
+        dtype=dtype,
+        crs=CRS(dataset.crs.to_wkt()),
+        transform=dataset.transform,
+        shape=dataset.shape,
+        nodata=nodata,
+        scale=dataset.scales[0],
+        offset=dataset.offsets[0],
+        attrs={"units": dataset.units[0]} if dataset.units[0] else {},
     )
+
+
+def _describe_array(raster: xr.DataArray) -> _Raster:
+    label = f"raster {raster.name!r}" if raster.name else "raster"
+    flat = with_attribute(raster)
+    flat = flat.squeeze("band") if flat.sizes.get("band") == 1 else flat
     grid = geobox_of(flat) if flat.ndim == 2 else None
     if grid is None:
         raise InvalidInputError(
@@ -198,7 +219,7 @@ def _describe_array(raster: xr.DataArray) -> _Source:
             f"the {label} has no coordinate system; state it, if it is the Dutch RD for example: "
             'raster.rio.write_crs("EPSG:28992")'
         )
-    attrs = without_encoding(flat.attrs)
+    _read_dtype(label, flat.dtype)
     marks, (scale, offset) = declared_nodata(flat), packing(flat)
     dims = flat.odc.spatial_dims
     pixels = flat.transpose(*dims).values
@@ -207,25 +228,30 @@ def _describe_array(raster: xr.DataArray) -> _Source:
     if marks and nodata is not None:
         known = has_data(flat).transpose(*dims).values
         pixels = np.where(known, pixels, pixels.dtype.type(nodata))
-    return _checked(_Source(
-        label, raster.name, pixels, pixels.dtype, grid.crs.proj, grid.affine, pixels.shape,
-        nodata, scale, offset, attrs,
-    ))  # fmt: skip
+    return _Raster(
+        label=label,
+        name=raster.name,
+        pixels=pixels,
+        dtype=pixels.dtype,
+        crs=grid.crs.proj,
+        transform=grid.affine,
+        shape=pixels.shape,
+        nodata=nodata,
+        scale=scale,
+        offset=offset,
+        attrs=without_encoding(flat.attrs),
+    )
 
 
-def _checked(source: _Source) -> _Source:
-    if source.dtype.kind not in "fiu" or source.dtype.itemsize > 8:
-        raise InvalidInputError(
-            f"{source.label} holds {source.dtype}; give real numbers: raster.astype('uint8')"
-        )
-    if source.dtype.kind in "iu" and source.nodata is not None:
-        limits = np.iinfo(source.dtype)
-        if not limits.min <= source.nodata <= limits.max:  # no pixel can have it
-            return replace(source, nodata=None)
-    return source
+def _read_dtype(label: str, dtype: Any) -> np.dtype:
+    """Refuse what is no real number of up to 8 bytes: GDAL warps no others."""
+    found = np.dtype(dtype)
+    if found.kind not in "fiu" or found.itemsize > 8:
+        raise InvalidInputError(f"{label} holds {found}; give real numbers: raster.astype('uint8')")
+    return found
 
 
-def _check_place(source: _Source, grid: GeoBox, wanted: Bounds) -> None:
+def _check_overlap(source: _Raster, grid: GeoBox, wanted: Bounds) -> None:
     """Refuse a raster that does not reach the box of the cube in the raster's system."""
     there = array_bounds(*source.shape, source.transform)
     if not shapely.relate_pattern(shapely.box(*wanted), shapely.box(*there), "T********"):
@@ -237,56 +263,68 @@ def _check_place(source: _Source, grid: GeoBox, wanted: Bounds) -> None:
         )
 
 
-def _read_method(resampling: str | None, source: _Source, grid: GeoBox, wanted: Bounds) -> str:
-    if resampling in _METHODS:
-        return resampling
-    if resampling is not None:
-        raise InvalidInputError(
-            f"resampling={resampling!r} is unknown; accepted: {', '.join(_METHODS)}"
-        )
-    if source.counts:
-        raise InvalidInputError(
-            f"{source.label} holds whole numbers ({source.dtype}), which may be classes or "
-            "measurements. Classes: resampling='mode' where the raster is finer than the grid, "
-            "'nearest' where it is not; measurements: 'average' or 'bilinear'"
-        )
-    return "average" if _detail(source, grid, wanted) > _FINER**2 else "bilinear"
+def _read_detail(source: _Raster, grid: GeoBox, wanted: Bounds) -> float:
+    """Return how many pixels of a raster lie in one of the cube, on average.
 
-
-def _detail(source: _Source, grid: GeoBox, wanted: Bounds) -> float:
-    """Return how many pixels of a raster lie in one of the cube, on average."""
+    Raises
+    ------
+    InvalidInputError
+        If so many that the warper would hold gigabytes for one pixel of the cube.
+    """
     left, bottom, right, top = wanted
     pixels = (right - left) * (top - bottom) / abs(source.transform.determinant)
-    return pixels / (grid.shape.y * grid.shape.x)
-
-
-def _check_detail(source: _Source, grid: GeoBox, wanted: Bounds) -> None:
-    """Refuse a raster so fine that the warper would hold gigabytes for one pixel of the cube."""
-    detail = _detail(source, grid, wanted)
+    detail = pixels / (grid.shape.y * grid.shape.x)
     if not detail <= _FINEST:
         raise InvalidInputError(
             f"{source.label} has {detail:.1e} pixels in one of the cube's; at most {_FINEST:.1e} "
             "are read. Is its coordinate system right? Otherwise make it coarser first: "
             "gdalwarp -tr 1 1 -r average"
         )
+    return detail
 
 
-def _warp(source: _Source, grid: GeoBox, method: str, into: str) -> np.ndarray:
+def _read_method(resampling: str | None, source: _Raster, detail: float) -> str:
+    if resampling in _METHODS:
+        return resampling
+    if resampling is not None:
+        raise InvalidInputError(
+            f"resampling={resampling!r} is unknown; accepted: {', '.join(_METHODS)}"
+        )
+    if source.is_whole:
+        raise InvalidInputError(
+            f"{source.label} holds whole numbers ({source.dtype}), which may be classes or "
+            "measurements. Classes: resampling='mode' where the raster is finer than the grid, "
+            "'nearest' where it is not; measurements: 'average' or 'bilinear'"
+        )
+    return "average" if detail > _FINER**2 else "bilinear"
+
+
+def _warp(source: _Raster, grid: GeoBox, method: str, into: str) -> np.ndarray:
+    """Warp a raster to a grid, block by block of a file; float, with NaN for no data.
+
+    `rioxarray.reproject_match` returns the same numbers, but reads the whole file first.
+    """
     target = np.full(grid.shape, np.nan, np.result_type(source.dtype, "float32"))
-    array = isinstance(source.pixels, np.ndarray)
-    georeference = {"src_transform": source.transform, "src_crs": source.crs.to_wkt()}
+    georeference = {}  # of an array; a file has its own
+    if isinstance(source.pixels, np.ndarray):
+        georeference = {"src_transform": source.transform, "src_crs": source.crs.to_wkt()}
     reproject(
-        source.pixels, target, **(georeference if array else {}), src_nodata=source.nodata,
-        dst_transform=grid.affine, dst_crs=grid.crs.to_wkt(), dst_nodata=np.nan,
+        source.pixels,
+        target,
+        **georeference,
+        src_nodata=source.nodata,
+        dst_transform=grid.affine,
+        dst_crs=grid.crs.to_wkt(),
+        dst_nodata=np.nan,
         resampling=Resampling[method],
         COORDINATE_OPERATION=into,
         tolerance=0,  # by default an eighth of the raster's own pixels, which may be large ones
-    )  # fmt: skip
+    )
     return target
 
 
-def _restore(values: np.ndarray, source: _Source) -> tuple[np.ndarray, int | None]:
-    """Turn whole numbers back into their own type, and give what stands for no data in it."""
+def _as_whole(values: np.ndarray, source: _Raster) -> tuple[np.ndarray, int | None]:
+    """Return whole numbers in their own type again, and the value of no data among them."""
     empty = np.isnan(values)
     nodata = None if source.nodata is None else int(source.nodata)
     if nodata is None and empty.any():

@@ -1,4 +1,4 @@
-"""A classifier as one file without pickle, which holds its own card."""
+"""Files of classifiers: a zip without pickle, with a card to read."""
 
 import io
 import itertools
@@ -17,8 +17,8 @@ import pandas as pd
 import skops.io
 from sklearn.pipeline import Pipeline
 
+from s2kit.analysis.classifier import Classifier, Scores, as_text, require_classifier
 from s2kit.analysis.features import check_recipe
-from s2kit.analysis.models import Classifier, Scores, as_text
 from s2kit.atomic import replacing
 from s2kit.bounds import parse_json, read_file
 from s2kit.credentials import shown_cause
@@ -27,7 +27,7 @@ from s2kit.zips import read_member, unpacked
 
 _PIPELINE, _MODEL, _CARD = "pipeline.skops", "model.json", "README.md"
 _TRUSTED = ["sklearn.neural_network._stochastic_optimizers.AdamOptimizer"]
-"""What a network holds beyond the types that skops trusts by itself."""
+"""Types in a network beyond those that skops trusts by itself."""
 
 _LARGEST, _LARGEST_DOCUMENT = 2**25, 2**23
 """Bytes of the pipeline, unpacked, and of a document: a network of three layers of 30 has 100 kB.
@@ -36,52 +36,45 @@ As JSON, a byte takes up to 25 in memory."""
 _LARGEST_FILE = 2 * (_LARGEST + _LARGEST_DOCUMENT)
 
 _LIBRARIES = ("s2kit", "scikit-learn", "skops", "numpy")
-_DAMAGE = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    MemoryError,
-    RecursionError,
-    OverflowError,
-)
+_OF_FILES = (OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+_OF_VALUES = (LookupError, ValueError, TypeError, AttributeError, ImportError, ArithmeticError)
+_DAMAGE = (*_OF_FILES, *_OF_VALUES, RuntimeError)  # also of what is nested too deep
 """What zipfile, json and skops raise where a file is not what it should be."""
 
 
 def save_model(model: Classifier, path: str | os.PathLike) -> None:
-    """Save a classifier with its card.
+    """Write a classifier to a file, with a card to read.
 
     Parameters
     ----------
     model : Classifier
-        As `s2kit.train_classifier` gives it.
+        As `s2kit.train_classifier` returns it.
     path : str or path
         A zip, such as ``"crops.zip"``; an existing file is replaced, in one go. It holds
-        ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle: to open a
-        pickle is to run what its author wrote.
+        ``README.md`` to read, ``model.json`` and ``pipeline.skops``, and no pickle, since reading
+        a pickle runs code of its author.
 
     Raises
     ------
     InvalidInputError
         If the model is not a classifier, is larger than `load_model` takes, or the file cannot be
         written.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> s2kit.save_model(model, "data/crops.zip")
     """
-    if not isinstance(model, Classifier):
-        raise InvalidInputError(
-            f"model is a {type(model).__name__}; give what s2kit.train_classifier returns"
-        )
+    require_classifier(model)
     target = Path(path)
     pipeline = skops.io.dumps(model.pipeline)
     if len(pipeline) > _LARGEST:
         raise InvalidInputError(
             f"the model has {len(pipeline) / 1e6:.0f} MB; at most {_LARGEST / 1e6:.0f} MB are "
-            "saved: train one with fewer hidden nodes"
+            "saved: train one with fewer features"
         )
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -99,21 +92,33 @@ def save_model(model: Classifier, path: str | os.PathLike) -> None:
 
 
 def load_model(path: str | os.PathLike) -> Classifier:
-    """Load a classifier that `save_model` saved.
+    """Read a classifier that `save_model` wrote.
 
     Parameters
     ----------
     path : str or path
+        The file, a zip.
 
     Returns
     -------
     Classifier
+        With its scores, and the recipe of its features.
 
     Raises
     ------
     InvalidInputError
         If there is no such file, it is not a saved classifier, it is damaged, or it holds types
         that a classifier does not need; nothing of these is run.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> features = s2kit.make_features(cube, "statistics")
+    >>> samples = s2kit.sample_pixels(features, "data/practice/truth/fields.gpkg", "crop")
+    >>> model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    >>> s2kit.save_model(model, "data/crops.zip")
+    >>> s2kit.load_model("data/crops.zip").classes == model.classes
+    True
     """
     try:
         with zipfile.ZipFile(io.BytesIO(read_file(path, _LARGEST_FILE))) as archive:
@@ -138,6 +143,7 @@ def load_model(path: str | os.PathLike) -> Classifier:
 
 def _document(model: Classifier) -> dict[str, Any]:
     scaler = model.pipeline[0]
+    """Return all of a classifier but the pipeline, for JSON."""
     scores = {field.name: getattr(model.scores, field.name) for field in fields(Scores)}
     return {
         "classes": list(model.classes),
@@ -174,6 +180,7 @@ def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
     model = Classifier(pipeline, classes, names, recipe, source, Scores(**tables), seed)
     _check_network(model)
     str(model)  # its tables have the rows and columns that it shows
+    model.pipeline.predict_proba(np.zeros((1, len(names)), "float32"))
     return model
 
 
@@ -207,6 +214,7 @@ def _check_network(model: Classifier) -> None:
 
 
 def _card(model: Classifier) -> str:
+    """Return the card of a classifier, Markdown."""
     document, source = _document(model), model.source or {}
     recipe = {k: v for k, v in (model.recipe or {}).items() if k != "days"}
     made_up = {True: "yes: practice data, not observed by any satellite", False: "no"}

@@ -1,4 +1,4 @@
-"""Write results as a cube is written: the same grid, Zarr 2, for xarray and any GDAL program."""
+"""Maps in Zarr 2 on the cube's grid, as a cube is stored, for xarray and any GDAL program."""
 
 import os
 import time
@@ -32,12 +32,12 @@ _DAYS = {"units": "days since 1970-01-01", "dtype": "int32", "_FillValue": np.in
 
 
 def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) -> str:
-    """Write maps, such as a composite, statistics or classes, block by block.
+    """Write maps, such as a composite, statistics or classes, to Zarr, block by block.
 
     Parameters
     ----------
     result : xarray.Dataset or DataArray, dims (y, x) or (time, y, x)
-        On the cube's grid, with its coordinate system. Computed on the way if it is lazy.
+        On the cube's grid, with its coordinate system. Lazy maps are computed as they are written.
     store : str or path
         A new folder, or a URL such as ``s3://bucket/median.zarr``.
 
@@ -51,17 +51,27 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     ------
     InvalidInputError
         If it is not a map, has no coordinate system, is no numbers or dates, or has values that
-        what is stored cannot hold: reflectances beyond ±3.2767, times of day.
+        cannot be stored: reflectances beyond ±3.2767, times of day.
     CubeError
-        If something is at that place already, or it cannot be written; then nothing is there.
+        If the store exists already, or cannot be written; nothing is left there then.
 
     Notes
     -----
-    Every value and every gap is kept. Reflectances that come from a cube are stored as the cube
-    stores them, rounded to 0.0001 (int16, −9999 for no data); all else as it is: floats with NaN,
-    whole numbers with the value of no data that they declare, dates as days. How a result was
-    stored before (its ``encoding``) does not matter. GDAL takes the place of the pixels from x and
+    Every value and every gap is kept. Reflectances that come from a cube are stored as in the cube,
+    rounded to 0.0001 (int16, −9999 for no data); all else as it is: floats with NaN, whole numbers
+    with the value of no data that they declare, dates as days. The ``encoding`` of a result, how it
+    was stored before, does not matter otherwise. GDAL reads the position of the pixels from x and
     y, of which it needs two each.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr").isel(x=slice(100), y=slice(100))
+    >>> image = s2kit.composite(cube[["B04", "B08", "SCL"]], method="median")
+    >>> s2kit.write_result(image, "data/median.zarr")
+    'data/median.zarr'
+    >>> import xarray
+    >>> xarray.open_zarr("data/median.zarr").B04.shape
+    (100, 100)
     """
     maps = _read_maps(result)
     if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():
@@ -121,7 +131,7 @@ def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
     """Return maps as they are to be written, in blocks, and how each layer is to be encoded."""
     sizes = {"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in maps.dims else {})
     mapping = next((name for name, one in maps.coords.items() if "crs_wkt" in one.attrs), None)
-    if mapping is None:  # another way to state it, which GDAL and xarray do not read
+    if mapping is None:  # stated in another way, which GDAL and xarray do not read
         mapping = "spatial_ref"
         maps = maps.rio.write_crs(geobox_of(maps).crs.to_wkt(), grid_mapping_name=mapping)
     crs = gdal_crs(geobox_of(maps))
@@ -219,7 +229,7 @@ def _taken(target: str) -> CubeError:
 
 @contextmanager
 def _in_place(target: str):
-    """Give a place to write to that becomes the target when all is written."""
+    """Yield a path to write to that becomes the target when all is written."""
     fs, path = fsspec.url_to_fs(target)
     try:
         if isinstance(fs, LocalFileSystem):
@@ -232,7 +242,7 @@ def _in_place(target: str):
         else:
             with _removed_on_failure(fs, path):
                 yield target
-    except FileExistsError as error:  # somebody else was quicker; what is there is theirs
+    except FileExistsError as error:  # written by another process meanwhile, and its own
         raise _taken(target) from shown_cause(error)
 
 

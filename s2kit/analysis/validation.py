@@ -1,4 +1,4 @@
-"""What the analyses take: cubes, periods and masks are checked here, before anything is read."""
+"""Validation of what the analyses take: cubes, periods, masks and numbers."""
 
 from datetime import date, datetime
 from numbers import Integral
@@ -26,9 +26,9 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
     Parameters
     ----------
     cube : xarray.Dataset
-        As `s2kit.open_cube` gives it, or any other with layers of these names.
+        As `s2kit.open_cube` returns it, or any other with layers of these names.
     *layers : str
-        Those that are used; only they are judged.
+        Those that are used; only they are checked.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
     Raises
     ------
     InvalidInputError
-        If it is no cube, has no pixels left, lacks a layer, or a layer cannot be used.
+        If it is no cube, has no pixels, lacks a layer, or a layer cannot be used.
     """
     if not isinstance(cube, xr.Dataset):
         raise InvalidInputError(
@@ -57,32 +57,20 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
 
 
 def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
-    """Cut a cube to a period; None leaves that side open.
-
-    Raises
-    ------
-    InvalidInputError
-        As `steps_in_period`.
-    """
+    """Return the steps of a cube in a period, as `steps_in_period` finds them."""
     return take_steps(cube, steps_in_period(cube, start, end))
 
 
 def in_order(cube: xr.Dataset) -> xr.Dataset:
-    """Put a cube in order of time; unchanged if it is.
-
-    Raises
-    ------
-    InvalidInputError
-        If it has no steps, or they have no dates.
-    """
+    """Return a cube in order of time; raise `InvalidInputError` if its steps have no dates."""
     _require_dates(cube)
     return cube if cube.indexes["time"].is_monotonic_increasing else cube.sortby("time")
 
 
 def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset | xr.DataArray:
-    """Cut to the steps where ``steps`` is True; as a slice, of which no more is read, if it is one.
+    """Return the steps where ``steps`` is True; unchanged if it is all of them.
 
-    Unchanged if it is all of them.
+    As a slice if it is one, so that Dask need not gather them.
     """
     if steps.all():
         return data
@@ -92,7 +80,7 @@ def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset
 
 
 def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> np.ndarray:
-    """Tell which steps of a cube lie in a period, shape (time,), bool.
+    """Return which steps of a cube lie in a period, shape (time,), bool; None leaves a side open.
 
     Raises
     ------
@@ -103,9 +91,8 @@ def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) 
     times = cube.time.values
     first, last = f"{times.min():.10}", f"{times.max():.10}"
     period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
-    begin, stop = (np.datetime64(moment.replace(tzinfo=None)) for moment in
-                   (period.first, period.last))  # fmt: skip
-    inside = (times >= begin) & (times <= stop)
+    begin, stop = (moment.replace(tzinfo=None) for moment in (period.first, period.last))
+    inside = (times >= np.datetime64(begin)) & (times <= np.datetime64(stop))
     if not inside.any():
         raise InvalidInputError(
             f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
@@ -130,7 +117,7 @@ def _require_dates(cube: xr.Dataset) -> None:
 
 
 def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
-    """Check that a mask fits a cube, and cut it to the cube's steps.
+    """Check that a mask fits a cube, and return it on the cube's coordinates.
 
     Raises
     ------
@@ -174,12 +161,7 @@ def _coordinate(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray | No
 
 
 def require_whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:
-    """Refuse what is not a whole number, too small or too large.
-
-    Raises
-    ------
-    InvalidInputError
-    """
+    """Raise `InvalidInputError` unless a value is a whole number between two others."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not whole or not least <= value <= most:
         raise InvalidInputError(f"{name}={value!r}: give a whole number from {least} to {most}")

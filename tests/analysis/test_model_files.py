@@ -5,14 +5,15 @@ import json
 import os
 import zipfile
 from collections.abc import Callable
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from memory import MEMORY, attempt
 
-from s2kit.analysis import saving
-from s2kit.analysis.saving import load_model, save_model
+from s2kit.analysis import model_files, training
+from s2kit.analysis.model_files import load_model, save_model
 from s2kit.analysis.training import train_classifier
 from s2kit.errors import InvalidInputError
 
@@ -31,7 +32,8 @@ def model(hidden: int):
     """Train a network on noise."""
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(0, 1, (60, 3)), columns=list("abc"))
-    return train_classifier(table, np.arange(60) % 2, groups=np.arange(60), hidden=(hidden,))
+    with patch.object(training, "_LAYERS", (hidden,)):
+        return train_classifier(table, np.arange(60) % 2, groups=np.arange(60))
 
 
 def unzipped(data: bytes) -> Members:
@@ -50,7 +52,7 @@ def zipped(members: Members, method: int = zipfile.ZIP_DEFLATED) -> bytes:
 
 
 def within(members: Members, name: str, data: bytes, method: int = zipfile.ZIP_DEFLATED) -> Members:
-    """Put something in place of a member of the pipeline."""
+    """Replace a member of the pipeline."""
     inner = unzipped(members["pipeline.skops"])
     name = next(n for n in inner if n.endswith(name))
     return members | {"pipeline.skops": zipped(inner | {name: data}, method)}
@@ -83,7 +85,7 @@ BOMBS: dict[str, Callable[[Members], Members]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_models_that_unpack_to_gigabytes(members, tmp_path, bomb):
-    """Whatever part of a saved model is huge, or says so, it is refused and takes no memory."""
+    """Any part of a saved model that is huge, or claims to be, is refused and takes no memory."""
     path = tmp_path / "crops.zip"
     path.write_bytes(zipped(BOMBS[bomb](members)))
     told, peak = attempt("s2kit.load_model(sys.argv[1])", path)
@@ -99,8 +101,8 @@ def test_models_as_they_were_saved_are_read(members, tmp_path):
 
 def test_models_that_could_not_be_read_are_not_saved(tmp_path, monkeypatch):
     """A model larger than is read is refused when it is saved."""
-    monkeypatch.setattr(saving, "_LARGEST", 1000)
-    with pytest.raises(InvalidInputError, match="fewer hidden nodes"):
+    monkeypatch.setattr(model_files, "_LARGEST", 1000)
+    with pytest.raises(InvalidInputError, match="at most 0 MB are saved"):
         save_model(model(4), tmp_path / "crops.zip")
     assert not list(tmp_path.iterdir())
 
@@ -144,8 +146,8 @@ def test_arrays_that_do_not_fit(tmp_path, kind):
     ARRAYS[kind](made.pipeline)
     monstrous = tmp_path / "crops.zip"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saving, "_card", lambda _: "")
-        patch.setattr(saving, "_LARGEST", 2**26)
+        patch.setattr(model_files, "_card", lambda _: "")
+        patch.setattr(model_files, "_LARGEST", 2**26)
         save_model(made, monstrous)
     with pytest.raises(InvalidInputError, match="is not a classifier, or it is damaged"):
         load_model(monstrous)

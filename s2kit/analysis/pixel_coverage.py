@@ -1,9 +1,8 @@
-"""How much of each pixel fields cover, and sums over what they cover."""
+"""Which pixels fields cover, and which fraction of each."""
 
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
-import numba
 import numpy as np
 import shapely
 import xarray as xr
@@ -11,16 +10,15 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from odc.geo.geobox import GeoBox
 
-_SLIVER = 1e-6
-"""Of a field's best covered pixel: what is covered less than that is touched by rounding only."""
+from s2kit.analysis.kernels.moments import COUNT, MEAN, with_deviation
 
-WEIGHT, MEAN, SQUARES, MIN, MAX = range(5)
-"""Planes of moments: sum of weights, mean, sum of squared deviations, minimum, maximum."""
+_SLIVER = 1e-6
+"""Part of the coverage of a field's best covered pixel below which coverage is a rounding error."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The pixels of all fields, one after the other.
+    """The pixels of all fields, one field after the other.
 
     Attributes
     ----------
@@ -41,12 +39,12 @@ class Coverage:
 
 
 def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
-    """Find the pixels of fields, with the fraction of each that is covered.
+    """Compute which pixels fields cover, and which fraction of each.
 
     Parameters
     ----------
     fields : geopandas.GeoDataFrame
-        As `read_fields` gives them.
+        As `read_fields` returns them.
     grid : odc.geo.geobox.GeoBox
 
     Notes
@@ -58,7 +56,7 @@ def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
     if (fields.geom_type == "Point").all():
         return _cover_points(fields, grid)
     west, south, east, north = grid.extent.geom.bounds
-    empty = np.broadcast_to(np.uint8(0), grid.shape)  # only its place is of interest
+    empty = np.broadcast_to(np.uint8(0), grid.shape)  # only its position matters
     raster = NumPyRasterSource(empty, west, south, east, north, srs_wkt=fields.crs.to_wkt())
     found = exact_extract(
         raster, fields.geometry.to_frame(), ["coverage", "cell_id"], output="pandas"
@@ -89,7 +87,7 @@ def _cover_points(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
 
 
 def cut_around(data: xr.Dataset, covered: Coverage) -> tuple[xr.Dataset, Coverage]:
-    """Cut data to the window around all fields."""
+    """Return the window of data around all fields, and the pixels within it."""
     first = {"y": int(covered.row.min()), "x": int(covered.col.min())}
     last = {"y": int(covered.row.max()), "x": int(covered.col.max())}
     window = {axis: slice(first[axis], last[axis] + 1) for axis in first}
@@ -97,62 +95,9 @@ def cut_around(data: xr.Dataset, covered: Coverage) -> tuple[xr.Dataset, Coverag
     return data.isel(window), moved
 
 
-def empty_moments(fields: int, times: int) -> np.ndarray:
-    """Give moments of nothing, shape (5, field, time), for `add_pixels`."""
-    kept = np.zeros((5, fields, times))
-    kept[MIN], kept[MAX] = np.inf, -np.inf
-    return kept
-
-
-@numba.njit(nogil=True, cache=True)
-def add_pixels(values, clear, field, weight, kept):
-    """Add pixels to the moments of their fields, one by one (West 1979, doi:10.1145/359146.359153).
-
-    Parameters
-    ----------
-    values, clear : numpy.ndarray, shape (time, pixel), float64 and bool
-    field, weight : numpy.ndarray, shape (pixel,)
-    kept : numpy.ndarray, shape (5, field, time), float64
-        See `WEIGHT` … `MAX`; is changed.
-    """
-    for t in range(len(values)):
-        for i in range(len(field)):
-            value, f, w = values[t, i], field[i], weight[i]
-            if not clear[t, i] or not np.isfinite(value) or w <= 0:
-                continue
-            kept[WEIGHT, f, t] += w
-            away = value - kept[MEAN, f, t]
-            kept[MEAN, f, t] += away * w / kept[WEIGHT, f, t]
-            kept[SQUARES, f, t] += w * away * (value - kept[MEAN, f, t])
-            kept[MIN, f, t] = min(kept[MIN, f, t], value)
-            kept[MAX, f, t] = max(kept[MAX, f, t], value)
-
-
-def merge(whole: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Merge moments, shape (5, …), of different pixels (Chan, Golub and LeVeque 1983, eq. 2.1)."""
-    weight = whole[WEIGHT] + part[WEIGHT]
-    share = part[WEIGHT] / np.where(weight > 0, weight, 1)
-    away = part[MEAN] - whole[MEAN]
-    return np.stack([
-        weight,
-        whole[MEAN] + away * share,
-        whole[SQUARES] + part[SQUARES] + away**2 * whole[WEIGHT] * share,
-        np.minimum(whole[MIN], part[MIN]),
-        np.maximum(whole[MAX], part[MAX]),
-    ])  # fmt: skip
-
-
-def describe(kept: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:
-    """Turn moments, shape (5, field), into the columns of a table; they are changed."""
-    weight = kept[WEIGHT]
-    kept[1:, weight == 0] = np.nan
-    with np.errstate(invalid="ignore"):
-        std = np.sqrt(np.maximum(kept[SQUARES], 0) / weight)
-    return {
-        "mean": kept[MEAN],
-        "std": std,
-        "min": kept[MIN],
-        "max": kept[MAX],
-        "count": weight,
-        "share": np.minimum(weight / whole, 1),
-    }
+def describe(moments: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:
+    """Return moments, shape (5, field), as the columns of a table; they are changed in place."""
+    mean, std, low, high = with_deviation(moments)[MEAN:]
+    count = moments[COUNT]
+    share = np.minimum(count / whole, 1)
+    return {"mean": mean, "std": std, "min": low, "max": high, "count": count, "share": share}

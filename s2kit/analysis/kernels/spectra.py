@@ -1,28 +1,28 @@
-"""What becomes of all the spectra of a pixel: median, geometric median, medoid; compiled.
+"""One spectrum from all of a pixel: median, geometric median, medoid; compiled.
 
 All take ``spectra`` (band, time, pixel), float32, ``clear`` (time, pixel), bool, and the ``steps``
-that count, and give (band + 2, pixel), float32: the bands, the number of observations, and the
+that count, and return (band + 2, pixel), float32: the bands, the number of observations, and the
 step that was chosen, NaN where none was.
 """
 
 import numba
 import numpy as np
 
-from s2kit.analysis.kernels import percentiles
+from s2kit.analysis.kernels.percentiles import percentiles
 
 TOGETHER = 1024
 """Pixels that are worked on at a time."""
 
 _ROUNDS = 1000
 _SMALL = 1e-7
-"""Reflectance; a round of `geomedian` that moves less ends it. Near observations the rounds move
-little, so this is far below the 1e-4 to which cubes are stored."""
+"""Reflectance: the iteration of `geomedian` ends when the centre moves less. Near observations it
+moves slowly, so this is far below the resolution of a cube, 1e-4."""
 
 _HALF = np.array([50.0])
 
 
 def median(spectra: np.ndarray, clear: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Take the median of each band by itself."""
+    """Compute the median of each band by itself."""
     bands, _, pixels = spectra.shape
     out = np.full((bands + 2, pixels), np.nan, np.float32)
     ids = np.zeros(len(steps), np.int64)
@@ -57,7 +57,7 @@ def geomedian(spectra, clear, steps):
 
 @numba.njit(nogil=True, cache=True)
 def _gather(spectra, clear, steps, p, sample):
-    """Collect the complete clear spectra of a pixel; give their number and their steps."""
+    """Copy the complete clear spectra of a pixel; return their number and their steps."""
     bands = spectra.shape[0]
     taken = np.empty(len(steps), np.int64)
     n = 0
@@ -67,12 +67,13 @@ def _gather(spectra, clear, steps, p, sample):
             sample[n, i] = spectra[i, t, p]
             whole &= sample[n, i] == sample[n, i]
         taken[n] = t
-        n += whole
+        n += whole  # an incomplete spectrum is overwritten by the next
     return n, taken
 
 
 @numba.njit(nogil=True, cache=True)
 def _weiszfeld(sample):
+    """Compute the geometric median of spectra (step, band), from the median of each band on."""
     n, bands = sample.shape
     centre = np.zeros(bands)
     for i in range(bands):
@@ -88,7 +89,7 @@ def _weiszfeld(sample):
             for i in range(bands):
                 away += (sample[t, i] - centre[i]) ** 2
             away = np.sqrt(away)
-            if away == 0:
+            if away == 0:  # the centre lies on this observation: its weight would be infinite
                 here += 1
                 continue
             weights += 1 / away
@@ -97,6 +98,7 @@ def _weiszfeld(sample):
                 pull[i] += (sample[t, i] - centre[i]) / away
         if weights == 0:
             break
+        # the centre stays on an observation if the others pull it by less than that one holds it
         strength = np.sqrt((pull**2).sum())
         keep = min(1.0, here / strength) if strength > 0 else 1.0
         moved = 0.0
@@ -129,6 +131,7 @@ def medoid(spectra, clear, steps):
 
 @numba.njit(nogil=True, cache=True)
 def _least_sum(sample, total):
+    """Return the spectrum, of (step, band), with the least sum of distances to all others."""
     n, bands = sample.shape
     total[:] = 0
     for a in range(n):

@@ -1,4 +1,4 @@
-"""Straight lines between the clear observations of many pixels, compiled."""
+"""Interpolation between the clear observations of many pixels, compiled."""
 
 import numba
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 
 @numba.njit(nogil=True, cache=True)
 def interpolate(values, clear, times, days, hold, gap):
-    """Give each pixel's value on other days, linearly between its clear observations.
+    """Interpolate each pixel's values linearly between its clear observations.
 
     Parameters
     ----------
@@ -17,8 +17,8 @@ def interpolate(values, clear, times, days, hold, gap):
     days : numpy.ndarray, shape (day,), int64
         Ascending.
     hold : bool
-        Go on with the first and the last value beyond them; or else give NaN there, and for
-        fewer than two clear days.
+        Whether the first and the last value hold beyond them; if not, there is NaN there, and
+        everywhere with fewer than two clear days.
     gap : int
         Days between two clear observations at most; in a longer gap there is NaN.
 
@@ -47,15 +47,30 @@ def interpolate(values, clear, times, days, hold, gap):
 
 @numba.njit(nogil=True, cache=True)
 def _by_day(values, clear, times, when, height):
-    """Write the days with clear observations, and their means; give how many there are."""
+    """Write the days with clear observations, and their means; return how many there are."""
     number, same = 0, 0
     for t in range(len(times)):
         if not (clear[t] and np.isfinite(values[t])):
             continue
-        if number and when[number - 1] == times[t]:
+        if number and when[number - 1] == times[t]:  # the mean of the day, updated
             same += 1
             height[number - 1] += (values[t] - height[number - 1]) / same
         else:
             when[number], height[number], same = times[t], values[t], 1
             number += 1
     return number
+
+
+@numba.njit(nogil=True, cache=True)
+def limit_curve(curve, values, days):
+    """Limit a curve, one value a day, in place, to the range of its observations and their noise.
+
+    Between observations that are far apart, it may overshoot. The noise is the largest distance of
+    an observation from the curve.
+    """
+    low, high, noise = np.inf, -np.inf, 0.0
+    for i in range(len(days)):
+        low, high = min(low, values[i]), max(high, values[i])
+        noise = max(noise, abs(curve[days[i]] - values[i]))
+    for day in range(len(curve)):
+        curve[day] = min(max(curve[day], low - noise), high + noise)

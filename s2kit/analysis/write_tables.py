@@ -1,8 +1,7 @@
-"""Tables of fields in files that other programs open."""
+"""Tables of fields in files for other programs: GeoPackage, GeoParquet, CSV."""
 
 import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import geopandas as gpd
@@ -15,29 +14,37 @@ from s2kit.errors import InvalidInputError
 
 
 def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | None = None) -> Path:
-    """Save a table of fields for other programs, whole or not at all.
+    """Write a table of fields for other programs, whole or not at all.
 
     Parameters
     ----------
     table : pandas.DataFrame or geopandas.GeoDataFrame
-        Such as `field_series` or `field_statistics` gives. Where there is no column ``field``,
-        the index is saved as such.
+        As `field_series` or `field_statistics` returns it. Where there is no column ``field``,
+        the index is written as such.
     path : str or path
         ``.gpkg`` (GeoPackage, for QGIS), ``.parquet`` or ``.geoparquet`` (small and fast) or
         ``.csv`` (without geometries). An older file of that name is replaced.
     fields : str, path or geopandas.GeoDataFrame, optional
-        Gives each row the geometry of its ``field``, in the coordinate system of these fields.
+        Fields whose geometries are written with the rows, in the coordinate system of these fields.
 
     Returns
     -------
     pathlib.Path
-        The file.
+        The file that was written.
 
     Raises
     ------
     InvalidInputError
         If the extension is unknown, the folder is missing, a field of the table has no geometry,
         a GeoPackage would have none at all, or the file cannot be written.
+
+    Examples
+    --------
+    >>> cube = s2kit.open_cube("data/cube.zarr")
+    >>> height = s2kit.align_raster("data/practice/truth/elevation.tif", cube)
+    >>> table = s2kit.field_statistics(height, "data/practice/truth/fields.gpkg")
+    >>> s2kit.save_table(table, "data/height.gpkg").name
+    'height.gpkg'
     """
     if not isinstance(table, pd.DataFrame):
         raise InvalidInputError(f"table is a {type(table).__name__}; give a DataFrame")
@@ -64,6 +71,7 @@ def save_table(table: pd.DataFrame, path: str | os.PathLike, fields: Fields | No
 
 
 def _with_field(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose column ``field`` holds the ids of the fields."""
     if not table.columns.is_unique:
         raise InvalidInputError(
             f"columns occur twice: {', '.join(map(str, table.columns))}; give each its own name"
@@ -94,13 +102,9 @@ def _write_geopackage(rows: pd.DataFrame, path: Path) -> None:
             "fields), or save as .parquet or .csv"
         )
     taken = {str(name).lower() for name in rows.columns}
-    number = next(name for name in _row_names() if name not in taken)
+    names = itertools.chain(["fid"], (f"row_{n}" for n in itertools.count()))
+    number = next(name for name in names if name not in taken)
     rows.to_file(path, driver="GPKG", layer_options={"FID": number})
-
-
-def _row_names() -> Iterator[str]:
-    yield "fid"
-    yield from (f"row_{n}" for n in itertools.count())
 
 
 def _write_parquet(rows: pd.DataFrame, path: Path) -> None:

@@ -17,9 +17,9 @@ from pyproj import Transformer
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
-from s2kit.analysis import tables
-from s2kit.analysis.local import align_raster
-from s2kit.analysis.tables import save_table
+from s2kit.analysis import write_tables
+from s2kit.analysis.align import align_raster
+from s2kit.analysis.write_tables import save_table
 from s2kit.errors import InvalidInputError
 
 CRS, WEST, NORTH, PIXEL = "EPSG:28992", 90_000, 450_000, 10
@@ -36,21 +36,28 @@ def make_grid(rows=ROWS, cols=COLS, pixel=PIXEL, west=WEST, north=NORTH, crs=CRS
 
 
 def plane(x, y):
-    """Give heights on a slope, in the coordinates of the cube."""
+    """Return heights on a slope, in the coordinates of the cube."""
     return 0.02 * (x - WEST) - 0.05 * (y - NORTH) + 3
 
 
 @pytest.fixture
 def cube():
-    """Give a grid to align to."""
+    """Return a grid to align to."""
     return make_grid()
 
 
 def save(path, array, **options):
     """Write an array as GeoTIFF with rasterio alone."""
     crs = options.pop("crs", array.rio.crs)
-    profile = {"driver": "GTiff", "height": array.shape[0], "width": array.shape[1], "count": 1,
-               "dtype": array.dtype, "transform": array.rio.transform(), "crs": crs}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "height": array.shape[0],
+        "width": array.shape[1],
+        "count": 1,
+        "dtype": array.dtype,
+        "transform": array.rio.transform(),
+        "crs": crs,
+    }
     with rasterio.open(path, "w", **profile | options) as file:
         file.write(array.values, 1)
     return path
@@ -154,10 +161,27 @@ def test_other_systems_are_as_gdalwarp_says(cube, tmp_path, require_program, met
     path = save(tmp_path / "utm.tif", source, nodata=-999)
     bounds = [WEST, NORTH - ROWS * PIXEL, WEST + COLS * PIXEL, NORTH]
     subprocess.run(
-        [require_program("gdalwarp"), "-q", "-et", "0", "-r", method, "-t_srs", CRS, "-tr", "10",
-         "10", "-te", *map(str, bounds), "-dstnodata", "nan", path, tmp_path / "warped.tif"],
+        [
+            require_program("gdalwarp"),
+            "-q",
+            "-et",
+            "0",
+            "-r",
+            method,
+            "-t_srs",
+            CRS,
+            "-tr",
+            "10",
+            "10",
+            "-te",
+            *map(str, bounds),
+            "-dstnodata",
+            "nan",
+            path,
+            tmp_path / "warped.tif",
+        ],
         check=True,
-    )  # fmt: skip
+    )
     with rasterio.open(tmp_path / "warped.tif") as warped:
         expected = warped.read(1)
     found = align_raster(path, cube, resampling=method)
@@ -272,14 +296,27 @@ def test_a_real_elevation_model_is_as_rasterio_warps_it(real_data):
     west, south, east, north = gpd.read_file(real_data / "eolearn/patch/bbox.geojson").total_bounds
     rows, cols = heights.shape
     transform = Affine((east - west) / cols, 0, west, 0, (south - north) / rows, north)
-    dem = xr.DataArray(heights, {"y": north + transform.e * (np.arange(rows) + 0.5),
-                                 "x": west + transform.a * (np.arange(cols) + 0.5)})  # fmt: skip
+    dem = xr.DataArray(
+        heights,
+        {
+            "y": north + transform.e * (np.arange(rows) + 0.5),
+            "x": west + transform.a * (np.arange(cols) + 0.5),
+        },
+    )
     x, y = Transformer.from_crs("EPSG:32633", "EPSG:3035", always_xy=True).transform(west, north)
     target = make_grid(60, 60, 10, x // 10 * 10 + 200, y // 10 * 10 - 300, "EPSG:3035")
     expected = np.full(target.shape, np.nan, "f4")
-    reproject(heights, expected, src_transform=transform, src_crs="EPSG:32633",
-              dst_transform=target.rio.transform(), dst_crs="EPSG:3035", dst_nodata=np.nan,
-              resampling=Resampling.bilinear, tolerance=0)  # fmt: skip
+    reproject(
+        heights,
+        expected,
+        src_transform=transform,
+        src_crs="EPSG:32633",
+        dst_transform=target.rio.transform(),
+        dst_crs="EPSG:3035",
+        dst_nodata=np.nan,
+        resampling=Resampling.bilinear,
+        tolerance=0,
+    )
     found = align_raster(dem.rio.write_crs("EPSG:32633"), target)
     np.testing.assert_array_equal(found.values, expected)
     assert np.isfinite(expected).mean() > 0.9 and 664 < np.nanmean(expected) < 801
@@ -313,8 +350,17 @@ def test_raster_elsewhere_is_refused_with_both_places(cube, tmp_path):
 def test_bad_rasters_and_options_are_refused(cube, tmp_path):
     """Each is named, with what is accepted."""
     whole, path = cube.astype("i2"), tmp_path / "three.tif"
-    with rasterio.open(path, "w", driver="GTiff", height=4, width=4, count=3, dtype="uint8",
-                       crs=CRS, transform=cube.rio.transform()):  # fmt: skip
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        height=4,
+        width=4,
+        count=3,
+        dtype="uint8",
+        crs=CRS,
+        transform=cube.rio.transform(),
+    ):
         pass
     stack = xr.concat([cube, cube], "time")
     cases = [
@@ -341,18 +387,23 @@ def test_bad_rasters_and_options_are_refused(cube, tmp_path):
 
 @pytest.fixture
 def fields():
-    """Give three fields with ids of their own."""
+    """Return three fields with ids of their own."""
     squares = [shapely.box(WEST + n, NORTH, WEST + n + 9, NORTH + 9) for n in (0, 10, 20)]
-    return gpd.GeoDataFrame({"crop": ["maize", None, "grass"]}, geometry=squares, crs=CRS,
-                            index=pd.Index([11, 5, 8], name="number"))  # fmt: skip
+    return gpd.GeoDataFrame(
+        {"crop": ["maize", None, "grass"]},
+        geometry=squares,
+        crs=CRS,
+        index=pd.Index([11, 5, 8], name="number"),
+    )
 
 
 @pytest.fixture
 def series():
-    """Give a table as field_series does, of two of them."""
+    """Return a table as field_series does, of two of them."""
     days = pd.to_datetime(["2021-04-05 10:50:31", "2021-04-15 10:50:29"])
-    return pd.DataFrame({"field": [8, 8, 11, 11], "time": [*days, *days],
-                         "mean": [0.25, np.nan, 0.5, 0.75]})  # fmt: skip
+    return pd.DataFrame(
+        {"field": [8, 8, 11, 11], "time": [*days, *days], "mean": [0.25, np.nan, 0.5, 0.75]}
+    )
 
 
 @pytest.mark.parametrize("name", ["a.gpkg", "a.parquet", "a.geoparquet", "A.GPKG"])
@@ -399,13 +450,13 @@ def test_failed_writing_leaves_what_was_there(tmp_path, fields, name, monkeypatc
     """The old file stays whole, and nothing half-written lies beside it."""
     path = save_table(fields, tmp_path / name)
     before = path.read_bytes()
-    write = tables._WRITERS[path.suffix]
+    write = write_tables._WRITERS[path.suffix]
 
     def fail(rows, draft):
         write(rows, draft)
         raise OSError("no space left on device")
 
-    monkeypatch.setitem(tables._WRITERS, path.suffix, fail)
+    monkeypatch.setitem(write_tables._WRITERS, path.suffix, fail)
     with pytest.raises(InvalidInputError, match="cannot be written: no space left"):
         save_table(fields[:1], path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
@@ -429,7 +480,7 @@ def test_bad_tables_and_paths_are_refused(tmp_path, series, fields):
         (series, "a.gpkg", "nowhere.gpkg", "cannot be read"),
         (fields.assign(bad=[object()] * 3), "a.parquet", None, "cannot be written"),
         ([1], "a.csv", None, "give a DataFrame"),
-    ]  # fmt: skip
+    ]
     for table, name, places, message in cases:
         with pytest.raises(InvalidInputError, match=message):
             save_table(table, tmp_path / name, places)
