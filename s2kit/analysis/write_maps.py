@@ -19,7 +19,8 @@ from s2kit.credentials import shown_cause
 from s2kit.cube.codec import CODEC
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.nodata import declared_nodata, declares_nodata, fill_of, has_data, packing, physical
-from s2kit.cube.store import TROUBLE, require_zarr_name
+from s2kit.cube.storage import require_zarr_name
+from s2kit.cube.store import TROUBLE
 from s2kit.cube.zarr_documents import gdal_crs
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.grid import geobox_of, require_pixels
