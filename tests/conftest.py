@@ -18,7 +18,7 @@ import pytest
 import xarray as xr
 
 import s2kit
-from s2kit.scenes.sample import write_practice_scenes
+from s2kit.practice import write_practice_scenes
 
 ROOT = Path(__file__).parents[1]
 
@@ -69,8 +69,8 @@ def real_cube(real_data, shared_folder) -> xr.Dataset:
     region = (14.9, 45.0, 16.5, 47.0)
     with once(shared_folder / "real.lock"):
         items = s2kit.find_scenes(catalogue, region, "2023", "2023")
-        s2kit.build_cube(items, store, region, "EPSG:32633", 120, resampling="nearest",
-                         progress=False)  # fmt: skip
+        options = {"resampling": "nearest", "progress": False}
+        s2kit.build_cube(items, store, region, "EPSG:32633", 120, **options)
     return s2kit.open_cube(store)
 
 

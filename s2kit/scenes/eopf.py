@@ -26,7 +26,7 @@ from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_ite
 from s2kit.scenes.product import ProductName, format_utc, read_utc
 from s2kit.scenes.radiometry import (
     METADATA,
-    TEN_METRE,
+    RESOLUTION,
     OddStatementError,
     needs_offset,
     odd_statement,
@@ -35,8 +35,7 @@ from s2kit.scenes.radiometry import (
 )
 
 ARRAYS = {
-    band: f"measurements/reflectance/r{10 if band in TEN_METRE else 20}m/{band.lower()}"
-    for band in BANDS
+    band: f"measurements/reflectance/r{RESOLUTION[band]}m/{band.lower()}" for band in BANDS
 } | {
     "SCL": "conditions/mask/l2a_classification/r20m/scl",
     "CLD": "quality/probability/r20m/cld",

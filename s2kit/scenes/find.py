@@ -321,7 +321,7 @@ def _stac_file(path: Path) -> Path | None:
 
 def _practice_folder() -> Path:
     """Make the practice scenes when they are first asked for."""
-    from s2kit.scenes.sample import write_practice_scenes  # heavy, and only needed here
+    from s2kit.practice import write_practice_scenes  # heavy, and only needed here
 
     folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
     write_practice_scenes(folder)

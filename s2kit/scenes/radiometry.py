@@ -19,14 +19,17 @@ from typing import Any
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
 
-TEN_METRE = ("B02", "B03", "B04", "B08")
-"""Those of 10 m."""
+SCALE = 1e-4
+"""Reflectance of one DN, and of one count in a cube."""
 
 OFFSET = -0.1
 """Reflectance; in DN −1000."""
 
-SCALES = dict.fromkeys(BANDS, 1e-4) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
+SCALES = dict.fromkeys(BANDS, SCALE) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
 """Physical value of one DN: reflectance 0-1, class, %, %, cm."""
+
+RESOLUTION = dict.fromkeys(SCALES, 20) | dict.fromkeys(("B02", "B03", "B04", "B08"), 10)
+"""Native pixel size of each layer, m."""
 
 METADATA, DECLARED, BASELINE, FLAG = "metadata", "declared", "baseline", "flag"
 """Who says which offset is still to be applied, the most reliable first: the product's own
@@ -121,5 +124,14 @@ def needs_offset(baseline: str) -> bool:
 
 
 def offset_of_baseline(baseline: float) -> float:
-    """Return the offset that the pixels of a baseline carry."""
+    """Return the offset that the pixels of a baseline carry, in reflectance."""
     return OFFSET if baseline >= _FIRST_WITH_OFFSET else 0.0
+
+
+def offset_in_counts(offset: float) -> int:
+    """Return an offset in reflectance as what is to be added to a DN.
+
+    >>> offset_in_counts(OFFSET)
+    -1000
+    """
+    return round(offset / SCALE)

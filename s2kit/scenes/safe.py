@@ -18,8 +18,8 @@ from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_ite
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import (
     METADATA,
+    RESOLUTION,
     SCALES,
-    TEN_METRE,
     OddStatementError,
     needs_offset,
     read_offset,
@@ -223,7 +223,7 @@ def _odd_water_vapour(scene: SafeScene) -> str:
 def _band_pattern(scene: SafeScene, band: str) -> str:
     """Where a band's native resolution lies; Sen2Cor run at 20 m only writes no R10m at all."""
     fine = any("/R10m/" in name for name in scene.files.names)
-    native = 10 if band in TEN_METRE and fine else 20
+    native = RESOLUTION[band] if fine else 20
     return f"IMG_DATA/R{native}m/*_{band}_{native}m"
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter
-from shapely import affinity, unary_union
+from shapely import affinity, from_wkt, get_coordinates, unary_union
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
-from .geometry import CANVAS, RD, REGION_RD, UTM
+from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
 
 FINE = 5
 """Metres: the grid on which the land is painted before it is averaged to 10 and 20 m."""
@@ -107,9 +107,9 @@ def _blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: f
     return Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
 
 
-def _curve(*points: tuple[float, float]) -> LineString:
-    """Draw a smooth line near points, by cutting corners (Chaikin)."""
-    line = np.array(points)
+def _curve(points: str) -> LineString:
+    """Draw a smooth line near points, given as in WKT, by cutting corners (Chaikin)."""
+    line = get_coordinates(from_wkt(f"LINESTRING ({points})"))
     for _ in range(4):
         near = line[:-1] * 0.75 + line[1:] * 0.25
         far = line[:-1] * 0.25 + line[1:] * 0.75
@@ -117,18 +117,17 @@ def _curve(*points: tuple[float, float]) -> LineString:
     return LineString(line)
 
 
-RIVER = _curve((1.9, 5.7), (2.1, 4.6), (2.75, 4.0), (2.5, 3.2), (3.3, 2.6), (3.15, 1.7), (3.7, 1.0),
-               (3.4, 0.2), (3.6, -0.7))  # fmt: skip
+RIVER = _curve("1.9 5.7, 2.1 4.6, 2.75 4.0, 2.5 3.2, 3.3 2.6, 3.15 1.7, 3.7 1.0, 3.4 0.2, 3.6 -0.7")
 CANALS = (
-    _curve((-0.7, 1.75), (1.0, 2.1), (2.6, 3.25)),
-    _curve((3.2, 2.2), (4.3, 2.75), (5.7, 2.65)),
-    _curve((1.3, 1.95), (1.75, 0.6), (1.65, -0.7)),
+    _curve("-0.7 1.75, 1.0 2.1, 2.6 3.25"),
+    _curve("3.2 2.2, 4.3 2.75, 5.7 2.65"),
+    _curve("1.3 1.95, 1.75 0.6, 1.65 -0.7"),
 )
 ROADS = (
-    (_curve((-0.7, 2.6), (1.2, 2.85), (3.0, 3.35), (5.7, 3.55)), 0.016),
-    (_curve((4.55, 5.7), (4.35, 3.5), (4.6, 2.0), (4.3, -0.7)), 0.006),
-    (_curve((-0.7, 0.9), (1.4, 1.1), (3.3, 0.75), (5.7, 1.1)), 0.005),
-    (_curve((0.2, 5.7), (0.55, 4.2), (0.45, 2.4), (0.9, -0.7)), 0.006),
+    (_curve("-0.7 2.6, 1.2 2.85, 3.0 3.35, 5.7 3.55"), 0.016),
+    (_curve("4.55 5.7, 4.35 3.5, 4.6 2.0, 4.3 -0.7"), 0.006),
+    (_curve("-0.7 0.9, 1.4 1.1, 3.3 0.75, 5.7 1.1"), 0.005),
+    (_curve("0.2 5.7, 0.55 4.2, 0.45 2.4, 0.9 -0.7"), 0.006),
 )
 TOWN = (1.25, 3.95, 0.62)
 LAKE = (3.0, 1.45, 0.43)

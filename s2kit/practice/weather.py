@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from .geometry import CANVAS
-from .overpasses import Overpass
+from s2kit.practice.geometry import CANVAS
+from s2kit.practice.overpasses import Overpass
 
 STEP = 20
 """Metres: pixel of the sky's grids; they cover `CANVAS`."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ...atomic import replacing
-from . import worker
-from .overpasses import Overpass, overpasses
-from .products import products
-from .truth import write_truth
+from s2kit.atomic import replacing
+from s2kit.practice import worker
+from s2kit.practice.overpasses import Overpass, overpasses
+from s2kit.practice.products import products
+from s2kit.practice.truth import write_truth
 
 VERSION = "1"
 """Changes whenever the same run would give other bytes; older sets are then made anew."""

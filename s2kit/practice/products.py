@@ -1,22 +1,14 @@
-"""Which products an overpass gives, and how one is written as a ``.SAFE`` folder."""
+"""Which products an overpass gives, and what each is called."""
 
-import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 
-import numpy as np
-import rasterio
 from shapely.geometry import box
 
-from ...atomic import replacing
-from . import metadata
-from .geometry import SPLIT, SWATH_EDGE, TILES, UTM, HalfPlane, Tile, reproject
-from .imaging import RESOLUTION, Layers, digital_numbers, extent_masks
-from .overpasses import REPROCESSED_DAY, SPLIT_DAY, Overpass
-
-_JP2 = {"driver": "JP2OpenJPEG", "count": 1, "crs": f"EPSG:{UTM}", "QUALITY": "100",
-        "REVERSIBLE": "YES"}  # fmt: skip
+from s2kit.practice.geometry import SPLIT, SWATH_EDGE, TILES, UTM, HalfPlane, Tile, reproject
+from s2kit.practice.overpasses import REPROCESSED_DAY, SPLIT_DAY, Overpass
+from s2kit.scenes.product import ProductName
+from s2kit.scenes.radiometry import RESOLUTION, offset_in_counts, offset_of_baseline
 
 
 @dataclass(frozen=True)
@@ -53,11 +45,9 @@ class Product:
     def name(self) -> str:
         """Product name with ``.SAFE``."""
         taken = self.overpass
-        return (
-            f"S2{taken.spacecraft}_MSIL2A_{taken.start:%Y%m%dT%H%M%S}"
-            f"_N{self.baseline.replace('.', '')}_R{taken.orbit:03d}"
-            f"_T{self.tile.name}_{self.generated:%Y%m%dT%H%M%S}.SAFE"
-        )
+        mission, start, orbit = f"S2{taken.spacecraft}", taken.start, taken.orbit
+        known = (mission, "L2A", start, self.baseline, orbit, self.tile.name, self.generated)
+        return f"{ProductName(*known)}.SAFE"
 
     @property
     def granule(self) -> str:
@@ -67,8 +57,8 @@ class Product:
 
     @property
     def offset(self) -> int:
-        """What was added to the digital numbers: 1000 from baseline 04.00 on."""
-        return 1000 if self.baseline >= "04.00" else 0
+        """What is to be added to the DN: −1000 from baseline 04.00 on, else 0."""
+        return offset_in_counts(offset_of_baseline(float(self.baseline)))
 
     @property
     def footprint(self):
@@ -83,7 +73,7 @@ class Product:
         if layer in ("CLD", "SNW"):
             mask = {"CLD": "CLDPRB", "SNW": "SNWPRB"}[layer]
             return f"{self.granule}/QI_DATA/MSK_{mask}_20m.jp2"
-        metres = RESOLUTION.get(layer, 20)
+        metres = RESOLUTION[layer]
         stem = f"T{self.tile.name}_{self.overpass.start:%Y%m%dT%H%M%S}_{layer}_{metres}m"
         return f"{self.granule}/IMG_DATA/R{metres}m/{stem}.jp2"
 
@@ -105,55 +95,17 @@ def _split(whole: Product) -> list[Product]:
     """Make two products of one tile, one per datastrip, each with its half."""
     later = timedelta(seconds=25)
     return [
-        Product(whole.overpass, whole.tile, whole.baseline, whole.generated + n * later,
-                whole.strip_start + n * later, (*whole.sides, half))
+        replace(
+            whole,
+            generated=whole.generated + n * later,
+            strip_start=whole.strip_start + n * later,
+            sides=(*whole.sides, half),
+        )
         for n, half in enumerate((SPLIT, SPLIT.complement))
-    ]  # fmt: skip
+    ]
 
 
 def _reprocessed(old: Product) -> Product:
     """Process the same acquisition again: newer baseline, slightly other values."""
     made = datetime.fromisoformat("2023-01-29T09:26:51+00:00")
-    return Product(old.overpass, old.tile, "05.00", made, old.strip_start, old.sides, gain=1.02)
-
-
-def write_product(product: Product, observed: Layers, folder: Path) -> Path:
-    """Write one product, whole or not at all.
-
-    Parameters
-    ----------
-    product : Product
-        What to write.
-    observed : dict of str to numpy.ndarray
-        Physical values over the canvas, from `observe`.
-    folder : pathlib.Path
-        Where the ``.SAFE`` folder goes.
-    """
-    target = folder / product.name
-    stored = stored_layers(product, observed)
-    with replacing(target) as draft:
-        for layer, image in stored.items():
-            _write_image(draft / product.path(layer), product.tile, image)
-        metadata.write(product, stored["SCL"], draft)
-        shutil.rmtree(target, ignore_errors=True)
-    return target
-
-
-def stored_layers(product: Product, observed: Layers) -> Layers:
-    """Make the integers that a product holds."""
-    cut = {
-        name: product.tile.crop(image, RESOLUTION.get(name, 20))
-        * (np.float32(product.gain) if name in RESOLUTION else 1)
-        for name, image in observed.items()
-    }
-    seen = extent_masks(product.sides, product.tile)
-    return digital_numbers(cut, offset=product.offset, seen=seen)
-
-
-def _write_image(path: Path, tile: Tile, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    height, width = image.shape
-    transform = tile.transform((tile.bounds[2] - tile.bounds[0]) // width)
-    shape = {"height": height, "width": width, "dtype": image.dtype, "transform": transform}
-    with rasterio.open(path, "w", **_JP2, **shape) as target:
-        target.write(image, 1)
+    return replace(old, baseline="05.00", generated=made, gain=1.02)

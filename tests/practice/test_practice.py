@@ -14,13 +14,14 @@ import rasterio
 from pyproj import Transformer
 
 from s2kit.errors import InvalidInputError
+from s2kit.practice import CLASSES, REGION, REGION_RD, truth_reflectance
+from s2kit.practice import writing as w
+from s2kit.practice.imaging import observe
+from s2kit.practice.landscape import landscape
+from s2kit.practice.overpasses import overpasses, sun_angles
+from s2kit.practice.product_files import stored_layers
+from s2kit.practice.products import products
 from s2kit.scenes.item import BANDS
-from s2kit.scenes.sample import CLASSES, REGION, REGION_RD, truth_reflectance
-from s2kit.scenes.sample import writing as w
-from s2kit.scenes.sample.imaging import observe
-from s2kit.scenes.sample.landscape import landscape
-from s2kit.scenes.sample.overpasses import overpasses, sun_angles
-from s2kit.scenes.sample.products import products, stored_layers
 
 DAYS = {
     "before": "2022-01-15",

@@ -3,15 +3,13 @@
 import hashlib
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ElementTree, SubElement, indent, register_namespace
 
 import numpy as np
 
-from .geometry import UTM
-
-if TYPE_CHECKING:
-    from .products import Product
+from s2kit.practice.geometry import UTM
+from s2kit.practice.products import Product
+from s2kit.scenes.radiometry import SCALE, SCALES
 
 ORIGIN = "s2kit practice data: synthetic, not observed"
 """Stands in PRODUCT_ORIGIN of every product; real products have no such element."""
@@ -20,15 +18,24 @@ _PSD = "https://psd-14.sentinel2.eo.esa.int/PSD"
 _XFDU = "urn:ccsds:schema:xfdu:1"
 _CENTRE = "S2KT"
 _IMAGES = ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12", "SCL", "WVP")
-_QUALITY = {
-    "DARK_FEATURES": (2,), "CLOUD_SHADOW": (3,), "VEGETATION": (4,), "NOT_VEGETATED": (5,),
-    "WATER": (6,), "UNCLASSIFIED": (7,), "MEDIUM_PROBA_CLOUDS": (8,), "HIGH_PROBA_CLOUDS": (9,),
-    "THIN_CIRRUS": (10,), "SNOW_ICE": (11,),
-}  # fmt: skip
+_CLASSES = {
+    "DARK_FEATURES": 2,
+    "CLOUD_SHADOW": 3,
+    "VEGETATION": 4,
+    "NOT_VEGETATED": 5,
+    "WATER": 6,
+    "UNCLASSIFIED": 7,
+    "MEDIUM_PROBA_CLOUDS": 8,
+    "HIGH_PROBA_CLOUDS": 9,
+    "THIN_CIRRUS": 10,
+    "SNOW_ICE": 11,
+}
+"""Name of each class in the XML to its code in SCL."""
+
 _CLOUDY = (8, 9, 10)
 
 
-def write(product: "Product", classes: np.ndarray, root: Path) -> None:
+def write(product: Product, classes: np.ndarray, root: Path) -> None:
     """Write the three metadata files of a product whose images are in place."""
     granule = root / product.granule
     _save(_product_xml(product, classes), root / "MTD_MSIL2A.xml")
@@ -60,19 +67,19 @@ def _stamp(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.024Z"
 
 
-def _percent(classes: np.ndarray, wanted: tuple[int, ...]) -> str:
+def _percent(classes: np.ndarray, wanted: int | tuple[int, ...]) -> str:
     valid = max(np.count_nonzero(classes), 1)
     return f"{100 * np.count_nonzero(np.isin(classes, wanted)) / valid:.6f}"
 
 
-def _datastrip(product: "Product") -> str:
+def _datastrip(product: Product) -> str:
     return (
         f"S2{product.overpass.spacecraft}_OPER_MSI_L2A_DS_{_CENTRE}_"
         f"{product.generated:%Y%m%dT%H%M%S}_S{product.strip_start:%Y%m%dT%H%M%S}_N{product.baseline}"
     )
 
 
-def _tile_id(product: "Product") -> str:
+def _tile_id(product: Product) -> str:
     return (
         f"S2{product.overpass.spacecraft}_OPER_MSI_L2A_TL_{_CENTRE}_"
         f"{product.generated:%Y%m%dT%H%M%S}_A{product.overpass.absolute_orbit:06d}_"
@@ -80,7 +87,7 @@ def _tile_id(product: "Product") -> str:
     )
 
 
-def _product_xml(product: "Product", classes: np.ndarray) -> Element:
+def _product_xml(product: Product, classes: np.ndarray) -> Element:
     root = _root("Level-2A_User_Product", "User_Product_Level-2A")
     general = _section(root, "General_Info")
     _product_info(SubElement(general, "Product_Info"), product)
@@ -94,7 +101,7 @@ def _product_xml(product: "Product", classes: np.ndarray) -> Element:
     return root
 
 
-def _product_info(info: Element, product: "Product") -> None:
+def _product_info(info: Element, product: Product) -> None:
     taken = product.overpass
     _add(
         info,
@@ -128,7 +135,7 @@ def _product_info(info: Element, product: "Product") -> None:
     _granule_list(SubElement(info, "Product_Organisation"), product)
 
 
-def _granule_list(organisation: Element, product: "Product") -> None:
+def _granule_list(organisation: Element, product: Product) -> None:
     granule = SubElement(
         SubElement(organisation, "Granule_List"),
         "Granule",
@@ -140,25 +147,25 @@ def _granule_list(organisation: Element, product: "Product") -> None:
         SubElement(granule, "IMAGE_FILE").text = product.path(layer).removesuffix(".jp2")
 
 
-def _image_characteristics(characteristics: Element, product: "Product") -> None:
+def _image_characteristics(characteristics: Element, product: Product) -> None:
     for text, index in (("NODATA", 0), ("SATURATED", 65535)):
         special = SubElement(characteristics, "Special_Values")
         _add(special, SPECIAL_VALUE_TEXT=text, SPECIAL_VALUE_INDEX=index)
     quantities = SubElement(characteristics, "QUANTIFICATION_VALUES_LIST")
     for kind, unit, value in (
-        ("BOA", "none", "10000"),
-        ("AOT", "none", "1000.0"),
-        ("WVP", "cm", "1000.0"),
+        ("BOA", "none", round(1 / SCALE)),
+        ("AOT", "none", 1000.0),
+        ("WVP", "cm", 1 / SCALES["WVP"]),
     ):
-        SubElement(quantities, f"{kind}_QUANTIFICATION_VALUE", unit=unit).text = value
+        SubElement(quantities, f"{kind}_QUANTIFICATION_VALUE", unit=unit).text = str(value)
     if product.offset:
         offsets = SubElement(characteristics, "BOA_ADD_OFFSET_VALUES_LIST")
         for band in range(13):
             element = SubElement(offsets, "BOA_ADD_OFFSET", band_id=str(band))
-            element.text = str(-product.offset)
+            element.text = str(product.offset)
 
 
-def _tile_xml(product: "Product", classes: np.ndarray) -> Element:
+def _tile_xml(product: Product, classes: np.ndarray) -> Element:
     root = _root("Level-2A_Tile_ID", "S2_PDI_Level-2A_Tile_Metadata")
     _add(
         _section(root, "General_Info"),
@@ -177,7 +184,7 @@ def _tile_xml(product: "Product", classes: np.ndarray) -> Element:
     return root
 
 
-def _geocoding(geocoding: Element, product: "Product") -> None:
+def _geocoding(geocoding: Element, product: Product) -> None:
     _add(geocoding, HORIZONTAL_CS_NAME="WGS84 / UTM zone 31N", HORIZONTAL_CS_CODE=f"EPSG:{UTM}")
     west, _, _, north = product.tile.bounds
     for metres in (10, 20, 60):
@@ -189,20 +196,20 @@ def _geocoding(geocoding: Element, product: "Product") -> None:
         _add(position, ULX=west, ULY=north, XDIM=metres, YDIM=-metres)
 
 
-def _quality(quality: Element, product: "Product", classes: np.ndarray) -> None:
+def _quality(quality: Element, product: Product, classes: np.ndarray) -> None:
     content = SubElement(quality, "Image_Content_QI")
     _add(
         content,
         CLOUDY_PIXEL_PERCENTAGE=_percent(classes, _CLOUDY),
         NODATA_PIXEL_PERCENTAGE=f"{100 * np.mean(classes == 0):.6f}",
-        **{f"{name}_PERCENTAGE": _percent(classes, wanted) for name, wanted in _QUALITY.items()},
+        **{f"{name}_PERCENTAGE": _percent(classes, code) for name, code in _CLASSES.items()},
     )
     masks = SubElement(quality, "Pixel_Level_QI", geometry="FULL_RESOLUTION")
     for layer, kind in (("CLD", "MSK_CLDPRB"), ("SNW", "MSK_SNWPRB")):
         SubElement(masks, "MASK_FILENAME", type=kind).text = product.path(layer)
 
 
-def _manifest(product: "Product", root: Path) -> Element:
+def _manifest(product: Product, root: Path) -> Element:
     register_namespace("xfdu", _XFDU)
     manifest = Element(f"{{{_XFDU}}}XFDU", version="esa/safe/sentinel/1.1/sentinel-2/msi")
     units = SubElement(manifest, "informationPackageMap")

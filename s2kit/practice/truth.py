@@ -14,11 +14,11 @@ from affine import Affine
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter
 
-from ...errors import InvalidInputError
-from ..item import BANDS
-from .geometry import CANVAS, RD, REGION_RD, UTM
-from .imaging import RESOLUTION, cloud_free, ground_spectra
-from .landscape import FINE, Landscape, fields, landscape
+from s2kit.errors import InvalidInputError
+from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
+from s2kit.practice.imaging import cloud_free, ground_spectra
+from s2kit.practice.landscape import FINE, Landscape, fields, landscape
+from s2kit.scenes.radiometry import BANDS, RESOLUTION
 
 CLASSES = {
     "grassland": (1, "#9ccc65"),

@@ -10,17 +10,14 @@ from datetime import date
 
 import numpy as np
 
-from ..item import BANDS
-from .geometry import HalfPlane, Tile
-from .landscape import FINE, Landscape
-from .overpasses import Overpass
-from .spectra import SNOW, SURFACES, parcel_spectra
-from .weather import Sky, finer, sky
+from s2kit.practice.geometry import HalfPlane, Tile
+from s2kit.practice.landscape import FINE, Landscape
+from s2kit.practice.overpasses import Overpass
+from s2kit.practice.spectra import SPECTRA, SURFACES, parcel_spectra
+from s2kit.practice.weather import Sky, finer, sky
+from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALES
 
-RESOLUTION = {band: 10 if band in ("B02", "B03", "B04", "B08") else 20 for band in BANDS}
-
-_CLOUD = np.array([780, 775, 770, 772, 780, 785, 790, 790, 560, 430], "float32") / 1000
-_CIRRUS = np.array([500, 490, 480, 475, 470, 465, 460, 455, 330, 230], "float32") / 1000
+_CLOUD, _CIRRUS, _SNOW = SPECTRA.loc[["cloud", "cirrus", "snow"]].to_numpy()
 _DIRECT = np.array([0.56, 0.62, 0.68, 0.7, 0.72, 0.74, 0.76, 0.77, 0.86, 0.88], "float32")
 """Share of the light that comes straight from the sun: the rest of the sky is blue (chosen)."""
 _HAZE = np.array([1, 0.7, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.12, 0.08], "float32")
@@ -35,9 +32,9 @@ Spectra = tuple[np.ndarray, np.ndarray]
 def ground_spectra(land: Landscape, day: date, *, snow: float = 0.0) -> Spectra:
     """Mean and slope of each parcel's reflectance, see `parcel_spectra`, with snow lying on it."""
     mean, slope = parcel_spectra(land.parcels, day)
-    lying = land.parcels["surface"].map(lambda name: SURFACES[name].snow).to_numpy("float32")
+    lying = SURFACES["snow"].loc[land.parcels["surface"]].to_numpy("float32")
     lying = lying[:, None] * np.float32(snow)
-    return mean * (1 - lying) + SNOW * lying, slope * (1 - lying) + np.float32(0.01) * lying
+    return mean * (1 - lying) + _SNOW * lying, slope * (1 - lying) + np.float32(0.01) * lying
 
 
 def cloud_free(land: Landscape, spectra: Spectra, band: str) -> np.ndarray:
@@ -134,19 +131,18 @@ def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray])
     layers : dict of str to numpy.ndarray
         Physical values over one extent.
     offset : int
-        Added to reflectance × 10 000: 1000 from baseline 04.00 on, else 0.
+        What a reader is to add to the DN of reflectance.
     seen : dict of int to numpy.ndarray of bool
         By resolution: inside the swath and the datastrip.
     """
     stored = {}
     for name, image in layers.items():
-        valid = seen[RESOLUTION.get(name, 20)]
-        if name in RESOLUTION:
+        counts = np.rint(image * round(1 / SCALES[name]))
+        if name in BANDS:
             # 0 is nodata, so that the darkest value that a product can hold is 1.
-            image = np.clip(np.rint(image * 10_000) + offset, 1, 65_534).astype("uint16")
-        elif name == "WVP":
-            image = np.rint(image * 1000).astype("uint16")
-        stored[name] = np.where(valid, image, 0).astype(image.dtype)
+            counts = np.clip(counts - offset, 1, 65_534)
+        dtype = image.dtype if image.dtype == "uint8" else "uint16"
+        stored[name] = np.where(seen[RESOLUTION[name]], counts, 0).astype(dtype)
     return stored
 
 
