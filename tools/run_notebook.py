@@ -1,7 +1,6 @@
-"""Run notebooks headless, and tell what each took: ``running.py IN.ipynb OUT.ipynb [OPTIONS]``.
+"""Run a notebook headless and note what it took: ``run_notebook.py IN.ipynb OUT.ipynb [OPTIONS]``.
 
-With a folder alone, it prints the table of all that were run into it. The Makefile runs it as a
-file, so that little of the kit is loaded.
+With a folder alone, it prints the table of all that were run into it.
 """
 
 import json

@@ -5,12 +5,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from s2kit import checks
+from s2kit.course import checks
 
-TIMES = np.array(
-    ["2021-05-01", "2021-05-03", "2021-06-01", "2021-07-01",
-     "2022-05-01", "2022-05-03", "2022-06-01", "2022-07-01"], "datetime64[ns]",
-)  # fmt: skip
+DAYS = ("05-01", "05-03", "06-01", "07-01")
+TIMES = np.array([f"{year}-{day}" for year in (2021, 2022) for day in DAYS], "datetime64[ns]")
 ORBITS = [51, 8, 51, 51, 51, 8, 51, 51]
 SHARES = np.array([0.9, 0.9, 0.2, 0.7, 0.8, 0.9, 0.5, 0.3], "float32")
 QUERY = {"orbit": 51, "year": 2022, "limit": float(SHARES[6])}

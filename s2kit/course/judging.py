@@ -46,12 +46,15 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
     """Return whether it is the right number as printed, and no known mistake prints the same."""
-    if not all(isinstance(one, np.ndarray) and one.dtype == "f8" and one.ndim == 0
-               for one in (found, wanted)):  # fmt: skip
+    if not (_is_number(found) and _is_number(wanted)):
         return False
     decimals = len(repr(float(found)).partition(".")[2])
     alike = [one for _, one in others if np.shape(one) == () and _rounds_to(one, decimals, found)]
     return decimals >= _FEWEST_DECIMALS and _rounds_to(wanted, decimals, found) and not alike
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == "f8" and value.ndim == 0
 
 
 def _rounds_to(value: Any, decimals: int, found: np.ndarray) -> bool:

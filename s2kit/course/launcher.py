@@ -44,9 +44,9 @@ def ndvi_statistics() -> dict:
 
 
 def find_notebooks() -> Path | None:
-    """Find the notebooks: where Jupyter was started, or beside this file in a clone."""
+    """Find the notebooks: where Jupyter was started, or in the clone that holds this file."""
     here = Path.cwd()
-    for folder in (here / "notebooks", here, Path(__file__).parents[1] / "notebooks"):
+    for folder in (here / "notebooks", here, Path(__file__).parents[2] / "notebooks"):
         if all((folder / f"{name}.ipynb").is_file() for name in (QUERY, STATISTICS)):
             return folder
     return None
@@ -125,7 +125,7 @@ def _cells(notebook: Path) -> Iterator[str]:
 def _tile(title: str, app: str) -> dict:
     where = "{unix_socket}" if _HAS_SOCKETS else "{port}"
     return {
-        "command": [sys.executable, "-m", "s2kit.launcher", where, "{base_url}" + _NAME],
+        "command": [sys.executable, "-m", "s2kit.course.launcher", where, "{base_url}" + _NAME],
         "unix_socket": _HAS_SOCKETS,  # Jupyter makes a folder for it, with the mode 0700
         "absolute_url": True,
         "environment": {"MALLOC_ARENA_MAX": "2"},  # what was freed goes back: 20 % less memory
