@@ -11,7 +11,6 @@ from datetime import date, datetime
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 import pystac
 import shapely
@@ -20,12 +19,13 @@ from tqdm.auto import tqdm
 
 from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
-from s2kit.scenes.catalogue import APIS, UnreadableScene, read_catalogue, read_url
+from s2kit.scenes.catalogue import APIS, read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
-from s2kit.scenes.files import Files, Unreadable, find_folders, is_zarr
+from s2kit.scenes.files import Files, find_folders, is_zarr
+from s2kit.scenes.found import FoundScene, UnreadableScene
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
-from s2kit.scenes.product import ProductName
+from s2kit.scenes.product import RELATIVE_ORBITS, ProductName
 from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
 from s2kit.scenes.safe import SafeScene
@@ -37,25 +37,6 @@ _SOURCES = ("sample", *APIS)
 _SHOWN = 5
 _PATIENCE = 2
 """Seconds before a progress bar shows."""
-
-
-class Scene(Protocol):
-    """What every source yields: known at a glance, read in full on demand."""
-
-    @property
-    def label(self) -> str:
-        """What reports call it."""
-
-    @property
-    def product(self) -> ProductName | None:
-        """What its name says, where it has one."""
-
-    @property
-    def footprint(self) -> BaseGeometry | None:
-        """Outline of the valid pixels, degrees, where known."""
-
-    def item(self) -> pystac.Item:
-        """Make the canonical item; SceneError if it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -216,15 +197,14 @@ def _unreliability(item: pystac.Item) -> int:
     return max((RELIABLE.index(source) for source in sources if source in RELIABLE), default=0)
 
 
-def _wanted_item(scene: Scene, query: Query) -> pystac.Item | None:
-    """Read a scene that fits; one that does not fit gives none, usable or not."""
+def _wanted_item(scene: FoundScene, query: Query) -> pystac.Item | None:
+    """Return the item of a scene that fits; None for one that does not fit, usable or not."""
     if scene.product and not query.admits(scene.product):
         return None
     if not query.covers(scene.footprint):
         return None
     item = scene.item()
-    product = ProductName.find(item.id)
-    return item if product and query.admits(product) and query.clear_enough(item) else None
+    return item if query.clear_enough(item) else None
 
 
 def _order(item: pystac.Item) -> tuple[str, int, str, str]:
@@ -271,7 +251,7 @@ def _accepted_sources() -> str:
     return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of products."
 
 
-def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
+def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
     if source == "sample":
         return _products(_practice_folder() / "scenes")
     if isinstance(source, Path):
@@ -281,7 +261,7 @@ def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
     return read_url(url, collections, query.aoi, query.period)
 
 
-def _products(path: Path) -> Iterator[Scene]:
+def _products(path: Path) -> Iterator[FoundScene]:
     """Find the products on disk, SAFE and EOPF Zarr.
 
     Raises
@@ -302,9 +282,9 @@ def _products(path: Path) -> Iterator[Scene]:
         )
 
 
-def _product(files: Files | Unreadable) -> Scene | None:
-    if isinstance(files, Unreadable):
-        return UnreadableScene(str(files.path), files.reason)
+def _product(files: Files | UnreadableScene) -> FoundScene | None:
+    if isinstance(files, UnreadableScene):
+        return files
     if not is_zarr(files):
         return SafeScene(files)
     scene = EopfScene(files)
@@ -334,7 +314,7 @@ def _read_orbits(value: int | Iterable[int] | None) -> frozenset[int] | None:
     given = [value] if isinstance(value, Integral) or not isinstance(value, Iterable) else value
     orbits = list(given)
     valid = [o for o in orbits if isinstance(o, Integral) and not isinstance(o, bool)]
-    if not orbits or len(valid) < len(orbits) or not all(1 <= orbit <= 143 for orbit in valid):
+    if not orbits or len(valid) < len(orbits) or not set(valid) <= set(RELATIVE_ORBITS):
         message = f"relative_orbit={value!r} is not a whole number from 1 to 143, or a list of such"
         raise InvalidInputError(f"{message}; 51 covers the west of the Netherlands.")
     return frozenset(int(orbit) for orbit in valid)

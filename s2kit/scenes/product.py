@@ -15,7 +15,9 @@ PATTERN = re.compile(
 """Compact naming convention of ESA's Sentinel-2 products, in force since December 2016."""
 
 _COMPACT = "%Y%m%dT%H%M%S"
-_LAST_ORBIT = 143
+
+RELATIVE_ORBITS = range(1, 144)
+"""Orbits before the ground track repeats itself."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class ProductName:
             start, made = (_read_compact(match[key]) for key in ("start", "made"))
         except ValueError:
             return None
-        if not 1 <= orbit <= _LAST_ORBIT:
+        if orbit not in RELATIVE_ORBITS:
             return None
         digits = match["baseline"]
         baseline = f"{digits[:2]}.{digits[2:]}"

@@ -77,10 +77,20 @@ class SafeScene:
         """What reports call it."""
         return self.files.name.removesuffix(".SAFE")
 
-    @property
-    def product(self) -> ProductName | None:
-        """What the folder's name says."""
-        return ProductName.find(self.files.name)
+    @cached_property
+    def product(self) -> ProductName:
+        """Name of the folder, or of the product in its metadata if the folder was renamed."""
+        return ProductName.find(self.files.name) or self._inner_name
+
+    @cached_property
+    def _inner_name(self) -> ProductName:
+        uri = find_text(self.metadata, self.label, "PRODUCT_URI", "PRODUCT_URI_2A")
+        found = ProductName.find(uri)
+        if found is None:
+            raise SceneError(
+                self.label, f"PRODUCT_URI {uri!r} is not a product name of 2017 or later"
+            )
+        return found
 
     @cached_property
     def metadata(self) -> Element:
@@ -134,11 +144,7 @@ def _agreed_name(scene: SafeScene) -> ProductName:
     level = find_text(root, label, "PROCESSING_LEVEL")
     if level not in _LEVELS:
         raise SceneError(label, f"is {level}, but only Level-2A can be used; Sen2Cor makes it")
-    uri = find_text(root, label, "PRODUCT_URI", "PRODUCT_URI_2A")
-    inside = ProductName.find(uri)
-    if inside is None:
-        raise SceneError(label, f"PRODUCT_URI {uri!r} is not a product name of 2017 or later")
-    named = scene.product or inside
+    named, inside = scene.product, scene._inner_name
     for field in ("mission", "datatake_start", "baseline", "relative_orbit", "tile"):
         _compare(scene, field, getattr(named, field), getattr(inside, field))
     _compare(scene, "baseline", named.baseline, find_text(root, label, "PROCESSING_BASELINE"))
