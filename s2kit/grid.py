@@ -234,9 +234,9 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
     grid : odc.geo.geobox.GeoBox
         As `read_grid` returns it.
     """
-    told = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
+    stated = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
     try:
-        west, south, east, north = map(float, told)
+        west, south, east, north = map(float, stated)
     except (TypeError, ValueError):
         return area_of_grid(grid)
     known = np.isfinite([west, south, east, north]).all() and west <= east and south <= north
@@ -248,8 +248,8 @@ def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
 
     Only the GeoTransform holds its pixel size; after thinning out, that is still the old one.
     """
-    told = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
-    kept = Affine.from_gdal(*map(float, told.split()))
+    stated = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
+    kept = Affine.from_gdal(*map(float, stated.split()))
     cols = (data["x"].values - kept.c) / kept.a  # centres at n + 0.5
     rows = (data["y"].values - kept.f) / kept.e
     beside = abs(np.array([cols[0], rows[0]]) % 1 - 0.5)

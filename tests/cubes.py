@@ -34,12 +34,12 @@ CRS = "EPSG:28992"
 
 
 def days(*dates: str) -> np.ndarray:
-    """Give days as a cube stores them: seconds since 1970, at about the time of an overpass."""
+    """Return days as a cube stores them: seconds since 1970, at about the time of an overpass."""
     return np.array(dates, "datetime64[s]").astype("i8") + 38_431
 
 
 def every(step: int, count: int, first: str = "2021-01-03") -> np.ndarray:
-    """Give ``count`` days, ``step`` days apart."""
+    """Return ``count`` days, ``step`` days apart."""
     return days(first)[0] + np.arange(count) * step * 86_400
 
 
@@ -148,7 +148,7 @@ def _chunk(values, layer, index, shape):
 
 
 def _timeline(times, orbit, layers):
-    """Give the coordinates along time."""
+    """Return the coordinates along time."""
     n = len(times)
     classes = layers.get("SCL", np.full((n, 1, 1), 4))
     clear = np.isin(classes, (4, 5, 6, 7)).mean((1, 2)).astype("f4")
@@ -190,7 +190,7 @@ def plain(store: Path, orbit: int = 51) -> dict[str, np.ndarray]:
 
 
 def decoded(stored: np.ndarray) -> np.ndarray:
-    """Give reflectance, float32, NaN where stored as -9999; classes as they are."""
+    """Return reflectance, float32, NaN where stored as -9999; classes as they are."""
     if stored.dtype == np.uint8:
         return stored
     values = stored.astype("f4") * np.float32(1e-4)
@@ -200,7 +200,7 @@ def decoded(stored: np.ndarray) -> np.ndarray:
 def in_memory(
     layers: dict[str, np.ndarray], times: np.ndarray, chunks: tuple[int, int, int] | None = None
 ) -> xr.Dataset:
-    """Give a cube as `s2kit.open_cube` would, without a store; in Dask's blocks, or in numpy."""
+    """Return a cube as `s2kit.open_cube` would, without a store; in Dask's blocks, or in numpy."""
     _, height, width = next(iter(layers.values())).shape
     coords = {
         "time": np.asarray(times).astype("datetime64[s]").astype("datetime64[ns]"),

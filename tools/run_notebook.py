@@ -37,7 +37,7 @@ def run(notebook: Path, output: Path, *options: str) -> int:
 
 
 def table(folder: Path) -> str:
-    """Describe what the notebooks in a folder took; peak memory is that of the largest process."""
+    """Return a table of what the notebooks took; peak memory is that of the largest process."""
     notes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*{_TOOK}"))]
     lines = [f"{n['notebook']:24}{n['seconds']:9.0f} s{n['peak_mb']:9.0f} MB" for n in notes]
     return "\n".join([f"{'notebook':24}{'time':>11}{'peak memory':>12}", *lines])

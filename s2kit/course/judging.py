@@ -1,4 +1,4 @@
-"""Compare an answer with the right one, and with what common mistakes would give."""
+"""Compare an answer with the right one, and with the results of common mistakes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
-"""What single precision may differ by; a count of stored reflectance is 1e-4."""
+"""Tolerances for single precision; one count of stored reflectance is 1e-4."""
 
 _FEWEST_DECIMALS = 2
 
@@ -14,7 +14,7 @@ Mistakes = list[tuple[str, Any]]
 
 
 def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
-    """Print what is to be said about an answer.
+    """Print whether an answer is right, or a hint.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
     right : same kind
         The right answer.
     mistakes : list of (str, object)
-        The hint to print for a mistake, and what it would give; the first that fits is printed.
+        The hint to print for a mistake, and its result; the first that fits is printed.
     praise : str
         What to print when it is right.
 

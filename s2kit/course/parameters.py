@@ -27,7 +27,7 @@ _WORDS = {
 
 
 def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
-    """Refuse parameters that a notebook does not have, or that have the wrong type.
+    """Check that a notebook has the given parameters, and that each has the right type.
 
     Papermill only warns of a parameter that it does not know, and a misspelt one is then ignored.
 
@@ -64,7 +64,7 @@ def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
 
 
 def _injected(cells: list[str]) -> list[str]:
-    """Name the variables that papermill set, in the order in which they were given."""
+    """Return the names of the variables that papermill set, in their order."""
     given = [cell for cell in cells if cell.startswith(_INJECTED)]
     body = ast.parse(given[-1]).body if given else []
     return [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
@@ -88,12 +88,12 @@ def _described(choices: tuple) -> str:
 
 
 def require_cube(store: str | os.PathLike) -> str:
-    """Find a cube, and stop with advice where there is none yet.
+    """Return the place of a cube; raise with advice where there is none yet.
 
     Parameters
     ----------
     store : str or path
-        A path; of URLs nothing is said here, `s2kit.open_cube` does.
+        A path; URLs are left to `s2kit.open_cube`.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def require_cube(store: str | os.PathLike) -> str:
 
 
 def start_client(scheduler: str) -> Client | None:
-    """Connect to what computes.
+    """Return a client of what computes.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From land and sky to what the product holds: reflectance as seen, classes, probabilities, DN.
+"""Compute the layers of a product from land and sky: reflectance, classes, probabilities, DN.
 
 The classes follow the logic of Sen2Cor (Louis et al. 2016, Sentinel-2 Sen2Cor: L2A processor for
 users, ESA SP-740): thresholds on cloud probability, snow, and vegetation and water indices of the
@@ -30,7 +30,7 @@ Spectra = tuple[np.ndarray, np.ndarray]
 
 
 def ground_spectra(land: Landscape, day: date, *, snow: float = 0.0) -> Spectra:
-    """Mean and slope of each parcel's reflectance, see `parcel_spectra`, with snow lying on it."""
+    """Return mean and slope of each parcel's reflectance, see `parcel_spectra`, with snow on it."""
     mean, slope = parcel_spectra(land.parcels, day)
     lying = SURFACES["snow"].loc[land.parcels["surface"]].to_numpy("float32")
     lying = lying[:, None] * np.float32(snow)
@@ -38,19 +38,19 @@ def ground_spectra(land: Landscape, day: date, *, snow: float = 0.0) -> Spectra:
 
 
 def cloud_free(land: Landscape, spectra: Spectra, band: str) -> np.ndarray:
-    """Reflectance without weather, (y, x) float32 over `CANVAS` at the band's resolution."""
+    """Return reflectance without weather, (y, x) float32 over `CANVAS`, in native resolution."""
     mean, slope = (part[:, BANDS.index(band)] for part in spectra)
     return averaged(mean[land.ids] + slope[land.ids] * land.texture, RESOLUTION[band] // FINE)
 
 
 def averaged(image: np.ndarray, factor: int) -> np.ndarray:
-    """Mean over blocks of ``factor`` × ``factor`` pixels."""
+    """Return the mean over blocks of ``factor`` × ``factor`` pixels."""
     parts = [image[row::factor, column::factor] for row, column in np.ndindex(factor, factor)]
     return sum(parts) / np.float32(factor**2)
 
 
 def observe(land: Landscape, overpass: Overpass) -> Layers:
-    """Everything the overpass delivers over `CANVAS`, as physical values.
+    """Return all layers of an overpass over `CANVAS`, as physical values.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def observe(land: Landscape, overpass: Overpass) -> Layers:
 
 
 def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
-    """One band with shadow, cirrus, cloud, haze and noise."""
+    """Return one band with shadow, cirrus, cloud, haze and noise."""
     index, (cloud, cirrus, shadow) = BANDS.index(band), veils
     image *= weather.gain * (1 - _DIRECT[index] * shadow)
     image += (_CIRRUS[index] - image) * cirrus
@@ -85,7 +85,7 @@ def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
 
 
 def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
-    """Cloud probability in %: blind to thin edges, now and then taken in by bright glass."""
+    """Return the cloud probability in %: too low at thin edges, at times too high over glass."""
     opacity = weather.cloud + 0.6 * weather.cirrus
     probability = 118 * np.clip(opacity + rng.normal(0, 0.012, opacity.shape) - 0.14, 0, None)
     if rng.random() < 0.2:
@@ -97,7 +97,7 @@ def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
 
 
 def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
-    """Snow probability in % from the snow index of the observed green and SWIR."""
+    """Return the snow probability in % from the snow index of the observed green and SWIR."""
     green, swir = averaged(layers["B03"], 2), layers["B11"]
     index = (green - swir) / np.maximum(green + swir, 0.02)
     bright = np.clip((green - 0.2) / 0.3, 0, 1)
@@ -106,7 +106,7 @@ def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
 
 
 def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, rng) -> np.ndarray:
-    """Scene classification 2-11 at 20 m."""
+    """Return the scene classification, 2-11, at 20 m."""
     green, red, nir = (averaged(layers[b], 2) for b in ("B03", "B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 0.01)
     unsure = rng.random(green.shape, "float32")
@@ -124,7 +124,7 @@ def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, 
 
 
 def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray]) -> Layers:
-    """Turn physical values into stored integers, 0 where nothing was seen.
+    """Return physical values as stored integers, 0 where nothing was seen.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray])
 
 
 def extent_masks(sides: Sequence[HalfPlane], tile: Tile) -> dict[int, np.ndarray]:
-    """Bool masks by resolution: pixel centres of a tile on the right side of all lines."""
+    """Return bool masks by resolution: pixel centres of a tile on the right side of all lines."""
     masks = {}
     for resolution in (10, 20):
         x, y = tile.centres(resolution)

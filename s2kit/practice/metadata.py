@@ -1,4 +1,4 @@
-"""The XML of a ``.SAFE`` product: the same elements in the same places as in real products."""
+"""Write the XML of a ``.SAFE`` product: the same elements in the same places as in real ones."""
 
 import hashlib
 from datetime import datetime
@@ -12,7 +12,7 @@ from s2kit.practice.products import Product
 from s2kit.scenes.radiometry import SCALE, SCALES
 
 ORIGIN = "s2kit practice data: synthetic, not observed"
-"""Stands in PRODUCT_ORIGIN of every product; real products have no such element."""
+"""Text of PRODUCT_ORIGIN in every product; real products have no such element."""
 
 _PSD = "https://psd-14.sentinel2.eo.esa.int/PSD"
 _XFDU = "urn:ccsds:schema:xfdu:1"

@@ -46,7 +46,7 @@ def write_product(product: Product, observed: Layers, folder: Path) -> Path:
 
 
 def stored_layers(product: Product, observed: Layers) -> Layers:
-    """Make the integers that a product holds."""
+    """Return the integers that a product holds."""
     cut = {
         name: product.tile.crop(image, RESOLUTION[name])
         * (np.float32(product.gain) if name in BANDS else 1)

@@ -1,4 +1,4 @@
-"""Which products an overpass gives, and what each is called."""
+"""The products of an overpass: name, extent and processing of each."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -69,7 +69,7 @@ class Product:
         return reproject(area, UTM, 4326)
 
     def path(self, layer: str) -> str:
-        """Path of a layer's image inside the product."""
+        """Return the path of a layer's image inside the product."""
         if layer in ("CLD", "SNW"):
             mask = {"CLD": "CLDPRB", "SNW": "SNWPRB"}[layer]
             return f"{self.granule}/QI_DATA/MSK_{mask}_20m.jp2"
@@ -79,7 +79,7 @@ class Product:
 
 
 def products(overpass: Overpass) -> list[Product]:
-    """List the products of an overpass: one per tile, and the special cases."""
+    """Return the products of an overpass: one per tile, and the special cases."""
     swath = (SWATH_EDGE,) if overpass.orbit == 8 else ()
     strip = overpass.start + timedelta(seconds=4)
     made = overpass.sensing + timedelta(hours=2, minutes=43, seconds=overpass.day.day)
@@ -92,7 +92,7 @@ def products(overpass: Overpass) -> list[Product]:
 
 
 def _split(whole: Product) -> list[Product]:
-    """Make two products of one tile, one per datastrip, each with its half."""
+    """Return two products of one tile, one per datastrip, each with its half."""
     later = timedelta(seconds=25)
     return [
         replace(
@@ -106,6 +106,6 @@ def _split(whole: Product) -> list[Product]:
 
 
 def _reprocessed(old: Product) -> Product:
-    """Process the same acquisition again: newer baseline, slightly other values."""
+    """Return the product of a later processing: newer baseline, slightly different values."""
     made = datetime.fromisoformat("2023-01-29T09:26:51+00:00")
     return replace(old, baseline="05.00", generated=made, gain=1.02)

@@ -1,4 +1,4 @@
-"""What each surface reflects in each band on each day: spectra, crop phenology, soil moisture.
+"""Reflectance of each surface by band and day: spectra, crop phenology, soil moisture.
 
 A surface is a mixture ``green · g + straw · s + base · (1 - g - s)`` of a green canopy, dead plant
 matter and what lies under them. The covers g and s follow the calendar of the crop.
@@ -46,7 +46,7 @@ doi:10.2136/sssaj2002.7220)."""
 
 
 def moisture(day: date) -> float:
-    """Wetness of the top soil, 0-1: high in winter, with wet and dry weeks (chosen)."""
+    """Return the wetness of the top soil, 0-1: high in winter, with wet and dry weeks (chosen)."""
     week, part = divmod(day.toordinal(), 7)
     weeks = [np.random.default_rng([21, week + n]).uniform(-0.3, 0.3) for n in (0, 1)]
     season = 0.45 + 0.27 * np.cos(2 * np.pi * (_year_day(day) - 20) / 365)
@@ -54,7 +54,7 @@ def moisture(day: date) -> float:
 
 
 def covers(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.ndarray]:
-    """Green and straw cover (0-1) of each parcel on a day, each of shape (n_parcels,)."""
+    """Return green and straw cover (0-1) of each parcel on a day, each of shape (n_parcels,)."""
     green, straw = np.zeros((2, len(parcels)))
     calendars = SURFACES["calendar"].loc[parcels["surface"]].to_numpy()
     for name, knots in _CALENDARS.items():
@@ -66,7 +66,7 @@ def covers(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.ndarray]:
 
 
 def parcel_spectra(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.ndarray]:
-    """Mean reflectance of each parcel, and its change with the texture.
+    """Return the mean reflectance of each parcel, and its change with the texture.
 
     Parameters
     ----------
@@ -102,13 +102,13 @@ def _mix(parcels, green: np.ndarray, straw: np.ndarray, day: date) -> np.ndarray
 
 
 def _course(knots: np.ndarray) -> PchipInterpolator:
-    """Draw the year's course as a smooth curve through its knots, over three years end to end."""
+    """Return the year's course as a smooth curve through its knots, repeated for three years."""
     days = np.concatenate([knots[:, 0] + 365 * n for n in (-1, 0, 1)])
     return PchipInterpolator(days, np.tile(knots[:, 1:], (3, 1)))
 
 
 def _after_mowing(parcels, day: date) -> np.ndarray:
-    """Keep what mowing leaves of the green cover: cuts from May to October, then regrowth."""
+    """Return the share of green cover after mowing: cuts from May to October, then regrowth."""
     every, offset = parcels["mown"].to_numpy(), parcels["shift"].to_numpy()
     since = np.mod(_year_day(day) - 125 - offset, np.where(every > 0, every, 1))
     mown = (every > 0) & (_year_day(day) >= 125 + offset) & (_year_day(day) <= 300)

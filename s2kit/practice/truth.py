@@ -1,4 +1,4 @@
-"""What is really there: land cover, fields, elevation, and the reflectance without weather."""
+"""The truth of the practice scenes: land cover, fields, elevation, reflectance without weather."""
 
 from datetime import date
 from pathlib import Path
@@ -62,12 +62,12 @@ def write_truth(folder: Path) -> None:
 
 
 def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
-    """Reflectance of the practice land without cloud, shadow, snow, haze and noise.
+    """Return reflectance of the practice land without cloud, shadow, snow, haze and noise.
 
-    It follows from three files: ``truth/parcels.tif`` says which parcel lies where,
-    ``truth/parcels.csv`` what each parcel is, ``truth/texture.tif`` (in thousandths) how a place
-    differs from its parcel. Together with the calendar of the parcel's surface they give the
-    exact value that the products of any day are made from.
+    It follows from three files: ``truth/parcels.tif`` holds the number of the parcel at each place,
+    ``truth/parcels.csv`` the properties of each parcel, ``truth/texture.tif`` (in thousandths) the
+    deviation of each place from its parcel. With the calendar of the parcel's surface they give the
+    exact value from which the products of any day are made.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
     Raises
     ------
     InvalidInputError
-        The band is unknown.
+        If the band is unknown.
     """
     if band not in BANDS:
         raise InvalidInputError(f"band {band!r} is unknown; use one of {', '.join(BANDS)}")
@@ -117,7 +117,7 @@ def _region_grid() -> tuple[tuple[int, int], Affine]:
 
 
 def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
-    """Class codes on the region's 10 m grid in RD."""
+    """Return class codes on the region's 10 m grid in RD."""
     shape, transform = _region_grid()
     codes = parcels["landcover"].map(lambda name: CLASSES[name][0])
     drawn = [(g, c) for g, c in zip(parcels.geometry, codes, strict=True) if not g.is_empty]
@@ -125,7 +125,7 @@ def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
 
 
 def _elevation(cover: np.ndarray) -> np.ndarray:
-    """Height in m above NAP: flat polders below the sea, dunes, higher ground under the town."""
+    """Return height in m above NAP: polders below the sea, dunes, higher ground in the town."""
     height = np.full(cover.shape, _POLDER, "float32")
     for name, level in _ELEVATION.items():
         height[cover == CLASSES[name][0]] = level

@@ -1,4 +1,4 @@
-"""One process that writes overpasses; the main process starts as many as there are cores.
+"""A process that writes overpasses; the main process starts as many as there are cores.
 
 It is started as a program, not with multiprocessing, which would run the caller's own script
 again or copy a notebook kernel's threads.

@@ -61,7 +61,7 @@ class EopfScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return self.files.name.removesuffix(".zarr").removesuffix(".SAFE")
 
     @property
@@ -71,7 +71,7 @@ class EopfScene:
 
     @cached_property
     def product(self) -> ProductName | None:
-        """What the id of the product says, or the folder's name."""
+        """Name of the product, from its id or else from the folder's name."""
         return ProductName.find(str(self._discovery.get("id"))) or ProductName.find(self.files.name)
 
     @cached_property
@@ -84,7 +84,7 @@ class EopfScene:
             raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -144,8 +144,9 @@ class EopfScene:
         return make_asset(layer, href, offset=offset, source=METADATA)
 
     def _properties(self) -> dict[str, Any]:
-        told = self._discovery["properties"]
-        cloud, epsg, made = told.get("eo:cloud_cover"), told.get("proj:epsg"), self._time("created")
+        stated = self._discovery["properties"]
+        cloud, epsg = stated.get("eo:cloud_cover"), stated.get("proj:epsg")
+        made = self._time("created")
         return {
             "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
             "s2:generation_time": format_utc(made) if made else None,

@@ -1,4 +1,4 @@
-"""Find scenes: one function for every source."""
+"""Find scenes of any source."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PATIENCE = 2
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked for.
+    """Region, period, orbits and cloud cover of a search.
 
     Parameters
     ----------
@@ -61,16 +61,16 @@ class Query:
     max_cloud: float | None
 
     def admits(self, product: ProductName) -> bool:
-        """Whether period and orbit fit."""
+        """Return whether period and orbit fit."""
         fits = self.orbits is None or product.relative_orbit in self.orbits
         return fits and self.period.holds(product.datatake_start)
 
     def covers(self, footprint: BaseGeometry | None) -> bool:
-        """Whether a footprint shares area with the region; an unknown one may."""
+        """Return whether a footprint shares area with the region; True for an unknown one."""
         return footprint is None or shapely.relate_pattern(self.aoi, footprint, "T********")
 
     def clear_enough(self, item: pystac.Item) -> bool:
-        """Whether the cloud cover fits; an unknown one may."""
+        """Return whether the cloud cover fits; True for an unknown one."""
         cloud = item.properties.get("eo:cloud_cover")
         return self.max_cloud is None or cloud is None or cloud <= self.max_cloud
 
@@ -149,7 +149,7 @@ def find_scenes(
 
 
 def complete(copies: list[pystac.Item]) -> pystac.Item:
-    """Make one item of all copies of a product: each layer from the most reliable one that has it.
+    """Return one item of all copies of a product: each layer from the most reliable that has it.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ def _contradict(one: pystac.Item, other: pystac.Item, layer: str) -> bool:
 
 
 def _unreliability(item: pystac.Item) -> int:
-    """Return a number that is smaller, the more reliably the offset is stated."""
+    """Return the rank of who states the offset, 0 for the most reliable."""
     sources = [asset.extra_fields.get(OFFSET_SOURCE) for asset in item.assets.values()]
     return max((RELIABLE.index(source) for source in sources if source in RELIABLE), default=0)
 

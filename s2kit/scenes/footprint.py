@@ -12,7 +12,7 @@ _CIRCLE = 360
 
 
 def read_footprint(outline: BaseGeometry) -> BaseGeometry:
-    """Return an outline as RFC 7946 wants it, whichever way it crosses the antimeridian.
+    """Return an outline in the form of RFC 7946, whichever way it crosses the antimeridian.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def read_footprint(outline: BaseGeometry) -> BaseGeometry:
 
 
 def _cut(part: BaseGeometry) -> BaseGeometry:
-    """Lay a part out without a jump, and cut it where the circle begins anew."""
+    """Return a part without a jump in longitude, cut at the antimeridian."""
     west, _, east, _ = part.bounds
     if east - west > _CIRCLE / 2:
         part = shapely.transform(part, lambda xy: xy + [_CIRCLE, 0] * (xy[:, :1] < 0))

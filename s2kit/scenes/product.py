@@ -1,4 +1,4 @@
-"""The name of a Sentinel-2 product, which says when, where and how it was made."""
+"""Read the name of a Sentinel-2 product: when, where and how it was made."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RELATIVE_ORBITS = range(1, 144)
 
 @dataclass(frozen=True)
 class ProductName:
-    """What the name of a product says.
+    """The parts of a product's name.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class ProductName:
 
     @property
     def rank(self) -> tuple[float, datetime]:
-        """By which the newest reprocessing is found; one of Sen2Cor at home comes after ESA's."""
+        """Sort key, newest processing last; one of Sen2Cor at home counts as older than ESA's."""
         return read_baseline(self.baseline) or 0.0, self.generated
 
 

@@ -43,7 +43,7 @@ BAND_IDS = {1: "B02", 2: "B03", 3: "B04", 4: "B05", 5: "B06", 6: "B07", 7: "B08"
 """`band_id` of BOA_ADD_OFFSET to band (Sentinel-2 Products Specification Document)."""
 
 _OLD = re.compile(r"_(USER|OPER)_PRD_MSI")
-"""How products of before December 2016 are called."""
+"""Part of the names of products of before December 2016."""
 
 _WATER_VAPOUR = ("WVP_QUANTIFICATION_VALUE", "L2A_WVP_QUANTIFICATION_VALUE")
 _QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
@@ -62,7 +62,7 @@ _AUXILIARY = {
 
 @dataclass(frozen=True)
 class SafeScene:
-    """One SAFE product; nothing in it is read before it is asked for.
+    """One SAFE product; its files are read when they are needed.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ class SafeScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return self.files.name.removesuffix(".SAFE")
 
     @cached_property
@@ -110,7 +110,7 @@ class SafeScene:
         return find_footprint(self.metadata, self.label)
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -170,7 +170,7 @@ def _granule(scene: SafeScene) -> str:
 
 
 def _tile_code(scene: SafeScene, tile: Element) -> str:
-    """`T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
+    """Return `T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
     identifier = find_text(tile, scene.label, "TILE_ID", "TILE_ID_2A")
     code = re.search(r"_(T\d{2}[A-Z]{3})_", identifier)
     return code[1] if code else identifier
@@ -212,7 +212,7 @@ def _bands(
 
 
 def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
-    """Classification, probabilities and water vapour."""
+    """Return the assets of classification, probabilities and water vapour."""
     found = {layer: _first(scene, patterns) for layer, patterns in _AUXILIARY.items()}
     return {layer: make_asset(layer, scene.files.href(f)) for layer, f in found.items() if f}
 
@@ -227,7 +227,7 @@ def _odd_water_vapour(scene: SafeScene) -> str:
 
 
 def _band_pattern(scene: SafeScene, band: str) -> str:
-    """Where a band's native resolution lies; Sen2Cor run at 20 m only writes no R10m at all."""
+    """Return the path of a band; Sen2Cor run at 20 m only writes no R10m at all."""
     fine = any("/R10m/" in name for name in scene.files.names)
     native = RESOLUTION[band] if fine else 20
     return f"IMG_DATA/R{native}m/*_{band}_{native}m"
@@ -243,7 +243,7 @@ def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
 
 
 def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
-    """BOA_ADD_OFFSET per band, in DN."""
+    """Return BOA_ADD_OFFSET by band, in DN; raise SceneError if those of some bands are missing."""
     tag, label = "BOA_ADD_OFFSET", scene.label
     found = {
         BAND_IDS.get(read_value(int, element.get("band_id"), "band_id", label), "unknown"): (

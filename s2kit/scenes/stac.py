@@ -1,4 +1,4 @@
-"""STAC items, from a file, a static catalogue or an API, made into the one form of imagery."""
+"""Read STAC items of any provider into the one form of imagery."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class StacScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return str(self.product or self.document.get("id") or self.base)
 
     @cached_property
     def product(self) -> ProductName | None:
-        """The name of the product, wherever the provider keeps it."""
+        """Name of the product, in whatever field the provider keeps it."""
         return find_name(self.document)
 
     @cached_property
@@ -65,7 +65,7 @@ class StacScene:
             raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -98,7 +98,7 @@ class _Layers:
     refused : dict of str to str
         Layers that cannot be used, with the reason.
     notes : list of str
-        What was odd, and what was done.
+        Odd statements, and how they were treated.
     """
 
     def __init__(self, scene: StacScene, provider: Provider, product: ProductName):
@@ -106,10 +106,9 @@ class _Layers:
         self.assets: dict[str, pystac.Asset] = {}
         self.refused: dict[str, str] = {}
         self.notes: list[str] = []
-        told = scene.document["properties"].get(REFUSED_LAYERS)
-        self.told = (
-            told if SOURCE in scene.document["properties"] and isinstance(told, dict) else {}
-        )
+        properties = scene.document["properties"]
+        known = properties.get(REFUSED_LAYERS) if SOURCE in properties else None
+        self.refused_before = known if isinstance(known, dict) else {}
         for layer, names in ASSET_NAMES.items():
             for name in names:
                 asset = scene.document["assets"].get(name)
@@ -118,13 +117,13 @@ class _Layers:
 
     @property
     def properties(self) -> Json:
-        """What the item is to tell of its layers."""
+        """Properties of the item about its layers."""
         given = self.scene.document["properties"]
         notes = [*_texts(given.get(NOTES)), *self.notes]
         return {NOTES: notes or None, REFUSED_LAYERS: self.refused or None}
 
     def _add(self, layer: str, asset: Json) -> None:
-        """Take a layer's asset, unless a better one was taken.
+        """Add a layer's asset, unless a better one is there.
 
         A file of this computer that a server names stays in the item, to be seen, but is refused.
         """
@@ -138,8 +137,8 @@ class _Layers:
         except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
             self.refused.setdefault(layer, str(error))
             return
-        if layer in self.told:  # by a search of s2kit whose answer was saved
-            self.refused[layer] = str(self.told[layer])
+        if layer in self.refused_before:  # by a search of s2kit whose result was saved
+            self.refused[layer] = str(self.refused_before[layer])
         elif is_remote(self.scene.base) and not is_far(href):
             self.refused[layer] = (
                 f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; an "
@@ -230,7 +229,7 @@ def _usable_product(scene: StacScene) -> ProductName:
 
 
 def _properties(scene: StacScene, provider: Provider) -> Json:
-    """Collect what the product's name does not tell; None where the item does not either."""
+    """Return the properties that the product's name does not hold; None where they are unknown."""
     given = scene.document["properties"]
     made = _time(scene, "s2:generation_time")
     epsg = given.get("proj:epsg")

@@ -19,13 +19,13 @@ CLEAR = np.array([True, True, True, True, False, True, True])
 
 
 def told(capsys):
-    """Give what was printed."""
+    """Return what was printed."""
     return capsys.readouterr().out
 
 
 @pytest.fixture
 def cube():
-    """Give eight overpasses of two orbits in two years."""
+    """Return eight overpasses of two orbits in two years."""
     along = {
         "time": TIMES,
         "relative_orbit": ("time", ORBITS),
@@ -36,19 +36,19 @@ def cube():
 
 @pytest.fixture
 def pixel():
-    """Give a series of two bands, without one of its numbers."""
+    """Return a series of two bands, without one of its numbers."""
     return xr.Dataset({"B04": ("time", RED), "B08": ("time", NIR)})
 
 
 @pytest.fixture
 def clear():
-    """Give what is clear in that series."""
+    """Return what is clear in that series."""
     return xr.DataArray(CLEAR, dims="time")
 
 
 @pytest.fixture
 def band():
-    """Give five maps of one band; the last is cloudy, and the first has a gap."""
+    """Return five maps of one band; the last is cloudy, and the first has a gap."""
     rng = np.random.default_rng(3)
     values = rng.uniform(0.02, 0.2, (5, 3, 4)).astype("float32")
     values[4] += 0.6
@@ -58,7 +58,7 @@ def band():
 
 @pytest.fixture
 def mask(band):
-    """Give a mask that blanks the cloudy map, and one pixel altogether."""
+    """Return a mask that blanks the cloudy map, and one pixel altogether."""
     seen = np.ones(band.shape, bool)
     seen[4] = False
     seen[:, 0, 0] = False

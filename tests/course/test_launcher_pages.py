@@ -47,7 +47,7 @@ def notebooks(tmp_path) -> Path:
 
 
 def ask(where: str, path: str, seconds: float = 60) -> tuple[int, str]:
-    """Ask a socket, or a port, for a page."""
+    """Return status and text of a page, from a socket or a port."""
     connection = http.client.HTTPConnection("127.0.0.1", where if where.isdigit() else None)
     if not where.isdigit():
         connection.sock = socket.socket(socket.AF_UNIX)

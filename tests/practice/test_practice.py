@@ -45,13 +45,13 @@ def scenes(tmp_path_factory):
 
 
 def found(folder: Path, day: str, tile: str = "31UET") -> list[Path]:
-    """Products of a day and tile, in order of baseline and generation."""
+    """Return the products of a day and tile, in order of baseline and generation."""
     names = (folder / "scenes").glob(f"*_{DAYS[day].replace('-', '')}T*_T{tile}_*.SAFE")
     return sorted(names, key=lambda path: path.name.split("_")[3:])
 
 
 def read(product: Path, layer: str) -> np.ndarray:
-    """One layer as stored."""
+    """Return one layer as stored."""
     (path,) = product.glob(f"GRANULE/*/**/*_{layer}_*m.jp2")
     with rasterio.open(path) as source:
         return source.read(1)
@@ -66,7 +66,7 @@ def reflectance(product: Path, band: str) -> np.ndarray:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Checksum of every file."""
+    """Return the checksum of every file."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")

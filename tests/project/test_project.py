@@ -186,7 +186,7 @@ def test_licences_are_whole():
 
 
 def dry_run(folder):
-    """Let repo2docker write the Dockerfile, without building it."""
+    """Run repo2docker, which writes the Dockerfile, without building it."""
     return run(sys.executable, "-m", "repo2docker", "--no-build", "--debug", ".", cwd=folder)
 
 

@@ -122,7 +122,7 @@ def serve() -> Iterator[Callable[[Answer], str]]:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the bounds be such that a test meets them in seconds."""
+    """Make the limits so narrow that a test meets them in seconds."""
     monkeypatch.setattr(reader, "PATIENCE", 2.0)
     monkeypatch.setattr(reader, "MOST", 50)
 

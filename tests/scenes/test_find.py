@@ -20,12 +20,12 @@ AOI = (15.0, 46.0, 15.5, 46.5)
 
 @pytest.fixture
 def real(real_data: Path) -> Path:
-    """Ten real scenes of August 2023: orbits 79 and 122, tiles 33TWL and 33TWM."""
+    """Return ten real scenes of August 2023: orbits 79 and 122, tiles 33TWL and 33TWM."""
     return real_data / "stac-l2a-2023" / "catalog.json"
 
 
 def days(found: object) -> list[str]:
-    """Day of each scene."""
+    """Return the day of each scene."""
     return [item.properties["s2kit:datatake_start"][8:10] for item in found]
 
 
