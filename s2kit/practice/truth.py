@@ -18,6 +18,7 @@ from s2kit.errors import InvalidInputError
 from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
 from s2kit.practice.imaging import cloud_free, ground_spectra
 from s2kit.practice.landscape import FINE, Landscape, fields, landscape
+from s2kit.practice.metadata import ORIGIN
 from s2kit.scenes.radiometry import BANDS, RESOLUTION
 
 CLASSES = {
@@ -38,7 +39,11 @@ CLASSES = {
 _ELEVATION = {"water": -5.6, "dunes": 7.0, "town": -2.6, "wood": -4.2, "greenhouses": -4.0}
 _POLDER = -4.8
 _PIXEL = 10
-_GEOTIFF = {"driver": "GTiff", "count": 1, "compress": "deflate", "predictor": 2, "tiled": True}
+_WEST, _SOUTH, _EAST, _NORTH = REGION_RD
+_REGION = Affine(_PIXEL, 0, _WEST, 0, -_PIXEL, _NORTH)
+"""From pixel corner (column, row) of the region's grid to metres RD."""
+
+_GEOTIFF = {"driver": "GTiff", "count": 1, "compress": "deflate", "tiled": True}
 
 
 def write_truth(folder: Path) -> None:
@@ -52,12 +57,13 @@ def write_truth(folder: Path) -> None:
     land = landscape()
     cover = _land_cover(land.parcels)
     _write_land_cover(folder / "landcover.tif", cover)
-    _write_region(folder / "elevation.tif", _elevation(cover), unit="m above NAP")
+    _write(folder / "elevation.tif", _elevation(cover), RD, _REGION, unit="m above NAP")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2021-04-01T00:00:00.000Z"})
     fields(land.parcels).to_file(folder / "fields.gpkg", layer="fields", driver="GPKG")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-    _write_canvas(folder / "parcels.tif", land.ids)
-    _write_canvas(folder / "texture.tif", np.rint(land.texture * 1000).astype("int16"))
+    texture = np.rint(land.texture * 1000).astype("int16")
+    _write(folder / "parcels.tif", land.ids, UTM, CANVAS.transform(FINE))
+    _write(folder / "texture.tif", texture, UTM, CANVAS.transform(FINE))
     land.parcels.drop(columns="geometry").to_csv(folder / "parcels.csv", index_label="parcel")
 
 
@@ -110,18 +116,12 @@ def _read_landscape(folder: Path) -> Landscape:
         return Landscape(parcels, ids.read(1), texture)
 
 
-def _region_grid() -> tuple[tuple[int, int], Affine]:
-    west, south, east, north = REGION_RD
-    shape = round((north - south) / _PIXEL), round((east - west) / _PIXEL)
-    return shape, Affine(_PIXEL, 0, west, 0, -_PIXEL, north)
-
-
 def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
     """Return class codes on the region's 10 m grid in RD."""
-    shape, transform = _region_grid()
+    shape = round((_NORTH - _SOUTH) / _PIXEL), round((_EAST - _WEST) / _PIXEL)
     codes = parcels["landcover"].map(lambda name: CLASSES[name][0])
     drawn = [(g, c) for g, c in zip(parcels.geometry, codes, strict=True) if not g.is_empty]
-    return rasterize(drawn, shape, transform=transform, dtype="uint8", fill=0)
+    return rasterize(drawn, shape, transform=_REGION, dtype="uint8", fill=0)
 
 
 def _elevation(cover: np.ndarray) -> np.ndarray:
@@ -135,19 +135,20 @@ def _elevation(cover: np.ndarray) -> np.ndarray:
     return height.round(2).astype("float32")
 
 
-def _write_region(path: Path, image: np.ndarray, *, unit: str) -> None:
-    shape, transform = _region_grid()
-    profile = _GEOTIFF | {"predictor": 3 if image.dtype == "float32" else 2, "dtype": image.dtype}
-    with rasterio.open(
-        path, "w", height=shape[0], width=shape[1], crs=RD, transform=transform, **profile
-    ) as target:
+def _write(path: Path, image: np.ndarray, crs: int, grid: Affine, *, unit: str = "") -> None:
+    height, width = image.shape
+    predictor = 3 if image.dtype == "float32" else 2
+    profile = _GEOTIFF | {"predictor": predictor, "dtype": image.dtype}
+    place = {"height": height, "width": width, "crs": crs, "transform": grid}
+    with rasterio.open(path, "w", **place, **profile) as target:
         target.write(image, 1)
-        target.set_band_unit(1, unit)
-        target.update_tags(description="s2kit practice data: synthetic, not observed")
+        if unit:
+            target.set_band_unit(1, unit)
+            target.update_tags(description=ORIGIN)
 
 
 def _write_land_cover(path: Path, cover: np.ndarray) -> None:
-    _write_region(path, cover, unit="class")
+    _write(path, cover, RD, _REGION, unit="class")
     colours = {code: _rgb(colour) for code, colour in CLASSES.values()}
     with rasterio.open(path, "r+") as target:
         target.write_colormap(1, {0: (0, 0, 0), **colours})
@@ -156,18 +157,3 @@ def _write_land_cover(path: Path, cover: np.ndarray) -> None:
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     return tuple(bytes.fromhex(colour[1:]))
-
-
-def _write_canvas(path: Path, image: np.ndarray) -> None:
-    height, width = image.shape
-    with rasterio.open(
-        path,
-        "w",
-        height=height,
-        width=width,
-        dtype=image.dtype,
-        crs=UTM,
-        transform=CANVAS.transform(FINE),
-        **_GEOTIFF,
-    ) as target:
-        target.write(image, 1)

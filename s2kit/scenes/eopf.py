@@ -15,15 +15,13 @@ from functools import cached_property
 from typing import Any
 
 import pystac
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
 from s2kit.scenes.files import Files
-from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.footprint import read_geometry
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
-from s2kit.scenes.product import ProductName, format_utc, read_utc
+from s2kit.scenes.product import ProductName, format_utc, read_time
 from s2kit.scenes.radiometry import (
     METADATA,
     RESOLUTION,
@@ -44,7 +42,7 @@ ARRAYS = {
 }
 """Layer to its array, at native resolution."""
 
-_BAD = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, ShapelyError)
+_BAD = (ValueError, OSError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -77,11 +75,7 @@ class EopfScene:
     @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees; the corners of the bbox are not in STAC's order."""
-        geometry = self._discovery.get("geometry")
-        try:
-            return read_footprint(shape(geometry)) if geometry else None
-        except _BAD as error:
-            raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
+        return read_geometry(self._discovery.get("geometry"), self.label)
 
     def item(self) -> pystac.Item:
         """Return the item in the form of `s2kit.scenes.item`.
@@ -155,11 +149,7 @@ class EopfScene:
         }
 
     def _time(self, field: str) -> datetime | None:
-        text = self._discovery["properties"].get(field)
-        try:
-            return read_utc(text) if text else None
-        except _BAD as error:
-            raise SceneError(self.label, f"{field} is {text!r}, not a time") from error
+        return read_time(self._discovery["properties"], field, self.label)
 
     @cached_property
     def _discovery(self) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from s2kit.errors import SceneError
 from s2kit.scenes.found import UnreadableScene
@@ -31,30 +30,12 @@ _DEEPEST = 32
 """Folders below the one that was given: deeper ones are a loop, or a mistake."""
 
 
-class Files(Protocol):
-    """The files of one product by their names in it, such as ``GRANULE/…/MTD_TL.xml``."""
-
-    @property
-    def name(self) -> str:
-        """Name of the product's folder."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All files, sorted, hidden ones left out."""
-
-    def has(self, name: str) -> bool:
-        """Return whether there is a file of that name."""
-
-    def read(self, name: str) -> bytes:
-        """Read a metadata file; FileNotFoundError where there is none."""
-
-    def href(self, name: str) -> str:
-        """Return the name by which GDAL opens a file or folder."""
-
-
 @dataclass(frozen=True)
 class Folder:
-    """A product's folder."""
+    """A product's folder on disk.
+
+    Files are named as in the product, such as ``GRANULE/…/MTD_TL.xml``.
+    """
 
     path: Path
 
@@ -127,6 +108,10 @@ class Zipped:
     def href(self, name: str) -> str:
         """Return the name by which GDAL opens a file or folder."""
         return f"/vsizip/{{{self.archive.absolute()}}}/{self.inside}{name}"
+
+
+Files = Folder | Zipped
+"""The files of one product."""
 
 
 def is_zarr(files: Files) -> bool:

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import shapely
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.errors import SceneError
+
 _CIRCLE = 360
+_BAD = (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError)
+
+
+def read_geometry(geometry: Any, label: str) -> BaseGeometry | None:
+    """Read the geometry of a STAC item as a footprint, degrees; None where there is none.
+
+    Raises
+    ------
+    SceneError
+        If it is no GeoJSON, or no footprint.
+    """
+    try:
+        outline = shape(geometry) if geometry else None
+        return None if outline is None or outline.is_empty else read_footprint(outline)
+    except _BAD as error:
+        raise SceneError(label, f"its geometry is no GeoJSON ({error})") from error
 
 
 def read_footprint(outline: BaseGeometry) -> BaseGeometry:

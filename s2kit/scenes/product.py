@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from s2kit.errors import SceneError
 from s2kit.scenes.radiometry import read_baseline
 
 PATTERN = re.compile(
@@ -107,6 +110,15 @@ def read_utc(text: str) -> datetime:
     """Read an ISO time; one without a zone is UTC."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def read_time(properties: Mapping[str, Any], field: str, label: str) -> datetime | None:
+    """Read a time of a STAC item; None where there is none, SceneError where it is none."""
+    text = properties.get(field)
+    try:
+        return read_utc(text) if text else None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SceneError(label, f"{field} is {text!r}, not a time") from error
 
 
 def _read_compact(text: str) -> datetime:

@@ -35,11 +35,7 @@ from s2kit.scenes.safe_xml import (
     read_xml,
 )
 
-BAND_IDS = {1: "B02", 2: "B03", 3: "B04", 4: "B05", 5: "B06", 6: "B07", 7: "B08"} | {
-    8: "B8A",
-    11: "B11",
-    12: "B12",
-}
+BAND_IDS = dict(zip((*range(1, 9), 11, 12), BANDS, strict=True))
 """`band_id` of BOA_ADD_OFFSET to band (Sentinel-2 Products Specification Document)."""
 
 _OLD = re.compile(r"_(USER|OPER)_PRD_MSI")

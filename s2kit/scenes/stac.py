@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 import pystac
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.credentials import without_credentials
 from s2kit.errors import SceneError
-from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.footprint import read_geometry
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
-from s2kit.scenes.product import ProductName, format_utc, read_utc
+from s2kit.scenes.product import ProductName, format_utc, read_time
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
 from s2kit.scenes.radiometry import odd_statement, read_scale
 from s2kit.scenes.uri import is_far, is_remote, resolve
@@ -25,8 +23,6 @@ from s2kit.scenes.uri import is_far, is_remote, resolve
 _NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
 _ONE_DAY = timedelta(days=1)
 """A datatake takes minutes."""
-
-_BAD_GEOMETRY = (ValueError, TypeError, KeyError, IndexError, AttributeError, ShapelyError)
 
 
 @dataclass(frozen=True)
@@ -57,12 +53,7 @@ class StacScene:
     @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees, where the item has one."""
-        geometry = self.document.get("geometry")
-        try:
-            outline = shape(geometry) if geometry else None
-            return None if outline is None or outline.is_empty else read_footprint(outline)
-        except _BAD_GEOMETRY as error:
-            raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
+        return read_geometry(self.document.get("geometry"), self.label)
 
     def item(self) -> pystac.Item:
         """Return the item in the form of `s2kit.scenes.item`.
@@ -244,8 +235,4 @@ def _properties(scene: StacScene, provider: Provider) -> Json:
 
 
 def _time(scene: StacScene, field: str) -> datetime | None:
-    text = scene.document["properties"].get(field)
-    try:
-        return read_utc(text) if text else None
-    except (ValueError, TypeError, OverflowError) as error:
-        raise SceneError(scene.label, f"{field} is {text!r}, not a time") from error
+    return read_time(scene.document["properties"], field, scene.label)
