@@ -32,7 +32,7 @@ verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr:
 	  sys.exit(bool(found.damaged))' $(STORE)
 
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
-	@$(PY) s2kit/running.py $(BUILD)
+	@$(PY) tools/run_notebook.py $(BUILD)
 
 # One file is tested by one process, so that what its tests share is made once.
 test: setup  ## Run the tests; a part of them: make test ARGS="tests/project -k lock"
@@ -84,7 +84,7 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
-	$(PY) s2kit/running.py $< $(BUILD)/$*.ipynb $(ARGS)
+	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
 	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
 	@echo 'Ready: $@'
 

@@ -14,8 +14,8 @@ ADDRESS = "http://127.0.0.1:5213/02_query_in_time?moment=2022-06-14T10:46:19"
 
 def take(target: Path) -> None:
     """Serve the notebook, open it in Chromium, and save what it shows."""
-    command = [sys.executable, "-m", "panel", "serve", "notebooks/02_query_in_time.ipynb",
-               "--address", "127.0.0.1", "--port", "5213"]  # fmt: skip
+    command = [sys.executable, "-m", "panel", "serve", "notebooks/02_query_in_time.ipynb"]
+    command += ["--address", "127.0.0.1", "--port", "5213"]
     server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         with sync_playwright() as player:

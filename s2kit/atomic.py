@@ -1,4 +1,4 @@
-"""Write files whole: a reader, also after a power cut, finds the old file or the new one."""
+"""Write files atomically: readers find the old file or the new one, also after a power cut."""
 
 import ctypes
 import errno
@@ -13,16 +13,16 @@ from functools import cache
 from pathlib import Path
 
 _THREADS = 8
-"""Files that are synced side by side where the system cannot sync a whole file system."""
+"""Files synced in parallel where the system cannot sync a whole file system."""
 
 
 _PATIENCE = 4
-"""Seconds in which threads of a computation that failed may still write into its folder."""
+"""Seconds for which threads of a failed computation may still write into its folder."""
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield the name of a draft, which takes the place of a file when the block has written it.
+    """Yield the path of a draft, which replaces a file once the block has written it.
 
     The draft lies in a folder of its own beside the target, under the target's name: some formats
     put the name into the file, or write further files beside it. It is synced before it is renamed,
@@ -57,7 +57,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def _remove(folder: Path, computed: bool) -> None:
-    """Remove a draft; one that was computed again, as long as somebody still writes into it."""
+    """Remove a draft, repeatedly if it was computed: its threads may still write into it."""
     shutil.rmtree(folder, ignore_errors=True)
     until = time.monotonic() + _PATIENCE * computed
     while time.monotonic() < until:

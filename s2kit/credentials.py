@@ -1,4 +1,4 @@
-"""Keep passwords and signatures in addresses out of what people read: errors, reports and logs."""
+"""Cut passwords and signatures from addresses in errors, reports and logs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from urllib.parse import unquote
 
 _SCHEME = r"\b(?:[a-z][a-z0-9+.-]{1,30}:/|(?:https?|ftp|s3|gs):)/+"
-"""With one slash too: so a path of pathlib writes a URL. A single letter is a drive."""
+"""With one slash too, as pathlib writes a URL. A single letter is a drive."""
 
 _SPACED = r"""(?:[^\s/?#:@\["'<>]+:(?!\d*(?:[/?#\s]|$))[^/?#\n"'<>]*@)"""
-"""User information with a space in it, which is none by RFC 3986, but what somebody types."""
+"""User information with a space in it: not valid by RFC 3986, but people type it."""
 
 _ADDRESS = re.compile(
     rf"""(?P<quote>["'])(?P<start>{_SCHEME})(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n])*)(?=(?P=quote))
@@ -30,14 +30,14 @@ _USER = re.compile(
 )
 _ENCODED = re.compile(r"\b[a-z][a-z0-9+.-]{1,30}%3A%2F%2F[^\s\"'<>&]*", re.IGNORECASE)
 _VSICURL = re.compile(r"/vsicurl(?:_streaming)?\?(?:[^\s\"']*?&)?url=", re.IGNORECASE)
-"""How GDAL is told an address with options, such as to sign it."""
+"""GDAL's form of an address with options, such as to sign it."""
 
 _BARE_USER = re.compile(r"(?<![\w/@.:%+-])[\w.~%+-]+:(?![/\\])[^\s@\"'<>]+@(?=[\w\[])")
-"""User information without a scheme: fsspec names objects of S3 so."""
+"""User information without a scheme, as in fsspec's names of objects of S3."""
 
 _QUERY = re.compile(r"(?<=[^\s\"'(\[])\?[^\s\"'<>=]{1,100}=[^\s\"<>]*")
 _ASKED = re.compile(r"((?:\burl:|\b(?:GET|HEAD|POST|PUT|DELETE)) /[^\s?]*)\?[^\s\"<>]*")
-"""What requests, urllib3 and servers write of a URL: its path and its query."""
+"""Path and query of a URL, as requests, urllib3 and servers write them."""
 
 _NAMED = re.compile(
     r"\b([\w.-]{0,40}(?:sig|signature|token|passw(?:or)?d|pwd|secret|api_?key|account_?key|access_?key|"
@@ -58,7 +58,7 @@ _LOGGERS = (
     "fsspec.http",
     "s2kit.viewers.page",
 )
-"""Whose lines, or errors, hold addresses."""
+"""Loggers whose lines hold addresses."""
 
 
 def without_credentials(text: str) -> str:
@@ -72,8 +72,8 @@ def without_credentials(text: str) -> str:
     Returns
     -------
     str
-        Scheme, host and path of each address stay, as does all around them. Of what looks like a
-        password, a token or a signature by its name, the name stays.
+        Scheme, host and path of each address stay, and all text around them; of passwords, tokens
+        and signatures, the name stays.
     """
     text = _ENCODED.sub(lambda found: without_credentials(unquote(found[0])), text)
     text = _VSICURL.sub("/vsicurl/", text)
@@ -100,15 +100,14 @@ def _cut(found: re.Match) -> str:
 
 
 def _closing(text: str) -> str:
-    """Return the signs at the end of an address that belong to the sentence around it."""
+    """Return the punctuation at the end of an address that belongs to the sentence around it."""
     return text[len(text.rstrip(_CLOSING)) :]
 
 
 def shown_cause(error: BaseException) -> BaseException | None:
     """Return an error as the cause of another, or None if showing it would show credentials.
 
-    For ``raise … from shown_cause(error)``: Python and Jupyter show what an error came from, and
-    what that came from, with their own words.
+    For ``raise … from shown_cause(error)``: Python and Jupyter print the messages of all causes.
     """
     told = "".join(
         line for one in _chain(error) for line in traceback.format_exception_only(type(one), one)

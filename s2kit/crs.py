@@ -1,9 +1,9 @@
-"""Coordinate systems, and the one operation that leads from one to another.
+"""Coordinate reference systems, and the one operation that transforms from one to another.
 
 PROJ knows several operations between two systems: one for each area, of different accuracy, and a
 *ballpark* one that leaves the change of datum out, by up to 200 m. GDAL, geopandas and PROJ choose
 among them in different ways, point by point or for an area. Here one operation is chosen for a
-whole region, and pixels, fields, footprints and viewers all take it.
+whole region; pixels, fields, footprints and viewers all use it.
 """
 
 import warnings
@@ -31,16 +31,16 @@ Bounds = tuple[float, float, float, float]
 DEGREES = CRS("EPSG:4326")
 
 LARGEST_DIFFERENCE = 0.1
-"""Pixels by which two ways into a system may differ."""
+"""Pixels by which two transformations into a system may differ."""
 
 _CATCHING = Lock()
-"""Warnings are caught by one thread at a time."""
+"""`warnings.catch_warnings` is not safe in several threads at a time."""
 
 _POINTS = 7
-"""Along each side of a region, where operations are compared."""
+"""Points along each side of a region at which operations are compared."""
 
 _TRIED, _NAMED = 12, 3
-"""National systems that are tried for an advice, and those that are named in it."""
+"""Number of national systems that are tried as an advice, and of those that are named in it."""
 
 
 def read_crs(crs: Any) -> CRS:
@@ -138,7 +138,7 @@ def _operations(
 
 
 def area_of(bounds: Bounds, crs: CRS) -> Bounds:
-    """Return a box in degrees that tells PROJ where a region is; it need not be exact.
+    """Return the box in degrees by which PROJ chooses an operation; it need not be exact.
 
     Raises
     ------
@@ -159,27 +159,27 @@ def area_of(bounds: Bounds, crs: CRS) -> Bounds:
 
 @lru_cache(maxsize=64)
 def _to_degrees(crs: str) -> Transformer:
-    """Return any way to degrees: making it takes 30 ms."""
+    """Return PROJ's default transformation to degrees; making it takes 30 ms."""
     return Transformer.from_crs(crs, DEGREES, always_xy=True)
 
 
 def move(geometries: Any, transformer: Transformer) -> Any:
-    """Return shapely geometries, one or an array, in the target system of an operation."""
+    """Transform shapely geometries, one or an array, by an operation."""
     return shapely.transform(
         geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1]))
     )
 
 
 def in_degrees(outline: BaseGeometry, crs: CRS, area: Bounds, spacing: float) -> BaseGeometry:
-    """Return an outline in degrees, its sides followed at a spacing in units of its system."""
+    """Transform an outline to degrees, with vertices at a spacing in units of its system."""
     return move(shapely.segmentize(outline, spacing), operation(crs, DEGREES, area))
 
 
 def check_agreement(crs: CRS, bounds: Bounds, area: Bounds, pixel: float) -> None:
-    """Check that every usual way leads to the same place in a system, to a tenth of a pixel.
+    """Check that all usual transformations into a system agree, to a tenth of a pixel.
 
-    Compared are what this kit does to pixels in the UTM zone of the region and to coordinates in
-    degrees, and what geopandas (PROJ) and rasterio (GDAL) do when they choose for themselves.
+    Compared are those of this kit, for pixels in the UTM zone of the region and for coordinates in
+    degrees, with those that geopandas (PROJ) and rasterio (GDAL) choose themselves.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def check_agreement(crs: CRS, bounds: Bounds, area: Bounds, pixel: float) -> Non
 
 
 def _differences(crs: CRS, bounds: Bounds, area: Bounds) -> Iterator[tuple[str, float]]:
-    """Lead points out of a system by our operation and back in each of the usual ways.
+    """Transform points out of a system by our operation, and back in each of the usual ways.
 
     Yields
     ------
@@ -216,10 +216,8 @@ def _differences(crs: CRS, bounds: Bounds, area: Bounds) -> Iterator[tuple[str, 
         How far the farthest point comes back from where it was; NaN where one does not come back.
     """
     left, bottom, right, top = bounds
-    x, y = map(
-        np.ravel,
-        np.meshgrid(np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS)),
-    )
+    axes = np.linspace(left, right, _POINTS), np.linspace(bottom, top, _POINTS)
+    x, y = map(np.ravel, np.meshgrid(*axes))
     lon, lat = operation(crs, DEGREES, area).transform(x, y)
 
     def away(there: tuple[Any, Any]) -> float:
@@ -227,7 +225,7 @@ def _differences(crs: CRS, bounds: Bounds, area: Bounds) -> Iterator[tuple[str, 
 
     by_proj = Transformer.from_crs(DEGREES, crs, always_xy=True)
     yield "what geopandas brings from degrees", away(by_proj.transform(lon, lat))
-    by_gdal = rasterio.warp.transform(_gdal(DEGREES), _gdal(crs), lon, lat)
+    by_gdal = rasterio.warp.transform(DEGREES, crs, lon, lat)
     yield "what rasterio brings from degrees", away(by_gdal)
     for zone in _utm_zones(area):
         there = operation(DEGREES, zone, area).transform(lon, lat)
@@ -235,18 +233,15 @@ def _differences(crs: CRS, bounds: Bounds, area: Bounds) -> Iterator[tuple[str, 
         yield f"what comes from {zone.name}", away(back)
 
 
-def _gdal(crs: CRS) -> rasterio.CRS:
-    return rasterio.CRS.from_wkt(crs.to_wkt())
-
-
 def _utm_zones(area: Bounds) -> list[CRS]:
-    found = query_utm_crs_info("WGS 84", AreaOfInterest(*area))
-    return [CRS(f"EPSG:{zone.code}") for zone in found]
+    return [
+        CRS.from_epsg(zone.code) for zone in query_utm_crs_info("WGS 84", AreaOfInterest(*area))
+    ]
 
 
 @lru_cache(maxsize=32)
 def _advise(area: Bounds) -> str:
-    """Name systems that fit a region: its UTM zone, and national ones."""
+    """Return a sentence that names systems that fit a region: its UTM zone, and national ones."""
     fitting = [*_utm_zones(area)[:1], *_national(area)]
     names = ", ".join(f"EPSG:{crs.to_epsg()} ({crs.name})" for crs in fitting)
     return f"Systems that fit: {names or 'none that PROJ knows'}"
@@ -267,7 +262,7 @@ def _national(area: Bounds) -> list[CRS]:
 
 
 def _fits(crs: CRS, area: Bounds) -> bool:
-    """Return whether all ways into a system agree in a region, to a tenth of 10 m."""
+    """Return whether all transformations into a system agree in a region, to a tenth of 10 m."""
     found = _operations(DEGREES.to_wkt(), crs.to_wkt(), area)
     if not found or not _points_east_and_north(crs):
         return False
@@ -281,17 +276,17 @@ def _size(info: Any) -> float:
 
 
 def name_area(area: Bounds) -> str:
-    """Name a box in degrees."""
+    """Return a box in degrees as text."""
     west, south, east, north = area
     return f"{west:.3f} to {east:.3f}° east and {south:.3f} to {north:.3f}° north"
 
 
 def name_place(bounds: Bounds, crs: CRS) -> str:
-    """Name a box in degrees, wherever it lies."""
+    """Return a box in a system as text in degrees, wherever it lies."""
     try:
         area = area_of(bounds, crs)
     except (InvalidInputError, ProjError):
-        return f"a place outside the area of {crs.name}"
+        area = (np.nan,) * 4
     west, south, east, north = area
     on_earth = -180 <= west <= 180 and -180 <= east <= 180 and south <= north
     return name_area(area) if on_earth else f"a place outside the area of {crs.name}"

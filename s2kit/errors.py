@@ -1,18 +1,18 @@
-"""What can go wrong, by name: each message says what was found, what is accepted and what to do."""
+"""Errors and warnings; each message holds what was found, what is accepted and what to do."""
 
 from typing import Any
 
 from s2kit.credentials import without_credentials
 
 
-class _Told:
-    """A message without the credentials of the addresses in it, wherever its words came from."""
+class _CleanMessage:
+    """Cut the credentials of addresses from a message, whatever library wrote its parts."""
 
     def __init__(self, *args: Any):
         super().__init__(*(without_credentials(a) if isinstance(a, str) else a for a in args))
 
 
-class S2KitError(_Told, Exception):
+class S2KitError(_CleanMessage, Exception):
     """Base of every error that s2kit raises on purpose; passwords are cut from its message."""
 
 
@@ -55,5 +55,5 @@ class CubeLockedError(CubeError):
     """Another build is at work on the store."""
 
 
-class SceneWarning(_Told, UserWarning):
+class SceneWarning(_CleanMessage, UserWarning):
     """A scene was set aside, or its metadata were corrected by the evidence of its pixels."""

@@ -1,4 +1,4 @@
-"""The grid of a cube: made from a region, or read from data that lie on one (odc-geo's GeoBox)."""
+"""Grids as odc-geo's GeoBox: made for a region, or read from the coordinates of data."""
 
 from __future__ import annotations
 
@@ -34,11 +34,12 @@ DEFAULT_CRS = "EPSG:28992"
 DEFAULT_RESOLUTION = 10.0
 
 REGION = "region_in_degrees"
-"""Attribute of ``spatial_ref``: west, south, east, north of the whole cube. A part of it lies under
-the same coordinate operation (`s2kit.crs.operation`) as the whole."""
+"""Attribute of ``spatial_ref``: west, south, east, north of the whole cube, degrees. Its parts are
+transformed by the same operation (`s2kit.crs.operation`)."""
 
 _SPACING = 0.002
-"""Degrees between the points of an outline before it is projected, so that its sides stay."""
+"""Degrees between the vertices of an outline before it is projected: a long side is not straight
+in another system."""
 
 _FULL_CIRCLE = 360 + 1e-9
 """Degrees, with room for rounding."""
@@ -47,11 +48,11 @@ _LARGEST = 2**31
 """Pixels along one side at most."""
 
 _UNEVEN = 0.05
-"""Part of a pixel by which coordinates may be off a line: degrees in float32 are, by 0.001."""
+"""Largest deviation of coordinates from even spacing, pixels; degrees in float32 reach 0.001."""
 
 
 def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESOLUTION) -> GeoBox:
-    """Make the grid that covers a region.
+    """Return the grid that covers a region.
 
     Parameters
     ----------
@@ -89,9 +90,7 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
             f"{system.name} ({system.axis_info[0].unit_name})"
         )
     affine = Affine(size, 0, first_col * size, 0, -size, last_row * size)
-    grid = GeoBox(
-        shape, affine, odc.geo.CRS(system.to_wkt() if not _code(system) else _code(system))
-    )
+    grid = GeoBox(shape, affine, odc.geo.CRS(_code(system) or system.to_wkt()))
     area = area_of_grid(grid)
     _check_on_one_side(grid, area, outline)
     check_agreement(grid.crs.proj, tuple(grid.boundingbox), area, size)
@@ -99,7 +98,7 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
 
 
 def _bounds(outline: BaseGeometry, crs: CRS) -> Bounds:
-    """Return the box around a region in a system, the region's sides followed."""
+    """Return the bounding box of a region in a system."""
     into = operation(DEGREES, crs, outline.bounds)
     bounds = move(shapely.segmentize(outline, _SPACING), into).bounds
     if not all(map(math.isfinite, bounds)):
@@ -153,7 +152,7 @@ def read_resolution(resolution: Any, crs: CRS) -> float:
 
 
 def _outwards(low: float, high: float) -> tuple[int, int]:
-    """Round outwards, but not for the sake of a rounding error."""
+    """Return the whole numbers around two others, at least 1 apart; 1e-6 is a rounding error."""
     first = math.floor(round(low, 6))
     return first, max(math.ceil(round(high, 6)), first + 1)
 
@@ -169,13 +168,13 @@ def area_of_grid(grid: GeoBox) -> Bounds:
 
 
 def outline_of(grid: GeoBox, area: Bounds) -> BaseGeometry:
-    """Return the outline of a grid in degrees, its sides followed."""
+    """Return the outline of a grid in degrees, with vertices every 50 pixels."""
     spacing = 50 * abs(grid.affine.a)
     return in_degrees(grid.extent.geom, grid.crs.proj, area, spacing)
 
 
 def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
-    """Return the grid that lies under data.
+    """Return the grid of data with the dimensions y and x.
 
     Raises
     ------
@@ -226,7 +225,7 @@ def require_pixels(data: xr.Dataset | xr.DataArray) -> None:
 
 
 def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
-    """Return the region, degrees, whose coordinate operation data lie under.
+    """Return the region, degrees, for which the coordinate operation of data was chosen.
 
     Parameters
     ----------
@@ -235,9 +234,9 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
     grid : odc.geo.geobox.GeoBox
         As `read_grid` returns it.
     """
-    told = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
+    stated = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
     try:
-        west, south, east, north = map(float, told)
+        west, south, east, north = map(float, stated)
     except (TypeError, ValueError):
         return area_of_grid(grid)
     known = np.isfinite([west, south, east, north]).all() and west <= east and south <= north
@@ -245,12 +244,12 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
 
 
 def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
-    """Refuse a single row or column that is not on the grid of the transform kept with the data.
+    """Raise InvalidInputError if a single row or column is not on the grid of its GeoTransform.
 
-    Its pixel size is known from there only; of data that were thinned out, it is the old one.
+    Only the GeoTransform holds its pixel size; after thinning out, that is still the old one.
     """
-    told = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
-    kept = Affine.from_gdal(*map(float, told.split()))
+    stated = data[data.rio.grid_mapping].attrs["GeoTransform"]  # by odc-geo's grid there is one
+    kept = Affine.from_gdal(*map(float, stated.split()))
     cols = (data["x"].values - kept.c) / kept.a  # centres at n + 0.5
     rows = (data["y"].values - kept.f) / kept.e
     beside = abs(np.array([cols[0], rows[0]]) % 1 - 0.5)
@@ -264,11 +263,10 @@ def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
 
 
 def geobox_of(data: xr.Dataset | xr.DataArray) -> GeoBox | None:
-    """Return the grid that lies under data with any names of dimensions, in any direction.
+    """Return the grid of data whose dimensions may have any name and direction.
 
-    odc-geo takes the size of a pixel from the first two coordinates. If these are in single
-    precision, the last of a thousand pixels may so lie eight pixels away; here it is taken from the
-    first and the last one.
+    odc-geo takes the size of a pixel from the first two coordinates. In single precision its error
+    adds up to eight pixels over a thousand; here it is taken from the first and the last one.
 
     Returns
     -------
@@ -293,7 +291,7 @@ def geobox_of(data: xr.Dataset | xr.DataArray) -> GeoBox | None:
 
 
 def _edge(axis: np.ndarray, step: float, edge: float) -> tuple[float, float]:
-    """Return the size of a pixel and the edge of the first: as given, if that fits the last one."""
+    """Return pixel size and first edge of an axis: as given, if that fits the last coordinate."""
     last = edge + (len(axis) - 0.5) * step
     if abs(last - axis[-1]) > 1e-6 * abs(step):
         step = float(axis[-1] - axis[0]) / (len(axis) - 1)

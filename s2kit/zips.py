@@ -1,4 +1,4 @@
-"""Read members of a zip within bounds: a few bytes may unpack to gigabytes."""
+"""Read members of a zip up to a given size: a few bytes may unpack to gigabytes."""
 
 import io
 import zipfile
@@ -6,22 +6,22 @@ import zlib
 from typing import IO
 
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError)
-"""What `read_member` and zipfile raise, besides KeyError where there is no such member."""
+"""Errors of `read_member` and zipfile, besides KeyError where there is no such member."""
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Methods that zipfile unpacks bit by bit; of the others it unpacks whatever comes, at once."""
+"""Methods that zipfile unpacks in parts; those of other methods it unpacks whole, at once."""
 
 
 def open_member(archive: zipfile.ZipFile, name: str, largest: int) -> IO[bytes]:
-    """Open a member of a zip, of so many bytes at most, to be read part by part.
+    """Open a member of a zip, of so many bytes at most, to read it in parts.
 
     Parameters
     ----------
     archive : zipfile.ZipFile
     name : str
-        As it stands in the archive; it is looked up there, and leads nowhere else.
+        As it stands in the archive; it is never used as a path.
     largest : int
-        Bytes, unpacked, by what the archive says.
+        Bytes, unpacked, as the archive states them.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def read_member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
 
 
 def unpacked(data: bytes, largest: int, *, documents: int) -> bytes:
-    """Return the bytes of a zip as a zip whose members are not compressed, for who reads it whole.
+    """Return a zip with its members uncompressed, for readers that have no limit of size.
 
     Parameters
     ----------

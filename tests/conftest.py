@@ -18,14 +18,14 @@ import pytest
 import xarray as xr
 
 import s2kit
-from s2kit.scenes.sample import write_practice_scenes
+from s2kit.practice import write_practice_scenes
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of the real Sentinel-2 data, see its README.md; skips where it is absent."""
+    """Return the folder of the real Sentinel-2 data, see its README.md; skip where it is absent."""
     folder = Path(os.environ.get("S2KIT_REAL_DATA", ROOT / "../shared/data")).resolve()
     if not (folder / "README.md").is_file():
         pytest.skip(f"no real data in {folder}; set S2KIT_REAL_DATA to its folder")
@@ -34,7 +34,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory) -> Path:
-    """Give a folder that all test processes of a run share."""
+    """Return a folder that all test processes of a run share."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
     folder.mkdir(exist_ok=True)
@@ -43,7 +43,7 @@ def shared_folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def practice_scenes(shared_folder) -> Path:
-    """Give the folder of the practice scenes: that of the tree, or made once for a run."""
+    """Return the folder of the practice scenes: that of the tree, or made once for a run."""
     made = ROOT / "data/practice"
     folder = made if (made / "practice.json").exists() else shared_folder / "practice"
     with once(shared_folder / "practice.lock"):
@@ -53,7 +53,7 @@ def practice_scenes(shared_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def practice_cube(practice_scenes, shared_folder) -> xr.Dataset:
-    """Give the whole practice cube: 88 steps of 500 × 500 pixels, built once for a run."""
+    """Return the whole practice cube: 88 steps of 500 × 500 pixels, built once for a run."""
     store = shared_folder / "practice.zarr"
     with once(shared_folder / "cube.lock"):
         items = s2kit.find_scenes(str(practice_scenes / "scenes"), "delft", "2021", "2023")
@@ -63,20 +63,20 @@ def practice_cube(practice_scenes, shared_folder) -> xr.Dataset:
 
 @pytest.fixture(scope="session")
 def real_cube(real_data, shared_folder) -> xr.Dataset:
-    """Give a cube of the real scenes: two orbits, five days, four bands and classes, 120 m."""
+    """Return a cube of the real scenes: two orbits, five days, four bands and classes, 120 m."""
     store = shared_folder / "real.zarr"
     catalogue = str(real_data / "stac-l2a-2023/catalog.json")
     region = (14.9, 45.0, 16.5, 47.0)
     with once(shared_folder / "real.lock"):
         items = s2kit.find_scenes(catalogue, region, "2023", "2023")
-        s2kit.build_cube(items, store, region, "EPSG:32633", 120, resampling="nearest",
-                         progress=False)  # fmt: skip
+        options = {"resampling": "nearest", "progress": False}
+        s2kit.build_cube(items, store, region, "EPSG:32633", 120, **options)
     return s2kit.open_cube(store)
 
 
 @contextmanager
 def once(lock: Path) -> Iterator[None]:
-    """Let one test process after the other do what follows; it must be safe to repeat."""
+    """Run the block in one test process after the other; it must be safe to repeat."""
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

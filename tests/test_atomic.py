@@ -195,14 +195,14 @@ WRITERS = {
     ),
     "notebook's note": (
         "out.took.json",
-        "import subprocess; from pathlib import Path; from s2kit import running\n"
+        "import subprocess, sys; from pathlib import Path\n"
+        f"sys.path.append({str(ROOT / 'tools')!r}); import run_notebook\n"
         "subprocess.run = lambda *a, **k: subprocess.CompletedProcess(a, 0)\n"
-        "running.run(Path('in.ipynb'), Path('out.ipynb'))",
+        "run_notebook.run(Path('in.ipynb'), Path('out.ipynb'))",
     ),
     "practice marker": (
         "practice.json",
-        "from pathlib import Path; from s2kit.scenes.sample import writing\n"
-        "writing._mark(Path(), [])",
+        "from pathlib import Path; from s2kit.practice import writing\nwriting._mark(Path(), [])",
     ),
 }
 

@@ -42,7 +42,7 @@ def test_other_front_ends_load_panel_themselves(published):
 
 STORE = """
 import numpy as np, pandas as pd, s2kit, xarray as xr
-from s2kit import notebooks
+from s2kit import course
 
 time = pd.date_range("2021", periods=3)
 x, y = 88_500 + np.arange(4) * 10.0, 450_500 - np.arange(4) * 10.0
@@ -55,7 +55,7 @@ cube = cube.rio.write_crs("EPSG:28992")
 def test_a_notebook_holds_panel_once():
     """Pictures and two viewers of a notebook hold Panel's JavaScript once: 3 MB."""
     viewer = "s2kit.viewers.TimeQuery(cube)"
-    cells = ["import rioxarray\n" + STORE, "notebooks.start_pictures()", viewer, viewer]
+    cells = ["import rioxarray\n" + STORE, "course.start_pictures()", viewer, viewer]
     code = [nbformat.v4.new_code_cell(cell) for cell in cells]
     done = NotebookClient(nbformat.v4.new_notebook(cells=code), kernel_name="python3").execute()
     outputs = [output.get("data", {}) for cell in done.cells for output in cell.outputs]

@@ -11,7 +11,7 @@ HEAVY = ("xarray", "dask", "numba", "sklearn", "panel", "rasterio", "geopandas")
 
 
 def in_new_process(code: str) -> str:
-    """Run code without anything imported before; give what it prints."""
+    """Run code without anything imported before, and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )

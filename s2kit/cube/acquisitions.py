@@ -11,7 +11,7 @@ import pystac
 from s2kit.cube.model import Timeline
 from s2kit.errors import SceneError
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS
-from s2kit.scenes.product import ProductName, read_utc
+from s2kit.scenes.product import RELATIVE_ORBITS, ProductName, read_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, read_baseline, read_offset, read_scale
 
 
@@ -101,7 +101,7 @@ def _read_properties(item: pystac.Item) -> dict[str, Any]:
     baseline, orbit = properties["s2:processing_baseline"], properties["sat:relative_orbit"]
     if not re.fullmatch(r"\d\d\.\d\d", baseline):
         raise ValueError(f"processing baseline {baseline!r} is not like '05.09'")
-    if isinstance(orbit, bool) or int(orbit) != orbit or not 1 <= orbit <= 143:
+    if isinstance(orbit, bool) or orbit not in RELATIVE_ORBITS:
         raise ValueError(f"relative orbit {orbit!r} is not 1 to 143")
     if not re.fullmatch(r"[^\s\0]+", item.id):
         raise ValueError(f"id {item.id!r} is not one word")

@@ -5,21 +5,21 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
-from s2kit.scenes.item import BANDS
+from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALE, SCALES
 
 WAVELENGTHS = {
-    "B02": (490, 10, "blue"),
-    "B03": (560, 10, "green"),
-    "B04": (665, 10, "red"),
-    "B05": (705, 20, "red edge 1"),
-    "B06": (740, 20, "red edge 2"),
-    "B07": (783, 20, "red edge 3"),
-    "B08": (842, 10, "near infrared"),
-    "B8A": (865, 20, "narrow near infrared"),
-    "B11": (1610, 20, "shortwave infrared 1"),
-    "B12": (2190, 20, "shortwave infrared 2"),
+    "B02": (490, "blue"),
+    "B03": (560, "green"),
+    "B04": (665, "red"),
+    "B05": (705, "red edge 1"),
+    "B06": (740, "red edge 2"),
+    "B07": (783, "red edge 3"),
+    "B08": (842, "near infrared"),
+    "B8A": (865, "narrow near infrared"),
+    "B11": (1610, "shortwave infrared 1"),
+    "B12": (2190, "shortwave infrared 2"),
 }
-"""Nominal centre wavelength in nm, native resolution in m, name (ESA, Sentinel-2 User Handbook)."""
+"""Nominal centre wavelength in nm and name (ESA, Sentinel-2 User Handbook)."""
 
 
 _SCL_MEANINGS = (
@@ -71,14 +71,14 @@ class LayerSpec:
 
 
 def _reflectance(name: str) -> LayerSpec:
-    wavelength, resolution, colour = WAVELENGTHS[name]
+    wavelength, colour = WAVELENGTHS[name]
     attrs = {
         "long_name": f"{colour} ({name}), surface reflectance",
         "standard_name": "surface_bidirectional_reflectance",
         "units": "1",
-        "scale_factor": 1e-4,
+        "scale_factor": SCALE,
         "wavelength_nm": wavelength,
-        "native_resolution_m": resolution,
+        "native_resolution_m": RESOLUTION[name],
     }
     return LayerSpec(name, "<i2", -9999, 32767, False, attrs)
 
@@ -95,7 +95,7 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
             "flag_values": list(range(12)),
             "flag_meanings": _SCL_MEANINGS,
             "flag_colors": _SCL_COLOURS,
-            "native_resolution_m": 20,
+            "native_resolution_m": RESOLUTION["SCL"],
         },
     ),
     "CLD": LayerSpec(
@@ -104,7 +104,11 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
         255,
         254,
         True,
-        {"long_name": "cloud probability", "units": "percent", "native_resolution_m": 20},
+        {
+            "long_name": "cloud probability",
+            "units": "percent",
+            "native_resolution_m": RESOLUTION["CLD"],
+        },
     ),
     "SNW": LayerSpec(
         "SNW",
@@ -112,7 +116,11 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
         255,
         254,
         True,
-        {"long_name": "snow probability", "units": "percent", "native_resolution_m": 20},
+        {
+            "long_name": "snow probability",
+            "units": "percent",
+            "native_resolution_m": RESOLUTION["SNW"],
+        },
     ),
     "WVP": LayerSpec(
         "WVP",
@@ -123,8 +131,8 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
         {
             "long_name": "water vapour column",
             "units": "cm",
-            "scale_factor": 1e-3,
-            "native_resolution_m": 20,
+            "scale_factor": SCALES["WVP"],
+            "native_resolution_m": RESOLUTION["WVP"],
         },
     ),
 }

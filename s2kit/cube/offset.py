@@ -19,10 +19,15 @@ import numpy as np
 from s2kit.cube.acquisitions import Scene
 from s2kit.cube.imagery import opened
 from s2kit.errors import SceneError
-from s2kit.scenes.radiometry import BANDS, FLAG, METADATA, OFFSET, SCALES, read_baseline
-
-STORED_SCALE = SCALES["B02"]
-"""Reflectance of one stored count in the cube, and of one DN in every Level-2A product."""
+from s2kit.scenes.radiometry import (
+    BANDS,
+    FLAG,
+    METADATA,
+    OFFSET,
+    offset_in_counts,
+    offset_of_baseline,
+    read_baseline,
+)
 
 _SIDE = 512
 """Pixels along a side of the overview that is looked at, at most."""
@@ -114,7 +119,7 @@ def find_contradictions(scene: Scene) -> list[Contradiction]:
 
 def _before_offsets(scene: Scene) -> bool:
     baseline = read_baseline(scene.baseline)
-    return baseline is not None and baseline < 4
+    return baseline is not None and not offset_of_baseline(baseline)
 
 
 def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
@@ -128,7 +133,7 @@ def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
 
 def shift_of(scene: Scene, layer: str) -> int:
     """Return what is to be added to the DN of a layer to get the cube's stored value."""
-    return round(scene.assets[layer].offset / STORED_SCALE) if layer in BANDS else 0
+    return offset_in_counts(scene.assets[layer].offset) if layer in BANDS else 0
 
 
 def _shown_offset(scene: Scene, bands: list[str]) -> float | None:

@@ -1,4 +1,4 @@
-"""Where imagery comes from: every source yields the same thing, a collection of STAC items."""
+"""Find imagery: every source yields the same, a collection of STAC items."""
 
 from s2kit.scenes.find import REFUSED, find_scenes
 from s2kit.scenes.item import BANDS, LAYERS

@@ -15,18 +15,16 @@ from functools import cached_property
 from typing import Any
 
 import pystac
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
 from s2kit.scenes.files import Files
-from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.footprint import read_geometry
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
-from s2kit.scenes.product import ProductName, format_utc, read_utc
+from s2kit.scenes.product import ProductName, format_utc, read_time
 from s2kit.scenes.radiometry import (
     METADATA,
-    TEN_METRE,
+    RESOLUTION,
     OddStatementError,
     needs_offset,
     odd_statement,
@@ -35,8 +33,7 @@ from s2kit.scenes.radiometry import (
 )
 
 ARRAYS = {
-    band: f"measurements/reflectance/r{10 if band in TEN_METRE else 20}m/{band.lower()}"
-    for band in BANDS
+    band: f"measurements/reflectance/r{RESOLUTION[band]}m/{band.lower()}" for band in BANDS
 } | {
     "SCL": "conditions/mask/l2a_classification/r20m/scl",
     "CLD": "quality/probability/r20m/cld",
@@ -45,7 +42,7 @@ ARRAYS = {
 }
 """Layer to its array, at native resolution."""
 
-_BAD = (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError, ShapelyError)
+_BAD = (ValueError, OSError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class EopfScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return self.files.name.removesuffix(".zarr").removesuffix(".SAFE")
 
     @property
@@ -72,20 +69,16 @@ class EopfScene:
 
     @cached_property
     def product(self) -> ProductName | None:
-        """What the id of the product says, or the folder's name."""
+        """Name of the product, from its id or else from the folder's name."""
         return ProductName.find(str(self._discovery.get("id"))) or ProductName.find(self.files.name)
 
     @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees; the corners of the bbox are not in STAC's order."""
-        geometry = self._discovery.get("geometry")
-        try:
-            return read_footprint(shape(geometry)) if geometry else None
-        except _BAD as error:
-            raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
+        return read_geometry(self._discovery.get("geometry"), self.label)
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -145,8 +138,9 @@ class EopfScene:
         return make_asset(layer, href, offset=offset, source=METADATA)
 
     def _properties(self) -> dict[str, Any]:
-        told = self._discovery["properties"]
-        cloud, epsg, made = told.get("eo:cloud_cover"), told.get("proj:epsg"), self._time("created")
+        stated = self._discovery["properties"]
+        cloud, epsg = stated.get("eo:cloud_cover"), stated.get("proj:epsg")
+        made = self._time("created")
         return {
             "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
             "s2:generation_time": format_utc(made) if made else None,
@@ -155,11 +149,7 @@ class EopfScene:
         }
 
     def _time(self, field: str) -> datetime | None:
-        text = self._discovery["properties"].get(field)
-        try:
-            return read_utc(text) if text else None
-        except _BAD as error:
-            raise SceneError(self.label, f"{field} is {text!r}, not a time") from error
+        return read_time(self._discovery["properties"], field, self.label)
 
     @cached_property
     def _discovery(self) -> Mapping[str, Any]:

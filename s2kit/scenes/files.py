@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from s2kit.errors import SceneError
+from s2kit.scenes.found import UnreadableScene
 from s2kit.scenes.product import ProductName
 from s2kit.zips import BROKEN, read_member
 
@@ -30,30 +30,12 @@ _DEEPEST = 32
 """Folders below the one that was given: deeper ones are a loop, or a mistake."""
 
 
-class Files(Protocol):
-    """The files of one product by their names in it, such as ``GRANULE/…/MTD_TL.xml``."""
-
-    @property
-    def name(self) -> str:
-        """Name of the product's folder."""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """All files, sorted, hidden ones left out."""
-
-    def has(self, name: str) -> bool:
-        """Return whether there is a file of that name."""
-
-    def read(self, name: str) -> bytes:
-        """Read a metadata file; FileNotFoundError where there is none."""
-
-    def href(self, name: str) -> str:
-        """Return the name by which GDAL opens a file or folder."""
-
-
 @dataclass(frozen=True)
 class Folder:
-    """A product's folder."""
+    """A product's folder on disk.
+
+    Files are named as in the product, such as ``GRANULE/…/MTD_TL.xml``.
+    """
 
     path: Path
 
@@ -128,12 +110,8 @@ class Zipped:
         return f"/vsizip/{{{self.archive.absolute()}}}/{self.inside}{name}"
 
 
-@dataclass(frozen=True)
-class Unreadable:
-    """A folder or zip that may hold products, and why it cannot be read."""
-
-    path: Path
-    reason: str
+Files = Folder | Zipped
+"""The files of one product."""
 
 
 def is_zarr(files: Files) -> bool:
@@ -155,12 +133,12 @@ def _damaged(archive: Path, error: Exception) -> str:
     return f"{archive} cannot be read ({error or type(error).__name__}); download it again"
 
 
-def find_folders(path: Path) -> Iterator[Files | Unreadable]:
+def find_folders(path: Path) -> Iterator[Files | UnreadableScene]:
     """Find the products below a folder, at any depth, also in zips; or the one that a path is.
 
     Yields
     ------
-    Files or Unreadable
+    Files or UnreadableScene
         In order of their paths. A product is a folder called ``….SAFE`` or ``….zarr``, or one that
         holds the metadata of one; links are followed, but nowhere twice.
     """
@@ -170,15 +148,17 @@ def find_folders(path: Path) -> Iterator[Files | Unreadable]:
         yield from _below(path, set(), 0)
 
 
-def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files | Unreadable]:
+def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files | UnreadableScene]:
     try:
         status = path.stat()
         entries = sorted(path.iterdir())
     except OSError as error:
-        yield Unreadable(path, f"cannot be read ({error.strerror or error})")
+        yield UnreadableScene(str(path), f"cannot be read ({error.strerror or error})")
         return
     if depth > _DEEPEST:
-        yield Unreadable(path, f"lies more than {_DEEPEST} folders deep; name it, or one above it")
+        yield UnreadableScene(
+            str(path), f"lies more than {_DEEPEST} folders deep; name it, or one above it"
+        )
         return
     if (status.st_dev, status.st_ino) in seen:
         return
@@ -197,7 +177,7 @@ def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files
             found = True
             yield from _in_zip(entry)
         elif entry.name.lower().endswith(_TARS) and ProductName.find(entry.name):
-            yield Unreadable(entry, "is a tar archive; unpack it")
+            yield UnreadableScene(str(entry), "is a tar archive; unpack it")
     if not found and _is_named(path.name):  # without metadata, and without a product in it
         yield Folder(path)
 
@@ -214,16 +194,18 @@ def _holds_product(names: Iterator[str]) -> bool:
     return any(METADATA_FILE.fullmatch(name) or name in _ZARR_METADATA for name in names)
 
 
-def _in_zip(path: Path) -> Iterator[Zipped | Unreadable]:
+def _in_zip(path: Path) -> Iterator[Zipped | UnreadableScene]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except BROKEN as error:
-        yield Unreadable(path, _damaged(path, error).removeprefix(f"{path} "))
+        yield UnreadableScene(str(path), _damaged(path, error).removeprefix(f"{path} "))
         return
     folders = {PurePosixPath(n).parent for n in names if _holds_product([PurePosixPath(n).name])}
     if not folders and ProductName.find(path.name):
-        yield Unreadable(path, "holds no product; download it again, or unpack what is in it")
+        yield UnreadableScene(
+            str(path), "holds no product; download it again, or unpack what is in it"
+        )
     for folder in sorted(folders):
         if any(map(_is_hidden, folder.parts)) or set(folder.parents) & folders:
             continue  # what lies in a product belongs to it

@@ -1,4 +1,4 @@
-"""Find scenes: one function for every source."""
+"""Find scenes of any source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from datetime import date, datetime
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 import pystac
 import shapely
@@ -20,12 +19,13 @@ from tqdm.auto import tqdm
 
 from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
-from s2kit.scenes.catalogue import APIS, UnreadableScene, read_catalogue, read_url
+from s2kit.scenes.catalogue import APIS, read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
-from s2kit.scenes.files import Files, Unreadable, find_folders, is_zarr
+from s2kit.scenes.files import Files, find_folders, is_zarr
+from s2kit.scenes.found import FoundScene, UnreadableScene
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
-from s2kit.scenes.product import ProductName
+from s2kit.scenes.product import RELATIVE_ORBITS, ProductName
 from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
 from s2kit.scenes.safe import SafeScene
@@ -39,28 +39,9 @@ _PATIENCE = 2
 """Seconds before a progress bar shows."""
 
 
-class Scene(Protocol):
-    """What every source yields: known at a glance, read in full on demand."""
-
-    @property
-    def label(self) -> str:
-        """What reports call it."""
-
-    @property
-    def product(self) -> ProductName | None:
-        """What its name says, where it has one."""
-
-    @property
-    def footprint(self) -> BaseGeometry | None:
-        """Outline of the valid pixels, degrees, where known."""
-
-    def item(self) -> pystac.Item:
-        """Make the canonical item; SceneError if it cannot be used."""
-
-
 @dataclass(frozen=True)
 class Query:
-    """What is asked for.
+    """Region, period, orbits and cloud cover of a search.
 
     Parameters
     ----------
@@ -80,16 +61,16 @@ class Query:
     max_cloud: float | None
 
     def admits(self, product: ProductName) -> bool:
-        """Whether period and orbit fit."""
+        """Return whether period and orbit fit."""
         fits = self.orbits is None or product.relative_orbit in self.orbits
         return fits and self.period.holds(product.datatake_start)
 
     def covers(self, footprint: BaseGeometry | None) -> bool:
-        """Whether a footprint shares area with the region; an unknown one may."""
+        """Return whether a footprint shares area with the region; True for an unknown one."""
         return footprint is None or shapely.relate_pattern(self.aoi, footprint, "T********")
 
     def clear_enough(self, item: pystac.Item) -> bool:
-        """Whether the cloud cover fits; an unknown one may."""
+        """Return whether the cloud cover fits; True for an unknown one."""
         cloud = item.properties.get("eo:cloud_cover")
         return self.max_cloud is None or cloud is None or cloud <= self.max_cloud
 
@@ -174,7 +155,7 @@ def find_scenes(
 
 
 def complete(copies: list[pystac.Item]) -> pystac.Item:
-    """Make one item of all copies of a product: each layer from the most reliable one that has it.
+    """Return one item of all copies of a product: each layer from the most reliable that has it.
 
     Parameters
     ----------
@@ -217,20 +198,19 @@ def _contradict(one: pystac.Item, other: pystac.Item, layer: str) -> bool:
 
 
 def _unreliability(item: pystac.Item) -> int:
-    """Return a number that is smaller, the more reliably the offset is stated."""
+    """Return the rank of who states the offset, 0 for the most reliable."""
     sources = [asset.extra_fields.get(OFFSET_SOURCE) for asset in item.assets.values()]
     return max((RELIABLE.index(source) for source in sources if source in RELIABLE), default=0)
 
 
-def _wanted_item(scene: Scene, query: Query) -> pystac.Item | None:
-    """Read a scene that fits; one that does not fit gives none, usable or not."""
+def _wanted_item(scene: FoundScene, query: Query) -> pystac.Item | None:
+    """Return the item of a scene that fits; None for one that does not fit, usable or not."""
     if scene.product and not query.admits(scene.product):
         return None
     if not query.covers(scene.footprint):
         return None
     item = scene.item()
-    product = ProductName.find(item.id)
-    return item if product and query.admits(product) and query.clear_enough(item) else None
+    return item if query.clear_enough(item) else None
 
 
 def _order(item: pystac.Item) -> tuple[str, int, str, str]:
@@ -277,7 +257,7 @@ def _accepted_sources() -> str:
     return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of products."
 
 
-def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
+def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
     if source == "sample":
         return _products(_practice_folder() / "scenes")
     if isinstance(source, Path):
@@ -287,7 +267,7 @@ def _scenes(source: str | Path, query: Query) -> Iterable[Scene]:
     return read_url(url, collections, query.aoi, query.period)
 
 
-def _products(path: Path) -> Iterator[Scene]:
+def _products(path: Path) -> Iterator[FoundScene]:
     """Find the products on disk, SAFE and EOPF Zarr.
 
     Raises
@@ -308,9 +288,9 @@ def _products(path: Path) -> Iterator[Scene]:
         )
 
 
-def _product(files: Files | Unreadable) -> Scene | None:
-    if isinstance(files, Unreadable):
-        return UnreadableScene(str(files.path), files.reason)
+def _product(files: Files | UnreadableScene) -> FoundScene | None:
+    if isinstance(files, UnreadableScene):
+        return files
     if not is_zarr(files):
         return SafeScene(files)
     scene = EopfScene(files)
@@ -327,7 +307,7 @@ def _stac_file(path: Path) -> Path | None:
 
 def _practice_folder() -> Path:
     """Make the practice scenes when they are first asked for."""
-    from s2kit.scenes.sample import write_practice_scenes  # heavy, and only needed here
+    from s2kit.practice import write_practice_scenes  # heavy, and only needed here
 
     folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
     write_practice_scenes(folder)
@@ -340,7 +320,7 @@ def _read_orbits(value: int | Iterable[int] | None) -> frozenset[int] | None:
     given = [value] if isinstance(value, Integral) or not isinstance(value, Iterable) else value
     orbits = list(given)
     valid = [o for o in orbits if isinstance(o, Integral) and not isinstance(o, bool)]
-    if not orbits or len(valid) < len(orbits) or not all(1 <= orbit <= 143 for orbit in valid):
+    if not orbits or len(valid) < len(orbits) or not set(valid) <= set(RELATIVE_ORBITS):
         message = f"relative_orbit={value!r} is not a whole number from 1 to 143, or a list of such"
         raise InvalidInputError(f"{message}; 51 covers the west of the Netherlands.")
     return frozenset(int(orbit) for orbit in valid)

@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import shapely
+from shapely.errors import ShapelyError
+from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from s2kit.errors import SceneError
+
 _CIRCLE = 360
+_BAD = (
+    *(ShapelyError, ValueError, TypeError, KeyError),
+    *(IndexError, AttributeError, RecursionError),
+)
+
+
+def read_geometry(geometry: Any, label: str) -> BaseGeometry | None:
+    """Read the geometry of a STAC item as a footprint, degrees; None where there is none.
+
+    Raises
+    ------
+    SceneError
+        If it is no GeoJSON, or no footprint.
+    """
+    try:
+        outline = shape(geometry) if geometry else None
+        return None if outline is None or outline.is_empty else read_footprint(outline)
+    except _BAD as error:
+        raise SceneError(label, f"its geometry is no GeoJSON ({error})") from error
 
 
 def read_footprint(outline: BaseGeometry) -> BaseGeometry:
-    """Return an outline as RFC 7946 wants it, whichever way it crosses the antimeridian.
+    """Return an outline in the form of RFC 7946, whichever way it crosses the antimeridian.
 
     Parameters
     ----------
@@ -40,7 +64,7 @@ def read_footprint(outline: BaseGeometry) -> BaseGeometry:
 
 
 def _cut(part: BaseGeometry) -> BaseGeometry:
-    """Lay a part out without a jump, and cut it where the circle begins anew."""
+    """Return a part without a jump in longitude, cut at the antimeridian."""
     west, _, east, _ = part.bounds
     if east - west > _CIRCLE / 2:
         part = shapely.transform(part, lambda xy: xy + [_CIRCLE, 0] * (xy[:, :1] < 0))

@@ -15,7 +15,7 @@ and these properties:
 ``eo:cloud_cover``            %, where known
 ``proj:code``                 ``"EPSG:32631"``
 ``s2kit:source``              where it came from, for reports: ``"earth-search sentinel-2-l2a"``
-``s2kit:notes``               what was odd in its metadata and what was done, a list of texts
+``s2kit:notes``               odd statements in its metadata and how they were treated, texts
 ``s2kit:refused_layers``      layers that cannot be used, with the reason
 ``s2kit:synthetic``           True for the practice scenes, else absent
 ============================  =====================================================
@@ -26,7 +26,7 @@ Its assets are named as the cube's layers (`LAYERS`), have an absolute href that
 =======================  ==================================================================
 ``raster:scale``         of the layer, see `s2kit.scenes.radiometry`
 ``raster:offset``        the offset *still to be applied*: physical value = DN * scale + offset
-``s2kit:offset_source``  who says so, for reflectance: one of `s2kit.scenes.radiometry.RELIABLE`
+``s2kit:offset_source``  its source, for reflectance: one of `s2kit.scenes.radiometry.RELIABLE`
 ``s2kit:source``         where this layer came from, if several copies of the product were found
 ``nodata``               the DN of no data; 0 is no data too
 =======================  ==================================================================
@@ -61,8 +61,8 @@ NOTES, REFUSED_LAYERS, SOURCE = "s2kit:notes", "s2kit:refused_layers", "s2kit:so
 OFFSET_SOURCE = "s2kit:offset_source"
 """Fields of our own, see above."""
 
-_WORDS = (NOTES, REFUSED_LAYERS, SOURCE)
-"""What reports repeat."""
+_TEXTS = (NOTES, REFUSED_LAYERS, SOURCE)
+"""Texts that reports repeat."""
 
 
 def make_asset(
@@ -73,7 +73,7 @@ def make_asset(
     source: str = DECLARED,
     nodata: float | None = None,
 ) -> pystac.Asset:
-    """Make the asset of one layer.
+    """Return the asset of one layer.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def make_asset(
     offset : float
         Still to be applied, in physical units (reflectance 0 to 1).
     source : str
-        Who says so, for reflectance; see `s2kit.scenes.radiometry.RELIABLE`.
+        Of the offset, for reflectance; see `s2kit.scenes.radiometry.RELIABLE`.
     nodata : float, optional
         The DN of no data that is stated. By default 0, but for probabilities (CLD, SNW) none.
     """
@@ -106,7 +106,7 @@ def make_item(
     assets: dict[str, pystac.Asset],
     properties: dict[str, Any],
 ) -> pystac.Item:
-    """Make the item of one product.
+    """Return the item of one product.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def make_item(
         What the name does not hold; values of None are left out. It takes precedence.
     """
     known = {
-        key: _told(value) if key in _WORDS else value
+        key: _cleaned(value) if key in _TEXTS else value
         for key, value in properties.items()
         if value is not None
     }
@@ -139,12 +139,12 @@ def make_item(
     return item
 
 
-def _told(words: Any) -> Any:
+def _cleaned(words: Any) -> Any:
     """Return a text, or several, without the credentials of the addresses in them."""
     if isinstance(words, list):
-        return [_told(one) for one in words]
+        return [_cleaned(one) for one in words]
     if isinstance(words, dict):
-        return {name: _told(one) for name, one in words.items()}
+        return {name: _cleaned(one) for name, one in words.items()}
     return without_credentials(words) if isinstance(words, str) else words
 
 

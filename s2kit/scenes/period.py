@@ -24,7 +24,7 @@ class Period:
     last: datetime
 
     def holds(self, moment: datetime) -> bool:
-        """Whether a moment lies in the period."""
+        """Return whether a moment lies in the period."""
         return self.first <= moment <= self.last
 
 
@@ -50,7 +50,7 @@ def read_period(start: str | date | datetime, end: str | date | datetime) -> Per
 
 
 def _span(role: str, value: object) -> tuple[datetime, datetime]:
-    """First and last moment of what was given."""
+    """Return the first and last moment of what was given."""
     try:
         if isinstance(value, datetime):
             return (_utc(value),) * 2

@@ -1,11 +1,14 @@
-"""The name of a Sentinel-2 product, which says when, where and how it was made."""
+"""Read the name of a Sentinel-2 product: when, where and how it was made."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from s2kit.errors import SceneError
 from s2kit.scenes.radiometry import read_baseline
 
 PATTERN = re.compile(
@@ -15,12 +18,14 @@ PATTERN = re.compile(
 """Compact naming convention of ESA's Sentinel-2 products, in force since December 2016."""
 
 _COMPACT = "%Y%m%dT%H%M%S"
-_LAST_ORBIT = 143
+
+RELATIVE_ORBITS = range(1, 144)
+"""Orbits before the ground track repeats itself."""
 
 
 @dataclass(frozen=True)
 class ProductName:
-    """What the name of a product says.
+    """The parts of a product's name.
 
     Parameters
     ----------
@@ -66,7 +71,7 @@ class ProductName:
             start, made = (_read_compact(match[key]) for key in ("start", "made"))
         except ValueError:
             return None
-        if not 1 <= orbit <= _LAST_ORBIT:
+        if orbit not in RELATIVE_ORBITS:
             return None
         digits = match["baseline"]
         baseline = f"{digits[:2]}.{digits[2:]}"
@@ -92,7 +97,7 @@ class ProductName:
 
     @property
     def rank(self) -> tuple[float, datetime]:
-        """By which the newest reprocessing is found; one of Sen2Cor at home comes after ESA's."""
+        """Sort key, newest processing last; one of Sen2Cor at home counts as older than ESA's."""
         return read_baseline(self.baseline) or 0.0, self.generated
 
 
@@ -105,6 +110,15 @@ def read_utc(text: str) -> datetime:
     """Read an ISO time; one without a zone is UTC."""
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def read_time(properties: Mapping[str, Any], field: str, label: str) -> datetime | None:
+    """Read a time of a STAC item; None where there is none, SceneError where it is none."""
+    text = properties.get(field)
+    try:
+        return read_utc(text) if text else None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise SceneError(label, f"{field} is {text!r}, not a time") from error
 
 
 def _read_compact(text: str) -> datetime:

@@ -1,4 +1,4 @@
-"""What is peculiar to each provider of STAC items: names, offsets and hrefs end here.
+"""Rules of each provider of STAC items: names of assets, offsets and hrefs.
 
 Sources of the rules: Element84/earth-search issues 9, 24, 66 and 71 (`boa_offset_applied`),
 the Planetary Computer's documentation on signing, GDAL's on `/vsicurl` and `/vsis3`.
@@ -57,7 +57,7 @@ _PAID_BUCKET = "s3://sentinel-s2-l2a/"
 
 @dataclass(frozen=True)
 class Provider:
-    """How one provider's items are told apart and read.
+    """Rules by which one provider's items are recognised and read.
 
     Parameters
     ----------
@@ -77,17 +77,17 @@ class Provider:
     href: Callable[[str], str]
 
     def made(self, item: Json) -> bool:
-        """Whether an item is this provider's."""
+        """Return whether an item is this provider's."""
         assets = [asset.get("href") for asset in item["assets"].values() if isinstance(asset, dict)]
         links = [
             link["href"] for link in link_objects(item) if str(link.get("rel")) in _OF_THE_CATALOGUE
         ]
-        told = json.dumps([list(item["properties"]), links, assets])
-        return any(mark in told for mark in self.marks)
+        stated = json.dumps([list(item["properties"]), links, assets])
+        return any(mark in stated for mark in self.marks)
 
 
 def provider_of(item: Json) -> Provider:
-    """Return the provider of an item, from what it says itself."""
+    """Return the provider of an item, by the fields and hrefs that it holds."""
     if SOURCE in item["properties"]:
         return CANONICAL
     return next((provider for provider in PROVIDERS if provider.made(item)), ANY)
@@ -151,7 +151,7 @@ def _as_original(item: Json, asset: Json, layer: str, product: ProductName) -> O
 
 
 def _as_declared(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
-    """Believe the asset; silence is clear only for pixels that never had an offset."""
+    """Return what the asset states; if it states nothing, the baseline must have no offset."""
     found = _as_original(item, asset, layer, product)
     if found.source == BASELINE and found.value:
         raise _silent(product)
@@ -166,7 +166,7 @@ def _silent(product: ProductName) -> OddStatementError:
 
 
 def _earth_search_offset(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
-    """Believe the flag before raster:bands, which says -0.1 even where it is applied already."""
+    """Return what the flag says; raster:bands states -0.1 even where it is applied already."""
     if "c1-l2a" in str(item.get("collection")):
         return _as_original(item, asset, layer, product)
     properties = item["properties"]
@@ -191,20 +191,20 @@ def _is_true(name: str, stated: Any, layer: str) -> bool:
 
 
 def _as_found(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
-    """Believe what `find_scenes` has written."""
+    """Return the offset and its source that `find_scenes` has written."""
     found = _as_declared(item, asset, layer, product)
     source = asset.get(OFFSET_SOURCE)
     return replace(found, source=source) if source in RELIABLE else found
 
 
 def _earth_search_href(href: str) -> str:
-    """Requester-pays objects only for who has told GDAL to pay."""
+    """Return the name for GDAL; empty where the requester pays, unless GDAL is set to pay."""
     free = not href.startswith(_PAID_BUCKET) or os.environ.get("AWS_REQUEST_PAYER") == "requester"
     return gdal_name(href) if free else ""
 
 
 def _planetary_href(href: str) -> str:
-    """GDAL signs, and signs again when the token has run out; an old token is dropped."""
+    """Return the name by which GDAL signs the URL itself; an old token is cut."""
     url = urlsplit(href)
     if not url.netloc.endswith(".blob.core.windows.net"):
         return gdal_name(href)
@@ -233,10 +233,10 @@ PROVIDERS = (
     ),
     Provider("eopf", (".zarr/measurements/reflectance/",), _as_original, gdal_name),
 )
-"""Whose peculiarities are known."""
+"""The providers with rules of their own."""
 
 ANY = Provider("stac", (), _as_declared, gdal_name)
-"""Any other: it must say itself what is still to be applied."""
+"""Any other provider: its items must state the offset that is still to be applied."""
 
 CANONICAL = Provider("stac", (), _as_found, gdal_name)
 """An item that `find_scenes` has made, saved and read again."""

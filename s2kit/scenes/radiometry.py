@@ -1,4 +1,4 @@
-"""What turns the DN of a Level-2A layer into a physical value, and who says so.
+"""Scale and offset that convert the DN of a Level-2A layer to a physical value.
 
 physical value = DN × scale + offset. The scale of a layer is always the same, and only two offsets
 exist: 0, and −0.1 (BOA_ADD_OFFSET = −1000 of 10 000) in reflectance since processing baseline
@@ -19,17 +19,20 @@ from typing import Any
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Surface reflectance at 10 and 20 m; the 60 m bands serve the atmosphere, not the land."""
 
-TEN_METRE = ("B02", "B03", "B04", "B08")
-"""Those of 10 m."""
+SCALE = 1e-4
+"""Reflectance of one DN, and of one count in a cube."""
 
 OFFSET = -0.1
 """Reflectance; in DN −1000."""
 
-SCALES = dict.fromkeys(BANDS, 1e-4) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
+SCALES = dict.fromkeys(BANDS, SCALE) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
 """Physical value of one DN: reflectance 0-1, class, %, %, cm."""
 
+RESOLUTION = dict.fromkeys(SCALES, 20) | dict.fromkeys(("B02", "B03", "B04", "B08"), 10)
+"""Native pixel size of each layer, m."""
+
 METADATA, DECLARED, BASELINE, FLAG = "metadata", "declared", "baseline", "flag"
-"""Who says which offset is still to be applied, the most reliable first: the product's own
+"""Sources of the offset that is still to be applied, the most reliable first: the product's own
 metadata, the STAC asset, the processing baseline, the flag of Earth Search."""
 
 RELIABLE = (METADATA, DECLARED, BASELINE, FLAG)
@@ -45,7 +48,7 @@ class OddStatementError(ValueError):
 
 @dataclass(frozen=True)
 class Offset:
-    """The offset still to be applied to the DN of a reflectance band, and who says so."""
+    """The offset still to be applied to the DN of a reflectance band, and its source."""
 
     value: float
     source: str
@@ -82,7 +85,7 @@ def read_scale(stated: Any, layer: str) -> float:
 
 
 def odd_statement(layer: str, scale: Any, offset: Any) -> str:
-    """Return a note on a statement about a layer other than reflectance that Level-2A refutes.
+    """Return a note on a scale or offset of a layer other than reflectance that is not Level-2A's.
 
     Such a layer has one scale and no offset, whatever is stated. Empty where nothing is odd.
     """
@@ -91,8 +94,8 @@ def odd_statement(layer: str, scale: Any, offset: Any) -> str:
         odd = offset not in (None, 0)
     except OddStatementError:
         odd = True
-    told = f"{layer} states scale {scale!r} and offset {offset!r}; Level-2A has {SCALES[layer]:g}"
-    return f"{told} and 0, which were used" if odd else ""
+    note = f"{layer} states scale {scale!r} and offset {offset!r}; Level-2A has {SCALES[layer]:g}"
+    return f"{note} and 0, which were used" if odd else ""
 
 
 def _is_number(stated: Any) -> bool:
@@ -121,5 +124,14 @@ def needs_offset(baseline: str) -> bool:
 
 
 def offset_of_baseline(baseline: float) -> float:
-    """Return the offset that the pixels of a baseline carry."""
+    """Return the offset that the pixels of a baseline carry, in reflectance."""
     return OFFSET if baseline >= _FIRST_WITH_OFFSET else 0.0
+
+
+def offset_in_counts(offset: float) -> int:
+    """Return an offset in reflectance as what is to be added to a DN.
+
+    >>> offset_in_counts(OFFSET)
+    -1000
+    """
+    return round(offset / SCALE)

@@ -1,4 +1,4 @@
-"""Read JSON over http within bounds: of time, of size, and of how much a catalogue may ask for."""
+"""Read JSON over http within limits of time, of size, and of the number of documents."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 from requests import Response
-from requests.exceptions import RequestException
 from urllib3 import Retry
 
 from s2kit.bounds import LARGEST_JSON, MOST_VALUES
@@ -19,10 +17,11 @@ TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes of an answer."""
 
 PATIENCE = 90.0
-"""Seconds for a whole document, with all attempts: else a byte a second is never late."""
+"""Seconds for a whole document, with all attempts: a server that sends a byte a second keeps within
+`TIMEOUT`."""
 
 MOST = 10_000
-"""Pages and catalogues of one search: there are a thousand items to a page, or endless ones."""
+"""Pages and catalogues of one search; some servers link to a next page without end."""
 
 RETRIES = Retry(
     total=5,
@@ -39,12 +38,12 @@ Value = TypeVar("Value")
 
 
 class Reader(StacApiIO):
-    """What pystac-client asks servers by.
+    """Reader of pystac-client that keeps within the limits.
 
     Parameters
     ----------
     most : int
-        Documents that may be asked for.
+        Documents that may be read.
     """
 
     def __init__(self, most: int = MOST):
@@ -62,12 +61,12 @@ class Reader(StacApiIO):
 
         Raises
         ------
-        pystac_client.exceptions.APIError
-            If it cannot be had within the bounds.
+        OSError, ValueError
+            If the server does not send it within the limits.
         """
         self.asked += 1
         if self.asked > self.most:
-            raise APIError(
+            raise OSError(
                 f"it goes on after {self.most} documents; search a smaller region or a shorter "
                 "period"
             )
@@ -80,17 +79,14 @@ class Reader(StacApiIO):
                 method, href, headers=headers, timeout=self.timeout, stream=True, **sent
             ) as response:
                 if not response.ok:
-                    response._content = _read(response, until)  # what the error quotes
-                    raise APIError.from_response(response)
+                    response._content = _read(response, until)
+                    raise OSError(response.text)
                 text = _read(response, until).decode("utf-8")
                 if text.count(",") > MOST_VALUES:
                     raise ValueError(f"the answer holds more than {MOST_VALUES:,} values")
                 return text
 
-        try:
-            return _within(PATIENCE, ask)
-        except (RequestException, OSError, ValueError) as error:
-            raise APIError(str(error)) from error
+        return _within(PATIENCE, ask)
 
 
 def _read(response: Response, until: float) -> bytes:
@@ -106,7 +102,7 @@ def _read(response: Response, until: float) -> bytes:
 
 
 def _within(seconds: float, ask: Callable[[], Value]) -> Value:
-    """Wait so long for what is asked in a thread of its own: a drip of bytes ends no time-out."""
+    """Return the result of a function that runs in a thread; raise TimeoutError if it is late."""
     answer: list[Value] = []
     failure: list[BaseException] = []
 

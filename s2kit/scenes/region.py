@@ -1,4 +1,4 @@
-"""Areas of interest: whatever a user gives becomes one geometry in degrees."""
+"""Read areas of interest, in any of their forms, as one geometry in degrees."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from shapely.geometry.base import BaseGeometry
 
 from s2kit.bounds import parse_json, read_file
 from s2kit.credentials import shown_cause
-from s2kit.crs import area_of, in_degrees
+from s2kit.crs import Bounds, area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
-Bounds = tuple[float, float, float, float]
 Aoi = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
 
 PRESETS: dict[str, tuple[str, Bounds]] = {
@@ -77,7 +76,7 @@ def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
 
 
 def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
-    """Return a box in degrees, with corners so dense that its sides stay where they are."""
+    """Return a box in degrees; vertices every kilometre keep its sides where they are."""
     system = pyproj.CRS(crs)
     return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
 
@@ -148,7 +147,7 @@ def _check_crs(content: dict[str, Any]) -> None:
 
 
 def _checked(geometry: BaseGeometry) -> shapely.Polygon | shapely.MultiPolygon:
-    """Make sure of a valid polygon with an area, in degrees."""
+    """Return a valid polygon with an area; raise InvalidInputError if there is none in degrees."""
     if geometry.is_empty:
         raise InvalidInputError(f"aoi is empty. {_ACCEPTED}")
     if not np.isfinite(shapely.get_coordinates(geometry)).all():
@@ -177,7 +176,7 @@ def _check_corners(geometry: BaseGeometry) -> None:
 
 
 def _check_degrees(bounds: Sequence[float]) -> None:
-    """Longitudes within ±180 and latitudes within ±90, else say what they look like."""
+    """Check that longitudes are within ±180 and latitudes within ±90; else raise with advice."""
     if not np.isfinite(bounds).all():
         raise InvalidInputError(f"aoi has coordinates that are no numbers: {bounds}. {_ACCEPTED}")
     x, y = max(map(abs, bounds[::2])), max(map(abs, bounds[1::2]))

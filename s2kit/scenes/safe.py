@@ -18,8 +18,8 @@ from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_ite
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import (
     METADATA,
+    RESOLUTION,
     SCALES,
-    TEN_METRE,
     OddStatementError,
     needs_offset,
     read_offset,
@@ -35,15 +35,11 @@ from s2kit.scenes.safe_xml import (
     read_xml,
 )
 
-BAND_IDS = {1: "B02", 2: "B03", 3: "B04", 4: "B05", 5: "B06", 6: "B07", 7: "B08"} | {
-    8: "B8A",
-    11: "B11",
-    12: "B12",
-}
+BAND_IDS = dict(zip((*range(1, 9), 11, 12), BANDS, strict=True))
 """`band_id` of BOA_ADD_OFFSET to band (Sentinel-2 Products Specification Document)."""
 
 _OLD = re.compile(r"_(USER|OPER)_PRD_MSI")
-"""How products of before December 2016 are called."""
+"""Part of the names of products of before December 2016."""
 
 _WATER_VAPOUR = ("WVP_QUANTIFICATION_VALUE", "L2A_WVP_QUANTIFICATION_VALUE")
 _QUANTIFICATION = ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE")
@@ -62,7 +58,7 @@ _AUXILIARY = {
 
 @dataclass(frozen=True)
 class SafeScene:
-    """One SAFE product; nothing in it is read before it is asked for.
+    """One SAFE product; its files are read when they are needed.
 
     Parameters
     ----------
@@ -74,13 +70,23 @@ class SafeScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return self.files.name.removesuffix(".SAFE")
 
-    @property
-    def product(self) -> ProductName | None:
-        """What the folder's name says."""
-        return ProductName.find(self.files.name)
+    @cached_property
+    def product(self) -> ProductName:
+        """Name of the folder, or of the product in its metadata if the folder was renamed."""
+        return ProductName.find(self.files.name) or self._inner_name
+
+    @cached_property
+    def _inner_name(self) -> ProductName:
+        uri = find_text(self.metadata, self.label, "PRODUCT_URI", "PRODUCT_URI_2A")
+        found = ProductName.find(uri)
+        if found is None:
+            raise SceneError(
+                self.label, f"PRODUCT_URI {uri!r} is not a product name of 2017 or later"
+            )
+        return found
 
     @cached_property
     def metadata(self) -> Element:
@@ -100,7 +106,7 @@ class SafeScene:
         return find_footprint(self.metadata, self.label)
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -134,11 +140,7 @@ def _agreed_name(scene: SafeScene) -> ProductName:
     level = find_text(root, label, "PROCESSING_LEVEL")
     if level not in _LEVELS:
         raise SceneError(label, f"is {level}, but only Level-2A can be used; Sen2Cor makes it")
-    uri = find_text(root, label, "PRODUCT_URI", "PRODUCT_URI_2A")
-    inside = ProductName.find(uri)
-    if inside is None:
-        raise SceneError(label, f"PRODUCT_URI {uri!r} is not a product name of 2017 or later")
-    named = scene.product or inside
+    named, inside = scene.product, scene._inner_name
     for field in ("mission", "datatake_start", "baseline", "relative_orbit", "tile"):
         _compare(scene, field, getattr(named, field), getattr(inside, field))
     _compare(scene, "baseline", named.baseline, find_text(root, label, "PROCESSING_BASELINE"))
@@ -164,7 +166,7 @@ def _granule(scene: SafeScene) -> str:
 
 
 def _tile_code(scene: SafeScene, tile: Element) -> str:
-    """`T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
+    """Return `T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
     identifier = find_text(tile, scene.label, "TILE_ID", "TILE_ID_2A")
     code = re.search(r"_(T\d{2}[A-Z]{3})_", identifier)
     return code[1] if code else identifier
@@ -206,7 +208,7 @@ def _bands(
 
 
 def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
-    """Classification, probabilities and water vapour."""
+    """Return the assets of classification, probabilities and water vapour."""
     found = {layer: _first(scene, patterns) for layer, patterns in _AUXILIARY.items()}
     return {layer: make_asset(layer, scene.files.href(f)) for layer, f in found.items() if f}
 
@@ -221,9 +223,9 @@ def _odd_water_vapour(scene: SafeScene) -> str:
 
 
 def _band_pattern(scene: SafeScene, band: str) -> str:
-    """Where a band's native resolution lies; Sen2Cor run at 20 m only writes no R10m at all."""
+    """Return the path of a band; Sen2Cor run at 20 m only writes no R10m at all."""
     fine = any("/R10m/" in name for name in scene.files.names)
-    native = 10 if band in TEN_METRE and fine else 20
+    native = RESOLUTION[band] if fine else 20
     return f"IMG_DATA/R{native}m/*_{band}_{native}m"
 
 
@@ -237,7 +239,7 @@ def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
 
 
 def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
-    """BOA_ADD_OFFSET per band, in DN."""
+    """Return BOA_ADD_OFFSET by band, in DN; raise SceneError if those of some bands are missing."""
     tag, label = "BOA_ADD_OFFSET", scene.label
     found = {
         BAND_IDS.get(read_value(int, element.get("band_id"), "band_id", label), "unknown"): (

@@ -1,4 +1,4 @@
-"""Read the XML of a `.SAFE` product: safely, and with a reason where that fails."""
+"""Read the XML of a `.SAFE` product, without entities, and with the reason where that fails."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def find_text(root: Element, label: str, *tags: str) -> str:
 
 
 def find_time(root: Element, tag: str, label: str) -> datetime:
-    """Find a time, UTC."""
+    """Read a time, UTC."""
     return read_value(read_utc, find_text(root, label, tag), tag, label)
 
 
@@ -85,7 +85,7 @@ def find_number(root: Element, label: str, *tags: str) -> float:
 
 
 def read_value(reader: Callable[[Any], Value], text: str | None, tag: str, label: str) -> Value:
-    """Read what an element or attribute says; SceneError if it says something else."""
+    """Read the text of an element or attribute; SceneError if it is of another form."""
     try:
         return reader(text)
     except (ValueError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""STAC items, from a file, a static catalogue or an API, made into the one form of imagery."""
+"""Read STAC items of any provider into the one form of imagery."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 import pystac
-from shapely.errors import ShapelyError
-from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.credentials import without_credentials
 from s2kit.errors import SceneError
-from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.footprint import read_geometry
 from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
-from s2kit.scenes.product import ProductName, format_utc, read_utc
+from s2kit.scenes.product import ProductName, format_utc, read_time
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
 from s2kit.scenes.radiometry import odd_statement, read_scale
 from s2kit.scenes.uri import is_far, is_remote, resolve
@@ -25,11 +23,6 @@ from s2kit.scenes.uri import is_far, is_remote, resolve
 _NAME_FIELDS = ("s2:product_uri", "sentinel:product_id")
 _ONE_DAY = timedelta(days=1)
 """A datatake takes minutes."""
-
-_BAD_GEOMETRY = (
-    *(ShapelyError, ValueError, TypeError, KeyError),
-    *(IndexError, AttributeError, RecursionError),
-)
 
 
 @dataclass(frozen=True)
@@ -49,26 +42,21 @@ class StacScene:
 
     @property
     def label(self) -> str:
-        """What reports call it."""
+        """Name in reports."""
         return str(self.product or self.document.get("id") or self.base)
 
     @cached_property
     def product(self) -> ProductName | None:
-        """The name of the product, wherever the provider keeps it."""
+        """Name of the product, in whatever field the provider keeps it."""
         return find_name(self.document)
 
     @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees, where the item has one."""
-        geometry = self.document.get("geometry")
-        try:
-            outline = shape(geometry) if geometry else None
-            return None if outline is None or outline.is_empty else read_footprint(outline)
-        except _BAD_GEOMETRY as error:
-            raise SceneError(self.label, f"its geometry is no GeoJSON ({error})") from error
+        return read_geometry(self.document.get("geometry"), self.label)
 
     def item(self) -> pystac.Item:
-        """Make the canonical item.
+        """Return the item in the form of `s2kit.scenes.item`.
 
         Raises
         ------
@@ -101,7 +89,7 @@ class _Layers:
     refused : dict of str to str
         Layers that cannot be used, with the reason.
     notes : list of str
-        What was odd, and what was done.
+        Odd statements, and how they were treated.
     """
 
     def __init__(self, scene: StacScene, provider: Provider, product: ProductName):
@@ -109,10 +97,9 @@ class _Layers:
         self.assets: dict[str, pystac.Asset] = {}
         self.refused: dict[str, str] = {}
         self.notes: list[str] = []
-        told = scene.document["properties"].get(REFUSED_LAYERS)
-        self.told = (
-            told if SOURCE in scene.document["properties"] and isinstance(told, dict) else {}
-        )
+        properties = scene.document["properties"]
+        known = properties.get(REFUSED_LAYERS) if SOURCE in properties else None
+        self.refused_before = known if isinstance(known, dict) else {}
         for layer, names in ASSET_NAMES.items():
             for name in names:
                 asset = scene.document["assets"].get(name)
@@ -121,13 +108,13 @@ class _Layers:
 
     @property
     def properties(self) -> Json:
-        """What the item is to tell of its layers."""
+        """Properties of the item about its layers."""
         given = self.scene.document["properties"]
         notes = [*_texts(given.get(NOTES)), *self.notes]
         return {NOTES: notes or None, REFUSED_LAYERS: self.refused or None}
 
     def _add(self, layer: str, asset: Json) -> None:
-        """Take a layer's asset, unless a better one was taken.
+        """Add a layer's asset, unless a better one is there.
 
         A file of this computer that a server names stays in the item, to be seen, but is refused.
         """
@@ -141,8 +128,8 @@ class _Layers:
         except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
             self.refused.setdefault(layer, str(error))
             return
-        if layer in self.told:  # by a search of s2kit whose answer was saved
-            self.refused[layer] = str(self.told[layer])
+        if layer in self.refused_before:  # by a search of s2kit whose result was saved
+            self.refused[layer] = str(self.refused_before[layer])
         elif is_remote(self.scene.base) and not is_far(href):
             self.refused[layer] = (
                 f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; an "
@@ -233,7 +220,7 @@ def _usable_product(scene: StacScene) -> ProductName:
 
 
 def _properties(scene: StacScene, provider: Provider) -> Json:
-    """Collect what the product's name does not tell; None where the item does not either."""
+    """Return the properties that the product's name does not hold; None where they are unknown."""
     given = scene.document["properties"]
     made = _time(scene, "s2:generation_time")
     epsg = given.get("proj:epsg")
@@ -248,8 +235,4 @@ def _properties(scene: StacScene, provider: Provider) -> Json:
 
 
 def _time(scene: StacScene, field: str) -> datetime | None:
-    text = scene.document["properties"].get(field)
-    try:
-        return read_utc(text) if text else None
-    except (ValueError, TypeError, OverflowError) as error:
-        raise SceneError(scene.label, f"{field} is {text!r}, not a time") from error
+    return read_time(scene.document["properties"], field, scene.label)

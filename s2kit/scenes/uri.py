@@ -23,7 +23,7 @@ _FAR = re.compile(
 _IN_ZIP = re.compile(r"/vsizip/\{(.+)\}/(.+)")
 _ARRAY = re.compile(r'ZARR:"([^"]+)":((?:/[^/":]+)+)')
 _VIRTUAL = re.compile(r"[/\\]+vsi", re.IGNORECASE)
-"""What GDAL takes for one of its virtual file systems, however many slashes there are."""
+"""Beginning of one of GDAL's virtual file systems, with any number of slashes."""
 
 
 def is_remote(place: str) -> bool:

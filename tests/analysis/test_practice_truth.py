@@ -9,10 +9,10 @@ import xarray as xr
 from affine import Affine
 
 import s2kit
-from s2kit.scenes.sample import truth_reflectance
-from s2kit.scenes.sample.geometry import CANVAS
-from s2kit.scenes.sample.overpasses import overpasses
-from s2kit.scenes.sample.weather import STEP, sky
+from s2kit.practice import truth_reflectance
+from s2kit.practice.geometry import CANVAS
+from s2kit.practice.overpasses import overpasses
+from s2kit.practice.weather import STEP, sky
 
 UTM = "EPSG:32631"
 BANDS = ("B02", "B03", "B04", "B08", "B11")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from s2kit.launcher import QUERY, STATISTICS
+from s2kit.course.launcher import QUERY, STATISTICS
 
 ROOT = Path(__file__).parents[2]
 PORT = "5999"
@@ -66,7 +66,7 @@ def measure(server: subprocess.Popen) -> None:
 
 if __name__ == "__main__":
     with subprocess.Popen(
-        [sys.executable, "-m", "s2kit.launcher", PORT, "/s2kit"],
+        [sys.executable, "-m", "s2kit.course.launcher", PORT, "/s2kit"],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from seeing import Seen
 from services import TOKEN, Lab
 
-from s2kit import launcher
+from s2kit.course import launcher
 
 ROOT = Path(__file__).parents[2]
 TILES = {
@@ -55,7 +55,7 @@ def click_tile(page: Page, lab: Lab, title: str) -> Page:
 def panel_servers(lab: Lab) -> list[int]:
     """Give the processes that serve viewers."""
     family = lab.process.children(recursive=True)
-    return [process.pid for process in family if "s2kit.launcher" in process.cmdline()]
+    return [process.pid for process in family if "s2kit.course.launcher" in process.cmdline()]
 
 
 def test_tiles_open_both_apps_of_one_server(page, stub_lab):
@@ -75,7 +75,7 @@ def test_tiles_open_both_apps_of_one_server(page, stub_lab):
 def test_no_tiles_without_the_notebooks(tmp_path, monkeypatch):
     """Where the notebooks are not, there is no tile that leads nowhere."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launcher, "__file__", str(tmp_path / "s2kit" / "launcher.py"))
+    monkeypatch.setattr(launcher, "__file__", str(tmp_path / "s2kit/course/launcher.py"))
     for tile in (launcher.time_query(), launcher.ndvi_statistics()):
         assert tile["launcher_entry"]["enabled"] is False
         assert tile["command"][0] == sys.executable

@@ -15,13 +15,13 @@ from affine import Affine
 from pyproj import Transformer
 from shapely.geometry import box, mapping
 
+from s2kit.practice import metadata
+from s2kit.practice.geometry import Tile
+from s2kit.practice.overpasses import Overpass
+from s2kit.practice.products import Product
 from s2kit.scenes.item import BANDS, make_asset, make_item
 from s2kit.scenes.product import ProductName
 from s2kit.scenes.radiometry import offset_of_baseline, read_baseline
-from s2kit.scenes.sample import metadata
-from s2kit.scenes.sample.geometry import Tile
-from s2kit.scenes.sample.overpasses import Overpass
-from s2kit.scenes.sample.products import Product
 
 CRS = "EPSG:32631"
 WEST, NORTH = 600_000, 5_770_000

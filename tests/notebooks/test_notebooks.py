@@ -25,7 +25,7 @@ PARAMETERS = (
 
 @pytest.fixture(scope="session")
 def work(tmp_path_factory):
-    """Give a folder to work in, and tell the kit to keep practice scenes there or in the tree."""
+    """Return a folder to work in; practice scenes are kept there or in the tree."""
     folder = tmp_path_factory.mktemp("notebooks")
     made = ROOT / "data/practice"
     place = made if (made / "practice.json").exists() else folder / "practice"
@@ -35,7 +35,7 @@ def work(tmp_path_factory):
 
 
 def papermill(name, output, **parameters):
-    """Run a notebook as the Makefile does; give the finished process and the executed notebook.
+    """Run a notebook as the Makefile does; return the finished process and the executed notebook.
 
     Its exercise is solved as the notebook itself suggests.
     """
@@ -57,7 +57,7 @@ def papermill(name, output, **parameters):
 
 
 def solved(path):
-    """Give a notebook with its published solution in place of None."""
+    """Return a notebook with its published solution in place of None."""
     notebook = nbformat.read(path, as_version=4)
     text = "".join(cell.source for cell in notebook.cells if "<summary>A solution" in cell.source)
     lines = re.findall(r"^<p><code>(.*)</code></p>$", text, re.MULTILINE)
@@ -68,27 +68,27 @@ def solved(path):
 
 
 def run(name, output, **parameters):
-    """Run a notebook that is expected to succeed; give the executed notebook."""
+    """Run a notebook that is expected to succeed; return the executed notebook."""
     done, notebook = papermill(name, output, **parameters)
     assert done.returncode == 0, done.stdout
     return notebook
 
 
 def printed(notebook):
-    """Give all that the cells printed, and how tables and pictures name themselves."""
+    """Return all that the cells printed, with the text of tables and pictures."""
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     texts = [o.text for o in outputs if o.output_type == "stream"]
     return "".join([*texts, *(o.data.get("text/html", "") for o in outputs if "data" in o)])
 
 
 def complaints(notebook):
-    """Give what the cells wrote to standard error, without progress bars."""
+    """Return what the cells wrote to standard error, without progress bars."""
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     return [o.text for o in outputs if o.get("name") == "stderr" and "%|" not in o.text]
 
 
 def pictures(notebook):
-    """Give the cells that drew something."""
+    """Return the cells that drew something."""
     drawn = "application/vnd.holoviews_exec.v0+json"
     return {
         cell.id: "".join(o.data.get("text/html", "") for o in cell.outputs if "data" in o)
@@ -99,14 +99,14 @@ def pictures(notebook):
 
 
 def bytes_and_times(folder):
-    """Give each file's bytes and time of change."""
+    """Return each file's bytes and time of change."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
 
 @pytest.fixture(scope="session")
 def practice(work):
-    """Build a small practice cube with notebook 01; give its place and the executed notebook."""
+    """Build a small practice cube with notebook 01; return its place and the executed notebook."""
     store = work / "practice.zarr"
     return store, run("01_build_cube", work / "01.ipynb", store=str(store), **PERIOD)
 

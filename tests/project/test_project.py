@@ -186,7 +186,7 @@ def test_licences_are_whole():
 
 
 def dry_run(folder):
-    """Let repo2docker write the Dockerfile, without building it."""
+    """Run repo2docker, which writes the Dockerfile, without building it."""
     return run(sys.executable, "-m", "repo2docker", "--no-build", "--debug", ".", cwd=folder)
 
 
@@ -296,7 +296,7 @@ def test_setup_says_what_is_missing(tree, disguise, says):
 def test_all_notebooks_run_after_the_cube(tree):
     """`make notebooks` builds the cube first, and then runs the others."""
     plan = run("make", "-n", "notebooks", cwd=tree).stdout
-    ran = re.findall(r"running\.py notebooks/(\w+)\.ipynb", plan)
+    ran = re.findall(r"run_notebook\.py notebooks/(\w+)\.ipynb", plan)
     assert ran == ["01_build_cube", "00_start_here"]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from s2kit import bounds
 from s2kit.errors import CatalogueError
-from s2kit.scenes import catalogue, find_scenes, reader
+from s2kit.scenes import catalogue, documents, find_scenes, reader
 
 WORLD = (-180, -90, 180, 90)
 NAME = "S2A_MSIL2A_20230601T105031_N0509_R051_T31UFT_20230601T135031"
@@ -124,7 +124,7 @@ def serve() -> Iterator[Callable[[Answer], str]]:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the bounds be such that a test meets them in seconds."""
+    """Make the limits so narrow that a test meets them in seconds."""
     monkeypatch.setattr(reader, "PATIENCE", 2.0)
     monkeypatch.setattr(reader, "MOST", 50)
 
@@ -149,7 +149,7 @@ def test_bounds_are_far_from_real_catalogues() -> None:
     assert reader.MOST * catalogue._PAGE >= 1_000_000
     assert reader.PATIENCE >= 60
     assert bounds.LARGEST_JSON >= 10_000 * 10_000
-    assert catalogue.MOST_ITEMS >= 100_000
+    assert documents.MOST_ITEMS >= 100_000
 
 
 def test_circle_of_links(serve: Callable) -> None:

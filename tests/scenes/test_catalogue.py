@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        """Answer."""
+        """Send an answer."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path.startswith("/search"):
             self.server.searches += 1
@@ -73,11 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, response.read().replace(upstream, self.server.url.encode()))
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Send an answer."""
         self.do_GET()
 
     def trouble(self, kind: int | str) -> None:
-        """Answer badly, or not at all."""
+        """Send a bad answer, or none."""
         if isinstance(kind, int):
             return self.answer(kind, b"{}")
         if kind == "hang up":
@@ -206,7 +206,7 @@ def test_collection_without_features(tmp_path: Path, wrong: Json) -> None:
 
 
 def everything() -> tuple:
-    """All places and times."""
+    """Return all places and times."""
     from s2kit.scenes.period import read_period
     from s2kit.scenes.region import read_aoi
 

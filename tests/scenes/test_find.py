@@ -10,8 +10,9 @@ import pytest
 import shapely
 
 import s2kit
+from s2kit import practice
 from s2kit.errors import InvalidInputError, SceneWarning
-from s2kit.scenes import REFUSED, find, find_scenes, sample
+from s2kit.scenes import REFUSED, find, find_scenes
 
 WORLD = (-180, -90, 180, 90)
 AOI = (15.0, 46.0, 15.5, 46.5)
@@ -19,12 +20,12 @@ AOI = (15.0, 46.0, 15.5, 46.5)
 
 @pytest.fixture
 def real(real_data: Path) -> Path:
-    """Ten real scenes of August 2023: orbits 79 and 122, tiles 33TWL and 33TWM."""
+    """Return ten real scenes of August 2023: orbits 79 and 122, tiles 33TWL and 33TWM."""
     return real_data / "stac-l2a-2023" / "catalog.json"
 
 
 def days(found: object) -> list[str]:
-    """Day of each scene."""
+    """Return the day of each scene."""
     return [item.properties["s2kit:datatake_start"][8:10] for item in found]
 
 
@@ -211,7 +212,7 @@ def test_sample_is_made_where_told(
         scene.mkdir(parents=True)
         return folder
 
-    monkeypatch.setattr(sample, "write_practice_scenes", write)
+    monkeypatch.setattr(practice, "write_practice_scenes", write)
     with pytest.warns(SceneWarning, match="MTD_MSIL2A.xml is missing"):
         find_scenes("sample", "delft", "2021", "2021")
     assert (tmp_path / ("elsewhere" if named else "data/practice") / "scenes").is_dir()

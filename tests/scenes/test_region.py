@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from shapely.geometry import mapping
 
 from s2kit.errors import InvalidInputError
+from s2kit.practice import REGION_RD
 from s2kit.scenes.region import PRESETS, read_aoi
-from s2kit.scenes.sample import REGION_RD
 
 DELFT = (4.2, 51.9, 4.5, 52.1)
 BOX = shapely.box(*DELFT)

@@ -79,7 +79,7 @@ def find(folder: Path, **options: object) -> pystac.ItemCollection:
 
 
 def reason(folder: Path) -> str:
-    """Why the only product in a folder is refused."""
+    """Return why the only product in a folder is refused."""
     with pytest.warns(SceneWarning, match="1 scene") as caught:
         found = find_scenes(folder, WORLD, "2015", "2030")
     (refused,) = found.extra_fields[REFUSED]

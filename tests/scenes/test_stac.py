@@ -68,21 +68,21 @@ def find(source: Path, **options: object) -> pystac.ItemCollection:
 
 
 def reasons(source: Path) -> list[str]:
-    """Why scenes are refused."""
+    """Return why scenes are refused."""
     with pytest.warns(SceneWarning):
         found = find_scenes(source, WORLD, "2015", "2030")
     return [refused["reason"] for refused in found.extra_fields[REFUSED]]
 
 
 def offsets(item: pystac.Item) -> set[float]:
-    """All offsets of an item's bands."""
+    """Return all offsets of an item's bands."""
     return {
         item.assets[band].extra_fields["raster:offset"] for band in BANDS if band in item.assets
     }
 
 
 def hrefs(item: pystac.Item) -> dict[str, str]:
-    """Layer to href."""
+    """Return layer to href."""
     return {layer: asset.href for layer, asset in item.assets.items()}
 
 
@@ -869,7 +869,7 @@ def test_circular_catalogue(tmp_path: Path) -> None:
 
 
 def paths(value: object, at: tuple = ()) -> list[tuple]:
-    """Every place in a JSON value."""
+    """Return every place in a JSON value."""
     entries = value.items() if isinstance(value, dict) else []
     entries = enumerate(value) if isinstance(value, list) else entries
     return [at, *(path for key, inner in entries for path in paths(inner, (*at, key)))]

@@ -1,4 +1,4 @@
-"""Compare an answer with the right one, and with what common mistakes would give."""
+"""Compare an answer with the right one, and with the results of common mistakes."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
-"""What single precision may differ by; a count of stored reflectance is 1e-4."""
+"""Tolerances for single precision; one count of stored reflectance is 1e-4."""
 
 _FEWEST_DECIMALS = 2
 
@@ -14,7 +14,7 @@ Mistakes = list[tuple[str, Any]]
 
 
 def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
-    """Print what is to be said about an answer.
+    """Print whether an answer is right, or a hint.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
     right : same kind
         The right answer.
     mistakes : list of (str, object)
-        The hint to print for a mistake, and what it would give; the first that fits is printed.
+        The hint to print for a mistake, and its result; the first that fits is printed.
     praise : str
         What to print when it is right.
 
@@ -46,12 +46,15 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
     """Return whether it is the right number as printed, and no known mistake prints the same."""
-    if not all(isinstance(one, np.ndarray) and one.dtype == "f8" and one.ndim == 0
-               for one in (found, wanted)):  # fmt: skip
+    if not (_is_number(found) and _is_number(wanted)):
         return False
     decimals = len(repr(float(found)).partition(".")[2])
     alike = [one for _, one in others if np.shape(one) == () and _rounds_to(one, decimals, found)]
     return decimals >= _FEWEST_DECIMALS and _rounds_to(wanted, decimals, found) and not alike
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype == "f8" and value.ndim == 0
 
 
 def _rounds_to(value: Any, decimals: int, found: np.ndarray) -> bool:

@@ -3,8 +3,8 @@
 Nothing here was observed. Every product says so in its element PRODUCT_ORIGIN.
 """
 
-from .geometry import REGION, REGION_RD
-from .truth import CLASSES, truth_reflectance
-from .writing import write_practice_scenes
+from s2kit.practice.geometry import REGION, REGION_RD
+from s2kit.practice.truth import CLASSES, truth_reflectance
+from s2kit.practice.writing import write_practice_scenes
 
 __all__ = ["CLASSES", "REGION", "REGION_RD", "truth_reflectance", "write_practice_scenes"]

@@ -5,12 +5,10 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from s2kit import checks
+from s2kit.course import checks
 
-TIMES = np.array(
-    ["2021-05-01", "2021-05-03", "2021-06-01", "2021-07-01",
-     "2022-05-01", "2022-05-03", "2022-06-01", "2022-07-01"], "datetime64[ns]",
-)  # fmt: skip
+DAYS = ("05-01", "05-03", "06-01", "07-01")
+TIMES = np.array([f"{year}-{day}" for year in (2021, 2022) for day in DAYS], "datetime64[ns]")
 ORBITS = [51, 8, 51, 51, 51, 8, 51, 51]
 SHARES = np.array([0.9, 0.9, 0.2, 0.7, 0.8, 0.9, 0.5, 0.3], "float32")
 QUERY = {"orbit": 51, "year": 2022, "limit": float(SHARES[6])}
@@ -21,13 +19,13 @@ CLEAR = np.array([True, True, True, True, False, True, True])
 
 
 def told(capsys):
-    """Give what was printed."""
+    """Return what was printed."""
     return capsys.readouterr().out
 
 
 @pytest.fixture
 def cube():
-    """Give eight overpasses of two orbits in two years."""
+    """Return eight overpasses of two orbits in two years."""
     along = {
         "time": TIMES,
         "relative_orbit": ("time", ORBITS),
@@ -38,19 +36,19 @@ def cube():
 
 @pytest.fixture
 def pixel():
-    """Give a series of two bands, without one of its numbers."""
+    """Return a series of two bands, without one of its numbers."""
     return xr.Dataset({"B04": ("time", RED), "B08": ("time", NIR)})
 
 
 @pytest.fixture
 def clear():
-    """Give what is clear in that series."""
+    """Return what is clear in that series."""
     return xr.DataArray(CLEAR, dims="time")
 
 
 @pytest.fixture
 def band():
-    """Give five maps of one band; the last is cloudy, and the first has a gap."""
+    """Return five maps of one band; the last is cloudy, and the first has a gap."""
     rng = np.random.default_rng(3)
     values = rng.uniform(0.02, 0.2, (5, 3, 4)).astype("float32")
     values[4] += 0.6
@@ -60,7 +58,7 @@ def band():
 
 @pytest.fixture
 def mask(band):
-    """Give a mask that blanks the cloudy map, and one pixel altogether."""
+    """Return a mask that blanks the cloudy map, and one pixel altogether."""
     seen = np.ones(band.shape, bool)
     seen[4] = False
     seen[:, 0, 0] = False

@@ -14,13 +14,14 @@ import rasterio
 from pyproj import Transformer
 
 from s2kit.errors import InvalidInputError
+from s2kit.practice import CLASSES, REGION, REGION_RD, truth_reflectance
+from s2kit.practice import writing as w
+from s2kit.practice.imaging import observe
+from s2kit.practice.landscape import landscape
+from s2kit.practice.overpasses import overpasses, sun_angles
+from s2kit.practice.product_files import stored_layers
+from s2kit.practice.products import products
 from s2kit.scenes.item import BANDS
-from s2kit.scenes.sample import CLASSES, REGION, REGION_RD, truth_reflectance
-from s2kit.scenes.sample import writing as w
-from s2kit.scenes.sample.imaging import observe
-from s2kit.scenes.sample.landscape import landscape
-from s2kit.scenes.sample.overpasses import overpasses, sun_angles
-from s2kit.scenes.sample.products import products, stored_layers
 
 DAYS = {
     "before": "2022-01-15",
@@ -44,13 +45,13 @@ def scenes(tmp_path_factory):
 
 
 def found(folder: Path, day: str, tile: str = "31UET") -> list[Path]:
-    """Products of a day and tile, in order of baseline and generation."""
+    """Return the products of a day and tile, in order of baseline and generation."""
     names = (folder / "scenes").glob(f"*_{DAYS[day].replace('-', '')}T*_T{tile}_*.SAFE")
     return sorted(names, key=lambda path: path.name.split("_")[3:])
 
 
 def read(product: Path, layer: str) -> np.ndarray:
-    """One layer as stored."""
+    """Return one layer as stored."""
     (path,) = product.glob(f"GRANULE/*/**/*_{layer}_*m.jp2")
     with rasterio.open(path) as source:
         return source.read(1)
@@ -65,7 +66,7 @@ def reflectance(product: Path, band: str) -> np.ndarray:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Checksum of every file."""
+    """Return the checksum of every file."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")

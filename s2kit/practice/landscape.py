@@ -1,8 +1,8 @@
-"""The made-up polder: parcels as polygons in RD, and the same painted on a 5 m grid.
+"""The made-up polder: parcels as polygons in RD, and the same rasterised on a 5 m grid.
 
 Everything is drawn in kilometres from the region's south-west corner. The layout is invented;
 strips of grass on peat, larger arable parcels on clay, a river with a lake, a wood, a town and
-greenhouses are what the country between Delft and Bleiswijk is made of. The dunes are licence.
+greenhouses are typical of the country between Delft and Bleiswijk. There are no dunes there.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter
-from shapely import affinity, unary_union
+from shapely import affinity, from_wkt, get_coordinates, unary_union
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
-from .geometry import CANVAS, RD, REGION_RD, UTM
+from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
 
 FINE = 5
-"""Metres: the grid on which the land is painted before it is averaged to 10 and 20 m."""
+"""Metres: the grid on which the land is rasterised before it is averaged to 10 and 20 m."""
 
 CROPS = ("grassland", "winter wheat", "potato", "sugar beet", "maize", "onion")
 _WEIGHTS = {"peat": (0.95, 0, 0, 0, 0.05, 0), "clay": (0.22, 0.22, 0.19, 0.14, 0.12, 0.11)}
@@ -64,7 +64,7 @@ def fields(parcels: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
 
 def _parcels(rng: np.random.Generator) -> gpd.GeoDataFrame:
-    """All polygons in drawing order, later ones over earlier ones."""
+    """Return all polygons in drawing order, later ones over earlier ones."""
     rows = [("verge", "grassland", _AREA)]
     rows += _farmland(rng)
     rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng) + _roads() + _waters()
@@ -107,9 +107,9 @@ def _blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: f
     return Polygon(np.column_stack([x + reach * np.cos(angle), y + reach * np.sin(angle)]))
 
 
-def _curve(*points: tuple[float, float]) -> LineString:
-    """Draw a smooth line near points, by cutting corners (Chaikin)."""
-    line = np.array(points)
+def _curve(points: str) -> LineString:
+    """Draw a smooth line near points, given as in WKT, by cutting corners (Chaikin)."""
+    line = get_coordinates(from_wkt(f"LINESTRING ({points})"))
     for _ in range(4):
         near = line[:-1] * 0.75 + line[1:] * 0.25
         far = line[:-1] * 0.25 + line[1:] * 0.75
@@ -117,18 +117,17 @@ def _curve(*points: tuple[float, float]) -> LineString:
     return LineString(line)
 
 
-RIVER = _curve((1.9, 5.7), (2.1, 4.6), (2.75, 4.0), (2.5, 3.2), (3.3, 2.6), (3.15, 1.7), (3.7, 1.0),
-               (3.4, 0.2), (3.6, -0.7))  # fmt: skip
+RIVER = _curve("1.9 5.7, 2.1 4.6, 2.75 4.0, 2.5 3.2, 3.3 2.6, 3.15 1.7, 3.7 1.0, 3.4 0.2, 3.6 -0.7")
 CANALS = (
-    _curve((-0.7, 1.75), (1.0, 2.1), (2.6, 3.25)),
-    _curve((3.2, 2.2), (4.3, 2.75), (5.7, 2.65)),
-    _curve((1.3, 1.95), (1.75, 0.6), (1.65, -0.7)),
+    _curve("-0.7 1.75, 1.0 2.1, 2.6 3.25"),
+    _curve("3.2 2.2, 4.3 2.75, 5.7 2.65"),
+    _curve("1.3 1.95, 1.75 0.6, 1.65 -0.7"),
 )
 ROADS = (
-    (_curve((-0.7, 2.6), (1.2, 2.85), (3.0, 3.35), (5.7, 3.55)), 0.016),
-    (_curve((4.55, 5.7), (4.35, 3.5), (4.6, 2.0), (4.3, -0.7)), 0.006),
-    (_curve((-0.7, 0.9), (1.4, 1.1), (3.3, 0.75), (5.7, 1.1)), 0.005),
-    (_curve((0.2, 5.7), (0.55, 4.2), (0.45, 2.4), (0.9, -0.7)), 0.006),
+    (_curve("-0.7 2.6, 1.2 2.85, 3.0 3.35, 5.7 3.55"), 0.016),
+    (_curve("4.55 5.7, 4.35 3.5, 4.6 2.0, 4.3 -0.7"), 0.006),
+    (_curve("-0.7 0.9, 1.4 1.1, 3.3 0.75, 5.7 1.1"), 0.005),
+    (_curve("0.2 5.7, 0.55 4.2, 0.45 2.4, 0.9 -0.7"), 0.006),
 )
 TOWN = (1.25, 3.95, 0.62)
 LAKE = (3.0, 1.45, 0.43)
@@ -139,7 +138,7 @@ GLASS = affinity.rotate(box(3.15, 3.75, 5.15, 5.0), 14)
 
 @cache
 def _places() -> dict[str, Polygon]:
-    """Outlines of the larger places."""
+    """Return the outlines of the larger places."""
     rng = np.random.default_rng(7)
     places = {
         "lake": _blob(rng, *LAKE, 0.45),
@@ -154,13 +153,13 @@ def _places() -> dict[str, Polygon]:
 
 
 def _taken() -> Polygon:
-    """Where no field can lie."""
+    """Return the area without fields."""
     roads = [line.buffer(width + 0.008) for line, width in ROADS]
     return unary_union([*_places().values(), *roads]).buffer(0.006)
 
 
 def _farmland(rng: np.random.Generator) -> list:
-    """Lay strips of grass on the peat in the north-west, larger parcels on the clay elsewhere."""
+    """Return strips of grass on peat in the north-west, larger parcels on clay elsewhere."""
     west = Polygon(
         [(-0.5, 1.95), (1.0, 2.15), (2.6, 3.3), (2.75, 4.0), (2.1, 4.6), (1.9, 5.5), (-0.5, 5.5)]
     )
@@ -227,7 +226,7 @@ def _dunes(rng: np.random.Generator) -> list:
 
 
 def _greenhouses(rng: np.random.Generator) -> list:
-    """Blocks of glass with yards and basins between them."""
+    """Return blocks of glass with yards and basins between them."""
     area, rows = _places()["glass"], [("park", "greenhouses", _places()["glass"])]
     clear = area.difference(unary_union([line.buffer(w + 0.015) for line, w in ROADS]))
     clear = clear.difference(_places()["water"].buffer(0.015)).difference(_places()["pond"])
@@ -243,7 +242,7 @@ def _greenhouses(rng: np.random.Generator) -> list:
 
 
 def _town(rng: np.random.Generator) -> list:
-    """Streets with rows of houses in gardens, some larger roofs, and parks."""
+    """Return streets with rows of houses in gardens, some larger roofs, and parks."""
     town = _places()["town"].union(_places()["hamlet"])
     rows = [("paving", "town", town)]
     for x in np.arange(0.2, 5.2, 0.075):
@@ -255,7 +254,7 @@ def _town(rng: np.random.Generator) -> list:
 
 
 def _quarter(rng, x: float, y: float, town) -> list:
-    """One block between streets: mostly two rows of houses, else a park or one large roof."""
+    """Return one block between streets: mostly two rows of houses, else a park or a large roof."""
 
     def place(shape):
         return affinity.rotate(shape, 28, origin=TOWN[:2]).intersection(town)
@@ -294,7 +293,7 @@ def _paint(parcels: gpd.GeoDataFrame) -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Patches of some 150 m and spots of some 50 m, as soil and growth vary."""
+    """Return patches of some 150 m and spots of some 50 m, as soil and growth vary."""
     layers = [
         (weight, gaussian_filter(rng.standard_normal(shape, "float32"), size))
         for weight, size in ((0.9, 16), (0.43, 5))

@@ -1,4 +1,4 @@
-"""Tiles in JupyterLab's launcher, and so in Binder's, that open the viewers as pages.
+"""Serve the viewers as pages, with tiles in JupyterLab's launcher, and so in Binder's.
 
 Both are served by one process, which starts at the first click. Other users of the computer cannot
 reach it: it listens at a socket of the file system, in a folder that only its owner may enter.
@@ -34,19 +34,19 @@ _making = threading.Lock()
 
 
 def time_query() -> dict:
-    """Describe the tile of the time query, for jupyter-server-proxy."""
+    """Return the tile of the time query, as jupyter-server-proxy takes it."""
     return _tile("Time query", QUERY)
 
 
 def ndvi_statistics() -> dict:
-    """Describe the tile of the NDVI statistics; its path leads to the other's server."""
+    """Return the tile of the NDVI statistics; its path leads to the other's server."""
     return _tile("NDVI statistics", STATISTICS)
 
 
 def find_notebooks() -> Path | None:
-    """Find the notebooks: where Jupyter was started, or beside this file in a clone."""
+    """Return the folder of the notebooks: where Jupyter was started, or in this clone."""
     here = Path.cwd()
-    for folder in (here / "notebooks", here, Path(__file__).parents[1] / "notebooks"):
+    for folder in (here / "notebooks", here, Path(__file__).parents[2] / "notebooks"):
         if all((folder / f"{name}.ipynb").is_file() for name in (QUERY, STATISTICS)):
             return folder
     return None
@@ -110,7 +110,7 @@ def _app_of(notebook: Path) -> Any:
 
 
 def _cells(notebook: Path) -> Iterator[str]:
-    """Read the code of a notebook up to its viewer: what follows would only keep the page waiting.
+    """Yield the code of a notebook's cells up to its viewer: the others would delay the page.
 
     Magics are left out.
     """
@@ -125,7 +125,7 @@ def _cells(notebook: Path) -> Iterator[str]:
 def _tile(title: str, app: str) -> dict:
     where = "{unix_socket}" if _HAS_SOCKETS else "{port}"
     return {
-        "command": [sys.executable, "-m", "s2kit.launcher", where, "{base_url}" + _NAME],
+        "command": [sys.executable, "-m", "s2kit.course.launcher", where, "{base_url}" + _NAME],
         "unix_socket": _HAS_SOCKETS,  # Jupyter makes a folder for it, with the mode 0700
         "absolute_url": True,
         "environment": {"MALLOC_ARENA_MAX": "2"},  # what was freed goes back: 20 % less memory

@@ -1,4 +1,4 @@
-"""Where the practice scenes lie: the region, the two tiles, their crops and the swath's edge."""
+"""Geometry of the practice scenes: the region, the two tiles, their crops and the swath's edge."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,23 +38,23 @@ class Tile:
     bounds: tuple[int, int, int, int]
 
     def shape(self, resolution: int) -> tuple[int, int]:
-        """Size in pixels (n_y, n_x)."""
+        """Return the size in pixels (n_y, n_x)."""
         west, south, east, north = self.bounds
         return (north - south) // resolution, (east - west) // resolution
 
     def transform(self, resolution: int) -> Affine:
-        """Affine from pixel corner (column, row) to metres UTM."""
+        """Return the affine from pixel corner (column, row) to metres UTM."""
         return Affine(resolution, 0, self.bounds[0], 0, -resolution, self.bounds[3])
 
     def crop(self, image: np.ndarray, resolution: int) -> np.ndarray:
-        """Cut this tile out of an image (…, y, x) of `CANVAS` with the same pixel size."""
+        """Return this tile's part of an image (…, y, x) of `CANVAS` with the same pixel size."""
         row = (CANVAS.bounds[3] - self.bounds[3]) // resolution
         column = (self.bounds[0] - CANVAS.bounds[0]) // resolution
         height, width = self.shape(resolution)
         return image[..., row : row + height, column : column + width]
 
     def centres(self, resolution: int) -> tuple[np.ndarray, np.ndarray]:
-        """Pixel centres, metres UTM: x (1, n_x) and y (n_y, 1)."""
+        """Return the pixel centres, metres UTM: x (1, n_x) and y (n_y, 1)."""
         height, width = self.shape(resolution)
         x = self.bounds[0] + (np.arange(width) + 0.5) * resolution
         y = self.bounds[3] - (np.arange(height) + 0.5) * resolution
@@ -70,7 +70,7 @@ class HalfPlane:
     c: float
 
     def contains(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Bool, True where the point lies on this side."""
+        """Return which points lie on this side, bool."""
         return self.a * x + self.b * y >= self.c
 
     @property
@@ -90,13 +90,13 @@ class HalfPlane:
 
 
 def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
-    """Move a geometry from one EPSG code to another, x before y."""
+    """Transform a geometry from one EPSG code to another, x before y."""
     move = Transformer.from_crs(source, target, always_xy=True).transform
     return transform(geometry, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
 
 
 def _crop(name: str, west: int, north: int) -> Tile:
-    """Cut from a full tile (109.8 km) what just covers the region and its margin."""
+    """Return the part of a full tile (109.8 km) that just covers the region and its margin."""
     full = box(west, north - 109_800, west + 109_800, north)
     needed = reproject(box(*REGION_RD).segmentize(500), RD, UTM).buffer(MARGIN)
     x0, y0, x1, y1 = needed.intersection(full).bounds
@@ -115,7 +115,7 @@ def _crop(name: str, west: int, north: int) -> Tile:
 
 TILES = (_crop("31UET", 499_980, 5_800_020), _crop("31UFT", 600_000, 5_800_020))
 CANVAS = TILES[0]
-"""What every scene is painted on: the crop of 31UET, which holds that of 31UFT."""
+"""The extent on which every scene is made: the crop of 31UET, which holds that of 31UFT."""
 
 REGION = tuple(float(v) for v in reproject(box(*REGION_RD), RD, 4326).bounds)
 """The region as (west, south, east, north) in degrees."""
@@ -124,7 +124,7 @@ _TRACK = 0.236
 """Metres east per metre north along the swath's edge at 52° N, see `overpasses`."""
 
 SWATH_EDGE = HalfPlane(1.0, -_TRACK, 599_900.3 - _TRACK * 5_763_900.7)
-"""What orbit R008 sees: the side east of its swath's western edge."""
+"""The swath of orbit R008: the side east of its western edge."""
 
 SPLIT = HalfPlane(_TRACK, 1.0, _TRACK * 599_900.3 + 5_764_400.7)
 """The first of two datastrips: north of a line across the track."""

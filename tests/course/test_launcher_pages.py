@@ -17,7 +17,7 @@ import pytest
 from packaging.version import Version
 
 import s2kit
-from s2kit import launcher
+from s2kit.course import launcher
 
 FIRST = """
 from pathlib import Path
@@ -47,7 +47,7 @@ def notebooks(tmp_path) -> Path:
 
 
 def ask(where: str, path: str, seconds: float = 60) -> tuple[int, str]:
-    """Ask a socket, or a port, for a page."""
+    """Return status and text of a page, from a socket or a port."""
     connection = http.client.HTTPConnection("127.0.0.1", where if where.isdigit() else None)
     if not where.isdigit():
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -62,7 +62,7 @@ def ask(where: str, path: str, seconds: float = 60) -> tuple[int, str]:
 def serving(where: str, notebooks: Path):
     """Run the server."""
     root = str(Path(s2kit.__file__).parents[1])
-    command = [sys.executable, "-m", "s2kit.launcher", where, "/someone/s2kit"]
+    command = [sys.executable, "-m", "s2kit.course.launcher", where, "/someone/s2kit"]
     with (notebooks / "../log").open("w") as log:
         server = subprocess.Popen(
             command,
@@ -159,6 +159,6 @@ def test_tiles_ask_for_a_socket(monkeypatch, sockets):
 def test_missing_notebooks_are_told(tmp_path, monkeypatch):
     """Without the notebooks the server says where to start it."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(launcher, "__file__", str(tmp_path / "s2kit/launcher.py"))
+    monkeypatch.setattr(launcher, "__file__", str(tmp_path / "s2kit/course/launcher.py"))
     with pytest.raises(SystemExit, match="start from the folder of a clone"):
         launcher.serve("0", "/")

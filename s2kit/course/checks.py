@@ -1,6 +1,6 @@
-"""Friendly checks for the exercises: right, or a hint that fits the mistake.
+"""Check the answers to the exercises: print ✓, or a hint that fits the mistake.
 
-What is printed never tells the solution.
+Each check returns whether the answer is right. What it prints never holds the solution.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from s2kit.judging import judge
+from s2kit.course.judging import judge
 
 
 def clear_count(answer: Any, cube: xr.Dataset, *, least: float, orbit: int | None = None) -> bool:
@@ -23,30 +23,27 @@ def clear_count(answer: Any, cube: xr.Dataset, *, least: float, orbit: int | Non
         Least ``clear_fraction``, 0-1, itself included.
     orbit : int, optional
         Only overpasses of this one count.
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
     share = cube["clear_fraction"].values
     own = np.ones(share.shape, bool) if orbit is None else cube["relative_orbit"].values == orbit
     clear = share >= least
     each = "That is true or false for each overpass; count the true ones with .sum()."
+    all_orbits = "All orbits are counted: both conditions must hold. "
+    all_orbits += "Join them with & and put each in brackets."
+    either = "Only part of your conditions holds: join them with &, not with |."
+    per_cent = "clear_fraction is between 0 and 1, not in per cent."
     mistakes = [
         (each, clear & own),
         (each, clear),
-        ("All orbits are counted: both conditions must hold. Join them with & and put each in "
-         "brackets.", clear.sum()),
+        (all_orbits, clear.sum()),
         ("That is how many overpasses the orbit has; how clear were they?", own.sum()),
-        ("Only part of your conditions holds: join them with &, not with |.",
-         (clear | own).sum()),
+        (either, (clear | own).sum()),
         ("Those are the others: at least means >=.", (own & ~clear).sum()),
         ("That is the share of the overpasses; count them with .sum().", (clear & own).mean()),
         ("'At least' includes the limit itself: use >=, not >.", (own & (share > least)).sum()),
-        ("clear_fraction is between 0 and 1, not in per cent.", (100 * share[own] >= least).sum()),
-        ("clear_fraction is between 0 and 1, not in per cent.", (share >= 100 * least).sum()),
-    ]  # fmt: skip
+        (per_cent, (100 * share[own] >= least).sum()),
+        (per_cent, (share >= 100 * least).sum()),
+    ]
     return judge(answer, (clear & own).sum(), mistakes, "Right.")
 
 
@@ -62,11 +59,6 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
     orbit, year : int
     limit : float
         Least ``clear_fraction``, 0-1, itself included.
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
     times, share = cube["time"].values, cube["clear_fraction"].values
     of_orbit, of_year = cube["relative_orbit"].values == orbit, cube.time.dt.year.values == year
@@ -109,11 +101,6 @@ def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
     pixel : xarray.Dataset, dims (time,)
         With B04 and B08, reflectance 0-1.
     clear : xarray.DataArray, dims (time,), bool
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
     missing = [band for band in ("B04", "B08") if band not in pixel]
     if missing:
@@ -148,8 +135,8 @@ def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
         (one_number, ndvi),
         (one_number, seen),
     ]
-    return judge(answer, seen.mean(), mistakes, "Right: a sum, with brackets, of "
-                 "clear observations.")  # fmt: skip
+    praise = "Right: a sum, with brackets, of clear observations."
+    return judge(answer, seen.mean(), mistakes, praise)
 
 
 def median_image(answer: Any, band: xr.DataArray, clear: xr.DataArray) -> bool:
@@ -161,31 +148,25 @@ def median_image(answer: Any, band: xr.DataArray, clear: xr.DataArray) -> bool:
     band : xarray.DataArray, dims (time, y, x)
         Reflectance 0-1.
     clear : xarray.DataArray, dims (time, y, x), bool
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
-    seen = band.where(clear)
-    right = seen.median("time")
+    seen, hidden, zeros = band.where(clear), band.where(~clear), band * clear
+    kept = "You kept what is not clear: .where(…) keeps what is true."
+    filled = "Zeros take part: .where(clear) makes gaps, multiplying makes zeros."
+    each = "That is one number for each overpass: take the median along time."
     mistakes = [
         ("The mask is missing, so clouds take part: use .where(clear).", band.median("time")),
         ("That is the mean; one missed cloud moves it. Take the median.", seen.mean("time")),
         ("That is the mean, and the mask is missing.", band.mean("time")),
-        ("You kept what is not clear: .where(…) keeps what is true.",
-         band.where(~clear).median("time")),
-        ("Zeros take part: .where(clear) makes gaps, multiplying makes zeros.",
-         (band * clear).median("time")),
+        (kept, hidden.median("time")),
+        (filled, zeros.median("time")),
         ("That is the darkest observation; shadows win.", seen.min("time")),
         ("That is the brightest observation; missed clouds win.", seen.max("time")),
-        ("That is one number for the whole map: name the axis, median(\"time\").", seen.median()),
-        ("That is one number for each overpass: take the median along time.",
-         seen.median(["y", "x"])),
+        ('That is one number for the whole map: name the axis, median("time").', seen.median()),
+        (each, seen.median(["y", "x"])),
         ("Nothing is taken together yet: take the median along time.", seen),
-    ]  # fmt: skip
-    return judge(answer, right, mistakes, "Right: no cloud that the mask knows of "
-                 "is in this image.")  # fmt: skip
+    ]
+    praise = "Right: no cloud that the mask knows of is in this image."
+    return judge(answer, seen.median("time"), mistakes, praise)
 
 
 def balanced_accuracy(answer: Any, confusion: pd.DataFrame) -> bool:
@@ -196,40 +177,37 @@ def balanced_accuracy(answer: Any, confusion: pd.DataFrame) -> bool:
     answer : number
     confusion : pandas.DataFrame
         Pixels by true class (rows) and answer (columns).
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
     counts = confusion.to_numpy("f8")
     right, truth, answers = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         recall, precision = right / truth, right / answers
         scores = 2 * right / (truth + answers)
+    overall = "That is the overall accuracy, where large classes count more: "
+    overall += "first the share of each class, then the mean."
     columns = "You divided by the sums of the columns; the truth is in the rows: sum(axis=1)."
     each = "That is one number for each class; take their mean."
+    pixels = "These are pixels; divide them by the pixels of each true class."
+    table = "You took the mean of the whole table of shares; only its diagonal is right."
+    mixed = "Each row is divided by the sum of another one: take its own."
     mistakes = [
-        ("That is the overall accuracy, where large classes count more: first the share of each "
-         "class, then the mean.", right.sum() / counts.sum()),
+        (overall, right.sum() / counts.sum()),
         (columns, precision.mean()),
         (columns, precision[np.isfinite(precision)].mean()),
         (columns, precision),
         (each, recall),
-        ("These are pixels; divide them by the pixels of each true class.", right),
-        ("These are pixels; divide them by the pixels of each true class.", right.mean()),
+        (pixels, right),
+        (pixels, right.mean()),
         ("That is the share of mistakes; the share that is right is asked.", 1 - recall.mean()),
         ("That is in per cent; give it between 0 and 1.", 100 * recall.mean()),
         ("That is the sum over the classes; take the mean.", recall.sum()),
         ("That is the median; the mean is asked.", np.median(recall)),
         ("That is the mean F1 of the classes; the mean of their recalls is asked.", scores.mean()),
-        ("You took the mean of the whole table of shares; only its diagonal is right.",
-         (counts / truth[:, np.newaxis]).mean()),
-        ("Each row is divided by the sum of another one: take its own.",
-         np.nanmean(counts / truth)),
-    ]  # fmt: skip
-    return judge(answer, recall.mean(), mistakes, "Right: each class counts the "
-                 "same, however small.")  # fmt: skip
+        (table, (counts / truth[:, np.newaxis]).mean()),
+        (mixed, np.nanmean(counts / truth)),
+    ]
+    praise = "Right: each class counts the same, however small."
+    return judge(answer, recall.mean(), mistakes, praise)
 
 
 def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> bool:
@@ -244,30 +222,23 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
     crop : str
     least : float
         A field counts if at least so much of it is clear, 0-1.
-
-    Returns
-    -------
-    bool
-        Whether it is right.
     """
-    seen = table["share"] >= least
-    own = table["crop"] == crop
-    part, rough = table[own & seen], table[own]
-    right = part["mean"].mean()
+    seen, own = table["share"] >= least, table["crop"] == crop
+    part, rough, hidden = table[own & seen], table[own], table[own & ~seen]
     unfiltered = "Fields that are hardly seen are in it too: keep the rows with .share >= least."
     others = "All crops are in it: keep the rows with .crop == crop."
     number = "That is one number for each field; take their mean."
+    kept = "You kept the fields that are hardly seen: >= keeps what is well seen."
+    large = "Large fields count more here; each field counts the same: a plain mean."
+    spread = "That is the spread between the fields; take .mean(), not .std()."
     mistakes = [
         (unfiltered, rough["mean"].mean()),
-        ("You kept the fields that are hardly seen: >= keeps what is well seen.",
-         table.loc[own & ~seen, "mean"].mean()),
-        ("Large fields count more here; each field counts the same: a plain mean.",
-         _weighted(part)),
+        (kept, hidden["mean"].mean()),
+        (large, _weighted(part)),
         (f"{unfiltered} And large fields count more; take a plain mean.", _weighted(rough)),
         ("That is the mean spread within the fields; take the column mean.", part["std"].mean()),
-        ("That is the spread between the fields; take .mean(), not .std().", part["mean"].std()),
-        ("That is the spread between the fields; take .mean(), not .std().",
-         part["mean"].std(ddof=0)),
+        (spread, part["mean"].std()),
+        (spread, part["mean"].std(ddof=0)),
         ("That is the median; the mean is asked.", part["mean"].median()),
         ("That is the share, not the NDVI; take the column mean.", part["share"].mean()),
         ("That is the number of fields; take the mean of their means.", len(part)),
@@ -276,13 +247,13 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
         (others, table.loc[seen, "mean"].mean()),
         (f"{others} {unfiltered}", table["mean"].mean()),
         (others, table.loc[seen].groupby("crop")["mean"].mean()),
-    ]  # fmt: skip
-    for name in table["crop"].unique():
+    ]
+    for name, fields in table.groupby("crop", sort=False):
         wrong = f"That is another crop: {name}."
-        mistakes += [(wrong, table.loc[(table["crop"] == name) & kept, "mean"].mean())
-                     for kept in (seen, table["share"] >= 0)]  # fmt: skip
-    return judge(answer, right, mistakes, f"Right: {len(part)} fields of {crop} "
-                 f"were well seen, of {len(rough)}.")  # fmt: skip
+        known = (fields[fields["share"] >= bound] for bound in (least, 0))
+        mistakes += [(wrong, some["mean"].mean()) for some in known]
+    praise = f"Right: {len(part)} fields of {crop} were well seen, of {len(rough)}."
+    return judge(answer, part["mean"].mean(), mistakes, praise)
 
 
 def _weighted(part: pd.DataFrame) -> float:

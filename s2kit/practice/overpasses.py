@@ -7,7 +7,7 @@ et al. 2012, doi:10.1016/j.rse.2011.11.026). The cycles are anchored to real pro
 
 R008 is the neighbour of R051 whose swath's edge comes nearest to the region. From the footprints
 of real partial tiles the edges at 52.0° N lie at 4.71° E (R008, western edge) and 4.17° E (R094,
-eastern edge): 18 and 20 km from the region's middle at 4.46° E, which only R051 really sees.
+eastern edge): 18 and 20 km from the region's middle at 4.46° E, which only R051 really covers.
 The practice scenes shift R008's swath those 18 km to the west; its slope is the real one.
 """
 
@@ -16,11 +16,15 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
 
+from s2kit.scenes.product import RELATIVE_ORBITS
+
 FIRST, LAST = date(2021, 4, 1), date(2023, 3, 31)
 _ANCHOR = {51: date(2018, 1, 1), 8: date(2022, 6, 16)}
 _SENSING = {51: time(10, 56, 8), 8: time(10, 46, 11)}
 _KEEP = {51: (5, (0, 2)), 8: (5, (1,))}
 """Thinning: of every so many passes of an orbit, those with these positions."""
+
+_CYCLE = len(RELATIVE_ORBITS)
 
 _START = {51: (10, 50, 31), 8: (10, 36, 31)}
 _LATER_IN_WINTER = (190, 130, 0, 0, 0, 0, 0, 0, 0, 50, 110, 190)
@@ -100,8 +104,8 @@ class Overpass:
             "B": (date(2022, 4, 13), 26_649, 25),
         }[self.spacecraft]
         guess = number + (self.day - anchor).days * 14.3
-        number += (self.orbit - relative) % 143
-        return number + 143 * round((guess - number) / 143)
+        number += (self.orbit - relative) % _CYCLE
+        return number + _CYCLE * round((guess - number) / _CYCLE)
 
     @property
     def sun(self) -> tuple[float, float]:
@@ -110,7 +114,7 @@ class Overpass:
 
 
 def sun_angles(when: datetime, *, latitude: float = 52.02, longitude: float = 4.46):
-    """Position of the sun, good to 0.01° between 1950 and 2050.
+    """Compute the position of the sun, to 0.01° between 1950 and 2050.
 
     Parameters
     ----------
@@ -155,7 +159,7 @@ def _horizontal(hour_angle: float, declination: float, latitude: float) -> tuple
 
 
 def _passes(orbit: int) -> list[date]:
-    """Days on which either satellite flies the orbit, thinned."""
+    """Return the days on which either satellite passes on the orbit, thinned."""
     ahead = (FIRST - _ANCHOR[orbit]).days % -5
     days = [
         FIRST - timedelta(days=ahead) + timedelta(days=5 * n)
@@ -166,7 +170,7 @@ def _passes(orbit: int) -> list[date]:
 
 
 def overpasses() -> list[Overpass]:
-    """Every overpass of the practice scenes, in order of time."""
+    """Return every overpass of the practice scenes, in order of time."""
     days = sorted((day, orbit) for orbit in _ANCHOR for day in _passes(orbit))
     return [
         Overpass(day, orbit, _SPECIAL_SKIES.get(day, _SKIES[n % len(_SKIES)]))

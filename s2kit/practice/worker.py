@@ -1,4 +1,4 @@
-"""One process that writes overpasses; the main process starts as many as there are cores.
+"""A process that writes overpasses; the main process starts as many as there are cores.
 
 It is started as a program, not with multiprocessing, which would run the caller's own script
 again or copy a notebook kernel's threads.
@@ -13,10 +13,11 @@ from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 
-from .imaging import observe
-from .landscape import landscape
-from .overpasses import Overpass
-from .products import products, write_product
+from s2kit.practice.imaging import observe
+from s2kit.practice.landscape import landscape
+from s2kit.practice.overpasses import Overpass
+from s2kit.practice.product_files import write_product
+from s2kit.practice.products import products
 
 
 def start(chosen: Sequence[Overpass], scenes: Path, done: Callable[[], object]) -> None:

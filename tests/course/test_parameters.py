@@ -1,12 +1,14 @@
 """What the notebooks need around the cube: checks of parameters, cube, cluster, installation."""
 
+import importlib.metadata
+
 import dask
 import dask.array as da
 import pandas as pd
 import pytest
 from distributed import LocalCluster
 
-from s2kit import LAYERS, notebooks
+from s2kit import LAYERS, course
 from s2kit.errors import CubeError, InvalidInputError
 
 ACCEPTED = {
@@ -22,7 +24,7 @@ GOOD = {"store": "a", "aoi": "delft", "resolution": 10, "bands": None, "resampli
 def check(injected="", **changed):
     """Check parameters as a notebook would after papermill injected some."""
     cells = ["", "import s2kit", f"# Parameters\n{injected}"] if injected else ["", "import s2kit"]
-    notebooks.check_parameters({"In": cells, **GOOD, **changed}, **ACCEPTED)
+    course.check_parameters({"In": cells, **GOOD, **changed}, **ACCEPTED)
 
 
 @pytest.mark.parametrize(
@@ -71,27 +73,27 @@ def test_unknown_parameter_is_refused():
 def test_only_the_latest_injected_cell_counts():
     """Who corrects a misspelt parameter in JupyterLab and runs on is not stopped by the old one."""
     cells = ["# Parameters\nresolutoin = 20", "# Parameters\nresolution = 20"]
-    notebooks.check_parameters({"In": cells, **GOOD}, **ACCEPTED)
+    course.check_parameters({"In": cells, **GOOD}, **ACCEPTED)
 
 
 def test_cube_is_required(tmp_path):
     """A missing path is refused with advice; what exists, and any URL, is left to open_cube."""
     with pytest.raises(CubeError, match=r"make cube.*01_build_cube"):
-        notebooks.require_cube(tmp_path / "cube.zarr")
-    notebooks.require_cube(tmp_path)
-    notebooks.require_cube("https://example.org/cube.zarr")
+        course.require_cube(tmp_path / "cube.zarr")
+    course.require_cube(tmp_path)
+    course.require_cube("https://example.org/cube.zarr")
 
 
 def test_threads_need_no_client():
     """Threads are what build_cube uses without a client."""
-    assert notebooks.start_client("threads") is None
+    assert course.start_client("threads") is None
 
 
 def test_scheduler_address_is_used():
     """An address connects to the scheduler that answers there."""
     with (
         LocalCluster(1, processes=False, dashboard_address=None) as cluster,
-        notebooks.start_client(cluster.scheduler_address) as client,
+        course.start_client(cluster.scheduler_address) as client,
     ):
         assert client.scheduler.address == cluster.scheduler_address
 
@@ -102,14 +104,14 @@ def test_scheduler_address_is_used():
 def test_bad_scheduler_is_refused(scheduler):
     """What is no scheduler is refused with what is accepted, and Dask computes as before."""
     with pytest.raises(InvalidInputError, match='Accepted: "threads", "processes"'):
-        notebooks.start_client(scheduler)
+        course.start_client(scheduler)
     assert dask.config.get("scheduler", None) is None
     assert da.ones(3).sum().compute() == 3
 
 
 def test_installation_is_complete():
     """In the environment that runs the tests all parts are found, and the driver is named."""
-    table = notebooks.check_installation()
+    table = course.check_installation()
     assert isinstance(table, pd.DataFrame)
     assert table.ok.eq("✓").all()
     assert table.found["JPEG 2000"].startswith("JP2")
@@ -117,8 +119,6 @@ def test_installation_is_complete():
 
 def test_old_version_is_marked(monkeypatch):
     """A part that is older than needed gets a ✗."""
-    real = notebooks.importlib.metadata.version
-    monkeypatch.setattr(
-        notebooks.importlib.metadata, "version", lambda n: "0.1" if n == "zarr" else real(n)
-    )
-    assert notebooks.check_installation().ok["zarr"] == "✗"
+    real = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda n: "0.1" if n == "zarr" else real(n))
+    assert course.check_installation().ok["zarr"] == "✗"

@@ -1,7 +1,6 @@
-"""Run notebooks headless, and tell what each took: ``running.py IN.ipynb OUT.ipynb [OPTIONS]``.
+"""Run a notebook headless and note what it took: ``run_notebook.py IN.ipynb OUT.ipynb [OPTIONS]``.
 
-With a folder alone, it prints the table of all that were run into it. The Makefile runs it as a
-file, so that little of the kit is loaded.
+With a folder alone, it prints the table of all that were run into it.
 """
 
 import json
@@ -38,7 +37,7 @@ def run(notebook: Path, output: Path, *options: str) -> int:
 
 
 def table(folder: Path) -> str:
-    """Describe what the notebooks in a folder took; peak memory is that of the largest process."""
+    """Return a table of what the notebooks took; peak memory is that of the largest process."""
     notes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*{_TOOK}"))]
     lines = [f"{n['notebook']:24}{n['seconds']:9.0f} s{n['peak_mb']:9.0f} MB" for n in notes]
     return "\n".join([f"{'notebook':24}{'time':>11}{'peak memory':>12}", *lines])

@@ -1,4 +1,4 @@
-"""The whole set: write it once, know whether it is complete, redo it where it is not."""
+"""Write the whole set of practice scenes, once for each version."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from ...atomic import replacing
-from . import worker
-from .overpasses import Overpass, overpasses
-from .products import products
-from .truth import write_truth
+from s2kit.atomic import replacing
+from s2kit.practice import worker
+from s2kit.practice.overpasses import Overpass, overpasses
+from s2kit.practice.products import products
+from s2kit.practice.truth import write_truth
 
 VERSION = "1"
 """Changes whenever the same run would give other bytes; older sets are then made anew."""
@@ -25,8 +25,8 @@ def write_practice_scenes(folder: Path, *, progress: bool = True) -> Path:
     """Write the practice scenes: synthetic Level-2A products of a made-up polder near Delft.
 
     Two years of overpasses (April 2021 to March 2023) as real-form ``.SAFE`` products under
-    ``<folder>/scenes``, and what is really there under ``<folder>/truth`` (land cover, fields,
-    elevation, and what `truth_reflectance` reads). A complete set is left alone; an interrupted
+    ``<folder>/scenes``, and the truth under ``<folder>/truth`` (land cover, fields, elevation,
+    and what `truth_reflectance` reads). A complete set is left alone; an interrupted
     or older one is made anew. The same version always writes the same bytes.
 
     Parameters
@@ -60,7 +60,7 @@ def _write(folder: Path, chosen: Sequence[Overpass], *, progress: bool) -> Path:
 
 
 def _in_processes(chosen: Sequence[Overpass], scenes: Path, done: Callable[[], object]) -> None:
-    """Share the overpasses among processes: encoding JPEG 2000 holds Python's lock."""
+    """Write overpasses in several processes: encoding JPEG 2000 holds Python's lock."""
     count = min(os.cpu_count() or 1, len(chosen))
     with ThreadPoolExecutor(count) as pool:
         shares = [chosen[n::count] for n in range(count)]
@@ -68,7 +68,7 @@ def _in_processes(chosen: Sequence[Overpass], scenes: Path, done: Callable[[], o
 
 
 def _is_complete(folder: Path, names: list[str]) -> bool:
-    """Whether the marker of this version is there and so is every product."""
+    """Return whether the marker of this version and every product are there."""
     marker = folder / _MARKER
     if not marker.is_file():
         return False
@@ -85,6 +85,6 @@ def _clear(folder: Path) -> None:
 
 
 def _mark(folder: Path, names: list[str]) -> None:
-    """Write the mark of a complete set, when all of it is on the disk."""
+    """Write the marker of a complete set, once all of it is on the disk."""
     with replacing(folder / _MARKER) as draft:
         draft.write_text(json.dumps({"version": VERSION, "products": names}, indent=1))

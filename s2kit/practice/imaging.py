@@ -1,4 +1,4 @@
-"""From land and sky to what the product holds: reflectance as seen, classes, probabilities, DN.
+"""Compute the layers of a product from land and sky: reflectance, classes, probabilities, DN.
 
 The classes follow the logic of Sen2Cor (Louis et al. 2016, Sentinel-2 Sen2Cor: L2A processor for
 users, ESA SP-740): thresholds on cloud probability, snow, and vegetation and water indices of the
@@ -10,17 +10,14 @@ from datetime import date
 
 import numpy as np
 
-from ..item import BANDS
-from .geometry import HalfPlane, Tile
-from .landscape import FINE, Landscape
-from .overpasses import Overpass
-from .spectra import SNOW, SURFACES, parcel_spectra
-from .weather import Sky, finer, sky
+from s2kit.practice.geometry import HalfPlane, Tile
+from s2kit.practice.landscape import FINE, Landscape
+from s2kit.practice.overpasses import Overpass
+from s2kit.practice.spectra import SPECTRA, SURFACES, parcel_spectra
+from s2kit.practice.weather import Sky, finer, sky
+from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALES
 
-RESOLUTION = {band: 10 if band in ("B02", "B03", "B04", "B08") else 20 for band in BANDS}
-
-_CLOUD = np.array([780, 775, 770, 772, 780, 785, 790, 790, 560, 430], "float32") / 1000
-_CIRRUS = np.array([500, 490, 480, 475, 470, 465, 460, 455, 330, 230], "float32") / 1000
+_CLOUD, _CIRRUS, _SNOW = SPECTRA.loc[["cloud", "cirrus", "snow"]].to_numpy()
 _DIRECT = np.array([0.56, 0.62, 0.68, 0.7, 0.72, 0.74, 0.76, 0.77, 0.86, 0.88], "float32")
 """Share of the light that comes straight from the sun: the rest of the sky is blue (chosen)."""
 _HAZE = np.array([1, 0.7, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.12, 0.08], "float32")
@@ -33,27 +30,27 @@ Spectra = tuple[np.ndarray, np.ndarray]
 
 
 def ground_spectra(land: Landscape, day: date, *, snow: float = 0.0) -> Spectra:
-    """Mean and slope of each parcel's reflectance, see `parcel_spectra`, with snow lying on it."""
+    """Return mean and slope of each parcel's reflectance, see `parcel_spectra`, with snow on it."""
     mean, slope = parcel_spectra(land.parcels, day)
-    lying = land.parcels["surface"].map(lambda name: SURFACES[name].snow).to_numpy("float32")
+    lying = SURFACES["snow"].loc[land.parcels["surface"]].to_numpy("float32")
     lying = lying[:, None] * np.float32(snow)
-    return mean * (1 - lying) + SNOW * lying, slope * (1 - lying) + np.float32(0.01) * lying
+    return mean * (1 - lying) + _SNOW * lying, slope * (1 - lying) + np.float32(0.01) * lying
 
 
 def cloud_free(land: Landscape, spectra: Spectra, band: str) -> np.ndarray:
-    """Reflectance without weather, (y, x) float32 over `CANVAS` at the band's resolution."""
+    """Return reflectance without weather, (y, x) float32 over `CANVAS`, in native resolution."""
     mean, slope = (part[:, BANDS.index(band)] for part in spectra)
     return averaged(mean[land.ids] + slope[land.ids] * land.texture, RESOLUTION[band] // FINE)
 
 
 def averaged(image: np.ndarray, factor: int) -> np.ndarray:
-    """Mean over blocks of ``factor`` × ``factor`` pixels."""
+    """Return the mean over blocks of ``factor`` × ``factor`` pixels."""
     parts = [image[row::factor, column::factor] for row, column in np.ndindex(factor, factor)]
     return sum(parts) / np.float32(factor**2)
 
 
 def observe(land: Landscape, overpass: Overpass) -> Layers:
-    """Everything the overpass delivers over `CANVAS`, as physical values.
+    """Return all layers of an overpass over `CANVAS`, as physical values.
 
     Returns
     -------
@@ -77,7 +74,7 @@ def observe(land: Landscape, overpass: Overpass) -> Layers:
 
 
 def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
-    """One band with shadow, cirrus, cloud, haze and noise."""
+    """Return one band with shadow, cirrus, cloud, haze and noise."""
     index, (cloud, cirrus, shadow) = BANDS.index(band), veils
     image *= weather.gain * (1 - _DIRECT[index] * shadow)
     image += (_CIRRUS[index] - image) * cirrus
@@ -88,7 +85,7 @@ def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
 
 
 def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
-    """Cloud probability in %: blind to thin edges, now and then taken in by bright glass."""
+    """Return the cloud probability in %: too low at thin edges, at times too high over glass."""
     opacity = weather.cloud + 0.6 * weather.cirrus
     probability = 118 * np.clip(opacity + rng.normal(0, 0.012, opacity.shape) - 0.14, 0, None)
     if rng.random() < 0.2:
@@ -100,7 +97,7 @@ def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
 
 
 def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
-    """Snow probability in % from the snow index of the observed green and SWIR."""
+    """Return the snow probability in % from the snow index of the observed green and SWIR."""
     green, swir = averaged(layers["B03"], 2), layers["B11"]
     index = (green - swir) / np.maximum(green + swir, 0.02)
     bright = np.clip((green - 0.2) / 0.3, 0, 1)
@@ -109,7 +106,7 @@ def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
 
 
 def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, rng) -> np.ndarray:
-    """Scene classification 2-11 at 20 m."""
+    """Return the scene classification, 2-11, at 20 m."""
     green, red, nir = (averaged(layers[b], 2) for b in ("B03", "B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 0.01)
     unsure = rng.random(green.shape, "float32")
@@ -127,31 +124,30 @@ def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, 
 
 
 def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray]) -> Layers:
-    """Turn physical values into stored integers, 0 where nothing was seen.
+    """Return physical values as stored integers, 0 where nothing was seen.
 
     Parameters
     ----------
     layers : dict of str to numpy.ndarray
         Physical values over one extent.
     offset : int
-        Added to reflectance × 10 000: 1000 from baseline 04.00 on, else 0.
+        What a reader is to add to the DN of reflectance.
     seen : dict of int to numpy.ndarray of bool
         By resolution: inside the swath and the datastrip.
     """
     stored = {}
     for name, image in layers.items():
-        valid = seen[RESOLUTION.get(name, 20)]
-        if name in RESOLUTION:
+        counts = np.rint(image * round(1 / SCALES[name]))
+        if name in BANDS:
             # 0 is nodata, so that the darkest value that a product can hold is 1.
-            image = np.clip(np.rint(image * 10_000) + offset, 1, 65_534).astype("uint16")
-        elif name == "WVP":
-            image = np.rint(image * 1000).astype("uint16")
-        stored[name] = np.where(valid, image, 0).astype(image.dtype)
+            counts = np.clip(counts - offset, 1, 65_534)
+        dtype = image.dtype if image.dtype == "uint8" else "uint16"
+        stored[name] = np.where(seen[RESOLUTION[name]], counts, 0).astype(dtype)
     return stored
 
 
 def extent_masks(sides: Sequence[HalfPlane], tile: Tile) -> dict[int, np.ndarray]:
-    """Bool masks by resolution: pixel centres of a tile on the right side of all lines."""
+    """Return bool masks by resolution: pixel centres of a tile on the right side of all lines."""
     masks = {}
     for resolution in (10, 20):
         x, y = tile.centres(resolution)

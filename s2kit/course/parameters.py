@@ -1,22 +1,15 @@
-"""What every notebook of the course needs around the cube: checks, pictures, a cluster."""
+"""Read the parameters of a notebook: check them, find the cube, connect to what computes."""
 
 import ast
 import difflib
-import importlib.metadata
 import os
-import platform
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import rasterio
 from dask.system import CPU_COUNT
 from distributed import Client
-from distributed.system import MEMORY_LIMIT
-from packaging.requirements import Requirement
-from packaging.version import Version
 
 from s2kit.credentials import shown_cause
 from s2kit.errors import CubeError, InvalidInputError
@@ -24,27 +17,17 @@ from s2kit.errors import CubeError, InvalidInputError
 _INJECTED = "# Parameters\n"
 """How papermill begins the cell that it puts behind the one tagged ``parameters``."""
 
-_WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or False",
-          dict: "GeoJSON as a dict"}  # fmt: skip
-
-_PARTS = {
-    "xarray": "the cube with names",
-    "zarr": "the cube's format",
-    "dask": "larger than memory",
-    "rasterio": "reads and warps imagery",
-    "rioxarray": "coordinate systems",
-    "hvplot": "pictures",
-    "panel": "viewers",
-    "scikit-learn": "classification",
+_WORDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    dict: "GeoJSON as a dict",
 }
-
-_JPEG2000 = ("JP2OpenJPEG", "JP2KAK", "JP2ECW", "JP2MrSID")
-_MEMORY_GB = 1.2
-"""Every notebook keeps within this, so that it runs on Binder."""
 
 
 def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
-    """Refuse parameters that a notebook does not have, or that have the wrong type.
+    """Check that a notebook has the given parameters, and that each has the right type.
 
     Papermill only warns of a parameter that it does not know, and a misspelt one is then ignored.
 
@@ -81,7 +64,7 @@ def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
 
 
 def _injected(cells: list[str]) -> list[str]:
-    """Name the variables that papermill set, in the order in which they were given."""
+    """Return the names of the variables that papermill set, in their order."""
     given = [cell for cell in cells if cell.startswith(_INJECTED)]
     body = ast.parse(given[-1]).body if given else []
     return [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
@@ -105,12 +88,12 @@ def _described(choices: tuple) -> str:
 
 
 def require_cube(store: str | os.PathLike) -> str:
-    """Find a cube, and stop with advice where there is none yet.
+    """Return the place of a cube; raise with advice where there is none yet.
 
     Parameters
     ----------
     store : str or path
-        A path; of URLs nothing is said here, `s2kit.open_cube` does.
+        A path; URLs are left to `s2kit.open_cube`.
 
     Returns
     -------
@@ -136,21 +119,8 @@ def require_cube(store: str | os.PathLike) -> str:
     return str(found[0])
 
 
-def start_pictures() -> None:
-    """Prepare hvPlot: ``data.hvplot…`` draws in notebooks and in HTML exports, offline too."""
-    import holoviews as hv  # heavy, and of no use without pictures
-
-    from s2kit.panel_loading import load_panel
-
-    load_panel()  # comes first, so that HoloViews and hvPlot find it
-    hv.extension("bokeh", inline=True, logo=False)
-
-    import hvplot.pandas
-    import hvplot.xarray  # noqa: F401  (registers `.hvplot`)
-
-
 def start_client(scheduler: str) -> Client | None:
-    """Connect to what computes.
+    """Return a client of what computes.
 
     Parameters
     ----------
@@ -184,36 +154,3 @@ def start_client(scheduler: str) -> Client | None:
             f"no Dask scheduler answers at scheduler={scheduler!r} ({error}). Accepted: {accepted}"
         ) from shown_cause(error)
     return Client(scheduler, timeout=10)
-
-
-def check_installation() -> pd.DataFrame:
-    """Compare what is installed with what the course needs.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row for each part: ``found``, ``needed``, ``for``, and ``ok`` (✓ or ✗).
-    """
-    needs = {r.name: r for r in map(Requirement, importlib.metadata.requires("s2kit") or [])}
-    rows = [
-        _versioned("Python", platform.python_version(), Requirement("Python>=3.11"), "everything"),
-        ("s2kit", importlib.metadata.version("s2kit"), "", "this course", True),
-    ]
-    for name, use in _PARTS.items():
-        rows.append(_versioned(name, importlib.metadata.version(name), needs[name], use))
-    with rasterio.Env() as env:
-        jpeg = [driver for driver in _JPEG2000 if driver in env.drivers()]
-    memory = MEMORY_LIMIT / 1e9
-    rows += [
-        ("JPEG 2000", jpeg[0] if jpeg else "none", "any driver", "opens .SAFE products", any(jpeg)),
-        ("memory", f"{memory:.1f} GB", f"≥ {_MEMORY_GB} GB", "all notebooks", memory >= _MEMORY_GB),
-        ("cores", str(CPU_COUNT), "≥ 1", "more is faster", True),
-    ]
-    table = pd.DataFrame(rows, columns=["part", "found", "needed", "for", "ok"])
-    table["ok"] = table["ok"].map({True: "✓", False: "✗"})
-    return table.set_index("part")
-
-
-def _versioned(name: str, found: str, needed: Requirement, use: str) -> tuple:
-    bound = str(needed.specifier).replace(">=", "≥ ")
-    return name, found, bound, use, needed.specifier.contains(Version(found), prereleases=True)

@@ -1,4 +1,4 @@
-"""The sky over the region: clouds and the shadows they throw, cirrus, fog, haze, snow, vapour.
+"""The sky over the region: clouds and their shadows, cirrus, fog, haze, snow, water vapour.
 
 Clouds are smooth noise with a power-law spectrum, cut at the wanted cover. The noise repeats at
 its edges, so that a shadow is the same field shifted away from the sun by cloud height times the
@@ -11,8 +11,8 @@ from functools import cache
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
-from .geometry import CANVAS
-from .overpasses import Overpass
+from s2kit.practice.geometry import CANVAS
+from s2kit.practice.overpasses import Overpass
 
 STEP = 20
 """Metres: pixel of the sky's grids; they cover `CANVAS`."""
@@ -25,7 +25,7 @@ COVER = {"scattered": 0.16, "broken": 0.5, "overcast": 1.0}
 
 @dataclass(frozen=True)
 class Sky:
-    """What stands between the land and the sensor, arrays (n_y, n_x) float32 at 20 m.
+    """Atmosphere and snow between land and sensor, arrays (n_y, n_x) float32 at 20 m.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class Sky:
 
 
 def sky(overpass: Overpass) -> Sky:
-    """Weather of an overpass; always the same for the same one."""
+    """Return the weather of an overpass; always the same for the same one."""
     rng = np.random.default_rng([3, overpass.day.toordinal(), overpass.orbit])
     cloud = _cloud(rng, overpass.sky)
     height = rng.uniform(600, 1500) * (0.4 if overpass.sky == "fog" else 1)
@@ -70,7 +70,7 @@ def sky(overpass: Overpass) -> Sky:
 
 
 def finer(field: np.ndarray) -> np.ndarray:
-    """Refine a sky grid to 10 m, linear between the 20 m centres."""
+    """Return a grid of the sky at 10 m, linear between the 20 m centres."""
     return zoom(field, 2, order=1, grid_mode=True, mode="nearest")
 
 
@@ -83,7 +83,7 @@ def _frequency() -> np.ndarray:
 
 
 def _noise(rng: np.random.Generator, *, power: float, largest: float) -> np.ndarray:
-    """Repeating smooth noise, mean 0 and spread 1; ``largest`` is the size limit in metres."""
+    """Return repeating smooth noise, mean 0 and spread 1; ``largest`` limits its size, metres."""
     spectrum = np.fft.rfft2(rng.standard_normal((_SIZE, _SIZE), "float32"))
     least = _SIZE * STEP / largest
     spectrum *= _frequency() ** -power * (1 - np.exp(-((_frequency() / least) ** 4)))
@@ -93,7 +93,7 @@ def _noise(rng: np.random.Generator, *, power: float, largest: float) -> np.ndar
 
 
 def _cloud(rng: np.random.Generator, kind: str) -> np.ndarray:
-    """Opacity of the cloud field, repeating."""
+    """Return the opacity of the cloud field, repeating."""
     noise = _noise(rng, power=2.05, largest=rng.uniform(2500, 4500))
     if kind == "fog":
         return 1 - np.exp(-np.maximum(1.25 + 0.4 * noise, 0.15))
@@ -106,7 +106,7 @@ def _cloud(rng: np.random.Generator, kind: str) -> np.ndarray:
 
 
 def _cirrus(rng: np.random.Generator) -> np.ndarray:
-    """Thin streaks: noise drawn out along one direction."""
+    """Return thin streaks: noise drawn out along one direction."""
     noise = _noise(rng, power=1.9, largest=9000)
     streaks = gaussian_filter(_window(noise), (3, 14), mode="nearest")
     streaks = (streaks - streaks.min()) / np.ptp(streaks)
@@ -114,14 +114,14 @@ def _cirrus(rng: np.random.Generator) -> np.ndarray:
 
 
 def _shadow_shift(height: float, sun: tuple[float, float]) -> tuple[int, int]:
-    """Pixels (rows, columns) from a place on the ground to the cloud that shades it."""
+    """Return the pixels (rows, columns) from a place on the ground to the cloud that shades it."""
     zenith, azimuth = np.radians(sun)
     distance = height * np.tan(zenith) / STEP
     return round(-distance * np.cos(azimuth)), round(distance * np.sin(azimuth))
 
 
 def _window(field: np.ndarray, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Cut a repeating field to the canvas, seen ``shift`` pixels away."""
+    """Return a repeating field on the canvas, shifted by ``shift`` pixels."""
     height, width = CANVAS.shape(STEP)
     rows = (np.arange(height) + shift[0]) % _SIZE
     columns = (np.arange(width) + shift[1]) % _SIZE
@@ -129,7 +129,7 @@ def _window(field: np.ndarray, shift: tuple[int, int] = (0, 0)) -> np.ndarray:
 
 
 def _vapour(rng: np.random.Generator, overpass: Overpass) -> np.ndarray:
-    """Water vapour: about 1 cm in winter and 2.5 cm in summer, smooth."""
+    """Return water vapour: about 1 cm in winter and 2.5 cm in summer, smooth."""
     season = 1.7 - 0.75 * np.cos(2 * np.pi * (overpass.day.timetuple().tm_yday - 25) / 365)
     smooth = _window(_noise(rng, power=2.6, largest=15_000))
     return np.maximum(season * rng.uniform(0.75, 1.3) + 0.04 * smooth, 0.2)

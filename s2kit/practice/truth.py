@@ -1,4 +1,4 @@
-"""What is really there: land cover, fields, elevation, and the reflectance without weather."""
+"""The truth of the practice scenes: land cover, fields, elevation, reflectance without weather."""
 
 from datetime import date
 from pathlib import Path
@@ -14,11 +14,12 @@ from affine import Affine
 from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter
 
-from ...errors import InvalidInputError
-from ..item import BANDS
-from .geometry import CANVAS, RD, REGION_RD, UTM
-from .imaging import RESOLUTION, cloud_free, ground_spectra
-from .landscape import FINE, Landscape, fields, landscape
+from s2kit.errors import InvalidInputError
+from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
+from s2kit.practice.imaging import cloud_free, ground_spectra
+from s2kit.practice.landscape import FINE, Landscape, fields, landscape
+from s2kit.practice.metadata import ORIGIN
+from s2kit.scenes.radiometry import BANDS, RESOLUTION
 
 CLASSES = {
     "grassland": (1, "#9ccc65"),
@@ -38,7 +39,11 @@ CLASSES = {
 _ELEVATION = {"water": -5.6, "dunes": 7.0, "town": -2.6, "wood": -4.2, "greenhouses": -4.0}
 _POLDER = -4.8
 _PIXEL = 10
-_GEOTIFF = {"driver": "GTiff", "count": 1, "compress": "deflate", "predictor": 2, "tiled": True}
+_WEST, _SOUTH, _EAST, _NORTH = REGION_RD
+_REGION = Affine(_PIXEL, 0, _WEST, 0, -_PIXEL, _NORTH)
+"""From pixel corner (column, row) of the region's grid to metres RD."""
+
+_GEOTIFF = {"driver": "GTiff", "count": 1, "compress": "deflate", "tiled": True}
 
 
 def write_truth(folder: Path) -> None:
@@ -52,22 +57,23 @@ def write_truth(folder: Path) -> None:
     land = landscape()
     cover = _land_cover(land.parcels)
     _write_land_cover(folder / "landcover.tif", cover)
-    _write_region(folder / "elevation.tif", _elevation(cover), unit="m above NAP")
+    _write(folder / "elevation.tif", _elevation(cover), RD, _REGION, unit="m above NAP")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2021-04-01T00:00:00.000Z"})
     fields(land.parcels).to_file(folder / "fields.gpkg", layer="fields", driver="GPKG")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
-    _write_canvas(folder / "parcels.tif", land.ids)
-    _write_canvas(folder / "texture.tif", np.rint(land.texture * 1000).astype("int16"))
+    texture = np.rint(land.texture * 1000).astype("int16")
+    _write(folder / "parcels.tif", land.ids, UTM, CANVAS.transform(FINE))
+    _write(folder / "texture.tif", texture, UTM, CANVAS.transform(FINE))
     land.parcels.drop(columns="geometry").to_csv(folder / "parcels.csv", index_label="parcel")
 
 
 def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
-    """Reflectance of the practice land without cloud, shadow, snow, haze and noise.
+    """Return reflectance of the practice land without cloud, shadow, snow, haze and noise.
 
-    It follows from three files: ``truth/parcels.tif`` says which parcel lies where,
-    ``truth/parcels.csv`` what each parcel is, ``truth/texture.tif`` (in thousandths) how a place
-    differs from its parcel. Together with the calendar of the parcel's surface they give the
-    exact value that the products of any day are made from.
+    It follows from three files: ``truth/parcels.tif`` holds the number of the parcel at each place,
+    ``truth/parcels.csv`` the properties of each parcel, ``truth/texture.tif`` (in thousandths) the
+    deviation of each place from its parcel. With the calendar of the parcel's surface they give the
+    exact value from which the products of any day are made.
 
     Parameters
     ----------
@@ -86,7 +92,7 @@ def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
     Raises
     ------
     InvalidInputError
-        The band is unknown.
+        If the band is unknown.
     """
     if band not in BANDS:
         raise InvalidInputError(f"band {band!r} is unknown; use one of {', '.join(BANDS)}")
@@ -110,22 +116,16 @@ def _read_landscape(folder: Path) -> Landscape:
         return Landscape(parcels, ids.read(1), texture)
 
 
-def _region_grid() -> tuple[tuple[int, int], Affine]:
-    west, south, east, north = REGION_RD
-    shape = round((north - south) / _PIXEL), round((east - west) / _PIXEL)
-    return shape, Affine(_PIXEL, 0, west, 0, -_PIXEL, north)
-
-
 def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
-    """Class codes on the region's 10 m grid in RD."""
-    shape, transform = _region_grid()
+    """Return class codes on the region's 10 m grid in RD."""
+    shape = round((_NORTH - _SOUTH) / _PIXEL), round((_EAST - _WEST) / _PIXEL)
     codes = parcels["landcover"].map(lambda name: CLASSES[name][0])
     drawn = [(g, c) for g, c in zip(parcels.geometry, codes, strict=True) if not g.is_empty]
-    return rasterize(drawn, shape, transform=transform, dtype="uint8", fill=0)
+    return rasterize(drawn, shape, transform=_REGION, dtype="uint8", fill=0)
 
 
 def _elevation(cover: np.ndarray) -> np.ndarray:
-    """Height in m above NAP: flat polders below the sea, dunes, higher ground under the town."""
+    """Return height in m above NAP: polders below the sea, dunes, higher ground in the town."""
     height = np.full(cover.shape, _POLDER, "float32")
     for name, level in _ELEVATION.items():
         height[cover == CLASSES[name][0]] = level
@@ -135,19 +135,20 @@ def _elevation(cover: np.ndarray) -> np.ndarray:
     return height.round(2).astype("float32")
 
 
-def _write_region(path: Path, image: np.ndarray, *, unit: str) -> None:
-    shape, transform = _region_grid()
-    profile = _GEOTIFF | {"predictor": 3 if image.dtype == "float32" else 2, "dtype": image.dtype}
-    with rasterio.open(
-        path, "w", height=shape[0], width=shape[1], crs=RD, transform=transform, **profile
-    ) as target:
+def _write(path: Path, image: np.ndarray, crs: int, grid: Affine, *, unit: str = "") -> None:
+    height, width = image.shape
+    predictor = 3 if image.dtype == "float32" else 2
+    profile = _GEOTIFF | {"predictor": predictor, "dtype": image.dtype}
+    place = {"height": height, "width": width, "crs": crs, "transform": grid}
+    with rasterio.open(path, "w", **place, **profile) as target:
         target.write(image, 1)
-        target.set_band_unit(1, unit)
-        target.update_tags(description="s2kit practice data: synthetic, not observed")
+        if unit:
+            target.set_band_unit(1, unit)
+            target.update_tags(description=ORIGIN)
 
 
 def _write_land_cover(path: Path, cover: np.ndarray) -> None:
-    _write_region(path, cover, unit="class")
+    _write(path, cover, RD, _REGION, unit="class")
     colours = {code: _rgb(colour) for code, colour in CLASSES.values()}
     with rasterio.open(path, "r+") as target:
         target.write_colormap(1, {0: (0, 0, 0), **colours})
@@ -156,18 +157,3 @@ def _write_land_cover(path: Path, cover: np.ndarray) -> None:
 
 def _rgb(colour: str) -> tuple[int, int, int]:
     return tuple(bytes.fromhex(colour[1:]))
-
-
-def _write_canvas(path: Path, image: np.ndarray) -> None:
-    height, width = image.shape
-    with rasterio.open(
-        path,
-        "w",
-        height=height,
-        width=width,
-        dtype=image.dtype,
-        crs=UTM,
-        transform=CANVAS.transform(FINE),
-        **_GEOTIFF,
-    ) as target:
-        target.write(image, 1)

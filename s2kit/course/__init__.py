@@ -1,0 +1,24 @@
+"""What notebooks need around the cube: parameters, pictures, and checks of the answers."""
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "check_installation": "installation",
+    "check_parameters": "parameters",
+    "require_cube": "parameters",
+    "start_client": "parameters",
+    "start_pictures": "pictures",
+}
+"""Where each name comes from. It is imported when it is used: Jupyter's server, which shows the
+tiles of `launcher`, needs none of them."""
+
+__all__ = sorted([*_HOMES, "checks"])
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 's2kit.course' has no attribute {name!r}")
+    module = importlib.import_module(f"s2kit.course.{_HOMES.get(name, name)}")
+    return getattr(module, name) if name in _HOMES else module
