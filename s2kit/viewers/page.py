@@ -39,6 +39,8 @@ class Whole(pn.Column):
         parent: Model | None = None,
         comm: Comm | None = None,
     ) -> Model:
+        for control in self.select(pn.widgets.Widget):
+            _handle_in_order(control)
         if isinstance(comm, JupyterComm):  # what is displayed; not what is saved
             load_panel()
         model = super()._get_model(doc, root, parent, comm)
@@ -57,6 +59,29 @@ class Whole(pn.Column):
     def _on_msg(self, ref: str, manager: Any, msg: dict[str, Any]) -> None:
         for event in msg["content"]["events"]:
             super()._on_msg(ref, manager, msg | {"content": msg["content"] | {"events": [event]}})
+
+
+def _handle_in_order(control: pn.widgets.Widget) -> None:
+    """Handle on a server what a control sends when it arrives, as a notebook does.
+
+    Panel waits 50 ms for more changes of a control, and handles clicks in a later turn of the event
+    loop. On a busy server a click then finds what was typed after it, or not yet what was typed
+    before it. A file is left to Panel: its name and content are two changes.
+    """
+    if isinstance(control, pn.widgets.FileInput):
+        return
+
+    def change(doc: Document, ref: str, _subpath: str, name: str, _old: Any, new: Any) -> None:
+        if name in control._changing.get(ref, []):  # by the server itself
+            control._changing[ref].remove(name)
+            return
+        control._events[name] = new
+        try:
+            control._change_event(doc)
+        except Exception as error:
+            pn.state._handle_exception(error)
+
+    control._server_change, control._server_event = change, control._comm_event
 
 
 class Page:
