@@ -53,7 +53,7 @@ def watch_drawing(root: Model) -> None:
         _publish({"text/html": f"{_LATE}<script>{_script(asked, _HOLD + _WATCH)}</script>"})
 
 
-def tell_open(comm: Comm) -> None:
+def announce_open(comm: Comm) -> None:
     """Report to the page when Python has opened the comm on which the page sends its events.
 
     JupyterLab asks for a comm in the order of the cells, but sends its messages past them (on a
@@ -190,7 +190,7 @@ if (manager && !manager.s2kit_holds) {
   };
 }
 """
-"""Holds what a viewer sends until Python has opened its comm, and says so (`tell_open`)."""
+"""Holds what a viewer sends until Python has opened its comm, and says so (`announce_open`)."""
 
 _WATCH = """
 const late = document.currentScript.parentElement.querySelector('.s2kit-late');

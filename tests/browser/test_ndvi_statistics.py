@@ -255,13 +255,13 @@ def test_places_are_named_coloured_and_removed(seen, known):
 
 SLOW = """
 import time
-from s2kit.viewers import ndvi_statistics
-found = ndvi_statistics.time_statistics
+from s2kit.viewers import statistic_map
+found = statistic_map.time_statistics
 def slow(*given, sleep=time.sleep, quick=getattr(found, 'quick', found), **named):
     sleep(4)
     return quick(*given, **named)
 slow.quick = getattr(found, 'quick', found)
-ndvi_statistics.time_statistics = slow
+statistic_map.time_statistics = slow
 """
 """Each page runs it, and Bokeh empties the module of a page that is gone: what it needs is kept."""
 

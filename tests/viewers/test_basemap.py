@@ -19,7 +19,7 @@ from rasterio.io import MemoryFile
 from s2kit.crs import area_of
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.basemap import read_basemap
-from s2kit.viewers.frames import SIDE, View
+from s2kit.viewers.levels import SIDE, View
 
 WORLD = 2 * math.pi * 6_378_137
 """Width of Web Mercator in m (EPSG:3857)."""

@@ -21,8 +21,8 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers import NdviStatistics
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
-from s2kit.viewers.frames import View
-from s2kit.viewers.ndvi_statistics_layout import _limits
+from s2kit.viewers.levels import View
+from s2kit.viewers.ndvi_statistics_layout import limits_with_slider
 from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart, day_of_year
 from s2kit.viewers.places import Place
 
@@ -230,7 +230,7 @@ def test_limits_of_an_address(viewer, limits):
 
 def test_a_refused_slider_goes_back(viewer):
     """Both ends in one place are refused, and boxes and slider show what the colours span."""
-    low, high, slider, _ = _limits(viewer)
+    low, high, slider, _ = limits_with_slider(viewer)
     before = viewer.shown_limits
     viewer.param.trigger("span")
     slider.param.update(value=(0.2, 0.2), value_throttled=(0.2, 0.2))
@@ -562,7 +562,8 @@ def test_the_chosen_place_of_an_address(viewer):
     for place in list(viewer.places):
         viewer.chosen = place.name
         viewer.remove()
-    viewer.param.update(drawn=text, place="b")
+    viewer.drawn = text
+    viewer.place = "b"
     assert [place.name for place in viewer.places] == ["a", "b", "c"]
     assert viewer.chosen == "b"
 

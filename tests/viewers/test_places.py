@@ -19,9 +19,9 @@ from rasterio.features import geometry_mask
 from rasterio.transform import from_origin
 
 from s2kit.errors import InvalidInputError
-from s2kit.viewers import places, uploads
+from s2kit.viewers import place_series, places, uploads
 from s2kit.viewers.colours import PLACE_COLOURS
-from s2kit.viewers.frames import Levels
+from s2kit.viewers.levels import Levels
 from s2kit.viewers.places import Place
 from s2kit.viewers.uploads import LARGEST, read_upload
 
@@ -241,11 +241,11 @@ def test_text_that_is_none(text):
 def test_table_keeps_names_as_text(levels):
     """A name that is HTML stands in the table as text."""
     place = Place("<script>alert(1)</script>", "#000000", box(0, 0, 5, 5))
-    series = {place.name: places.place_series(levels, place, "NDVI")}
-    table = places.describe([place], series)
+    series = {place.name: place_series.place_series(levels, place, "NDVI")}
+    table = place_series.html_table([place], series)
     assert "<script" not in table
     assert "&lt;script&gt;" in table
-    assert places.describe([], {}) == ""
+    assert place_series.html_table([], {}) == ""
 
 
 # Files
@@ -606,7 +606,7 @@ def test_series_of_boxes(levels, layers, corners):
     """The mean, spread, count and share of a box of whole pixels are numpy's."""
     west, north, east, south = corners
     place = Place("a", "#000000", box(*corners))
-    found = places.place_series(levels, place, "NDVI")
+    found = place_series.place_series(levels, place, "NDVI")
     inside = np.zeros((ROWS, COLS))
     inside[north:south, west:east] = 1
     assert_series(found, ndvi_of(layers), inside, inside.sum())
@@ -624,13 +624,13 @@ def test_series_of_triangles(levels, layers, corners):
     weight = areas(shape)
     if weight.sum() < 0.05:
         return
-    found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+    found = place_series.place_series(levels, Place("a", "#000000", shape), "NDVI")
     assert_series(found, ndvi_of(layers), weight, weight.sum())
 
 
 def test_series_of_a_layer(levels, layers):
     """A layer is described in its own unit."""
-    found = places.place_series(levels, Place("a", "#000000", box(3, 3, 20, 20)), "B08")
+    found = place_series.place_series(levels, Place("a", "#000000", box(3, 3, 20, 20)), "B08")
     values = decoded(layers["B08"]).astype("f8")
     values[~np.isin(layers["SCL"], CLEAR)] = np.nan
     assert_series(found, values, areas(box(3, 3, 20, 20)), 17 * 17)
@@ -644,7 +644,7 @@ def test_series_of_a_layer(levels, layers):
 def test_series_of_points(levels, layers, x, y, row, col):
     """A point has its pixel's values; on a border the one to the east and south, if there is."""
     place = Place("a", "#000000", shapely.Point(WEST + x, NORTH - y))
-    found = places.place_series(levels, place, "NDVI")
+    found = place_series.place_series(levels, place, "NDVI")
     expected = ndvi_of(layers)[:, row, col]
     np.testing.assert_allclose(found["mean"], expected, atol=1e-6)
     np.testing.assert_array_equal(found.share, np.isfinite(expected))
@@ -693,7 +693,7 @@ def test_series_within_one_column_of_a_changed_cube(cube, layers, change, row, c
     ndvi = np.where(np.isfinite(ndvi), ndvi, np.nan)
     corners = [(west + 1, north - 1), (west + pixel - 1, north - 1), (west + 1, north - pixel)]
     for shape in (shapely.Point(west + 1, north - 1), shapely.Polygon(corners)):
-        found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+        found = place_series.place_series(levels, Place("a", "#000000", shape), "NDVI")
         weight = shape.area / pixel**2 if shape.area else 1.0
         inside = np.zeros(ndvi.shape[1:])
         inside[row, col] = weight
@@ -704,7 +704,7 @@ def test_series_beside_the_cube(levels):
     """A place beside the cube ends in an error that names it."""
     for shape in (box(60, 0, 61, 1), shapely.Point(WEST - 1, NORTH - 5)):
         with pytest.raises(InvalidInputError, match="my field lies beside"):
-            places.place_series(levels, Place("my field", "#000000", shape), "NDVI")
+            place_series.place_series(levels, Place("my field", "#000000", shape), "NDVI")
 
 
 def test_wide_places_are_described_by_the_cube_itself(tmp_path):
@@ -715,16 +715,16 @@ def test_wide_places_are_described_by_the_cube_itself(tmp_path):
     counts = np.where(classes == 4, rng.integers(0, 3000, shape), 9000).astype("i2")
     levels = Levels(make_cube(tmp_path / "c", {"B08": counts, "SCL": classes}, every(9, 2),
                               overviews=True))  # fmt: skip
-    found = places.place_series(levels, Place("a", "#000000", box(0, 0, 1024, 20)), "B08")
+    found = place_series.place_series(levels, Place("a", "#000000", box(0, 0, 1024, 20)), "B08")
     clear = np.where(classes == 4, counts / 1e4, np.nan)[:, :, :1024]
     np.testing.assert_allclose(found["mean"], np.nanmean(clear, (1, 2)), atol=1e-6)
     np.testing.assert_allclose(found["std"], np.nanstd(clear, (1, 2)), atol=1e-6)
     np.testing.assert_allclose(found["count"], np.isfinite(clear).sum((1, 2)))
     with pytest.raises(InvalidInputError, match="all of it is more than 10240 m wide"):
-        places.place_series(levels, Place("all of it", "#000000", box(0, 0, 1100, 20)), "B08")
+        place_series.place_series(levels, Place("all of it", "#000000", box(0, 0, 1100, 20)), "B08")
 
 
 def test_well_seen():
     """Dates that saw less than half of a place clear are left out of curves."""
     table = pd.DataFrame({"share": [0.49, 0.5, 1, 0.9], "mean": [1, 2, np.nan, 4]})
-    assert places.well_seen(table)["mean"].tolist() == [2, 4]
+    assert place_series.well_seen(table)["mean"].tolist() == [2, 4]

@@ -20,10 +20,11 @@ import s2kit
 from s2kit.cube.sources import source_of
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.viewers import TimeQuery, colours
-from s2kit.viewers.basemap import credit_of
+from s2kit.viewers.basemap import attribution_of
 from s2kit.viewers.controls import limits_row
-from s2kit.viewers.frames import View
-from s2kit.viewers.time_query import BESIDE, NOT_PINNED, OF_VIEW, SWIPE
+from s2kit.viewers.date_maps import BESIDE, OF_VIEW, SWIPE
+from s2kit.viewers.levels import View
+from s2kit.viewers.time_query import NOT_PINNED
 
 STEPS, ROWS, COLS = 8, 40, 50
 BANDS = ("B02", "B03", "B04", "B08")
@@ -712,7 +713,7 @@ def test_a_coordinate_that_is_the_same_for_all(viewer):
 
 def test_basemap_of_files():
     """Tiles on this machine have no host to name."""
-    assert credit_of("file:///tiles/{z}/{x}/{y}.png") == "Basemap from local files"
+    assert attribution_of("file:///tiles/{z}/{x}/{y}.png") == "Basemap from local files"
 
 
 def test_limits_that_are_empty(viewer):

@@ -1,4 +1,4 @@
-"""What Bokeh's controls lack: names for programs that read screens aloud, a limit for files."""
+"""What Bokeh's controls lack: names for screen readers, keys for all buttons, a limit for files."""
 
 import param
 from panel.custom import JSComponent
@@ -29,8 +29,8 @@ const name = (element, model) => {
   } else if (kind.contains('bk-btn')) {
     const group = element.closest('.bk-btn-group');
     const single = element.getRootNode().host?.classList.contains('bk-Toggle');
-    if (element.querySelector('a') && !element.dataset.passes) {
-      element.dataset.passes = 'yes';  // Panel hears a click on the link in it only: no key
+    if (element.querySelector('a') && !element.dataset.forwards) {
+      element.dataset.forwards = 'yes';  // Panel reacts to clicks on the link in it, not to keys
       element.addEventListener('click', (event) => {
         if (event.target === element) element.querySelector('a').click();
       });
@@ -38,7 +38,7 @@ const name = (element, model) => {
     const turns = single || group?.children.length > 1;
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
   } else if (kind.contains('bk-events')) {
-    if (element.tabIndex === 0) element.tabIndex = -1;  // a drawing hears no keys
+    if (element.tabIndex === 0) element.tabIndex = -1;  // a figure takes no keys
   } else if (kind.contains('bk-OnOffButton') || kind.contains('bk-ClickButton')) {
     put(element, 'role', 'button');
     put(element, 'aria-label', element.title);
@@ -47,8 +47,8 @@ const name = (element, model) => {
     }
   } else if (element.type === 'file') {
     put(element, 'aria-label', 'File to upload');
-    if (!element.dataset.weighed) {
-      element.dataset.weighed = 'yes';  // a file beyond what the connection takes would end it
+    if (!element.dataset.limited) {
+      element.dataset.limited = 'yes';  // a file beyond what the connection takes would end it
       element.addEventListener('change', (event) => {
         const file = element.files[0];
         if (!file || file.size <= model.most_bytes) return;
@@ -71,8 +71,8 @@ export function render({ model, el }) {
 """
 
 
-class Labels(JSComponent):
-    """Invisible; names controls, tells which buttons are pressed, lets keys press all of them.
+class ControlNames(JSComponent):
+    """Invisible; names controls, marks pressed buttons, lets keys press all of them.
 
     A file of more than ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
     """

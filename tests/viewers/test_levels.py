@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 import s2kit
 from s2kit.errors import InvalidInputError
-from s2kit.viewers.frames import SIDE, Levels, View
+from s2kit.viewers.levels import SIDE, Levels, View
 
 EXAMPLES = settings(max_examples=30, deadline=None, derandomize=True)
 
