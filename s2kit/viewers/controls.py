@@ -192,18 +192,10 @@ def assemble(
     names: ControlNames,
     top: Sequence[pn.viewable.Viewable] = (),
 ) -> ViewerLayout:
-    """Build the layout of a viewer.
+    """Build the layout of a viewer: groups of controls, of which one is shown, beside the map.
 
-    Parameters
-    ----------
-    viewer : MapViewer
-    parts : mapping of str to Viewable
-        Groups of controls, one of which is shown.
-    maps, charts : sequence of Viewable
-        What stands above the buttons that move the map, and below the controls.
-    names : ControlNames
-    top : sequence of Viewable
-        What stands below the title.
+    ``maps`` and ``charts`` stand above the buttons that move the map and below the controls,
+    ``top`` below the title.
     """
     page = viewer.page
     moves = zoom_row(viewer.look, viewer.map, page)

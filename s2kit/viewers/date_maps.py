@@ -23,23 +23,9 @@ _SMALL = 330
 class DatePicture:
     """A picture that is to be drawn.
 
-    Attributes
-    ----------
-    renderer : Renderer
-    step : int
-        Number of the overpass.
-    pin : int or None
-        Number of the pinned overpass; None if it is not shown.
-    beside : bool
-        Whether the pinned overpass has a map of its own.
-    swipe : int
-        Otherwise: share of the view in % up to which the map shows the pinned overpass.
-    limits : tuple of float or None
-        The chosen limits.
-    of_view : bool
-        Whether limits fit the view instead.
-    mask : bool
-        Whether pixels that are not clear are tinted.
+    ``step`` and ``pin`` are numbers of overpasses; ``pin`` is None if no pinned one is shown. That
+    has a map of its own ``beside``, or covers the map up to ``swipe`` % of the view. Limits are the
+    chosen ``limits`` or fit what is in sight (``of_view``). ``mask`` tints what is not clear.
     """
 
     renderer: Renderer
@@ -72,9 +58,10 @@ class DatePicture:
 
 @dataclass(frozen=True)
 class DrawnPicture:
-    """A picture with the values that it shows; ``border`` is its first column right of the swipe.
+    """A picture with the values that it shows.
 
-    ``kept`` are limits that fitted the view and are to stay: the renderer has no usual ones.
+    ``border`` is the first column right of the swipe. ``kept`` are limits that were fitted to the
+    view and stay for others: the renderer has no usual ones.
     """
 
     asked: DatePicture
@@ -96,14 +83,7 @@ class DrawnPicture:
 class DateMaps:
     """Draws a date on a map, and the pinned one beside it or over its left part.
 
-    Parameters
-    ----------
-    levels : Levels
-    timeline : pandas.DataFrame
-        As `timeline_of` returns it.
-    main : MapPane
-    note : str
-        Origin of the data, for titles.
+    ``note`` is the origin of the data for titles; ``timeline`` is as `timeline_of` returns it.
     """
 
     def __init__(self, levels: Levels, timeline: pd.DataFrame, main: MapPane, note: str):

@@ -26,13 +26,7 @@ _STRIDE = 4
 
 @dataclass(frozen=True)
 class View:
-    """A part of the map, in the cube's coordinate system.
-
-    Attributes
-    ----------
-    west, south, east, north : float
-        In the unit of the coordinate system.
-    """
+    """A part of the map: its sides, in the unit of the cube's coordinate system."""
 
     west: float
     south: float
@@ -84,15 +78,8 @@ class View:
 class Window:
     """The pixels of one level that a view shows.
 
-    Attributes
-    ----------
-    level : int
-    rows, cols : slice
-        Of the level; with a step where no level is coarse enough.
-    view : View
-        What these pixels cover.
-    pixel : float
-        Size of a pixel of the level, in the unit of the coordinate system.
+    ``rows`` and ``cols`` have a step where no level is coarse enough. ``view`` is what the pixels
+    cover, ``pixel`` the size of one pixel of the level, in the unit of the coordinate system.
     """
 
     level: int
@@ -110,12 +97,7 @@ class Window:
 
 
 class Levels:
-    """A cube and its overviews.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it. One that was cut or changed has no overviews.
+    """A cube, as `s2kit.open_cube` returns it, and its overviews; a changed cube has none.
 
     Raises
     ------
@@ -147,10 +129,7 @@ class Levels:
     def window(self, view: View, most: int = SIDE) -> Window | None:
         """Return the pixels of the finest level of which a view shows ``most`` a side at most.
 
-        Returns
-        -------
-        Window or None
-            None where the view lies beside the region.
+        None where the view lies beside the region.
 
         Raises
         ------

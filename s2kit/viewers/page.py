@@ -14,7 +14,7 @@ from bokeh.model import Model
 from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
-from s2kit.panel_loading import announce_open, hold_styles, load_panel, watch_drawing
+from s2kit.panel_loading import announce_open, inline_styles, load_panel, watch_drawing
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class ViewerLayout(pn.Column):
         model = super()._get_model(doc, root, parent, comm)
         if isinstance(comm, JupyterComm):
             if not pn.config.inline:  # displayed within another layout
-                hold_styles(model)
+                inline_styles(model)
             watch_drawing(root or model)
         return model
 

@@ -17,16 +17,7 @@ _COLUMNS = ["time", "orbit", "platform", "label", "products", "failed"]
 
 
 class PixelSeries:
-    """Reads the series of single pixels at full resolution.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-    levels : Levels
-        Of the cube.
-    timeline : pandas.DataFrame
-        As `timeline_of` returns it.
-    """
+    """Reads the series of single pixels; ``timeline`` is as `timeline_of` returns it."""
 
     def __init__(self, cube: xr.Dataset, levels: Levels, timeline: pd.DataFrame):
         self._cube, self._levels, self._timeline = cube, levels, timeline

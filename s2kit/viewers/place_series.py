@@ -24,12 +24,7 @@ _WIDEST = 1024
 
 
 class PlaceSeries:
-    """Computes the series of places, and keeps them.
-
-    Parameters
-    ----------
-    levels : Levels
-    """
+    """Computes the series of places, and keeps them."""
 
     def __init__(self, levels: Levels):
         self._levels = levels

@@ -28,16 +28,7 @@ _SPREADS = ("std", "amplitude", "count")
 
 @dataclass(frozen=True)
 class StatisticRequest:
-    """A statistic of a layer or index in years, the last one included.
-
-    Attributes
-    ----------
-    variable : str
-    statistic : str
-        One of the values of `STATISTICS`.
-    start, end : int
-        First and last year.
-    """
+    """A statistic (a value of `STATISTICS`) of a layer or index from a first to a last year."""
 
     variable: str
     statistic: str
@@ -66,15 +57,7 @@ class StatisticRequest:
 
 
 class StatisticMap:
-    """Computes maps of statistics.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-        With SCL.
-    levels : Levels
-        Of the cube.
-    """
+    """Computes maps of statistics of a cube with SCL."""
 
     def __init__(self, cube: xr.Dataset, levels: Levels):
         self._cube, self._levels = cube, levels

@@ -111,19 +111,10 @@ def choose(
 
 
 class OverpassFilter:
-    """The overpasses that pass a filter, and how to get from one to another.
+    """The overpasses of a timeline that pass a filter, and the way from one to another.
 
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        As `timeline_of` returns it.
-
-    Attributes
-    ----------
-    steps : numpy.ndarray
-        Row numbers of those that pass, in order of time.
-    last : int or None
-        Row number of the overpass that was chosen last: others are looked for near it.
+    ``steps`` are the row numbers of those that pass, in order of time. ``last`` is that of the
+    overpass that was chosen last, near which another one is looked for.
     """
 
     def __init__(self, table: pd.DataFrame):
@@ -177,10 +168,8 @@ def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int |
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        As `timeline_of` returns it.
-    steps : numpy.ndarray
-        Row numbers, as `choose` returns them.
+    table, steps
+        As `timeline_of` and `choose` return them.
     time : pandas.Timestamp
     """
     if not len(steps):

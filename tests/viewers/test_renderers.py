@@ -14,19 +14,39 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers.renderers import CLASSES, find_renderer, renderer_names
 
 BANDS = ("B02", "B03", "B04", "B08", "B11")
-SYMBOLS = {"B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
-           "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12"}  # fmt: skip
+SYMBOLS = {
+    "B": "B02",
+    "G": "B03",
+    "R": "B04",
+    "RE1": "B05",
+    "RE2": "B06",
+    "RE3": "B07",
+    "N": "B08",
+    "N2": "B8A",
+    "S1": "B11",
+    "S2": "B12",
+}
 
 ESA = [
-    "000000", "ff0000", "2f2f2f", "643200", "00a000", "ffe65a",
-    "0000ff", "808080", "c0c0c0", "ffffff", "64c8ff", "ff96ff",
-]  # fmt: skip
+    "000000",
+    "ff0000",
+    "2f2f2f",
+    "643200",
+    "00a000",
+    "ffe65a",
+    "0000ff",
+    "808080",
+    "c0c0c0",
+    "ffffff",
+    "64c8ff",
+    "ff96ff",
+]
 """ESA's legend of the scene classification, classes 0 to 11 (SentiWiki, S2 Processing)."""
 
 
 @pytest.fixture(scope="module")
 def stored():
-    """Make up layers with gaps, all classes, and water vapour."""
+    """Return made-up layers with gaps, all classes, and water vapour."""
     layers = random_layers(5, (1, 12, 15), BANDS)
     layers["SCL"][0, 0, :12] = np.arange(12)
     layers["WVP"] = np.full((1, 12, 15), 1234, "u2")
@@ -42,20 +62,22 @@ def cube(stored, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def frame(cube):
-    """Give all its layers."""
+    """Return all its layers."""
     return {name: layer.values[0] for name, layer in cube.data_vars.items()}
 
 
 def values_of(stored, name):
-    """Give the reflectance of a band."""
+    """Return the reflectance of a band."""
     return decoded(stored[name])[0].astype("f8")
 
 
 @pytest.mark.parametrize(
     ("name", "bands", "highs"),
-    [("True colour", ("B04", "B03", "B02"), (0.2, 0.2, 0.2)),
-     ("False colour", ("B08", "B04", "B03"), (0.5, 0.2, 0.2))],
-)  # fmt: skip
+    [
+        ("True colour", ("B04", "B03", "B02"), (0.2, 0.2, 0.2)),
+        ("False colour", ("B08", "B04", "B03"), (0.5, 0.2, 0.2)),
+    ],
+)
 def test_mixes(cube, stored, frame, name, bands, highs):
     """A mix shows red, green and blue from 0 to its brightest reflectance; gaps are transparent."""
     shown = find_renderer(cube, name)
@@ -103,8 +125,9 @@ def test_ndvi(cube, stored, frame):
     ndvi = (nir - red) / (nir + red)
     assert shown.limits == (-0.1, 0.9)
     np.testing.assert_allclose(shown.values(frame), ndvi, atol=1e-6)
-    assert_layer(shown.paint(frame, -0.1, 0.9), shown.values(frame).astype("f8"), -0.1, 0.9,
-                 Viridis256)  # fmt: skip
+    assert_layer(
+        shown.paint(frame, -0.1, 0.9), shown.values(frame).astype("f8"), -0.1, 0.9, Viridis256
+    )
     assert find_renderer(cube, "ndvi").name == "NDVI"
 
 
@@ -137,9 +160,20 @@ def test_typical_limits(cube, stored, frame):
 def test_words(cube, stored, frame):
     """What a pixel holds is told by name, with three decimals, or as no data."""
     mix, classes = find_renderer(cube, "True colour"), find_renderer(cube, CLASSES)
-    names = ["", "saturated or defective", "dark area pixels", "cloud shadows", "vegetation",
-             "bare soils", "water", "unclassified", "cloud medium probability",
-             "cloud high probability", "thin cirrus", "snow"]  # fmt: skip
+    names = [
+        "",
+        "saturated or defective",
+        "dark area pixels",
+        "cloud shadows",
+        "vegetation",
+        "bare soils",
+        "water",
+        "unclassified",
+        "cloud medium probability",
+        "cloud high probability",
+        "thin cirrus",
+        "snow",
+    ]
     for row, col in itertools.product(range(3), range(12)):
         parts = [part.split(" ", 1) for part in mix.describe(frame, row, col).split(", ")]
         assert [name for name, _ in parts] == ["B04", "B03", "B02"]
@@ -156,7 +190,7 @@ def test_words(cube, stored, frame):
 
 
 def computable(bands):
-    """Give the indices whose symbols are all bands there are, or constants of the list."""
+    """Return the indices whose symbols are all bands there are, or constants of the list."""
     known = {symbol for symbol, band in SYMBOLS.items() if band in bands}
     known |= {f"lambda{symbol}" for symbol in known}
     known |= {n for n, c in spyndex.constants.items() if c.default is not None}
@@ -231,9 +265,14 @@ def test_a_layer_goes_before_an_index(cube):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("NDVJ", "Did you mean NDVI"), ("True colour", "needs B02, which the cube has not"),
-     ("NDWI", "needs B03"), ("", "unknown"), ("B12", "unknown")],
-)  # fmt: skip
+    [
+        ("NDVJ", "Did you mean NDVI"),
+        ("True colour", "needs B02, which the cube has not"),
+        ("NDWI", "needs B03"),
+        ("", "unknown"),
+        ("B12", "unknown"),
+    ],
+)
 def test_errors(cube, name, words):
     """What cannot be shown ends in an error that says what is missing."""
     with pytest.raises(InvalidInputError, match=words):
