@@ -120,7 +120,7 @@ class Seen:
         return self.ask("return figure.title.text", figure)
 
     def cut_titles(self) -> list[str]:
-        """Return the titles of visible figures that are wider than the room right of their start."""
+        """Return the titles of visible figures that are wider than the room they have."""
         return self.ask(
             "const pen = document.createElement('canvas').getContext('2d');"
             "const wide = (line, font) => { pen.font = font; return pen.measureText(line).width };"
