@@ -1,4 +1,4 @@
-"""What Bokeh's controls lack: names for screen readers, keys for all buttons, a limit for files."""
+"""What Bokeh's controls lack: names for screen readers, keys, text that stays, limits of files."""
 
 import param
 from panel.custom import JSComponent
@@ -12,6 +12,21 @@ const walk = (root, visit) => {
 };
 const put = (element, name, value) => {
   if (value && element.getAttribute(name) !== value) element.setAttribute(name, value);
+};
+const keepText = (input) => {  // what is being typed is not replaced by an answer of the server
+  const { get, set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
+  let typing = false;
+  const stop = () => { typing = false; };
+  for (const event of ['input', 'change', 'focusout', 'wheel']) {
+    input.addEventListener(event, stop, true);  // before Bokeh, which may set the text
+  }
+  input.addEventListener('keydown', ({ key }) => /^(Arrow|Page)/.test(key) && stop(), true);
+  input.getRootNode().addEventListener('mousedown', stop, true);
+  input.addEventListener('input', () => { typing = true; });
+  Object.defineProperty(input, 'value', {
+    get() { return get.call(this); },
+    set(text) { if (!typing) set.call(this, text); },
+  });
 };
 const name = (element, model) => {
   const kind = element.classList;
@@ -45,6 +60,9 @@ const name = (element, model) => {
     if (kind.contains('bk-OnOffButton')) {
       put(element, 'aria-pressed', String(kind.contains('bk-active')));
     }
+  } else if (element.type === 'text' && kind.contains('bk-input')) {
+    if (!element.dataset.kept) keepText(element);
+    element.dataset.kept = 'yes';
   } else if (element.type === 'file') {
     put(element, 'aria-label', 'File to upload');
     if (!element.dataset.limited) {
@@ -74,7 +92,8 @@ export function render({ model, el }) {
 class ControlNames(JSComponent):
     """Invisible; names controls, marks pressed buttons, lets keys press all of them.
 
-    A file of more than ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
+    Text that is being typed stays, whatever the server sends meanwhile. A file of more than
+    ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
     """
 
     most_bytes = param.Integer(0, doc="Of a file to upload")
