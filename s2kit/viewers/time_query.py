@@ -125,7 +125,7 @@ class TimeQuery(MapViewer):
         self.series.on_click(self.page.guarded(self._go_to_clicked))
 
     def _follow_picture(self, free: set[str]) -> None:
-        """Let limits fit another picture, and the series show it, unless they were given, too."""
+        """Reset the limits, and show the picture as series, too, unless they were given with it."""
         if "limits" in free:
             self.limits = None
         if "chart" in free and self.picture in self.param.chart.objects:

@@ -4,7 +4,7 @@ import html
 from typing import Any
 
 import panel as pn
-from bokeh.models import CustomJSTickFormatter
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter
 
 from s2kit.viewers import colours
 from s2kit.viewers.accessibility import ControlNames
@@ -47,17 +47,33 @@ def lay_out(viewer: Any) -> ViewerLayout:
 
 def _dates(viewer: Any) -> pn.FlexBox:
     page, last = viewer.page, len(viewer.timeline)
+    play = control(pn.widgets.Toggle, viewer.param.playing, "Play", margin=(3, 3), width=60)
     steps = [
         button("First", lambda: viewer.move(-last), page),
         button("Previous", lambda: viewer.move(-1), page),
-        control(pn.widgets.Toggle, viewer.param.playing, "Play", margin=(3, 3), width=60),
+        play,
         button("Next", lambda: viewer.move(1), page),
         button("Last", lambda: viewer.move(last), page),
     ]
     picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
+    _stop_where_seen(viewer, play, picker)
     row = pn.Row(*steps, margin=(12, 5))
     wide = {"align_items": "flex-start", "sizing_mode": "stretch_width"}
     return pn.FlexBox(row, picker, _date_slider(viewer), **wide)
+
+
+def _stop_where_seen(viewer: Any, play: pn.widgets.Toggle, picker: pn.widgets.Select) -> None:
+    """Stop playing at the date that is seen: on a slow connection others are on their way."""
+    seen = ColumnDataSource({"moment": []})
+    code = "if (!cb_obj.active) seen.data = {moment: [picker.value]}"
+    play.jscallback(args={"picker": picker, "seen": seen}, value=code)
+
+    def stop(_attr: str, _old: Any, new: dict[str, list[str]]) -> None:
+        (moment,) = new["moment"]
+        shown = {"moment": moment} if moment in viewer.offered.values() else {}
+        viewer.param.update(playing=False, **shown)
+
+    seen.on_change("data", stop)
 
 
 def _date_slider(viewer: Any) -> pn.widgets.IntSlider:

@@ -119,3 +119,26 @@ def test_dates_chosen_while_the_server_is_busy(open_slow, known):
     for _ in range(3):
         seen.press("Next")
     expect_day(seen, known, 10)
+
+
+def test_play_stops_at_the_date_that_is_seen(open_viewer, known):
+    """The date that is seen when Play is pressed again stays, whatever was on its way."""
+    seen = open_viewer("TimeQuery")
+    seen.press("First")
+    expect_day(seen, known, 0)
+    play = seen.button("Play")
+    play.click()
+    expect(seen.status).to_contain_text(f"Overpass 3 of {STEPS}")
+    play.evaluate(
+        """button => {
+          const [page] = Bokeh.documents;
+          const models = [...page._all_models.values()];
+          const picker = models.find(one => one.name === 'Overpass' || one.title === 'Overpass');
+          window.shown = picker.value;
+          button.click();
+        }"""
+    )
+    expect(play).to_have_attribute("aria-pressed", "false")
+    seen.page.wait_for_timeout(1500)
+    shown = seen.page.evaluate("window.shown")
+    expect_day(seen, known, [known.iso(n) for n in range(STEPS)].index(shown))
