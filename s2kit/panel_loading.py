@@ -1,9 +1,9 @@
-"""Load Panel into the page of a notebook, and say what to do where a viewer is not drawn.
+"""Load Panel into the page of a notebook, with advice where a viewer is not drawn.
 
 When ``panel.extension()`` runs, or hvPlot is imported, the page asks for Panel's files: from
 Panel 1.10 on, JupyterLab's own server, without the prefix that JupyterHub and Binder have; else
-the internet. Where it does not get them, what is displayed later stays empty without a word. Here
-the page gets them in an output of the notebook, from the kernel, which always has them.
+the internet. Where it does not get them, later outputs stay empty without a message. Here the page
+gets them in an output of the notebook, from the kernel, which always has them.
 """
 
 import json
@@ -20,7 +20,7 @@ from panel.io.resources import PANEL_DIR, Resources, bundle_resources, set_resou
 from pyviz_comms import PYVIZ_PROXY, Comm, JupyterCommJS, JupyterCommManager
 
 _pages: set[str] = set()
-"""The pages that got Panel, each by the session in what it asks of the kernel."""
+"""The pages that got Panel, by the session in their requests to the kernel."""
 
 
 def load_panel() -> None:
@@ -40,21 +40,21 @@ def load_panel() -> None:
         _publish({"application/javascript": _loader()})
 
 
-def hold_styles(model: UIElement) -> None:
-    """Put the style sheets of a model, and of all that it holds, into it: none is asked for."""
+def inline_styles(model: UIElement) -> None:
+    """Include the style sheets of a model, and of all that it holds, so that none is requested."""
     for one in model.select({"type": UIElement}):
         patch_inline_stylesheets(one)
 
 
 def watch_drawing(root: Model) -> None:
-    """Say what to do, above a model that is displayed next, unless it is drawn in ten seconds."""
+    """Show advice above the model that is displayed next, unless it is drawn in ten seconds."""
     if _kernel() is not None and pn.config.comms == "default":
         asked = {"version": bokeh.__version__, "id": root.ref["id"], "apart": _APART}
         _publish({"text/html": f"{_LATE}<script>{_script(asked, _HOLD + _WATCH)}</script>"})
 
 
-def tell_open(comm: Comm) -> None:
-    """Report to the page when Python has opened the comm on which the page sends its events.
+def announce_open(comm: Comm) -> None:
+    """Report to the page that Python has opened the comm on which the page sends its events.
 
     JupyterLab asks for a comm in the order of the cells, but sends its messages past them (on a
     subshell): what comes before the kernel has opened the comm would get lost (`_HOLD`).
@@ -63,11 +63,11 @@ def tell_open(comm: Comm) -> None:
         return
     opened = comm._on_open
 
-    def tell(message: dict[str, Any]) -> None:
+    def open_and_report(message: dict[str, Any]) -> None:
         opened(message)
         comm.send(metadata={"msg_type": "Ready"})
 
-    comm._on_open = tell
+    comm._on_open = open_and_report
 
 
 def _kernel() -> Any:
@@ -75,7 +75,7 @@ def _kernel() -> Any:
     page = pn.state.curdoc
     if "IPython" not in sys.modules or (page and page.session_context):
         return None
-    from IPython import get_ipython  # 20 MB, for who has it already
+    from IPython import get_ipython  # 20 MB, imported only where it already is
 
     kernel = getattr(get_ipython(), "kernel", None)
     return kernel if hasattr(kernel, "get_parent") else None
@@ -88,7 +88,7 @@ def _publish(data: dict[str, str]) -> None:
 
 
 def _start_panel() -> None:
-    """Start Panel in the kernel, without what it displays for that: `_loader` has it."""
+    """Start Panel in the kernel without its output, which `_loader` replaces."""
     from IPython.utils.capture import capture_output
 
     with capture_output(stdout=False, stderr=False):
@@ -190,7 +190,7 @@ if (manager && !manager.s2kit_holds) {
   };
 }
 """
-"""Holds what a viewer sends until Python has opened its comm, and says so (`tell_open`)."""
+"""Holds what a viewer sends until Python has opened its comm, and says so (`announce_open`)."""
 
 _WATCH = """
 const late = document.currentScript.parentElement.querySelector('.s2kit-late');

@@ -1,4 +1,4 @@
-"""A map of streets below a picture: tiles of Web Mercator, warped into the cube's system."""
+"""A map of streets below a picture: tiles of Web Mercator, warped to the cube's CRS."""
 
 import math
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from rasterio.vrt import WarpedVRT
 from s2kit.credentials import shown_cause
 from s2kit.crs import Bounds, operation, pipeline
 from s2kit.errors import CatalogueError, InvalidInputError
-from s2kit.viewers.frames import SIDE, View
+from s2kit.viewers.levels import SIDE, View
 
 TILES = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 
@@ -25,7 +25,7 @@ _EDGE = 20037508.342789244
 """Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
 _DEEPEST = 19
 _WAIT = 5
-"""Seconds for a tile; a picture is made of 4 to 16."""
+"""Timeout for a tile in s; a picture is made of 4 to 16."""
 
 _DESCRIPTION = """<GDAL_WMS>
 <Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
@@ -37,16 +37,14 @@ _DESCRIPTION = """<GDAL_WMS>
 <BandsCount>3</BandsCount><MaxConnections>6</MaxConnections>
 <Timeout>{wait}</Timeout><UserAgent>s2kit viewer</UserAgent><Cache/>
 </GDAL_WMS>"""
-"""How GDAL reads tiles (its WMS driver, minidriver TMS)."""
+"""Description of tiles for GDAL (WMS driver, minidriver TMS)."""
 
 
-def credit_of(tiles: str) -> str:
-    """Say whose tiles these are."""
-    return (
-        "Basemap © OpenStreetMap contributors"
-        if tiles == TILES
-        else f"Basemap from {_host_of(tiles)}"
-    )
+def attribution_of(tiles: str) -> str:
+    """Return the attribution of tiles."""
+    if tiles == TILES:
+        return "Basemap © OpenStreetMap contributors"
+    return f"Basemap from {_host_of(tiles)}"
 
 
 def _host_of(tiles: str) -> str:
@@ -70,7 +68,7 @@ def read_address(tiles: str) -> str:
 
 
 def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
-    """Read what tiles show in a view.
+    """Read the tiles of a view.
 
     Parameters
     ----------
@@ -99,12 +97,12 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
     source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs, area), wait=_WAIT)
     place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)
     grid = {"crs": crs.to_wkt(), "transform": place, "width": SIDE, "height": SIDE}
-    exactly = {"COORDINATE_OPERATION": pipeline(_MERCATOR, crs, area)}
+    exact = {"COORDINATE_OPERATION": pipeline(_MERCATOR, crs, area)}
     try:
         with (
             rasterio.Env(GDAL_HTTP_TIMEOUT=_WAIT, GDAL_HTTP_CONNECTTIMEOUT=_WAIT),
             rasterio.open(source) as opened,
-            WarpedVRT(opened, **grid, **exactly, resampling=Resampling.bilinear) as warped,
+            WarpedVRT(opened, **grid, **exact, resampling=Resampling.bilinear) as warped,
         ):
             colours = warped.read()
     except RasterioError as error:
@@ -118,7 +116,7 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
 
 
 def _zoom(view: View, crs: CRS, area: Bounds) -> int:
-    """Choose the zoom whose pixels are about as large as those of a picture of the view.
+    """Return the zoom whose pixels are about as large as those of a picture of the view.
 
     GDAL would warp the finest tiles, of which a country has billions.
     """

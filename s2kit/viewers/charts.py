@@ -1,4 +1,4 @@
-"""Charts along time: one pixel's observations, clear and cloudy; what is common to all charts."""
+"""What all charts have in common, and the chart of one pixel's observations along time."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -24,17 +24,15 @@ from s2kit.viewers.colours import BLUE, GREY, ORANGE
 HEIGHT = 250
 
 ROOM = " \n "
-"""A title of two lines: Bokeh makes room for these once, however many they become."""
+"""An empty title of two lines: Bokeh keeps the room that the first title has."""
 
 
 def time_figure(**options) -> figure:
-    """Make an empty chart whose horizontal axis is time."""
-    chart = figure(
-        title=ROOM, height=HEIGHT, min_width=300, sizing_mode="stretch_width",
-        y_range=Range1d(0, 1),
-        tools="xpan,xwheel_zoom,reset", toolbar_location="right",
-        **({"x_axis_type": "datetime"} | options),
-    )  # fmt: skip
+    """Build an empty chart whose horizontal axis is time."""
+    size = {"height": HEIGHT, "min_width": 300, "sizing_mode": "stretch_width"}
+    tools = {"tools": "xpan,xwheel_zoom,reset", "toolbar_location": "right"}
+    axes = {"x_axis_type": "datetime", "y_range": Range1d(0, 1)} | options
+    chart = figure(title=ROOM, **size, **tools, **axes)
     chart.toolbar.logo = None
     chart.title.text_font_size = "12px"
     chart.yaxis.axis_label_text_font_style = "normal"
@@ -47,10 +45,10 @@ def time_figure(**options) -> figure:
 
 
 def name_tools(chart: figure, what: str) -> None:
-    """Name the tools of a map or chart, so that those of several can be told apart."""
+    """Name the tools of a map or chart, to distinguish those of several for screen readers."""
     for tool in chart.tools:
-        word = re.sub("(?=[A-Z])", " ", type(tool).__name__.removesuffix("Tool")).strip().lower()
-        tool.description = f"{what}: {word}"
+        name = re.sub("(?=[A-Z])", " ", type(tool).__name__.removesuffix("Tool")).strip().lower()
+        tool.description = f"{what}: {name}"
 
 
 def fit_axis(
@@ -60,7 +58,7 @@ def fit_axis(
     usual: tuple[float, float] | None,
     spread: Sequence[float] | np.ndarray = (),
 ) -> None:
-    """Let the vertical axis of a chart span what it shows; its label tells what lies beyond.
+    """Fit the vertical axis of a chart to its values; the label counts those beyond it.
 
     Parameters
     ----------
@@ -68,10 +66,10 @@ def fit_axis(
     label : str
     values : numpy.ndarray
     usual : tuple of float or None
-        If most values are near, half of its width to both sides is shown at most: a single -17
-        of an index, which noise over water makes, would leave no room for the others.
+        Usual range. If most values are near, half of its width to both sides is shown at most: a
+        single -17 of an index, from noise over water, would leave no room for the others.
     spread : array-like of float
-        Ends of what is drawn around the values, to be seen as well; they do not count as beyond.
+        Ends of what is drawn around the values; shown, too, but not counted as beyond.
     """
     values, every = (np.asarray(v, "float64") for v in (values, np.r_[values, spread]))
     known, every = values[np.isfinite(values)], every[np.isfinite(every)]
@@ -89,15 +87,13 @@ def fit_axis(
 
 
 def legend_of(items: list[tuple[str, list]]) -> Legend:
-    """Make a legend that stands beside a chart, not on its data."""
-    return Legend(
-        items=items, orientation="horizontal", label_text_font_size="12px", border_line_alpha=0,
-        padding=2, margin=2, spacing=14,
-    )  # fmt: skip
+    """Build a legend that stands beside a chart, not on its data."""
+    look = {"orientation": "horizontal", "label_text_font_size": "12px", "border_line_alpha": 0}
+    return Legend(items=items, padding=2, margin=2, spacing=14, **look)
 
 
 class SeriesChart:
-    """The observations of one pixel; clouds are grey crosses, the day on the map is a line."""
+    """The observations of one pixel; clouds are grey crosses, the date on the map is a line."""
 
     def __init__(self):
         self.figure = time_figure()
@@ -112,8 +108,8 @@ class SeriesChart:
         blue = self.figure.scatter("time", "value", source=self._clear, size=7, color=BLUE)
         tips = [("", "@label"), ("", "@value{0.000}, @what")]
         self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips, visible=False))
-        words = [("clear", [blue]), ("not clear (cloud, shadow, snow)", [grey])]
-        self.figure.add_layout(legend_of(words), "below")
+        names = [("clear", [blue]), ("not clear (cloud, shadow, snow)", [grey])]
+        self.figure.add_layout(legend_of(names), "below")
         name_tools(self.figure, "Chart")
         self._now = Span(dimension="height", line_color=ORANGE, line_width=2, visible=False)
         self.figure.add_layout(self._now)
@@ -127,17 +123,18 @@ class SeriesChart:
     def show(
         self, table: pd.DataFrame, title: str, label: str, usual: tuple[float, float] | None
     ) -> None:
-        """Show a series with the columns ``time``, ``value``, ``clear``, ``label``."""
+        """Draw a series with the columns ``time``, ``value``, ``clear``, ``label``."""
         known = table[np.isfinite(table.value)]
-        for source, part, what in ((self._clear, known[known.clear], "clear"),
-                                   (self._cloudy, known[~known.clear], "not clear")):  # fmt: skip
-            source.data = {
-                "time": part.time.to_numpy(), "value": part.value.to_numpy(),
-                "label": part.label.to_list(), "what": [what] * len(part),
-            }  # fmt: skip
+        clear, cloudy = known[known.clear], known[~known.clear]
+        for source, part, what in (
+            (self._clear, clear, "clear"),
+            (self._cloudy, cloudy, "not clear"),
+        ):
+            columns = {name: part[name].to_numpy() for name in ("time", "value", "label")}
+            source.data = columns | {"what": [what] * len(part)}
         self.figure.title.text = title
         fit_axis(self.figure, label, known.value.to_numpy(), usual)
 
     def show_day(self, time: pd.Timestamp | None) -> None:
-        """Draw the line of the day on the map."""
+        """Draw the line of the date on the map."""
         self._now.update(location=time, visible=time is not None)

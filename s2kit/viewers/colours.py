@@ -1,4 +1,4 @@
-"""Numbers become colours: mixes of bands, colour maps, classes; the same in all viewers."""
+"""Colours of pictures: mixes of bands, colour maps and classes."""
 
 import math
 import re
@@ -15,17 +15,17 @@ from s2kit.errors import InvalidInputError
 BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"
 
 PLACE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""For places, in order; people who see few colours tell them apart (Okabe and Ito 2008)."""
+"""For places, in order; the colour-blind can distinguish them (Okabe and Ito 2008)."""
 
 COLOUR = re.compile("#[0-9A-Fa-f]{6}")
-"""How colours are written."""
+"""Notation of a colour."""
 
 MAPS = {"viridis": Viridis256, "cividis": Cividis256, "grey": Greys256}
-"""Colour maps whose lightness grows from one end to the other."""
+"""Colour maps of increasing lightness."""
 
 _MASKED = np.array([230, 0, 160], "float32")
 _SHARE = np.float32(0.55)
-"""What is not clear is tinted: magenta, which no picture of land has by itself."""
+"""Tint of pixels that are not clear: magenta, which is rare on land."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Mix:
 
     @property
     def scale(self) -> dict[str, float]:
-        """What limits are multiplied by for each band: those that are told are the last one's."""
+        """Factor of the limits for each band; the limits shown are those of the last one."""
         last = self.brightest[-1]
         return {band: own / last for band, own in zip(self.bands, self.brightest, strict=True)}
 
@@ -49,7 +49,7 @@ MIXES = {
 
 
 def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[float, float] | None:
-    """Give the range without the lowest and highest ``cut`` % of all values; None without any."""
+    """Return the range without the lowest and highest ``cut`` % of all values; None without any."""
     values = np.concatenate([layer[np.isfinite(layer)] for layer in layers]).astype("float64")
     if not len(values):
         return None
@@ -59,7 +59,7 @@ def percentile_limits(layers: Sequence[np.ndarray], cut: float = 2) -> tuple[flo
 
 
 def rounded(low: float, high: float) -> tuple[float, float]:
-    """Give limits in as few digits as tell them apart: to a hundredth of what lies between."""
+    """Return limits rounded to a hundredth of their difference."""
     if not low < high:
         return low, high
     digits = 2 - math.floor(math.log10(high - low))
@@ -105,7 +105,7 @@ def paint_classes(classes: np.ndarray, colours: Sequence[str]) -> np.ndarray:
 
 
 def tint(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
-    """Mark pixels of a picture, shape (y, x, 4), and leave the others as they are."""
+    """Return a picture, shape (y, x, 4), with some pixels tinted."""
     out = picture.copy()
     mixed = picture[where, :3] * (1 - _SHARE) + _MASKED * _SHARE
     out[where, :3] = mixed.astype("uint8")
@@ -113,30 +113,30 @@ def tint(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def table_of(colours: Sequence[str]) -> np.ndarray:
-    """Give colours such as ``"#0072B2"`` as an array, shape (colour, 4), uint8."""
+    """Return colours such as ``"#0072B2"`` as an array, shape (colour, 4), uint8."""
     digits = [colour.lstrip("#") + "ff" for colour in colours]
     rows = [[int(d[i : i + 2], 16) for i in range(0, 8, 2)] for d in digits]
     return np.array(rows, "uint8").reshape(-1, 4)
 
 
 def classes_of(layer: xr.DataArray) -> list[tuple[int, str, str]]:
-    """Return number, name and colour of each class; those of Sen2Cor if SCL tells nothing at all.
+    """Return number, name and colour of each class; those of Sen2Cor for SCL without attributes.
 
     Raises
     ------
     InvalidInputError
         If the layer does not describe its classes.
     """
-    told = any(name in layer.attrs for name in ("flag_values", "flag_meanings", "flag_colors"))
-    attrs = layer.attrs if told or layer.name != "SCL" else LAYER_SPECS["SCL"].attrs
+    described = any(name in layer.attrs for name in ("flag_values", "flag_meanings", "flag_colors"))
+    attrs = layer.attrs if described or layer.name != "SCL" else LAYER_SPECS["SCL"].attrs
     try:
         numbers = [int(n) for n in np.atleast_1d(attrs["flag_values"])]
         names = [name.replace("_", " ") for name in attrs["flag_meanings"].split()]
-        painted = attrs["flag_colors"].split()
-        wrong = [colour for colour in painted if not COLOUR.fullmatch(colour)]
-        if wrong:  # they become a part of the page
+        colours = attrs["flag_colors"].split()
+        wrong = [colour for colour in colours if not COLOUR.fullmatch(colour)]
+        if wrong:  # they become part of the HTML
             raise ValueError(f"{wrong[0]!r} is no colour such as #0072B2")
-        return list(zip(numbers, names, painted, strict=True))
+        return list(zip(numbers, names, colours, strict=True))
     except (KeyError, ValueError, AttributeError) as error:
         raise InvalidInputError(
             f"{layer.name} lacks flag_values, flag_meanings or flag_colors ({error}); keep the "

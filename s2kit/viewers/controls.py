@@ -1,32 +1,33 @@
-"""Where the controls of a viewer stand, and what they are called."""
+"""Controls that both viewers have, and the page that they stand on."""
 
 import html
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import panel as pn
 import param
 
-from s2kit.viewers.basemap import credit_of
+from s2kit.viewers.accessibility import ControlNames
+from s2kit.viewers.basemap import attribution_of
 from s2kit.viewers.colours import rounded
-from s2kit.viewers.frames import Levels, View
-from s2kit.viewers.mapview import MapView
-from s2kit.viewers.page import Page, say_error
+from s2kit.viewers.levels import Levels, View
+from s2kit.viewers.map_pane import MapPane
+from s2kit.viewers.page import Page, ViewerLayout, error_text
 
 WIDTH = 300
-"""Pixels of the screen for a control."""
+"""Width of a control in pixels of the screen."""
 
 
 def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.widgets.Button:
-    """Make a button that does something."""
+    """Build a button that calls ``act()``."""
     built = pn.widgets.Button(name=name, **({"margin": (3, 3)} | options))
     built.on_click(page.guarded(lambda _event: act()))
     return built
 
 
 def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
-    """Make a button that saves a picture of a chart or map, as its own tool does."""
+    """Build a button that saves a chart or map as PNG, as its own tool does."""
     tool.filename = filename
     built = pn.widgets.Button(name=name, margin=(3, 3))
     built.js_on_click(args={"tool": tool}, code="tool.do.emit('save')")
@@ -34,42 +35,43 @@ def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
 
 
 def download(name: str, make: Callable[[], Any], filename: str, page: Page):
-    """Make a button that gives a file; what cannot be given is told on the page and in the file."""
+    """Build a button that downloads a file; an error is shown on the page and in the file."""
 
-    def give() -> Any:
+    def write() -> Any:
         page.clear_error()
         try:
             return make()
         except Exception as error:
-            page.fail(words := say_error(error))
-            return io.StringIO(f"{words}\n")
+            page.show_error(text := error_text(error))
+            return io.StringIO(f"{text}\n")
 
-    return pn.widgets.FileDownload(
-        callback=give, filename=filename, label=name, button_type="default", margin=(3, 3),
-        width=150,
-    )  # fmt: skip
+    options = {"button_type": "default", "margin": (3, 3), "width": 150}
+    return pn.widgets.FileDownload(callback=write, filename=filename, label=name, **options)
 
 
-def sections(parts: Mapping[str, pn.viewable.Viewable], name: str) -> pn.Column:
-    """Show one of several groups of controls; plain buttons, which work by keyboard."""
-    chosen = pn.widgets.RadioButtonGroup(
-        name=name, options=list(parts), value=next(iter(parts)), margin=(3, 8)
+def sections(viewer: Any, parts: Mapping[str, pn.viewable.Viewable]) -> pn.Column:
+    """Build groups of controls of which buttons, which work by keyboard, show one.
+
+    ``viewer.section`` is the button group: setting its ``value`` shows another one.
+    """
+    viewer.section = pn.widgets.RadioButtonGroup(
+        name="Controls", options=list(parts), value=next(iter(parts)), margin=(3, 8)
     )
 
     def turn(_event: Any = None) -> None:
         for title, part in parts.items():
-            part.visible = title == chosen.value
+            part.visible = title == viewer.section.value
 
-    chosen.param.watch(turn, "value")
+    viewer.section.param.watch(turn, "value")
     turn()
-    return pn.Column(chosen, *parts.values(), sizing_mode="stretch_width")
+    return pn.Column(viewer.section, *parts.values(), sizing_mode="stretch_width")
 
 
-def zoom_row(look: Callable[[View | None], None], seen: MapView, page: Page) -> pn.Row:
-    """Make the buttons that move the map, for who has no mouse."""
+def zoom_row(look: Callable[[View | None], None], pane: MapPane, page: Page) -> pn.Row:
+    """Build the buttons that move the map, for users without a mouse."""
 
     def go(change: Callable[[View], View | None]) -> Callable[[], None]:
-        return lambda: look(change(seen.view))
+        return lambda: look(change(pane.view))
 
     moves: list[tuple[str, Callable[[View], View | None]]] = [
         ("Zoom in", lambda view: view.zoomed(0.5)),
@@ -84,31 +86,31 @@ def zoom_row(look: Callable[[View | None], None], seen: MapView, page: Page) -> 
     return pn.Row(*row, margin=(0, 5))
 
 
-def stretch(slider: Any, start: float, end: float, value: Any, **options: Any) -> None:
-    """Give a slider other ends and a value.
+def set_range(slider: Any, start: float, end: float, value: Any, **options: Any) -> None:
+    """Set the ends and the value of a slider.
 
-    The value always lies between the ends: else Bokeh would move it there, and tell so as if a
-    person had done it.
+    The value always lies between the ends: otherwise Bokeh would move it there, and report that as
+    if a person had done it.
     """
     slider.param.update(start=min(start, slider.start), end=max(end, slider.end), **options)
     slider.value = value
     slider.param.update(start=start, end=end)
 
 
-def made(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
-    """Make a control for a parameter, without the parameter's documentation beside it."""
+def control(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
+    """Build a control for a parameter, without the parameter's documentation beside it."""
     silent = {"description": None} if "description" in kind.param else {}
     return kind.from_param(parameter, name=name, **silent, **options)
 
 
-def grouped(
+def grouped_select(
     viewer: param.Parameterized,
     name: str,
     title: str,
     groups: Mapping[str, list[str]],
     width: int = WIDTH,
 ) -> pn.widgets.Select:
-    """Make a list of choices in groups for a parameter; `from_param` knows no groups."""
+    """Build a list in groups for a parameter, which `from_param` cannot."""
     built = pn.widgets.Select(
         name=title, groups=dict(groups), value=getattr(viewer, name), width=width
     )
@@ -118,22 +120,19 @@ def grouped(
 
 
 def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.FlexBox:
-    """Make boxes for the values of the darkest and the lightest colour of a viewer.
-
-    A slider that is given shows and sets the same.
-    """
+    """Build boxes for the values of the darkest and lightest colour; a slider sets the same."""
     low, high = (pn.widgets.FloatInput(name=name, width=90) for name in ("Lowest", "Highest"))
     fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
     set_limits = viewer.page.guarded(viewer.set_limits)
 
     def known() -> tuple[float, float]:
-        return viewer.limits or viewer.shown_limits  # these are not drawn yet, perhaps
+        return viewer.limits or viewer.shown_limits  # `limits` may not be drawn yet
 
     def take(bottom: float | None, top: float | None) -> None:
-        if (bottom, top) != known():  # not so when the boxes follow
+        if (bottom, top) != known():  # they are equal when the boxes follow the viewer
             set_limits(bottom, top)
-            if viewer.limits != (bottom, top):
-                viewer.param.trigger("shown_limits")  # all show again what is in use
+            if viewer.limits != (bottom, top):  # refused
+                viewer.param.trigger("shown_limits")
 
     def show(*_events) -> None:
         low.value, high.value = known()
@@ -142,14 +141,13 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     viewer.param.watch(show, ["shown_limits"])
     low.param.watch(lambda event: take(event.new, known()[1]), "value_throttled")
     high.param.watch(lambda event: take(known()[0], event.new), "value_throttled")
-    if slider is None:
-        return pn.FlexBox(low, high, fit, align_items="end")
-    slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")
-    return pn.FlexBox(low, high, slider, fit, align_items="end")
+    if slider is not None:
+        slider.param.watch(lambda event: take(*rounded(*event.new)), "value_throttled")
+    return pn.FlexBox(low, high, *([] if slider is None else [slider]), fit, align_items="end")
 
 
 def place_boxes(levels: Levels) -> tuple[pn.widgets.FloatInput, pn.widgets.FloatInput]:
-    """Make boxes for the x and y of a place, which first is the middle."""
+    """Build boxes for the x and y of a place, at first the centre of the region."""
     middle = [round(value, levels.digits) for value in levels.whole.middle]
     x, y = (
         pn.widgets.FloatInput(name=name, value=value, width=110)
@@ -158,26 +156,55 @@ def place_boxes(levels: Levels) -> tuple[pn.widgets.FloatInput, pn.widgets.Float
     return x, y
 
 
-def tick_boxes(viewer: param.Parameterized, words: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
-    """Make boxes for parameters that are True or False.
+def checkboxes(viewer: param.Parameterized, labels: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
+    """Build boxes for parameters that are True or False.
 
-    They are a group, since a box by itself has no name for programs that read screens aloud.
+    They are a group, as a box by itself has no name for screen readers.
     """
-    boxes = pn.widgets.CheckBoxGroup(name="Also", options=dict(words), inline=True, margin=(0, 10))
+    boxes = pn.widgets.CheckBoxGroup(name="Also", options=dict(labels), inline=True, margin=(0, 10))
 
     def tick(*_events: Any) -> None:
-        boxes.value = [name for name in words.values() if getattr(viewer, name)]
+        boxes.value = [name for name in labels.values() if getattr(viewer, name)]
 
     tick()
-    viewer.param.watch(tick, list(words.values()))
+    viewer.param.watch(tick, list(labels.values()))
     boxes.param.watch(
-        lambda event: viewer.param.update(**{n: n in event.new for n in words.values()}), "value"
+        lambda event: viewer.param.update(**{n: n in event.new for n in labels.values()}), "value"
     )
     return boxes
 
 
-def credit(viewer: param.Parameterized) -> pn.pane.HTML:
-    """Name who made the basemap, while it is shown."""
-    return pn.pane.HTML(
-        html.escape(credit_of(viewer.tiles)), visible=viewer.param.basemap, margin=(0, 10)
+def basemap_boxes(
+    viewer: param.Parameterized, labels: Mapping[str, str] | None = None
+) -> tuple[pn.widgets.CheckBoxGroup, pn.pane.HTML]:
+    """Build a box for the basemap, after others, and the attribution shown with the basemap."""
+    boxes = checkboxes(viewer, {**(labels or {}), "Basemap (internet)": "basemap"})
+    attribution = html.escape(attribution_of(viewer.tiles))
+    return boxes, pn.pane.HTML(attribution, visible=viewer.param.basemap, margin=(0, 10))
+
+
+def assemble(
+    viewer: Any,
+    parts: Mapping[str, pn.viewable.Viewable],
+    *,
+    maps: Sequence[pn.viewable.Viewable],
+    charts: Sequence[pn.viewable.Viewable],
+    names: ControlNames,
+    top: Sequence[pn.viewable.Viewable] = (),
+) -> ViewerLayout:
+    """Build the layout of a viewer: groups of controls, of which one is shown, beside the map.
+
+    ``maps`` and ``charts`` stand above the buttons that move the map and below the controls,
+    ``top`` below the title.
+    """
+    page = viewer.page
+    moves = zoom_row(viewer.look, viewer.map, page)
+    left = pn.Column(pn.Row(*maps), viewer.readout, moves, styles={"flex": "none"})
+    wide = {"min_width": 320, "max_width": 720, "styles": {"flex": "1 1 320px"}}
+    right = pn.Column(sections(viewer, parts), *charts, **wide)
+    return ViewerLayout(
+        *(page.header, *top, page.alert, page.busy, page.status, names),
+        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
+        sizing_mode="stretch_width",
+        max_width=1400,
     )

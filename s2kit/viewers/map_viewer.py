@@ -1,8 +1,8 @@
-"""What both viewers are: a cube on a map that is moved, zoomed and pointed at."""
+"""The base of both viewers: a cube on a map that is moved, zoomed and pointed at."""
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import panel as pn
 import param
@@ -12,33 +12,34 @@ from s2kit.analysis.validation import in_order, read_cube
 from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
 from s2kit.panel_loading import load_panel
+from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
-from s2kit.viewers.frames import Levels, View
-from s2kit.viewers.link import Address
-from s2kit.viewers.mapview import MapView
+from s2kit.viewers.levels import Levels, View
+from s2kit.viewers.map_pane import MapPane
 from s2kit.viewers.page import Page
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
-from s2kit.viewers.pictures import picture_names
+from s2kit.viewers.redraw import Redraw
+from s2kit.viewers.renderers import renderer_names
 
 READOUT = 525
-"""Pixels of the screen for what is read under the mouse, in two lines, as wide as the map."""
+"""Width of the readout under the map in pixels of the screen: that of the map."""
 
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
-"""What a map says of a view without a pixel of the cube."""
+"""Message of a map whose view holds no pixel of the cube."""
 
 NO_PICTURE = "No picture"
-"""Title of a map that shows words."""
+"""Title of a map that shows a message."""
 
 
 class MapViewer(pn.viewable.Viewer):
-    """Base of the viewers; each says by ``_value_at(x, y, beside)`` what lies under the mouse.
+    """Base of the viewers; each describes by ``_value_at(x, y, beside)`` a place under the mouse.
 
     Parameters
     ----------
     cube : xarray.Dataset, dims (time, y, x)
     title : str
     tiles : str
-        Where the tiles of the basemap are.
+        Address of the tiles of the basemap.
     """
 
     opacity = Percent(100, doc="Opacity of the picture, %")
@@ -46,6 +47,9 @@ class MapViewer(pn.viewable.Viewer):
     limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
+
+    _IN_ADDRESS: ClassVar[tuple[str, ...]] = ()
+    """What the address of the page holds, in the order in which it is taken over."""
 
     def __init__(self, cube: xr.Dataset, title: str, tiles: str):
         cube = decoded(cube)
@@ -56,17 +60,19 @@ class MapViewer(pn.viewable.Viewer):
         self.cube = cube = in_order(cube)
         self.levels = Levels(cube)
         _check_layers(cube)
-        self.names = picture_names(cube)
+        self.names = renderer_names(cube)
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
-        self.map = MapView(self.levels)
+        self.map = MapPane(self.levels)
         self.readout = pn.pane.HTML(
-            "Point at the map to read a value", margin=(0, 10), width=READOUT, height=36,
+            "Point at the map to read a value",
+            margin=(0, 10),
+            width=READOUT,
+            height=36,
             styles={"font-size": "13px"},
-        )  # fmt: skip
+        )
+        self.redraw = Redraw(self, self.page.catch_errors, self._begin_drawing, self._end_drawing)
         self._pointer: tuple[float, float, bool] | None = None
-        self._due: dict[Callable[[], None], bool] = {}
-        self._at_work = False
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -84,143 +90,96 @@ class MapViewer(pn.viewable.Viewer):
         """Show another part of the map; None shows the whole region."""
         self._note_view((view or self.levels.whole).squared)
 
-    def _note_view(self, seen: View) -> None:
-        digits = self.levels.digits
-        self.view = [round(v, digits) for v in (seen.west, seen.south, seen.east, seen.north)]
-
-    def _go_to_view(self) -> None:
-        """Move the map to `view`, unless it is there but for rounding."""
-        asked = View(*self.view) if self.view else self.levels.whole.squared
-        if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
-            self.map.look(asked)
-
-    def _begin(self, address: tuple[str, ...], first: Sequence[Callable[[], None]]) -> None:
-        """Take over what the address of the page says, draw for the first time, then listen."""
-        self._address = Address(self, address)
-        for act in (self._go_to_view, *first, self._set_opacity, self._draw_basemap):
-            with self.page.careful():
-                act()
-        if wrong := self._address.wrong:
-            told = ", ".join(f"{name}={text}" for name, text in wrong.items())
-            self.page.fail(f"The address of this page asks for what there is not here: {told}.")
-        self.watch(self._go_to_view, "view")
-        self.watch(self._set_opacity, "opacity")
-        self.watch(self._draw_basemap, "basemap", "view")
-        self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
-
     def set_limits(self, low: float | None, high: float | None) -> None:
-        """Choose the values of the darkest and the lightest colour."""
+        """Set the values of the darkest and the lightest colour."""
         if low is None or high is None:
             raise InvalidInputError("One of the limits is empty; give both, or press “Fit”")
         self.limits = float(low), float(high)
 
-    def watch(self, act: Callable[[], None], *names: str) -> None:
-        """Call ``act()`` after one of the parameters has changed.
+    # Drawing
 
-        What is due is done once, however many changes asked for it, and in the order of the calls
-        of `watch`. On a server it is done in a turn of its own, in which what is on the page may
-        be changed.
-        """
-        self._due[act] = False
+    def _start(self, first: Sequence[Callable[[], None]]) -> None:
+        """Take over what the address of the page holds, draw all, then react to changes."""
+        self._address = Address(self, self._IN_ADDRESS)
+        for draw in (self._move_map, *first, self._set_opacity, self._draw_basemap):
+            with self.page.catch_errors():
+                draw()
+        if wrong := self._address.wrong:
+            named = ", ".join(f"{name}={text}" for name, text in wrong.items())
+            self.page.show_error(
+                f"The address of this page asks for what there is not here: {named}."
+            )
+        self.redraw.on(["view"], self._move_map)
+        self.redraw.on(["opacity"], self._set_opacity)
+        self.redraw.on(["basemap", "view"], self._draw_basemap)
+        self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
-        def ask(*_events) -> None:
-            self._due[act] = True
+    def _begin_drawing(self) -> None:
+        self.page.clear_error()  # now, so that what fails from here on is seen
+        self.page.set_busy(True)
 
-        self.param.watch(ask, list(names))
-        self.param.watch(self._schedule, list(names), precedence=1)  # when all have asked
+    def _end_drawing(self) -> None:
+        self._address.write()
+        self.page.set_busy(False)
+        if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+            pn.io.push_notebook(self._layout)  # Panel does not send the changes of Bokeh's models
 
-    def follow(
-        self, act: Callable[[set[str]], None], names: Sequence[str], others: Sequence[str]
-    ) -> None:
-        """Call ``act(free)`` at once, before anything is drawn, after one of ``names`` has changed.
+    def _note_view(self, seen: View) -> None:
+        digits = self.levels.digits
+        self.view = [round(v, digits) for v in (seen.west, seen.south, seen.east, seen.north)]
 
-        ``free`` are those of the ``others`` that were not given in the same update: what is given
-        together with a change is meant for after it.
-        """
-
-        def at_once(*events) -> None:
-            if not any(event.name in names and event.old != event.new for event in events):
-                return
-            drawing, self._at_work = self._at_work, True  # what is due is done when all is set
-            try:
-                with self.page.careful():
-                    act(set(others) - {event.name for event in events})
-            finally:
-                self._at_work = drawing
-
-        self.param.watch(at_once, [*names, *others], onlychanged=False)
-
-    def _schedule(self, *_events) -> None:
-        page = pn.state.curdoc
-        if self._at_work or not any(self._due.values()):
-            return
-        self.page.clear_error()  # here, so that what fails from now on is seen
-        self.page.work(begun=True)
-        if page is not None and page.session_context is not None:
-            page.add_next_tick_callback(self._catch_up)
-        else:
-            self._catch_up()
-            pn.io.push_notebook(self._layout)  # what Bokeh draws, Panel does not send by itself
-
-    def _catch_up(self) -> None:
-        """Do all that is due."""
-        if self._at_work:
-            return
-        self._at_work = True
-        try:
-            while act := next((act for act, due in self._due.items() if due), None):
-                self._due[act] = False
-                with self.page.careful():
-                    act()
-            self._address.write()
-        finally:
-            self._at_work = False
-            self.page.work(begun=False)
+    def _move_map(self) -> None:
+        """Move the map to `view`, unless it is there but for rounding."""
+        asked = View(*self.view) if self.view else self.levels.whole.squared
+        if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
+            self.map.set_view(asked)
 
     def _set_opacity(self) -> None:
         self.map.picture.glyph.global_alpha = self.opacity / 100
 
     def _draw_basemap(self) -> None:
-        """Draw the basemap; one that cannot be had is switched off, not asked for at each move."""
+        """Draw the basemap; switch it off if it cannot be read, not to ask again at each move."""
         seen, tiles = self.map.view, None
         try:
             if self.basemap:
                 tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj, self.levels.area)
         finally:
-            self.map.show_below(tiles, seen)
+            self.map.show_basemap(tiles, seen)
             self.basemap = tiles is not None
 
-    def drawing(self, draw: Callable[[], None]) -> None:
-        """Draw; if that fails, nothing of another picture stays on the page, but why not."""
+    def _draw_or_blank(self, draw: Callable[[], None]) -> None:
+        """Draw; if that fails, leave nothing of another picture on the page."""
         try:
             draw()
         except Exception as error:
             self.blank("Not drawn:\nwhy not is told above")
-            self.page.tell(f"Not drawn: {error}")  # which stays when the alert goes
+            self.page.set_status(f"Not drawn: {error}")  # which stays when the alert goes
             raise
 
-    def blank(self, words: str) -> None:
-        """Show words in place of a picture and all that belongs to it."""
-        self.map.name(NO_PICTURE, self.page.note)
-        self.map.say(words)
+    def blank(self, message: str) -> None:
+        """Show a message in place of a picture and all that belongs to it."""
+        self.map.set_title(NO_PICTURE, self.page.note)
+        self.map.show_message(message)
         self.map.show_scale("", (), 0, 1)
-        self.page.tell(f"{words}.".replace("\n", " "))
-        self._read_again()
+        self.page.set_status(f"{message}.".replace("\n", " "))
+        self._update_readout()
+
+    # What lies under the mouse
 
     def _point(self, x: float, y: float, *, beside: bool = False) -> None:
-        """Say what lies under the mouse on the map, or on the one beside it."""
+        """Show the value under the mouse on the map, or on the one beside it."""
         self._pointer = x, y, beside
-        self._read_again()
+        self._update_readout()
 
-    def _read_again(self) -> None:
-        """Say what lies where the mouse was last, after the picture has changed."""
+    def _update_readout(self) -> None:
+        """Show the value where the mouse was last, after the mouse or the picture has changed."""
         if self._pointer is None:
             return
-        with self.page.careful():
+        with self.page.catch_errors():
             x, y, _ = self._pointer
             value = self._value_at(*self._pointer)
-            words = self.map.name_place(x, y) + (f" · {value}" if value else "")
-            self.readout.object = html.escape(words)
+            text = self.levels.format_place(x, y) + (f" · {value}" if value else "")
+            self.readout.object = html.escape(text)
 
 
 def decoded(cube: xr.Dataset) -> xr.Dataset:

@@ -1,31 +1,26 @@
-"""How the statistics viewer looks: its controls, in rows."""
+"""The controls of the statistics viewer and their layout."""
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import panel as pn
 
+from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
+    assemble,
+    basemap_boxes,
     button,
-    credit,
+    control,
     download,
-    grouped,
+    grouped_select,
     limits_row,
-    made,
     place_boxes,
     save_button,
-    sections,
-    stretch,
-    tick_boxes,
-    zoom_row,
+    set_range,
 )
-from s2kit.viewers.labels import Labels
-from s2kit.viewers.page import Whole
+from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.places import MOST
 from s2kit.viewers.uploads import FORMATS, LARGEST, require_size
-
-if TYPE_CHECKING:
-    from s2kit.viewers.ndvi_statistics import NdviStatistics
 
 _HINTS = {
     "point": "Click on the map: a point takes the pixel that holds it.",
@@ -34,88 +29,92 @@ _HINTS = {
 }
 
 
-def lay_out(viewer: "NdviStatistics") -> Whole:
-    """Put the controls of the viewer on its page."""
-    viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
+def lay_out(viewer: Any) -> ViewerLayout:
+    """Build the controls of an `NdviStatistics` and its layout."""
     parts = {
         "Map": _map(viewer),
         "Draw": _draw(viewer),
         "Places": _places(viewer),
         "Save": _save(viewer),
     }
-    chart = made(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
-    left = pn.Column(
-        viewer.map.pane,
-        viewer.readout,
-        zoom_row(viewer.look, viewer.map, viewer.page),
-        styles={"flex": "none"},
-    )
-    controls = sections(parts, "Controls")
+    kinds = control(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
+    viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
+    names = ControlNames(width=0, height=0, margin=0, most_bytes=LARGEST)
+    refuse = viewer.page.guarded(require_size)
+    names.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
+    charts = [kinds, viewer.curves.pane, viewer.years.pane, viewer.table]
+    layout = assemble(viewer, parts, maps=[viewer.map.pane], charts=charts, names=names)
 
     def turn(*_events) -> None:
         if viewer.corners:
-            controls[0].value = "Draw"  # which tells of the corners, and how to forget them
+            viewer.section.value = "Draw"  # where the corners are counted and can be removed
 
     viewer.param.watch(turn, "corners")
-    right = pn.Column(
-        controls, chart, viewer.curves.pane, viewer.years.pane, viewer.table,
-        min_width=320, max_width=720, styles={"flex": "1 1 320px"},
-    )  # fmt: skip
-    labels = Labels(width=0, height=0, margin=0, most_bytes=LARGEST)
-    refuse = viewer.page.guarded(require_size)
-    labels.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
-    return Whole(
-        viewer.page.header,
-        viewer.page.alert,
-        viewer.page.busy,
-        viewer.page.status,
-        labels,
-        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
-        sizing_mode="stretch_width",
-        max_width=1400,
-    )
+    return layout
 
 
-def _map(viewer: "NdviStatistics") -> pn.Column:
-    years = [
-        made(pn.widgets.Select, viewer.param[name], title, width=90)
+def _map(viewer: Any) -> pn.Column:
+    start, end = (
+        control(pn.widgets.Select, viewer.param[name], title, width=90)
         for name, title in (("start", "First year"), ("end", "Last year"))
-    ]
-    statistic = made(pn.widgets.Select, viewer.param.statistic, "Statistic", width=165)
-    variable = grouped(viewer, "variable", "Index or layer", viewer.number_names, width=130)
+    )
+    statistic = control(pn.widgets.Select, viewer.param.statistic, "Statistic", width=165)
+    variable = grouped_select(viewer, "variable", "Index or layer", viewer.number_names, width=130)
+    opacity = control(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=150)
+    basemap, attribution = basemap_boxes(viewer)
     return pn.Column(
-        pn.FlexBox(variable, statistic, *years),
+        pn.FlexBox(variable, statistic, start, end),
         viewer.histogram.pane,
-        _limits(viewer),
-        pn.FlexBox(
-            made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=150),
-            tick_boxes(viewer, {"Basemap (internet)": "basemap"}),
-            align_items="center",
-        ),
-        credit(viewer),
+        limits_with_slider(viewer),
+        pn.FlexBox(opacity, basemap, align_items="center"),
+        attribution,
     )
 
 
-def _limits(viewer: "NdviStatistics") -> pn.FlexBox:
+def limits_with_slider(viewer: Any) -> pn.FlexBox:
+    """Build boxes and a slider for the limits."""
     slider = pn.widgets.RangeSlider(name="Colours", show_value=False, width=WIDTH - 100)
 
     def show(*_events) -> None:
         least, most = viewer.span
         bottom, top = viewer.shown_limits
         step = max((most - least) / 200, 1e-6)
-        stretch(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
+        set_range(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
 
     viewer.param.watch(show, ["span", "shown_limits"])
     return limits_row(viewer, slider)
 
 
-def _draw(viewer: "NdviStatistics") -> pn.Column:
-    kind = made(pn.widgets.RadioButtonGroup, viewer.param.draw, "Draw", margin=(3, 8))
+def _draw(viewer: Any) -> pn.Column:
+    page = viewer.page
+    kind = control(pn.widgets.RadioButtonGroup, viewer.param.draw, "Draw", margin=(3, 8))
     hint = pn.pane.HTML(_HINTS[viewer.draw], margin=(0, 10), styles={"font-size": "13px"})
     across, up = place_boxes(viewer.levels)
+
+    def count(*_events) -> None:
+        number = len(viewer.corners)
+        so_far = f" So far: {number} corner{'s' * (number != 1)}." if number else ""
+        hint.object = _HINTS[viewer.draw] + so_far
+
+    viewer.param.watch(count, ["draw", "corners"])
+    viewer.redraw.follow(["draw"], ["corners"], lambda free: viewer.cancel() if free else None)
+    corner = button("Add corner", lambda: viewer.click(across.value, up.value), page, align="end")
+    formats = f"Or upload GeoJSON or GeoPackage, up to {MOST} places and 5 MB:"
+    return pn.Column(
+        kind,
+        hint,
+        pn.Row(across, up, corner),
+        pn.Row(button("Finish", viewer.finish, page), button("Cancel", viewer.cancel, page)),
+        pn.pane.HTML(formats, margin=(4, 10, 0, 10)),
+        _file_input(viewer),
+    )
+
+
+def _file_input(viewer: Any) -> pn.widgets.FileInput:
     file = pn.widgets.FileInput(
         accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
     )
+    upload = viewer.page.guarded(viewer.upload)
 
     def take(*_events) -> None:
         content, filename = file.value, file.filename
@@ -124,36 +123,16 @@ def _draw(viewer: "NdviStatistics") -> pn.Column:
             file.clear()
             upload(content or b"", filename)
 
-    def tell(*_events) -> None:
-        count = len(viewer.corners)
-        so_far = f" So far: {count} corner{'s' * (count != 1)}." if count else ""
-        hint.object = _HINTS[viewer.draw] + so_far
-
-    viewer.param.watch(tell, ["draw", "corners"])
-    viewer.follow(lambda free: viewer.cancel() if free else None, ["draw"], ["corners"])
-    page = viewer.page
-    upload = page.guarded(viewer.upload)
     file.param.watch(take, ["value", "filename"])
-    return pn.Column(
-        kind,
-        hint,
-        pn.Row(across, up, button("Add corner", lambda: viewer.click(across.value, up.value), page,
-                                  align="end")),
-        pn.Row(button("Finish", viewer.finish, page), button("Cancel", viewer.cancel, page)),
-        pn.pane.HTML(
-            f"Or upload GeoJSON or GeoPackage, up to {MOST} places and 5 MB:",
-            margin=(4, 10, 0, 10),
-        ),
-        file,
-    )  # fmt: skip
+    return file
 
 
-def _places(viewer: "NdviStatistics") -> pn.Column:
-    place = made(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
+def _places(viewer: Any) -> pn.Column:
+    place = control(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
     name = pn.widgets.TextInput(name="Name", width=190)
     colour = pn.widgets.ColorPicker(name="Colour", width=60)
 
-    def fill(*_events) -> None:
+    def fill() -> None:
         found = [one for one in viewer.places if one.name == viewer.chosen]
         name.disabled = colour.disabled = remove.disabled = not found
         name.value, colour.value = (found[0].name, found[0].colour) if found else ("", "#ffffff")
@@ -170,19 +149,20 @@ def _places(viewer: "NdviStatistics") -> pn.Column:
 
     remove = button("Remove this place", viewer.remove, viewer.page)
     fill()
-    viewer.watch(fill, "chosen", "places")  # later, as the browser has just sent what it replaces
+    # in a later turn, as Bokeh sends no change of a control back while it receives one of it
+    viewer.redraw.on(["chosen", "places"], fill)
     change = viewer.page.guarded(viewer.change)
     name.param.watch(rename, "value")
     colour.param.watch(recolour, "value")
     return pn.Column(place, pn.Row(name, colour), remove)
 
 
-def _save(viewer: "NdviStatistics") -> pn.Column:
+def _save(viewer: Any) -> pn.Column:
     page = viewer.page
     curves = save_button("Curves as PNG", viewer.curves.save, "ndvi_statistics_curves")
     years = save_button("Years as PNG", viewer.years.save, "ndvi_statistics_years")
     for chart, saves in ((viewer.curves, curves), (viewer.years, years)):
-        chart.pane.link(saves, visible="visible")  # what is hidden has no picture
+        chart.pane.link(saves, visible="visible")  # a hidden chart cannot be saved
     return pn.Column(
         save_button("Map as PNG", viewer.map.save, "ndvi_statistics_map"),
         curves,

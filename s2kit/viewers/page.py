@@ -1,9 +1,9 @@
-"""What every viewer has around its map: a title, words for what happens, errors that stay here."""
+"""The page around a viewer: title, status, errors, and the order in which events are handled."""
 
 import functools
 import html
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,18 +14,19 @@ from bokeh.model import Model
 from pyviz_comms import Comm, JupyterComm
 
 from s2kit.errors import S2KitError
-from s2kit.panel_loading import hold_styles, load_panel, tell_open, watch_drawing
+from s2kit.panel_loading import announce_open, inline_styles, load_panel, watch_drawing
 
 _log = logging.getLogger(__name__)
 
 _SYNTHETIC = "Synthetic practice data: this place does not exist"
 
 
-class Whole(pn.Column):
-    """All of a viewer. In a notebook it is drawn however Panel was loaded, and gets each change.
+class ViewerLayout(pn.Column):
+    """The outermost layout of a viewer; it handles what a page sends one by one, in order.
 
-    Panel itself holds its document after the first change of a message, so that others wait for
-    the next message, or get lost (`panel.io.hold` with a comm, Panel 1.5 to 1.10).
+    In a notebook it is drawn however Panel was loaded. There Panel itself holds its document after
+    the first change of a message, so that others wait for the next message, or get lost
+    (`panel.io.hold` with a comm, Panel 1.5 to 1.10).
     """
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
@@ -39,19 +40,21 @@ class Whole(pn.Column):
         parent: Model | None = None,
         comm: Comm | None = None,
     ) -> Model:
+        for control in self.select(pn.widgets.Widget):
+            _handle_in_order(control)
         if isinstance(comm, JupyterComm):  # what is displayed; not what is saved
             load_panel()
         model = super()._get_model(doc, root, parent, comm)
         if isinstance(comm, JupyterComm):
             if not pn.config.inline:  # displayed within another layout
-                hold_styles(model)
+                inline_styles(model)
             watch_drawing(root or model)
         return model
 
     def _render_mimebundle(self, model: Model, *rest: Any) -> Any:
         bundle = super()._render_mimebundle(model, *rest)
         _, from_page = self._comms[model.ref["id"]]
-        tell_open(from_page)
+        announce_open(from_page)
         return bundle
 
     def _on_msg(self, ref: str, manager: Any, msg: dict[str, Any]) -> None:
@@ -59,86 +62,101 @@ class Whole(pn.Column):
             super()._on_msg(ref, manager, msg | {"content": msg["content"] | {"events": [event]}})
 
 
+def _handle_in_order(control: pn.widgets.Widget) -> None:
+    """Handle on a server what a control sends when it arrives, as a notebook does.
+
+    Panel waits 50 ms for more changes of a control, and handles clicks in a later turn of the event
+    loop. On a busy server a click then finds what was typed after it, or not yet what was typed
+    before it. A file is left to Panel: its name and content are two changes.
+    """
+    if isinstance(control, pn.widgets.FileInput):
+        return
+
+    def change(doc: Document, ref: str, _subpath: str, name: str, _old: Any, new: Any) -> None:
+        if name in control._changing.get(ref, []):  # by the server itself
+            control._changing[ref].remove(name)
+            return
+        control._events[name] = new
+        try:
+            control._change_event(doc)
+        except Exception as error:
+            pn.state._handle_exception(error)
+
+    control._server_change, control._server_event = change, control._comm_event
+
+
 class Page:
-    """The frame of a viewer: title, note, status line, error.
+    """The parts of a page around a viewer: header, status line, error, mark of being busy.
 
     Parameters
     ----------
     title : str
     cube : xarray.Dataset
-        Tells where the data come from.
+        Its attributes say whether the data are synthetic.
     """
 
     def __init__(self, title: str, cube: xr.Dataset):
         self.title = title
         self.synthetic = bool(cube.attrs.get("synthetic", False))
-        note = f'<span style="{_BADGE}">{_SYNTHETIC}</span>' if self.synthetic else ""
-        self.header = pn.pane.HTML(
-            f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>{note}',
-            sizing_mode="stretch_width", margin=(4, 10),
-        )  # fmt: skip
-        self.status = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), min_height=20)
-        self.busy = pn.pane.HTML(
-            "", sizing_mode="stretch_width", margin=(0, 10), height=0, stylesheets=[_WORKING]
-        )
-        self._error = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 10), visible=False)
+        badge = f'<span style="{_BADGE}">{_SYNTHETIC}</span>' if self.synthetic else ""
+        heading = f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>'
+        wide = {"sizing_mode": "stretch_width", "margin": (0, 10)}
+        self.header = pn.pane.HTML(heading + badge, **wide | {"margin": (4, 10)})
+        self.status = pn.pane.HTML("", min_height=20, **wide)
+        self.busy = pn.pane.HTML("", height=0, stylesheets=[_WORKING], **wide)
+        self.alert = pn.pane.HTML("", visible=False, **wide)
 
     @property
     def note(self) -> str:
-        """Where the data come from, for titles."""
+        """Origin of the data, for titles."""
         return "synthetic practice data" if self.synthetic else "Sentinel-2"
 
-    @property
-    def alert(self) -> pn.pane.HTML:
-        """The place where an error is shown."""
-        return self._error
-
-    def tell(self, words: str) -> None:
-        """Say what is seen; programs that read screens aloud say it too."""
+    def set_status(self, text: str) -> None:
+        """Show what is on the map; screen readers read it aloud."""
         self.status.object = (
-            f'<div role="status" aria-live="polite" style="font-size:13px">{html.escape(words)}'
+            f'<div role="status" aria-live="polite" style="font-size:13px">{html.escape(text)}'
             "</div>"
         )
 
-    def work(self, *, begun: bool) -> None:
-        """Show that something is being computed, from when it has taken a second.
+    def set_busy(self, busy: bool) -> None:
+        """Show that something is being computed, once it has taken a second.
 
-        These are words, not a change of style: at that, Bokeh would lay out the whole page anew.
+        The text changes, not a style: at that, Bokeh would lay out the whole page anew.
         """
-        self.busy.object = '<div class="working">Working …</div>' if begun else ""
+        self.busy.object = '<div class="working">Working …</div>' if busy else ""
 
-    def fail(self, words: str) -> None:
+    def show_error(self, text: str) -> None:
         """Show an error until something succeeds."""
-        self._error.object = f'<div role="alert" style="{_ALERT}">{html.escape(words)}</div>'
-        self._error.visible = True
+        self.alert.object = f'<div role="alert" style="{_ALERT}">{html.escape(text)}</div>'
+        self.alert.visible = True
 
     def clear_error(self) -> None:
-        """Take the error away."""
-        if self._error.visible:
-            self._error.param.update(object="", visible=False)
+        """Remove the error."""
+        if self.alert.visible:
+            self.alert.param.update(object="", visible=False)
 
     @contextmanager
-    def careful(self):
-        """Show what goes wrong instead of ending the session; no other session notices."""
+    def catch_errors(self) -> Iterator[None]:
+        """Show an error on the page instead of ending the session."""
         try:
             yield
         except Exception as error:
-            self.fail(say_error(error))
+            self.show_error(error_text(error))
 
     def guarded(self, act: Callable) -> Callable:
-        """Give the same action, careful; the error before it is taken away."""
+        """Return an action that removes the last error, and shows its own instead of raising it."""
 
         @functools.wraps(act)
-        def careful_act(*args: Any, **kwargs: Any) -> Any:
+        def guarded_act(*args: Any, **kwargs: Any) -> Any:
             self.clear_error()
-            with self.careful():
+            with self.catch_errors():
                 return act(*args, **kwargs)
 
-        return careful_act
+        return guarded_act
 
 
-def say_error(error: Exception) -> str:
-    """Say what went wrong; what nobody thought of is told to the server's log, too."""
+def error_text(error: Exception) -> str:
+    """Return the text of an error; log one that the package does not raise by intent."""
     if isinstance(error, S2KitError):
         return str(error)
     _log.error("a viewer's action failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""Parameters of the viewers: what they accept, and by what words they refuse the rest."""
+"""Types of the viewers' parameters, and the errors by which they refuse other values."""
 
 import difflib
 import math
@@ -9,14 +9,14 @@ import param
 from s2kit.errors import InvalidInputError
 
 _FARTHEST = 1e9
-"""No place lies farther away, in m or degrees."""
+"""Largest coordinate, in m or degrees."""
 
 _LARGEST = 1e30
-"""No value of a map is larger: colours are computed in single precision."""
+"""Largest value of a map: colours are computed in single precision."""
 
 
 class _Named:
-    """Refuses values by the error that is the package's own."""
+    """Raises the package's own error for a refused value."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Charts of places: mean and spread along time, year over year; a histogram of the map."""
+"""Charts of places: mean and spread along time or year by year; a histogram of the map."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,12 @@ from bokeh.plotting import figure
 
 from s2kit.viewers.charts import ROOM, fit_axis, legend_of, name_tools, time_figure
 from s2kit.viewers.colours import GREY
-from s2kit.viewers.places import Place, short, well_seen
+from s2kit.viewers.place_series import well_seen
+from s2kit.viewers.places import Place, short
+from s2kit.viewers.renderers import Renderer
+
+ALONG_TIME, BY_YEAR = "along time", "year by year"
+"""Kinds of charts, also in the address of a page."""
 
 _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 _FIRSTS = np.cumsum([1, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
@@ -36,7 +41,7 @@ class Curve:
     ----------
     name, colour : str
     x : numpy.ndarray
-        Time, or day of the year, as `day_of_year` counts.
+        Time, or day of the year as `day_of_year` counts it.
     table : pandas.DataFrame
         ``time``, ``mean``, ``std``, ``count`` in the order of ``x``.
     spread : bool
@@ -92,7 +97,7 @@ class PlacesChart:
             )
             self.figure.x_range = Range1d(1, 366)
         shown = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
-        self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapView.pane`
+        self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapPane.pane`
 
     def show(
         self, curves: Sequence[Curve], title: str, label: str, usual: tuple[float, float] | None
@@ -102,17 +107,13 @@ class PlacesChart:
         wide = [c for c in curves if c.spread]
         means, around = [c.table["mean"].to_numpy() for c in curves], [_around(c) for c in wide]
         fit_axis(self.figure, label, _joined(means), usual, _joined(around))
-        self._lines.data = {
-            "xs": [c.x for c in curves], "ys": means,
-            "name": [c.name for c in curves], "colour": [c.colour for c in curves],
-        }  # fmt: skip
-        self._bands.data = {
-            "xs": [np.concatenate([c.x, c.x[::-1]]) for c in wide], "ys": around,
-            "colour": [c.colour for c in wide],
-        }  # fmt: skip
-        columns = [_dots_of(c) for c in curves]
+        look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}
+        self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}
+        ends = [np.concatenate([c.x, c.x[::-1]]) for c in wide]
+        self._bands.data = {"xs": ends, "ys": around, "colour": [c.colour for c in wide]}
+        dots = [_dots_of(c) for c in curves]
         self._dots.data = {
-            name: np.concatenate([c[name] for c in columns]) if columns else [] for name in _DOT
+            name: np.concatenate([c[name] for c in dots]) if dots else [] for name in _DOT
         }
 
 
@@ -129,18 +130,16 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
-    table, size = curve.table, len(curve.table)
-    days = table.time.dt.strftime("%Y-%m-%d").to_numpy(str)
-    same = {"name": curve.name, "colour": curve.colour, "marker": curve.marker}
-    return {
-        "x": curve.x, "day": days,
-        **{name: table[name].to_numpy() for name in ("mean", "std", "count")},
-        **{name: np.full(size, word) for name, word in same.items()},
-    }  # fmt: skip
+    columns = {"x": curve.x, "day": curve.table.time.dt.strftime("%Y-%m-%d").to_numpy(str)}
+    for name in ("mean", "std", "count"):
+        columns[name] = curve.table[name].to_numpy()
+    for name in ("name", "colour", "marker"):
+        columns[name] = np.full(len(curve.table), getattr(curve, name))
+    return columns
 
 
 def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> list[Curve]:
-    """Give a curve for each place."""
+    """Return a curve for each place."""
     tables = [well_seen(series[place.name]) for place in places]
     return [
         Curve(short(place.name), place.colour, table.time.to_numpy(), table)
@@ -149,36 +148,65 @@ def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> l
 
 
 def day_of_year(time: pd.Series) -> np.ndarray:
-    """Count days as leap years do, so that a date has the same number in each year."""
+    """Return days counted as in leap years, so that a date has the same number in each year."""
     return (time.dt.day_of_year + ((time.dt.month > 2) & ~time.dt.is_leap_year)).to_numpy()
 
 
 def by_year(table: pd.DataFrame) -> list[Curve]:
-    """Give a curve for each year of a place."""
+    """Return a curve for each year of a place."""
     known = well_seen(table)
     parts = list(known.groupby(known.time.dt.year))
     last = max(len(parts) - 1, 1)
-    return [
-        Curve(str(year), Viridis256[int(225 * n / last)], day_of_year(part.time), part,
-              spread=False, marker=_MARKERS[n % len(_MARKERS)])
-        for n, (year, part) in enumerate(parts)
-    ]  # fmt: skip
+    curves = []
+    for n, (year, part) in enumerate(parts):
+        look = {"colour": Viridis256[int(225 * n / last)], "marker": _MARKERS[n % len(_MARKERS)]}
+        days = day_of_year(part.time)
+        curves.append(Curve(name=str(year), x=days, table=part, spread=False, **look))
+    return curves
+
+
+class PlaceCharts:
+    """The charts of places, along time and year by year, of which one is seen."""
+
+    def __init__(self):
+        self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
+
+    def select(self, kind: str) -> None:
+        """Show one of the charts."""
+        self.curves.pane.visible = kind == ALONG_TIME
+        self.years.pane.visible = kind == BY_YEAR
+
+    def show(
+        self,
+        renderer: Renderer,
+        places: Sequence[Place],
+        series: Mapping[str, pd.DataFrame],
+        chosen: str | None,
+        note: str,
+    ) -> None:
+        """Draw the series of the places that have one, and of the chosen place each year."""
+        known = [place for place in places if place.name in series]
+        none = "No curve" if len(known) < len(places) else "Draw a place: its curve comes here"
+        label, usual = renderer.label, renderer.usual_range
+        title = f"{renderer.name}: mean ± std, dates at least half clear" if known else none
+        self.curves.show(along_time(known, series), f"{title}\n({note})", label, usual)
+        more = "; more in “Places”" if known and len(places) > 1 else ""
+        title = f"{renderer.name} of {short(chosen or '')}, year by year" if known else none
+        yearly = by_year(series[chosen]) if chosen in series else []
+        self.years.show(yearly, f"{title}\n({note}{more})", label, usual)
 
 
 class Histogram:
-    """How often each value occurs on the map; what the colours span is shaded."""
+    """How often each value occurs on the map; the range of the colours is shaded."""
 
     def __init__(self):
-        self.figure = figure(
-            height=156, min_width=300, sizing_mode="stretch_width", tools="", toolbar_location=None,
-            title=ROOM,
-        )  # fmt: skip
+        size = {"height": 156, "min_width": 300, "sizing_mode": "stretch_width"}
+        self.figure = figure(tools="", toolbar_location=None, title=ROOM, **size)
         self.figure.title.text_font_size = "12px"
         self._bars = ColumnDataSource({"left": [], "right": [], "top": []})
-        self.figure.quad(
-            left="left", right="right", top="top", bottom=0, source=self._bars, color=GREY,
-            line_color="#ffffff", line_width=0.5,
-        )  # fmt: skip
+        sides = {"left": "left", "right": "right", "top": "top", "bottom": 0}
+        look = {"color": GREY, "line_color": "#ffffff", "line_width": 0.5}
+        self.figure.quad(source=self._bars, **sides, **look)
         self._span = BoxAnnotation(fill_color="#0072B2", fill_alpha=0.15, level="underlay")
         self.figure.add_layout(self._span)
         self.figure.yaxis.visible = False
@@ -194,7 +222,7 @@ class Histogram:
         around: tuple[float, float] | None = None,
         shaded: tuple[float, float] | None = None,
     ) -> None:
-        """Count values; what is not finite does not count.
+        """Count the finite values.
 
         Parameters
         ----------
@@ -202,10 +230,10 @@ class Histogram:
         label : str
             What they are.
         around : tuple of float
-            What matters of them: half of its width to both sides is shown too; the title tells
-            how many lie beyond that.
+            Range of interest. Half of its width is shown to both sides of it; the title counts
+            the values beyond that.
         shaded : tuple of float
-            What the colours span.
+            Range of the colours.
         """
         known = values[np.isfinite(values)].astype("float64")
         low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
@@ -218,8 +246,8 @@ class Histogram:
         top, edges = np.histogram(inside, _BINS, (low, high) if low < high else None)
         self._bars.data = {"left": edges[:-1], "right": edges[1:], "top": top}
         beyond = known.size - inside.size
-        told = f", {beyond} beyond these values" if beyond else ""
-        self.figure.title.text = f"{label} on the map\n{known.size} pixels{told}"
+        outside = f", {beyond} beyond these values" if beyond else ""
+        self.figure.title.text = f"{label} on the map\n{known.size} pixels{outside}"
         self._span.visible = shaded is not None
         if shaded:
             self._span.update(left=shaded[0], right=shaded[1])

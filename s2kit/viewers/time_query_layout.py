@@ -1,41 +1,33 @@
-"""How the time-query viewer looks: its controls, in rows."""
+"""The controls of the time-query viewer and their layout."""
 
 import html
-from typing import TYPE_CHECKING
+from typing import Any
 
 import panel as pn
-from bokeh.models import CustomJSTickFormatter
+from bokeh.models import ColumnDataSource, CustomJSTickFormatter
 
 from s2kit.viewers import colours
+from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
+    assemble,
+    basemap_boxes,
     button,
-    credit,
+    control,
     download,
-    grouped,
+    grouped_select,
     limits_row,
-    made,
     place_boxes,
     save_button,
-    sections,
-    stretch,
-    tick_boxes,
-    zoom_row,
+    set_range,
 )
-from s2kit.viewers.labels import Labels
-from s2kit.viewers.page import Whole
-from s2kit.viewers.pictures import CLASSES, read_picture
-
-if TYPE_CHECKING:
-    from s2kit.viewers.time_query import TimeQuery
-
-FIXED, OF_VIEW = "fixed", "2–98 % of the view"
-OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
-"""Words of the choices, also in the address of a page."""
+from s2kit.viewers.date_maps import FIXED, SWIPE
+from s2kit.viewers.page import ViewerLayout
+from s2kit.viewers.renderers import CLASSES, find_renderer
 
 
-def lay_out(viewer: "TimeQuery") -> Whole:
-    """Put the controls of the viewer on its page."""
+def lay_out(viewer: Any) -> ViewerLayout:
+    """Build the controls of a `TimeQuery` and its layout."""
     parts = {
         "Picture": _picture(viewer),
         "Filter": _filter(viewer),
@@ -43,112 +35,107 @@ def lay_out(viewer: "TimeQuery") -> Whole:
         "Compare": _compare(viewer),
         "Save": _save(viewer),
     }
-    viewer.other.pane.visible = False
-    left = pn.Column(
-        pn.Row(viewer.other.pane, viewer.map.pane),
-        viewer.readout,
-        zoom_row(viewer.look, viewer.map, viewer.page),
-        styles={"flex": "none"},
-    )
-    right = pn.Column(
-        sections(parts, "Controls"), viewer.series.pane, min_width=320, max_width=720,
-        styles={"flex": "1 1 320px"},
-    )  # fmt: skip
-    return Whole(
-        viewer.page.header,
-        _dates(viewer),
-        viewer.page.alert,
-        viewer.page.busy,
-        viewer.page.status,
-        Labels(width=0, height=0, margin=0),
-        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
-        sizing_mode="stretch_width",
-        max_width=1400,
+    return assemble(
+        viewer,
+        parts,
+        maps=[viewer.other.pane, viewer.map.pane],
+        charts=[viewer.series.pane],
+        names=ControlNames(width=0, height=0, margin=0),
+        top=[_dates(viewer)],
     )
 
 
-def _dates(viewer: "TimeQuery") -> pn.FlexBox:
-    page = viewer.page
-    play = made(pn.widgets.Toggle, viewer.param.playing, "Play", margin=(3, 3), width=60)
+def _dates(viewer: Any) -> pn.FlexBox:
+    page, last = viewer.page, len(viewer.timeline)
+    play = control(pn.widgets.Toggle, viewer.param.playing, "Play", margin=(3, 3), width=60)
     steps = [
-        button("First", lambda: viewer.move(-len(viewer.timeline)), page),
+        button("First", lambda: viewer.move(-last), page),
         button("Previous", lambda: viewer.move(-1), page),
         play,
         button("Next", lambda: viewer.move(1), page),
-        button("Last", lambda: viewer.move(len(viewer.timeline)), page),
+        button("Last", lambda: viewer.move(last), page),
     ]
-    picker = made(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
+    picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
+    _stop_where_seen(viewer, play, picker)
+    row = pn.Row(*steps, margin=(12, 5))
+    wide = {"align_items": "flex-start", "sizing_mode": "stretch_width"}
+    return pn.FlexBox(row, picker, _date_slider(viewer), **wide)
+
+
+def _stop_where_seen(viewer: Any, play: pn.widgets.Toggle, picker: pn.widgets.Select) -> None:
+    """Stop playing at the date that is seen: on a slow connection others are on their way."""
+    seen = ColumnDataSource({"moment": []})
+    code = "if (!cb_obj.active) seen.data = {moment: [picker.value]}"
+    play.jscallback(args={"picker": picker, "seen": seen}, value=code)
+
+    def stop(_attr: str, _old: Any, new: dict[str, list[str]]) -> None:
+        (moment,) = new["moment"]
+        shown = {"moment": moment} if moment in viewer.offered.values() else {}
+        viewer.param.update(playing=False, **shown)
+
+    seen.on_change("data", stop)
+
+
+def _date_slider(viewer: Any) -> pn.widgets.IntSlider:
+    """Build a slider of the overpasses, which shows one when it is let go."""
     slider = pn.widgets.IntSlider(
         name="Date", margin=(0, 8), min_width=260, styles={"flex": "1 1 260px"}, tooltips=False
     )
-    _follow(viewer, slider)
-    return pn.FlexBox(
-        pn.Row(*steps, margin=(12, 5)), picker, slider, align_items="flex-start",
-        sizing_mode="stretch_width",
-    )  # fmt: skip
 
-
-def _follow(viewer: "TimeQuery", slider: pn.widgets.IntSlider) -> None:
-    """Keep the slider and the overpass in step; it tells of itself when it is let go."""
-
-    def place() -> int:
+    def position() -> int:
         moments = list(viewer.offered.values())
         return moments.index(viewer.moment) if viewer.moment in moments else 0
 
     def offer(*_events) -> None:
         days = [label[:10] for label in viewer.offered] or ["none"]
-        stretch(
-            slider, 0, max(len(days) - 1, 1), place(), disabled=len(days) < 2,
-            format=CustomJSTickFormatter(args={"days": days}, code="return days[tick] ?? ''"),
-        )  # fmt: skip
+        day = CustomJSTickFormatter(args={"days": days}, code="return days[tick] ?? ''")
+        end, alone = max(len(days) - 1, 1), len(days) < 2
+        set_range(slider, 0, end, position(), disabled=alone, format=day)
 
-    def turn(*_events) -> None:
-        slider.value = place()
+    def follow(*_events) -> None:
+        slider.value = position()
 
     def go(event) -> None:
-        if event.new != place():  # not so when it follows the overpass
+        if event.new != position():  # they are equal when the slider follows the viewer
             show(list(viewer.offered.values())[event.new])
 
     show = viewer.page.guarded(lambda moment: viewer.param.update(moment=moment))
     offer()
     viewer.param.watch(offer, "offered")
-    viewer.param.watch(turn, "moment")
+    viewer.param.watch(follow, "moment")
     slider.param.watch(go, "value_throttled")
+    return slider
 
 
-def _picture(viewer: "TimeQuery") -> pn.Column:
-    picture = grouped(viewer, "picture", "Show", viewer.names)
+def _picture(viewer: Any) -> pn.Column:
     numbers = limits_row(viewer)
-    stretch = made(pn.widgets.Select, viewer.param.stretch, "Limits", width=WIDTH)
+    stretch = control(pn.widgets.Select, viewer.param.stretch, "Limits", width=WIDTH)
     legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
-    tint = {"Tint what is not clear (pink)": "mask"} if "SCL" in viewer.cube.data_vars else {}
-
     others = pn.pane.HTML("", width=WIDTH, margin=(0, 10))
 
     def adapt(*_events) -> None:
-        classes = viewer.picture == CLASSES
-        others.object = html.escape(read_picture(viewer.cube, viewer.picture).other_limits)
-        others.visible = bool(others.object) and viewer.stretch == FIXED
-        legend.visible = classes
-        stretch.visible = not classes
-        numbers.visible = not classes and viewer.stretch == FIXED
+        fixed, classes = viewer.stretch == FIXED, viewer.picture == CLASSES
+        others.object = html.escape(find_renderer(viewer.cube, viewer.picture).other_limits)
+        others.visible = bool(others.object) and fixed
+        legend.visible, stretch.visible = classes, not classes
+        numbers.visible = not classes and fixed
 
     viewer.param.watch(adapt, ["picture", "stretch"])
     adapt()
+    tint = {"Tint what is not clear (pink)": "mask"} if viewer.pixels.classified else {}
     return pn.Column(
-        picture,
+        grouped_select(viewer, "picture", "Show", viewer.names),
         stretch,
         numbers,
         others,
         legend,
-        made(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
-        tick_boxes(viewer, tint | {"Basemap (internet)": "basemap"}),
-        credit(viewer),
+        control(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=WIDTH),
+        *basemap_boxes(viewer, tint),
     )
 
 
-def _legend(viewer: "TimeQuery") -> str:
-    if "SCL" not in viewer.cube.data_vars:
+def _legend(viewer: Any) -> str:
+    if not viewer.pixels.classified:
         return ""
     rows = [
         '<li style="margin:1px 0 1px 20px; text-indent:-20px; break-inside:avoid">'
@@ -164,27 +151,26 @@ def _legend(viewer: "TimeQuery") -> str:
     )
 
 
-def _filter(viewer: "TimeQuery") -> pn.Column:
-    groups = [("seasons", "Months"), ("orbits", "Relative orbit"), ("platforms", "Satellite")]
-    return pn.Column(
-        made(
-            pn.widgets.IntSlider, viewer.param.least_clear,
-            "Clear share of the whole cube, at least (%)", step=5, width=WIDTH,
-        ),
-        *(part for name, title in groups for part in _boxes(viewer, name, title)),
-        pn.pane.HTML("Filters the dates of the map; the series keeps all.", margin=(4, 10)),
-    )  # fmt: skip
+def _filter(viewer: Any) -> pn.Column:
+    title = "Clear share of the whole cube, at least (%)"
+    clear = control(pn.widgets.IntSlider, viewer.param.least_clear, title, step=5, width=WIDTH)
+    boxes: list[pn.viewable.Viewable] = []
+    for name, title in (
+        ("seasons", "Months"),
+        ("orbits", "Relative orbit"),
+        ("platforms", "Satellite"),
+    ):
+        heading = f'<span aria-hidden="true">{title}</span>'
+        group = {"inline": True, "margin": (0, 10)}
+        boxes += [
+            pn.pane.HTML(heading, margin=(6, 10, 0, 10)),
+            control(pn.widgets.CheckBoxGroup, viewer.param[name], title, **group),
+        ]
+    note = "Filters the dates of the map; the series keeps all."
+    return pn.Column(clear, *boxes, pn.pane.HTML(note, margin=(4, 10)))
 
 
-def _boxes(viewer: "TimeQuery", name: str, title: str) -> list[pn.viewable.Viewable]:
-    heading = pn.pane.HTML(f'<span aria-hidden="true">{title}</span>', margin=(6, 10, 0, 10))
-    return [
-        heading,
-        made(pn.widgets.CheckBoxGroup, viewer.param[name], title, inline=True, margin=(0, 10)),
-    ]
-
-
-def _place(viewer: "TimeQuery") -> pn.Column:
+def _place(viewer: Any) -> pn.Column:
     across, up = place_boxes(viewer.levels)
 
     def fill(*_events) -> None:
@@ -194,15 +180,13 @@ def _place(viewer: "TimeQuery") -> pn.Column:
     viewer.param.watch(fill, ["x", "y"])
     fill()
     ask = button("Ask this pixel", lambda: viewer.ask(across.value, up.value), viewer.page)
-    chart = grouped(viewer, "chart", "Series of", viewer.number_names)
+    chart = grouped_select(viewer, "chart", "Series of", viewer.number_names)
     return pn.Column(pn.Row(across, up), ask, chart)
 
 
-def _compare(viewer: "TimeQuery") -> pn.Column:
-    border = made(
-        pn.widgets.IntSlider, viewer.param.swipe, "Swipe: pinned picture up to (% of the width)",
-        width=WIDTH,
-    )  # fmt: skip
+def _compare(viewer: Any) -> pn.Column:
+    title = "Swipe: pinned picture up to (% of the width)"
+    border = control(pn.widgets.IntSlider, viewer.param.swipe, title, width=WIDTH)
 
     def adapt(*_events) -> None:
         border.visible = viewer.compare == SWIPE
@@ -211,13 +195,13 @@ def _compare(viewer: "TimeQuery") -> pn.Column:
     adapt()
     return pn.Column(
         button("Pin the date that is shown", viewer.pin_this, viewer.page),
-        made(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
-        made(pn.widgets.RadioButtonGroup, viewer.param.compare, "Compare", margin=(5, 10)),
+        control(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
+        control(pn.widgets.RadioButtonGroup, viewer.param.compare, "Compare", margin=(5, 10)),
         border,
     )
 
 
-def _save(viewer: "TimeQuery") -> pn.Column:
+def _save(viewer: Any) -> pn.Column:
     pinned = save_button("Pinned map as PNG", viewer.other.save, "time_query_pinned_map")
     pinned.visible = False
     viewer.other.pane.link(pinned, visible="visible")

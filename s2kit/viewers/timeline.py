@@ -1,6 +1,8 @@
-"""The overpasses of a cube as a table, and which of them a viewer offers."""
+"""The overpasses of a cube as a table, and the filter that chooses which of them are offered."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -9,25 +11,27 @@ import xarray as xr
 from s2kit.errors import InvalidInputError
 
 SEASONS = {"Dec–Feb": "DJF", "Mar–May": "MAM", "Jun–Aug": "JJA", "Sep–Nov": "SON"}
-"""By months, so that they are right on both halves of the Earth."""
+"""Named by months, to be right on both hemispheres."""
+
+_COLUMNS = {c: c for c in ("platform", "products", "failed")} | {"orbit": "relative_orbit"}
+"""Column of the table → coordinate of the cube."""
 
 
 def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
-    """Give a table with one row for each overpass.
+    """Return a table with one row for each overpass.
 
     Returns
     -------
     pandas.DataFrame
-        ``time``; ``iso``, the same as text; ``label`` to choose it by; ``orbit``, ``platform``,
-        ``products`` and those that ``failed`` to be read, empty where the cube does not tell;
-        ``clear``, the clear share of the whole cube, 0-1; ``season``.
+        ``time`` (UTC); ``iso``, the same as text; ``label`` to choose it by; ``orbit``,
+        ``platform``, ``products`` and those that ``failed`` to be read, empty where the cube has
+        no such coordinate; ``clear``, the clear share of the whole cube, 0-1; ``season``.
     """
     times = pd.DatetimeIndex(cube.time.values)
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
-    whole, exact = (times.strftime(f"%Y-%m-%dT%H:%M:%S{more}") for more in ("", ".%f"))
-    table["iso"] = np.where(whole.duplicated(keep=False), exact, whole)
-    for column, name in (("orbit", "relative_orbit"), ("platform", "platform"),
-                         ("products", "products"), ("failed", "failed")):  # fmt: skip
+    seconds, exact = (times.strftime(f"%Y-%m-%dT%H:%M:%S{more}") for more in ("", ".%f"))
+    table["iso"] = np.where(seconds.duplicated(keep=False), exact, seconds)
+    for column, name in _COLUMNS.items():
         table[column] = text_of(cube, name)
     known = "clear_fraction" in cube.coords
     table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan
@@ -40,7 +44,7 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
 
 
 def text_of(cube: xr.Dataset, name: str) -> np.ndarray:
-    """Give a coordinate of each overpass as text, empty where the cube does not tell it."""
+    """Return a coordinate of each overpass as text, empty where the cube has no such coordinate."""
     if name not in cube.coords:
         return np.full(cube.sizes["time"], "")
     if not cube[name].ndim:  # the same for all
@@ -76,7 +80,7 @@ def _label(row) -> str:
 
 
 def percent(share: float) -> str:
-    """Give a share in whole percent, rounded down: 100 % is all, and passes a filter of 100 %."""
+    """Return a share in whole percent, rounded down, so that 100 % passes a filter of 100 %."""
     return f"{int(share * 100 + 1e-4)}%"
 
 
@@ -88,33 +92,84 @@ def choose(
     orbits: Collection[str],
     platforms: Collection[str],
 ) -> np.ndarray:
-    """Give the numbers of the overpasses that pass all conditions.
+    """Return the row numbers of the overpasses that pass all conditions.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        As `timeline_of` gives it.
+        As `timeline_of` returns it.
     least_clear : float
-        Clear share of the whole cube, 0-1; one that is not known passes 0 only.
+        Clear share of the whole cube, 0-1; an unknown share passes 0 only.
     seasons : collection of str
         Names in `SEASONS`.
     orbits, platforms : collection of str
     """
     wanted = table.season.isin([SEASONS[name] for name in seasons])
     wanted &= table.orbit.isin(orbits) & table.platform.isin(platforms)
-    wanted &= table.clear.fillna(0) + 1e-6 >= least_clear  # as `percent` has it
+    wanted &= table.clear.fillna(0) + 1e-6 >= least_clear  # as `percent` rounds
     return np.flatnonzero(wanted)
 
 
+class OverpassFilter:
+    """The overpasses of a timeline that pass a filter, and the way from one to another.
+
+    ``steps`` are the row numbers of those that pass, in order of time. ``last`` is that of the
+    overpass that was chosen last, near which another one is looked for.
+    """
+
+    def __init__(self, table: pd.DataFrame):
+        self.table, self.steps = table, np.arange(len(table))
+        self.last: int | None = None
+        self._any_clear = self.steps  # those that pass all conditions but the clear share
+
+    def apply(self, least_clear: int, **conditions: Collection[str]) -> None:
+        """Choose the overpasses; ``least_clear`` in %, for the other conditions see `choose`."""
+        self.steps = choose(self.table, least_clear=least_clear / 100, **conditions)
+        self._any_clear = choose(self.table, least_clear=0, **conditions)
+
+    def moments(self, steps: Iterable[int] | None = None) -> dict[str, str]:
+        """Return label → time as text of some overpasses, by default of those that pass."""
+        chosen = self.table.iloc[self.steps if steps is None else steps]
+        return dict(zip(chosen.label, chosen.iso, strict=True))
+
+    def number_of(self, iso: str) -> int:
+        """Return the row number of an overpass."""
+        return int((self.table.iso == iso).argmax())
+
+    def nearest(self, time: pd.Timestamp) -> int | None:
+        """Return the row number of the overpass nearest to a time, of those that pass."""
+        return nearest(self.table, self.steps, time)
+
+    def neighbour(self, step: int | None, by: int) -> int | None:
+        """Return the overpass so many places later among those that pass, or the first or last."""
+        if not len(self.steps):
+            return None
+        if step is None:
+            return self.nearest(self.table.time[self.last or 0])
+        at = int(np.searchsorted(self.steps, step)) + by
+        return int(self.steps[min(max(at, 0), len(self.steps) - 1)])
+
+    def why_none(self) -> str:
+        """Return a message for when no overpass is shown."""
+        if len(self.steps):
+            passing = f"choose one of the {len(self.steps)} that pass the filter"
+            return f"No overpass is chosen:\n{passing}"
+        cloudy = "clear " if len(self._any_clear) else ""
+        return f"No {cloudy}acquisition:\nno overpass passes the filter"
+
+    def position(self, step: int) -> str:
+        """Return the place of an overpass among those that pass, in words."""
+        place = int(np.searchsorted(self.steps, step)) + 1
+        return f"Overpass {place} of {len(self.steps)} that pass the filter."
+
+
 def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int | None:
-    """Give the number of the overpass nearest to a moment, of those given; None if there are none.
+    """Return the one of ``steps`` whose overpass is nearest to a time; None without any.
 
     Parameters
     ----------
-    table : pandas.DataFrame
-        As `timeline_of` gives it.
-    steps : numpy.ndarray
-        As `choose` gives them.
+    table, steps
+        As `timeline_of` and `choose` return them.
     time : pandas.Timestamp
     """
     if not len(steps):
@@ -122,3 +177,27 @@ def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int |
     times = table.time.iloc[steps]
     near = min(max(time, times.min()), times.max())  # differences of more than 292 years overflow
     return int(steps[abs(times - near).argmin()])
+
+
+def require_years(start: int, end: int) -> None:
+    """Refuse a first year that is after the last one."""
+    if start > end:
+        raise InvalidInputError(f"the first year, {start}, is after the last, {end}")
+
+
+def read_time(time: pd.Timestamp | str | date | np.datetime64) -> pd.Timestamp:
+    """Read a time (UTC); a day without an hour stands for its noon, nearest to no other day.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no time.
+    """
+    found = pd.NaT
+    if isinstance(time, str | date | np.datetime64):  # pandas takes 2021 for nanoseconds
+        with suppress(ValueError):
+            found = pd.to_datetime(time, utc=True).tz_localize(None)
+    if found is pd.NaT:
+        raise InvalidInputError(f"time={time!r:.60} is no date; give one such as '2021-06-04'")
+    whole_day = found == found.normalize() and ":" not in str(time)
+    return found + pd.Timedelta(hours=12 if whole_day else 0)

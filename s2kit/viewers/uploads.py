@@ -1,4 +1,4 @@
-"""Places from a file that was given in a browser: GeoJSON or GeoPackage."""
+"""Read places from a file that was uploaded in a browser: GeoJSON or GeoPackage."""
 
 import json
 import re
@@ -24,35 +24,35 @@ from s2kit.viewers.places import MOST, SHAPES
 FORMATS = (".geojson", ".json", ".gpkg")
 
 LARGEST = 5_000_000
-"""Bytes of an upload; a notebook's connection takes little more."""
+"""Bytes of an upload at most; a notebook's connection accepts little more."""
 
 _NAMES = ("name", "naam", "id")
-"""Columns that may hold the names of places, the best first."""
+"""Columns that may hold the names of places, in order of preference."""
 
 _SQLITE = b"SQLite format 3\0"
-"""How a GeoPackage begins."""
+"""First bytes of a GeoPackage."""
 
 _INDEX = re.compile(
     r'CREATE VIRTUAL TABLE ("([^"]|"")*"|\[[^]]*\]|\w+)\s+USING\s+RTREE\b', re.IGNORECASE
 )
-"""How a GIS makes the index of its shapes, the one virtual table that a GeoPackage needs."""
+"""Spatial index of a GeoPackage: the only virtual table that it needs."""
 
 _CORNERS, _CORNERS_CROSSING = 10_000, 500
-"""Corners of an outline at most, and of one that crosses itself: seconds to read and to mend.
+"""Corners of an outline at most, and of one that crosses itself: seconds to read and to repair.
 
-To mend takes time as the square of the corners: of several, the squares are added.
+Repairing takes time as the square of the corners; of several outlines, the squares are added.
 """
 
 
 def read_upload(
     content: bytes, filename: str, cube: xr.Dataset, held: int = 0
 ) -> tuple[list[tuple[str, shapely.Geometry, str | None]], int]:
-    """Read places from a file that was given in a browser.
+    """Read places from an uploaded file.
 
     Returns
     -------
     places : list of (str, shapely.Geometry, str or None)
-        Name, shape in the cube's coordinate system, and colour of each, if the file tells it.
+        Name, shape in the cube's coordinate system, and colour of each, if the file has one.
     beside : int
         How many more lie beside the cube.
 
@@ -80,12 +80,12 @@ def read_upload(
             "file with fewer, or use s2kit.field_series for all"
         )
     columns = {column.lower(): column for column in found.columns}
-    named = next((columns[word] for word in _NAMES if word in columns), None)
+    named = next((columns[name] for name in _NAMES if name in columns), None)
     numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
     names = found[named].astype("object").fillna(numbered) if named else numbered
     readable = [str(name).encode("utf-8", "replace").decode() for name in names]
-    told = found[columns["colour"]] if "colour" in columns else [""] * len(found)
-    colours = [str(colour) if COLOUR.fullmatch(str(colour)) else None for colour in told]
+    given = found[columns["colour"]] if "colour" in columns else [""] * len(found)
+    colours = [str(colour) if COLOUR.fullmatch(str(colour)) else None for colour in given]
     return list(zip(readable, found.geometry, colours, strict=True)), len(table) - len(found)
 
 
@@ -104,7 +104,7 @@ def require_size(filename: str, size: int) -> None:
 
 
 def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
-    """Read all of a file's places: what is left out without a word would be missed too late."""
+    """Read all places of a file, or none: a file of several layers is refused."""
     if not content.startswith(_SQLITE):  # else GDAL may take it for a list of other files
         raise InvalidInputError(f"{filename} cannot be read: it is no GeoPackage; give a whole one")
     with tempfile.TemporaryDirectory() as folder:
@@ -136,7 +136,7 @@ def _read_geopackage(content: bytes, filename: str) -> gpd.GeoDataFrame:
 
 
 def _refuse_computed(path: Path, filename: str) -> None:
-    """Refuse a file that is computed as it is read: that may go on without end."""
+    """Refuse a file with views or computed columns: reading them may take forever."""
     tables = (
         "SELECT listed.type, listed.name, made.sql FROM pragma_table_list AS listed "
         "LEFT JOIN sqlite_master AS made ON made.tbl_name = listed.name AND made.type IN "
@@ -161,8 +161,8 @@ def _refuse_computed(path: Path, filename: str) -> None:
 def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
     """Read places, in degrees (RFC 7946) or in the one system that the file names (GeoJSON 2008).
 
-    GDAL is not asked: it reads names of systems that it does not know as degrees, and other files
-    of this machine where the content tells it to.
+    GDAL is not used: it reads names of systems that it does not know as degrees, and opens other
+    files of this machine if the content names them.
     """
     try:
         found = json.loads(content)
@@ -186,23 +186,21 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
 
 
 def _named_columns(feature: dict) -> dict:
-    told = feature.get("properties") or {}
-    return {"id": feature.get("id")} | {name: told[name] for name in _shown(told)}
+    given = feature.get("properties") or {}
+    return {"id": feature.get("id")} | {name: given[name] for name in _shown(given)}
 
 
 def _shown(columns: Iterable[str]) -> list[str]:
-    """Choose what is shown of a place: a file may ask for a table with columns without end."""
+    """Return the columns that are used; a file may have any number of others."""
     return [name for name in columns if name.lower() in (*_NAMES, "colour")]
 
 
-_NO_GEOJSON = (
-    ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, OverflowError,
-)  # fmt: skip
-"""What ends the reading of text that is something else."""
+_NO_GEOJSON = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)
+"""Errors of text that is not GeoJSON."""
 
 
 def _features(found: dict) -> list[dict]:
-    """Give the features of a collection, of a feature by itself, or of a shape by itself."""
+    """Return the features of a collection, or of a single feature or shape."""
     if found["type"] == "FeatureCollection":
         return found["features"]
     if found["type"] == "Feature":
@@ -213,7 +211,7 @@ def _features(found: dict) -> list[dict]:
 
 
 def _check_shapes(table: gpd.GeoDataFrame, filename: str) -> None:
-    """Refuse what is no place, and corners that are nowhere, or too many to be read in seconds."""
+    """Refuse what is no place, invalid corners, and more corners than can be read in seconds."""
     if table.empty:
         raise InvalidInputError(f"{filename} has no places in it; give one with points or polygons")
     odd = sorted(set(table.geom_type.dropna()) - set(SHAPES))

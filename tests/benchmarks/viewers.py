@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 
 from services import Service, panel_serve
 
-from s2kit.viewers.frames import SIDE
+from s2kit.viewers.levels import SIDE
 
 ROOT = Path(__file__).parents[2]
 

@@ -71,9 +71,11 @@ def serve_app(started, tmp_path) -> Iterator[Callable[..., Service]]:
     services = []
 
     def serve(
-        *files: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None,
+        *files: Path,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
-    ) -> Service:  # fmt: skip
+    ) -> Service:
         folder = cwd or files[0].parent
         service = panel_serve(files, tmp_path, cwd=folder, env=env or {}, options=options)
         services.append(started.enter_context(service))
@@ -161,7 +163,7 @@ def open_notebook(jupyter_lab, page, watch) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="session")
 def known() -> Known:
-    """Give the numbers of a cube."""
+    """Return the numbers of a cube."""
     return Known()
 
 

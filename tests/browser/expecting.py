@@ -18,7 +18,7 @@ AREAS, POINTS, NAMES, DRAFT = 4, 5, 8, 9
 
 
 def at(known, step: int, level: int = 1) -> dict[str, np.ndarray]:
-    """Give the layers of one overpass."""
+    """Return the layers of one overpass."""
     return {name: layer[step] for name, layer in known.levels[level].items()}
 
 
@@ -39,7 +39,7 @@ def expect_day(seen: Seen, known, step: int) -> None:
 
 
 def offered(seen: Seen) -> list[str]:
-    """Give the dates that can be chosen."""
+    """Return the dates that can be chosen."""
     return seen.choice("Overpass").locator("option").all_inner_texts()
 
 
@@ -58,7 +58,7 @@ def expect_series(seen: Seen, known, row: int, col: int) -> None:
 
 
 def place_of(seen: Seen) -> tuple[int, int]:
-    """Give row and column of the ring; a click is exact to a pixel of the screen, here 14 m."""
+    """Return row and column of the ring; a click is exact to a pixel of the screen, here 14 m."""
     ring = seen.data(MAP, 2)
     return int((NORTH - ring["y"][0]) // PIXEL), int((ring["x"][0] - WEST) // PIXEL)
 
@@ -69,7 +69,7 @@ def near(found, wanted) -> None:
 
 
 def clear_ndvi(known: Known, level: int = 1) -> np.ndarray:
-    """Give the NDVI where it is clear, shape (time, y, x)."""
+    """Return the NDVI where it is clear, shape (time, y, x)."""
     return np.where(known.clear(level), known.ndvi(level), np.nan)
 
 
@@ -117,7 +117,7 @@ def expect_curve(seen: Seen, name: str, table: pd.DataFrame) -> None:
 
 
 def drawn(seen: Seen, number: int = 0) -> shapely.Polygon:
-    """Give a place as it is on the map, to the last digit."""
+    """Return a place as it is on the map, to the last digit."""
     areas = seen.data(MAP, AREAS)
     return shapely.Polygon(zip(areas["xs"][number], areas["ys"][number], strict=True))
 
@@ -130,7 +130,7 @@ def begin(seen: Seen, kind: str) -> None:
 
 
 def type_corner(seen: Seen, x: float, y: float) -> None:
-    """Give a corner by its numbers."""
+    """Return a corner by its numbers."""
     for name, value in (("x", x), ("y", y)):
         seen.type(name, value)
     seen.press("Add corner")

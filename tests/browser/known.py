@@ -33,9 +33,11 @@ class Known:
         self.seconds = days(*firsts[::3].repeat(2).astype(str))
         self.seconds += np.tile([2, 12], STEPS // 2) * 86_400
         self._blocks = {
-            "B02": rng.integers(100, 900, blocks), "B03": rng.integers(200, 1400, blocks),
-            "B04": rng.integers(300, 1800, blocks), "B08": rng.integers(1200, 4500, blocks),
-        }  # fmt: skip
+            "B02": rng.integers(100, 900, blocks),
+            "B03": rng.integers(200, 1400, blocks),
+            "B04": rng.integers(300, 1800, blocks),
+            "B08": rng.integers(1200, 4500, blocks),
+        }
         share = np.linspace(0.05, 0.95, STEPS)
         rng.shuffle(share)
         share[[CLOUDED, CLEAREST]] = 1, 0
@@ -45,7 +47,7 @@ class Known:
         self.time = self.seconds.astype("M8[s]").astype("M8[ns]")
 
     def stored(self, level: int = 0) -> dict[str, np.ndarray]:
-        """Give the layers as stored, shape (time, y, x), at a level."""
+        """Return the layers as stored, shape (time, y, x), at a level."""
         size = BLOCK >> level
         wide = {name: b.repeat(size, 1).repeat(size, 2) for name, b in self._blocks.items()}
         if level == 0:
@@ -65,13 +67,15 @@ class Known:
         """Reflectance, float64 with NaN for no data, and classes, of levels 0 and 1."""
         found = [self.stored(0), self.stored(1)]
         return [
-            {n: v if n == "SCL" else np.where(v == -9999, np.nan, v / 10_000)
-             for n, v in level.items()}
+            {
+                n: v if n == "SCL" else np.where(v == -9999, np.nan, v / 10_000)
+                for n, v in level.items()
+            }
             for level in found
-        ]  # fmt: skip
+        ]
 
     def ndvi(self, level: int = 0) -> np.ndarray:
-        """Give the NDVI, shape (time, y, x), of all that is seen, clouds too."""
+        """Return the NDVI, shape (time, y, x), of all that is seen, clouds too."""
         red, infrared = (self.levels[level][band] for band in ("B04", "B08"))
         return (infrared - red) / (infrared + red)
 
@@ -107,7 +111,7 @@ class Known:
 
 
 def cell(kind: str, store: Path) -> str:
-    """Give the code that makes a viewer of a cube."""
+    """Return the code that makes a viewer of a cube."""
     return (
         "import panel as pn\nimport s2kit\n\npn.extension()\n"
         f"viewer = s2kit.viewers.{kind}(s2kit.open_cube({str(store)!r}))\nviewer.servable()\n"

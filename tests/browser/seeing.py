@@ -116,11 +116,11 @@ class Seen:
         return self.page.evaluate(f"(asked) => {{{_MODELS} {code}}}", {"figure": figure, **asked})
 
     def title(self, figure: int = 0) -> str:
-        """Give the title of a figure."""
+        """Return the title of a figure."""
         return self.ask("return figure.title.text", figure)
 
     def cut_titles(self) -> list[str]:
-        """Give the titles of figures in sight that are wider than what is right of their start."""
+        """Return the titles of visible figures that are wider than the room they have."""
         return self.ask(
             "const pen = document.createElement('canvas').getContext('2d');"
             "const wide = (line, font) => { pen.font = font; return pen.measureText(line).width };"
@@ -135,30 +135,32 @@ class Seen:
         )
 
     def message(self, figure: int = 0) -> str:
-        """Give the words that stand in place of a picture; empty if there are none."""
+        """Return the words that stand in place of a picture; empty if there are none."""
         return self.ask(
             "const said = figure.center.find((m) => m.type == 'Label');"
-            "return said.visible ? said.text : ''", figure,
-        )  # fmt: skip
+            "return said.visible ? said.text : ''",
+            figure,
+        )
 
     def view(self, figure: int = 0) -> list[float]:
-        """Give west, south, east and north of what is in sight."""
+        """Return west, south, east and north of what is in sight."""
         return self.ask(
             "const {x_range: x, y_range: y} = figure; return [x.start, y.start, x.end, y.end]",
             figure,
         )
 
     def data(self, figure: int, renderer: int) -> dict[str, Any]:
-        """Give the columns of what a figure draws."""
+        """Return the columns of what a figure draws."""
         return self.ask(
             "const data = figure.renderers[asked.renderer].data_source.data;"
             "const columns = data instanceof Map ? [...data] : Object.entries(data);"
             "return Object.fromEntries(columns.map(([name, column]) => [name, plain(column)]))",
-            figure, renderer=renderer,
-        )  # fmt: skip
+            figure,
+            renderer=renderer,
+        )
 
     def picture(self, figure: int = 0) -> Picture:
-        """Give the picture on a map."""
+        """Return the picture on a map."""
         found = self.ask(
             "const {image, x, y, dw, dh} = figure.renderers[1].data_source.data;"
             "if (!image.length) return null;"
@@ -167,21 +169,27 @@ class Seen:
             "for (let i = 0; i < byteLength; i += 32768)"
             " parts.push(String.fromCharCode(...bytes.subarray(i, i + 32768)));"
             "const place = [x[0], y[0], x[0] + dw[0], y[0] + dh[0]];"
-            "return {shape, place, image: btoa(parts.join(''))}", figure,
-        )  # fmt: skip
+            "return {shape, place, image: btoa(parts.join(''))}",
+            figure,
+        )
         assert found, "there is no picture"
         packed = np.frombuffer(b64decode(found["image"]), "<u4").reshape(found["shape"])
         pixels = packed.view("u1").reshape(*found["shape"], 4)[::-1]
         return Picture(pixels, tuple(found["place"]))
 
     def spot(self, x: float, y: float, figure: int = 0) -> tuple[float, float]:
-        """Give where a place on a figure is on the screen, scrolled into sight."""
+        """Return where a place on a figure is on the screen, scrolled into sight."""
         self.ask("Bokeh.index.find_one(figure).el.scrollIntoView({block: 'nearest'})", figure)
-        return tuple(self.ask(
-            "const seen = Bokeh.index.find_one(figure), box = seen.el.getBoundingClientRect();"
-            "return [box.x + seen.frame.x_scale.compute(asked.x),"
-            " box.y + seen.frame.y_scale.compute(asked.y)]", figure, x=x, y=y,
-        ))  # fmt: skip
+        return tuple(
+            self.ask(
+                "const seen = Bokeh.index.find_one(figure), box = seen.el.getBoundingClientRect();"
+                "return [box.x + seen.frame.x_scale.compute(asked.x),"
+                " box.y + seen.frame.y_scale.compute(asked.y)]",
+                figure,
+                x=x,
+                y=y,
+            )
+        )
 
     def click(self, x: float, y: float, figure: int = 0) -> None:
         """Click on a place of a figure."""
@@ -232,12 +240,12 @@ class Seen:
 
 
 def colours(hexes) -> np.ndarray:
-    """Give colours such as ``"#0072B2"`` as numbers, shape (colour, 4)."""
+    """Return colours such as ``"#0072B2"`` as numbers, shape (colour, 4)."""
     return np.array([[*bytes.fromhex(h[1:]), 255] for h in hexes], "u1")
 
 
 def shade(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Give 0-255 from the low to the high limit, as whole numbers."""
+    """Return 0-255 from the low to the high limit, as whole numbers."""
     return np.nan_to_num(255 * np.clip((values - low) / (high - low), 0, 1)).astype(int)
 
 

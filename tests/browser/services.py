@@ -118,19 +118,37 @@ def run_lab(
     port = free_port()
     apart = {
         name: str(folder / name.lower())
-        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR",
-                     "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
-    }  # fmt: skip
+        for name in (
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+            "IPYTHONDIR",
+            "JUPYTERLAB_SETTINGS_DIR",
+            "JUPYTERLAB_WORKSPACES_DIR",
+        )
+    }
     notices = Path(apart["JUPYTERLAB_SETTINGS_DIR"], "@jupyterlab/apputils-extension")
     notices.mkdir(parents=True)
     (notices / "notification.jupyterlab-settings").write_text(json.dumps(_QUIET_NOTICES))
     if panel:
         apart["PYTHONPATH"] = str(panel)
     command = [
-        module, "--no-browser", "--allow-root", "--ip", "127.0.0.1", "--port", port,
-        "--ServerApp.port_retries=0", "--IdentityProvider.token", TOKEN,
-        "--ServerApp.root_dir", root, "--ServerApp.base_url", f"{base}/", *_QUIET_LAB,
-    ]  # fmt: skip
+        module,
+        "--no-browser",
+        "--allow-root",
+        "--ip",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--ServerApp.port_retries=0",
+        "--IdentityProvider.token",
+        TOKEN,
+        "--ServerApp.root_dir",
+        root,
+        "--ServerApp.base_url",
+        f"{base}/",
+        *_QUIET_LAB,
+    ]
     log = folder / "jupyterlab.log"
     with _running(command, log, root, apart) as process:
         lab = Lab(f"http://127.0.0.1:{port}{base}", process, log, root)
@@ -139,7 +157,7 @@ def run_lab(
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -152,9 +170,13 @@ def _running(
     """Run a module of this Python; at the end it and all that it started are gone."""
     with log.open("wb") as out:
         process = psutil.Popen(
-            [sys.executable, "-m", *map(str, command)], cwd=cwd, env={**os.environ, **env},
-            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            [sys.executable, "-m", *map(str, command)],
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
     try:
         yield process
     finally:

@@ -14,8 +14,18 @@ PARTS = {
     "TimeQuery": ("Picture", "Filter", "Place", "Compare", "Save"),
     "NdviStatistics": ("Map", "Draw", "Places", "Save"),
 }
-_CONTROLS = {"button", "slider", "combobox", "textbox", "spinbutton", "checkbox", "radio", "link",
-             "ColorWell", "listbox"}  # fmt: skip
+_CONTROLS = {
+    "button",
+    "slider",
+    "combobox",
+    "textbox",
+    "spinbutton",
+    "checkbox",
+    "radio",
+    "link",
+    "ColorWell",
+    "listbox",
+}
 
 _FOCUSED = """() => {
   let at = document.activeElement;
@@ -26,16 +36,17 @@ _FOCUSED = """() => {
 
 
 def controls(page: Page) -> list[dict]:
-    """Give what a program that reads aloud finds: role, name and state of each control."""
+    """Return what a program that reads aloud finds: role, name and state of each control."""
     tree = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     return [
         {
-            "role": node["role"]["value"], "name": node["name"]["value"].strip(),
+            "role": node["role"]["value"],
+            "name": node["name"]["value"].strip(),
             **{p["name"]: p["value"].get("value") for p in node.get("properties", [])},
         }
         for node in tree
         if not node["ignored"] and node["role"]["value"] in _CONTROLS
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("kind", PARTS)

@@ -23,7 +23,7 @@ from expecting import (
     near,
     place_of,
     true_colour,
-)  # fmt: skip
+)
 from known import CLEAREST, NORTH, PIXEL, STEPS, WEST, cell
 from PIL import Image
 from playwright.sync_api import expect

@@ -53,7 +53,7 @@ def click_tile(page: Page, lab: Lab, title: str) -> Page:
 
 
 def panel_servers(lab: Lab) -> list[int]:
-    """Give the processes that serve viewers."""
+    """Return the processes that serve viewers."""
     family = lab.process.children(recursive=True)
     return [process.pid for process in family if "s2kit.course.launcher" in process.cmdline()]
 
@@ -83,7 +83,7 @@ def test_no_tiles_without_the_notebooks(tmp_path, monkeypatch):
 
 @pytest.fixture
 def real_notebooks() -> Path:
-    """Give the folder of the notebooks; without a practice cube, skip, or fail if required."""
+    """Return the folder of the notebooks; without a practice cube, skip, or fail if required."""
     if not (ROOT / "data/cube.zarr").is_dir():
         missing = "no practice cube: make cube"
         pytest.fail(missing) if os.environ.get("S2KIT_REQUIRE") else pytest.skip(missing)

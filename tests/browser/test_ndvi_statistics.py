@@ -59,10 +59,12 @@ def test_statistics_and_years(seen, known):
     values = clear_ndvi(known)
     ranks = np.nanpercentile(values, (10, 90), axis=0)
     maps = {
-        "smallest": np.nanmin(values, 0), "largest": np.nanmax(values, 0),
-        "standard deviation": np.nanstd(values, 0), "amplitude (p90 − p10)": ranks[1] - ranks[0],
+        "smallest": np.nanmin(values, 0),
+        "largest": np.nanmax(values, 0),
+        "standard deviation": np.nanstd(values, 0),
+        "amplitude (p90 − p10)": ranks[1] - ranks[0],
         "clear observations": np.isfinite(values).sum(0).astype(float),
-    }  # fmt: skip
+    }
     for name, wanted in maps.items():
         seen.choose("Statistic", name)
         if name in ("smallest", "largest"):
@@ -103,7 +105,7 @@ def expect_fitting(seen: Seen, values: np.ndarray) -> np.ndarray:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Give the mean, NaN without a warning where nothing is."""
+    """Return the mean, NaN without a warning where nothing is."""
     count = np.isfinite(values).sum(0)
     return np.where(count, np.nansum(values, 0) / np.maximum(count, 1), np.nan)
 
@@ -255,13 +257,13 @@ def test_places_are_named_coloured_and_removed(seen, known):
 
 SLOW = """
 import time
-from s2kit.viewers import ndvi_statistics
-found = ndvi_statistics.time_statistics
+from s2kit.viewers import statistic_map
+found = statistic_map.time_statistics
 def slow(*given, sleep=time.sleep, quick=getattr(found, 'quick', found), **named):
     sleep(4)
     return quick(*given, **named)
 slow.quick = getattr(found, 'quick', found)
-ndvi_statistics.time_statistics = slow
+statistic_map.time_statistics = slow
 """
 """Each page runs it, and Bokeh empties the module of a page that is gone: what it needs is kept."""
 

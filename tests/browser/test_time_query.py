@@ -61,8 +61,14 @@ def test_first_picture_is_the_clearest(seen, known):
 
 def test_date_moves(seen, known):
     """Buttons, picker and slider move the date, and the picture is that of the date."""
-    for name, step in (("Next", CLEAREST + 1), ("Previous", CLEAREST), ("First", 0),
-                       ("Previous", 0), ("Last", STEPS - 1), ("Next", STEPS - 1)):  # fmt: skip
+    for name, step in (
+        ("Next", CLEAREST + 1),
+        ("Previous", CLEAREST),
+        ("First", 0),
+        ("Previous", 0),
+        ("Last", STEPS - 1),
+        ("Next", STEPS - 1),
+    ):
         seen.press(name)
         expect_day(seen, known, step)
     seen.choose("Overpass", known.label(7))
@@ -272,10 +278,15 @@ def _expect_what_is_in_sight(seen: Seen, known) -> None:
 
     def check() -> np.ndarray:
         west, south, east, north = seen.view()
-        edges = ((NORTH - north) / PIXEL, (NORTH - south) / PIXEL, (west - WEST) / PIXEL,
-                 (east - WEST) / PIXEL)  # fmt: skip
-        top, bottom, left, right = (int(f(n)) for f, n in
-                                    zip((np.floor, np.ceil) * 2, edges, strict=True))  # fmt: skip
+        edges = (
+            (NORTH - north) / PIXEL,
+            (NORTH - south) / PIXEL,
+            (west - WEST) / PIXEL,
+            (east - WEST) / PIXEL,
+        )
+        top, bottom, left, right = (
+            int(f(n)) for f, n in zip((np.floor, np.ceil) * 2, edges, strict=True)
+        )
         wanted = _part(known, max(top, 0), bottom, max(left, 0), right)
         found = seen.picture().pixels
         assert found.shape == wanted.shape
@@ -356,16 +367,19 @@ def test_map_and_series_are_saved_as_png(seen, known, tmp_path):
             "const {x_scale: x, y_scale: y} = Bokeh.index.find_one(figure).frame;"
             "const [west, south, east, north] = asked.place;"
             "return [x.compute(west), y.compute(north), x.compute(east), y.compute(south)]",
-            figure, place=seen.picture(figure).place,
-        )  # fmt: skip
+            figure,
+            place=seen.picture(figure).place,
+        )
         framed = picture.crop([round(corner) for corner in corners])
         wanted = Image.new("RGB", maps[figure].shape[1::-1], "#f3f3f3")  # where there are no data
         wanted.paste(pixels := Image.fromarray(maps[figure].astype("u1"), "RGBA"), mask=pixels)
         found, wanted = (np.array(p.resize((8, 8), Image.BOX), float) for p in (framed, wanted))
         assert np.abs(found - wanted).max() < 10
     assert {path.name for path in tmp_path.glob("*.png")} == {
-        "time_query_map.png", "time_query_pinned_map.png", "time_query_series.png"
-    }  # fmt: skip
+        "time_query_map.png",
+        "time_query_pinned_map.png",
+        "time_query_series.png",
+    }
     seen.press("Compare")
     seen.press("one map")
     seen.press("Save")

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def seen(shown):
-    """Give the colours on a map, shape (y, x, 4), north up, and west, south, east, north."""
+    """Return the colours on a map, shape (y, x, 4), north up, and west, south, east, north."""
     data = shown._image.data
     if not data["image"]:
         return None, None
@@ -18,7 +18,7 @@ def seen(shown):
 
 
 def words(pane):
-    """Give the text of a pane of HTML."""
+    """Return the text of a pane of HTML."""
     return html.unescape(re.sub("<[^>]*>", "", pane.object))
 
 

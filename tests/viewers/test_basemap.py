@@ -19,7 +19,7 @@ from rasterio.io import MemoryFile
 from s2kit.crs import area_of
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.basemap import read_basemap
-from s2kit.viewers.frames import SIDE, View
+from s2kit.viewers.levels import SIDE, View
 
 WORLD = 2 * math.pi * 6_378_137
 """Width of Web Mercator in m (EPSG:3857)."""
@@ -64,18 +64,21 @@ def cache(tmp_path):
 
 
 def asked_of(address):
-    """Give the paths that were asked of a server since the last time."""
+    """Return the paths that were asked of a server since the last time."""
     with urllib.request.urlopen(address + "/asked", timeout=10) as answer:
         return json.load(answer)
 
 
 @pytest.mark.parametrize(
     ("view", "crs"),
-    [(DELFT, "EPSG:28992"), (View(400_000, 5_000_000, 420_000, 5_020_000), "EPSG:32633"),
-     (View(300_000, 6_200_000, 300_600, 6_200_600), "EPSG:32719"),
-     (View(4.30, 51.98, 4.34, 52.02), "EPSG:4326")],
+    [
+        (DELFT, "EPSG:28992"),
+        (View(400_000, 5_000_000, 420_000, 5_020_000), "EPSG:32633"),
+        (View(300_000, 6_200_000, 300_600, 6_200_600), "EPSG:32719"),
+        (View(4.30, 51.98, 4.34, 52.02), "EPSG:4326"),
+    ],
     ids=["RD", "UTM", "south", "degrees"],
-)  # fmt: skip
+)
 def test_tiles_lie_where_they_belong(address, view, crs):
     """Each pixel shows the part of the tile that pyproj puts there, to a pixel of the tile or two.
 
@@ -159,7 +162,7 @@ def test_server_refuses(status):
 @pytest.mark.parametrize(
     ("template", "missing"),
     [("http://x/{z}/{x}", "y"), ("http://x/{x}/{y}", "z"), ("", "z"), ("http://x/{z}/{y}", "x")],
-)  # fmt: skip
+)
 def test_bad_address(template, missing):
     """An address without a place for z, x or y ends in an error that shows a right one."""
     with pytest.raises(InvalidInputError, match=rf"has no \{{{missing}\}}.*openstreetmap"):

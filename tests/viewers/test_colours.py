@@ -81,8 +81,13 @@ def test_classes_by_number():
     """Each class has its colour, class 0 and a number beyond the list are transparent."""
     classes = np.array([[0, 1, 2, 3, 200]], "u1")
     picture = colours.paint_classes(classes, ["#ffffff", "#ff0000", "#00ff80", "#000001"])
-    assert picture[0].tolist() == [[0, 0, 0, 0], [255, 0, 0, 255], [0, 255, 128, 255],
-                                   [0, 0, 1, 255], [0, 0, 0, 0]]  # fmt: skip
+    assert picture[0].tolist() == [
+        [0, 0, 0, 0],
+        [255, 0, 0, 255],
+        [0, 255, 128, 255],
+        [0, 0, 1, 255],
+        [0, 0, 0, 0],
+    ]
 
 
 @EXAMPLES
@@ -158,8 +163,11 @@ def test_classes_without_description(missing):
     del layer.attrs[missing]
     with pytest.raises(InvalidInputError, match="flag_values, flag_meanings or flag_colors"):
         colours.classes_of(layer)
-    for wrong in ({"flag_meanings": "one two three"}, {"flag_colors": "#000000 red"},
-                  {"flag_colors": "#000000 #123456'><script>"}):  # fmt: skip
+    for wrong in (
+        {"flag_meanings": "one two three"},
+        {"flag_colors": "#000000 red"},
+        {"flag_colors": "#000000 #123456'><script>"},
+    ):
         layer.attrs = told | wrong
         with pytest.raises(InvalidInputError, match="SCL lacks"):
             colours.classes_of(layer)

@@ -21,8 +21,8 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers import NdviStatistics
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
-from s2kit.viewers.frames import View
-from s2kit.viewers.ndvi_statistics_layout import _limits
+from s2kit.viewers.levels import View
+from s2kit.viewers.ndvi_statistics_layout import limits_with_slider
 from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart, day_of_year
 from s2kit.viewers.places import Place
 
@@ -34,7 +34,7 @@ WHOLE = (WEST, NORTH - ROWS * PIXEL, WEST + COLS * PIXEL, NORTH)
 
 
 def box(west, north, east, south):
-    """Give a box in pixels from the north-west corner, southward positive."""
+    """Return a box in pixels from the north-west corner, southward positive."""
     return shapely.box(
         WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
     )
@@ -42,7 +42,7 @@ def box(west, north, east, south):
 
 @pytest.fixture(scope="module")
 def layers():
-    """Make up layers with gaps: a pixel is never clear, another only in the first year."""
+    """Return made-up layers with gaps: a pixel is never clear, another only in the first year."""
     made = random_layers(21, (STEPS, ROWS, COLS))
     made["SCL"][:, 0, 0] = 9
     made["SCL"][YEARS > 2020, 1, 1] = 3
@@ -62,12 +62,12 @@ def viewer(store):
 
 
 def between(start, end):
-    """Tell which steps lie in these years."""
+    """Return which steps lie in these years."""
     return np.isin(YEARS, range(start, end + 1))
 
 
 def clear_values(layers, name="NDVI"):
-    """Give clear observations in float64, NaN elsewhere, by plain numpy."""
+    """Return clear observations in float64, NaN elsewhere, by plain numpy."""
     red, nir = (decoded(layers[band]).astype("f8") for band in ("B04", "B08"))
     with np.errstate(all="ignore"):
         values = {"NDVI": (nir - red) / (nir + red), "B04": red, "B08": nir}[name]
@@ -88,7 +88,7 @@ def plain(values, statistic):
 
 
 def palette_of(statistic):
-    """Give the colours of a statistic: those that begin at 0 have their own."""
+    """Return the colours of a statistic: those that begin at 0 have their own."""
     return Cividis256 if statistic in ("std", "amplitude", "count") else Viridis256
 
 
@@ -218,9 +218,10 @@ def test_limits_that_are_none(viewer, limits):
 
 
 @pytest.mark.parametrize(
-    "limits", [(0.3, 0.3), (0, np.inf), (-np.inf, 0), (np.nan, 1), (0, 10**400)],
+    "limits",
+    [(0.3, 0.3), (0, np.inf), (-np.inf, 0), (np.nan, 1), (0, 10**400)],
     ids=lambda v: f"{v!s:.12}",
-)  # fmt: skip
+)
 def test_limits_of_an_address(viewer, limits):
     """Limits that no map can show are refused as they are set, as the page's address does."""
     with pytest.raises(InvalidInputError, match="is not below the highest"):
@@ -230,7 +231,7 @@ def test_limits_of_an_address(viewer, limits):
 
 def test_a_refused_slider_goes_back(viewer):
     """Both ends in one place are refused, and boxes and slider show what the colours span."""
-    low, high, slider, _ = _limits(viewer)
+    low, high, slider, _ = limits_with_slider(viewer)
     before = viewer.shown_limits
     viewer.param.trigger("span")
     slider.param.update(value=(0.2, 0.2), value_throttled=(0.2, 0.2))
@@ -250,8 +251,11 @@ def test_limits_given_with_an_index(viewer):
 
 def test_constant_maps(tmp_path):
     """Maps that are the same everywhere have limits around their only value."""
-    layers = {"B04": np.full((5, 4, 4), 3000, "i2"), "B08": np.full((5, 4, 4), 4000, "i2"),
-              "SCL": np.full((5, 4, 4), 4, "u1")}  # fmt: skip
+    layers = {
+        "B04": np.full((5, 4, 4), 3000, "i2"),
+        "B08": np.full((5, 4, 4), 4000, "i2"),
+        "SCL": np.full((5, 4, 4), 4, "u1"),
+    }
     viewer = NdviStatistics(make_cube(tmp_path / "c", layers, every(9, 5)))
     for statistic, value in (("count", 5), ("std", 0), ("amplitude", 0)):
         viewer.statistic = statistic
@@ -277,8 +281,10 @@ def test_years_in_the_wrong_order(viewer):
 def test_overviews(tmp_path):
     """A wide view shows the statistics of larger pixels, and says so."""
     rng = np.random.default_rng(3)
-    layers = {"B08": rng.integers(0, 5000, (3, 520, 540)).astype("i2"),
-              "SCL": np.full((3, 520, 540), 4, "u1")}  # fmt: skip
+    layers = {
+        "B08": rng.integers(0, 5000, (3, 520, 540)).astype("i2"),
+        "SCL": np.full((3, 520, 540), 4, "u1"),
+    }
     viewer = NdviStatistics(make_cube(tmp_path / "c", layers, every(9, 3), overviews=True))
     means = layers["B08"].reshape(3, 260, 2, 270, 2).mean((2, 4)) / 1e4
     assert_layer(seen(viewer.map)[0], means.mean(0), *viewer.shown_limits, Viridis256, slack=0.1)
@@ -423,8 +429,9 @@ def test_change_and_remove(viewer):
 def test_upload(viewer):
     """Uploaded places join the others; a bad file changes nothing."""
     viewer.add("mine", box(1, 1, 4, 4))
-    table = gpd.GeoDataFrame({"name": ["a", "mine"]}, geometry=[box(2, 3, 9, 8), box(9, 1, 12, 4)],
-                             crs=CRS)  # fmt: skip
+    table = gpd.GeoDataFrame(
+        {"name": ["a", "mine"]}, geometry=[box(2, 3, 9, 8), box(9, 1, 12, 4)], crs=CRS
+    )
     content = table.to_crs("EPSG:4326").to_json().encode()
     viewer.upload(content, "fields.geojson")
     assert [place.name for place in viewer.places] == ["mine", "a", "mine 2"]
@@ -562,7 +569,8 @@ def test_the_chosen_place_of_an_address(viewer):
     for place in list(viewer.places):
         viewer.chosen = place.name
         viewer.remove()
-    viewer.param.update(drawn=text, place="b")
+    viewer.drawn = text
+    viewer.place = "b"
     assert [place.name for place in viewer.places] == ["a", "b", "c"]
     assert viewer.chosen == "b"
 
@@ -570,8 +578,9 @@ def test_the_chosen_place_of_an_address(viewer):
 def test_a_shape_that_is_none_is_refused(viewer):
     """A shape that is no place is refused at once, and the others keep their curves."""
     viewer.add("good", shapely.Point(WEST + 15, NORTH - 15))
-    crossed = shapely.Polygon([(WEST, NORTH), (WEST + 50, NORTH - 50), (WEST + 50, NORTH),
-                               (WEST, NORTH - 50)])  # fmt: skip
+    crossed = shapely.Polygon(
+        [(WEST, NORTH), (WEST + 50, NORTH - 50), (WEST + 50, NORTH), (WEST, NORTH - 50)]
+    )
     with pytest.raises(InvalidInputError, match="bow is no valid outline"):
         viewer.add("bow", crossed)
     assert [place.name for place in viewer.places] == ["good"]
@@ -642,8 +651,13 @@ def test_the_name_box(viewer):
         viewer.add("field", box(corner, corner, corner + 3, corner + 3))
     name, place = box_of["Name"], box_of["Place"]
     viewer.chosen = "field 2"
-    for asked, got in (("wood", "wood"), ("field", "field 2"), ("field 2", "field 2"),
-                       ("field", "field 2"), ("zoo", "zoo")):  # fmt: skip
+    for asked, got in (
+        ("wood", "wood"),
+        ("field", "field 2"),
+        ("field 2", "field 2"),
+        ("field", "field 2"),
+        ("zoo", "zoo"),
+    ):
         name.value = asked
         assert (viewer.chosen, name.value, place.value) == (got, got, got), asked
         assert [one.name for one in viewer.places] == ["field", got, "field 3"]
@@ -822,14 +836,18 @@ def test_every_layer_that_is_offered_can_be_drawn(store):
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [(lambda cube: cube.B04, "DataArray"), (lambda cube: cube[["SCL"]], "no layer of numbers"),
-     (lambda cube: cube.drop_vars("SCL"), "no SCL, which tells what is clear"),
-     (lambda cube: cube[[]], "no layers"), (lambda cube: cube.isel(time=0), "no dimension time"),
-     (lambda cube: cube.drop_vars("time"), "no dates"),
-     (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
-     (lambda cube: cube.assign(SCL=cube.SCL.astype(str)), "classes are whole numbers")],
+    [
+        (lambda cube: cube.B04, "DataArray"),
+        (lambda cube: cube[["SCL"]], "no layer of numbers"),
+        (lambda cube: cube.drop_vars("SCL"), "no SCL, which tells what is clear"),
+        (lambda cube: cube[[]], "no layers"),
+        (lambda cube: cube.isel(time=0), "no dimension time"),
+        (lambda cube: cube.drop_vars("time"), "no dates"),
+        (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+        (lambda cube: cube.assign(SCL=cube.SCL.astype(str)), "classes are whole numbers"),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_bad_input(store, change, text):
     """What is no cube, or lacks what a map needs, ends in a named error that tells it."""
     with pytest.raises(InvalidInputError, match=text):
@@ -847,9 +865,14 @@ def test_histogram_tells_what_lies_beyond():
     assert "beyond" not in histogram.figure.title.text
 
 
-@pytest.mark.parametrize(("odd", "seen_ends", "told"), [
-    (1, (0.2, 0.8), " (1 beyond)"), (0, (0.2, 0.8), ""), (60, (-17.0, 0.8), ""),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("odd", "seen_ends", "told"),
+    [
+        (1, (0.2, 0.8), " (1 beyond)"),
+        (0, (0.2, 0.8), ""),
+        (60, (-17.0, 0.8), ""),
+    ],
+)
 def test_axis_of_a_chart(odd, seen_ends, told):
     """Few values that are far from what is usual do not spoil the axis, but are told; many do."""
     chart = time_figure()
@@ -865,10 +888,14 @@ def test_axis_of_a_chart(odd, seen_ends, told):
 
 def test_axis_of_places():
     """A mean that is usual is on the axis, however far its spread reaches; means alone count."""
-    table = pd.DataFrame({
-        "time": pd.date_range("2021-01-01", periods=11), "mean": [0.3] * 9 + [0.9, -17.0],
-        "std": [0.1] * 9 + [2.0, 0.5], "count": 1.0,
-    })  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "time": pd.date_range("2021-01-01", periods=11),
+            "mean": [0.3] * 9 + [0.9, -17.0],
+            "std": [0.1] * 9 + [2.0, 0.5],
+            "count": 1.0,
+        }
+    )
     chart = PlacesChart(by_year=False)
     chart.show([Curve("a", "#000000", table.time.to_numpy(), table)], "", "NDVI", (-0.1, 0.9))
     assert chart.figure.y_range.start < 0.2

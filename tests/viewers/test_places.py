@@ -19,9 +19,9 @@ from rasterio.features import geometry_mask
 from rasterio.transform import from_origin
 
 from s2kit.errors import InvalidInputError
-from s2kit.viewers import places, uploads
+from s2kit.viewers import place_series, places, uploads
 from s2kit.viewers.colours import PLACE_COLOURS
-from s2kit.viewers.frames import Levels
+from s2kit.viewers.levels import Levels
 from s2kit.viewers.places import Place
 from s2kit.viewers.uploads import LARGEST, read_upload
 
@@ -33,7 +33,7 @@ TO_DEGREES = pyproj.Transformer.from_crs(CRS, 4326, always_xy=True)
 
 
 def box(west, north, east, south):
-    """Give a box in pixels from the north-west corner, southward positive."""
+    """Return a box in pixels from the north-west corner, southward positive."""
     return shapely.box(
         WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
     )
@@ -41,7 +41,7 @@ def box(west, north, east, south):
 
 @pytest.fixture(scope="module")
 def layers():
-    """Make up layers with gaps; the last step is never clear."""
+    """Return made-up layers with gaps; the last step is never clear."""
     made = random_layers(7, (STEPS, ROWS, COLS))
     made["SCL"][-1] = 9
     return made
@@ -55,7 +55,7 @@ def cube(layers, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def levels(cube):
-    """Give its levels."""
+    """Return its levels."""
     return Levels(cube)
 
 
@@ -69,10 +69,11 @@ def ndvi_of(layers):
 
 
 def areas(shape, rows=ROWS, cols=COLS, pixel=PIXEL):
-    """Give the covered fraction of each pixel, by intersecting them one by one."""
+    """Return the covered fraction of each pixel, by intersecting them one by one."""
     row, col = np.indices((rows, cols))
-    pixels = shapely.box(WEST + pixel * col, NORTH - pixel * (row + 1),
-                         WEST + pixel * (col + 1), NORTH - pixel * row)  # fmt: skip
+    pixels = shapely.box(
+        WEST + pixel * col, NORTH - pixel * (row + 1), WEST + pixel * (col + 1), NORTH - pixel * row
+    )
     return shapely.area(shapely.intersection(pixels, shape)) / pixel**2
 
 
@@ -109,11 +110,15 @@ def test_outlines():
 
 @pytest.mark.parametrize(
     ("kind", "corners", "words"),
-    [("point", [], "needs 1 corner"), ("box", [(0, 0)], "needs 2 corners, and there is 1"),
-     ("polygon", [(0, 0), (1, 1)], "needs 3 corners, and there are 2"),
-     ("box", [(0, 0), (0, 5)], "enclose nothing"), ("box", [(1, 1), (1, 1)], "enclose nothing"),
-     ("polygon", [(0, 0), (1, 1), (2, 2)], "enclose nothing")],
-)  # fmt: skip
+    [
+        ("point", [], "needs 1 corner"),
+        ("box", [(0, 0)], "needs 2 corners, and there is 1"),
+        ("polygon", [(0, 0), (1, 1)], "needs 3 corners, and there are 2"),
+        ("box", [(0, 0), (0, 5)], "enclose nothing"),
+        ("box", [(1, 1), (1, 1)], "enclose nothing"),
+        ("polygon", [(0, 0), (1, 1), (2, 2)], "enclose nothing"),
+    ],
+)
 def test_outlines_of_too_little(kind, corners, words):
     """Too few corners, or such that enclose nothing, end in a named error."""
     with pytest.raises(InvalidInputError, match=words):
@@ -129,8 +134,10 @@ def test_added_places_have_names_and_colours_of_their_own(names):
         held = places.add(held, name, shapely.Point(0, 0))
     found = [place.name for place in held]
     assert len(found) == len(names) == len(set(found))
-    assert all(f == n.strip() or f.startswith(n.strip() or "place")
-               for f, n in zip(found, names, strict=True))  # fmt: skip
+    assert all(
+        f == n.strip() or f.startswith(n.strip() or "place")
+        for f, n in zip(found, names, strict=True)
+    )
     first = [place.colour for place in held[: len(PLACE_COLOURS)]]
     assert len(set(first)) == len(first)
     assert {place.colour for place in held} <= set(PLACE_COLOURS)
@@ -170,10 +177,16 @@ def drawn_places(draw):
         width, height = draw(st.integers(1, 900)), draw(st.integers(1, 900))
         square = shapely.box(x, y, x + width, y + height)
         far = shapely.box(x + 2000, y, x + 2001, y + 1)
-        shape = draw(st.sampled_from([
-            shapely.Point(x, y), square, shapely.MultiPolygon([square, far]),
-            shapely.Polygon([(x, y), (x + width, y), (x, y + height)]),
-        ]))  # fmt: skip
+        shape = draw(
+            st.sampled_from(
+                [
+                    shapely.Point(x, y),
+                    square,
+                    shapely.MultiPolygon([square, far]),
+                    shapely.Polygon([(x, y), (x + width, y), (x, y + height)]),
+                ]
+            )
+        )
         colour = "#" + draw(st.text(string.hexdigits, min_size=6, max_size=6))
         found.append(Place(name, colour, shape))
     return found
@@ -225,13 +238,21 @@ def test_any_text_is_places_or_a_named_error(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["a", "a|b", "a|#000000|POINT (1 2", "a|#000000|LINESTRING (0 0, 1 1)",
-     "a|#000000|POINT EMPTY", "a|#000000|POINT (nan 1)", "a|red|POINT (1 2)",
-     'a|#0072B2ff"><img src=x onerror=alert(1)>|POINT (1 2)', "a|#0072B2\n|POINT (1 2)",
-     "a|#000000|POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))",
-     "a|#000000|POINT (1 2);a|#000000|POINT (1 2)",
-     ";".join(f"{n}|#000000|POINT (1 2)" for n in range(21))],
-)  # fmt: skip
+    [
+        "a",
+        "a|b",
+        "a|#000000|POINT (1 2",
+        "a|#000000|LINESTRING (0 0, 1 1)",
+        "a|#000000|POINT EMPTY",
+        "a|#000000|POINT (nan 1)",
+        "a|red|POINT (1 2)",
+        'a|#0072B2ff"><img src=x onerror=alert(1)>|POINT (1 2)',
+        "a|#0072B2\n|POINT (1 2)",
+        "a|#000000|POLYGON ((0 0, 2 2, 2 0, 0 2, 0 0))",
+        "a|#000000|POINT (1 2);a|#000000|POINT (1 2)",
+        ";".join(f"{n}|#000000|POINT (1 2)" for n in range(21)),
+    ],
+)
 def test_text_that_is_none(text):
     """Text cut short, a colour that is HTML, a line, a crossed outline, a name twice, too much."""
     with pytest.raises(InvalidInputError, match="address of this page"):
@@ -241,11 +262,11 @@ def test_text_that_is_none(text):
 def test_table_keeps_names_as_text(levels):
     """A name that is HTML stands in the table as text."""
     place = Place("<script>alert(1)</script>", "#000000", box(0, 0, 5, 5))
-    series = {place.name: places.place_series(levels, place, "NDVI")}
-    table = places.describe([place], series)
+    series = {place.name: place_series.place_series(levels, place, "NDVI")}
+    table = place_series.html_table([place], series)
     assert "<script" not in table
     assert "&lt;script&gt;" in table
-    assert places.describe([], {}) == ""
+    assert place_series.html_table([], {}) == ""
 
 
 # Files
@@ -268,8 +289,9 @@ def as_geopackage(table, folder):
 @pytest.mark.parametrize("suffix", [".geojson", ".gpkg", ".GPKG", ".json"])
 def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
     """GeoJSON and GeoPackage of any coordinate system lie where geopandas puts them."""
-    own = gpd.GeoDataFrame({"name": ["á", "b"]}, geometry=[box(2, 3, 9, 8), box(20, 1, 30, 4)],
-                           crs=CRS)  # fmt: skip
+    own = gpd.GeoDataFrame(
+        {"name": ["á", "b"]}, geometry=[box(2, 3, 9, 8), box(20, 1, 30, 4)], crs=CRS
+    )
     table = own.to_crs(crs)
     content = as_geopackage(table, tmp_path) if "gpkg" in suffix.lower() else as_geojson(table)
     found, _ = read_upload(content, f"fields{suffix}", cube)
@@ -304,14 +326,20 @@ def test_upload_of_points_and_of_one_beside(cube):
 
 @pytest.mark.parametrize(
     ("content", "name", "words"),
-    [(b"{}", "a.shp", "a.shp is not a file of fields"), (b"{}", "noname", "not a file of fields"),
-     (b"", "a.geojson", "a.geojson is empty"), (b"SQ", "a.gpkg", "no GeoPackage"),
-     (b'{"type": "FeatureColl', "a.geojson", "no GeoJSON"), (b"[1]", "a.json", "no GeoJSON"),
-     (b"\xff\xfe\x00", "a.geojson", "no GeoJSON"), (b"[" * 99_999, "a.geojson", "no GeoJSON"),
-     (b"SQLite format 3\x00 and no more", "a.gpkg", "a.gpkg.*cannot be read"),
-     (b'{"type": "FeatureCollection", "features": []}', "a.geojson", "no places in it"),
-     (b'{"type": "Feature", "properties": {}, "geometry": null}', "a.json", "no geometry|no ta")],
-)  # fmt: skip
+    [
+        (b"{}", "a.shp", "a.shp is not a file of fields"),
+        (b"{}", "noname", "not a file of fields"),
+        (b"", "a.geojson", "a.geojson is empty"),
+        (b"SQ", "a.gpkg", "no GeoPackage"),
+        (b'{"type": "FeatureColl', "a.geojson", "no GeoJSON"),
+        (b"[1]", "a.json", "no GeoJSON"),
+        (b"\xff\xfe\x00", "a.geojson", "no GeoJSON"),
+        (b"[" * 99_999, "a.geojson", "no GeoJSON"),
+        (b"SQLite format 3\x00 and no more", "a.gpkg", "a.gpkg.*cannot be read"),
+        (b'{"type": "FeatureCollection", "features": []}', "a.geojson", "no places in it"),
+        (b'{"type": "Feature", "properties": {}, "geometry": null}', "a.json", "no geometry|no ta"),
+    ],
+)
 def test_upload_of_broken_files(cube, content, name, words):
     """Files of other kinds, cut or empty ones end in an error that names them as the user does."""
     with pytest.raises(InvalidInputError, match=words) as caught:
@@ -401,10 +429,12 @@ def test_upload_of_a_name_that_is_no_text(cube):
 
 @pytest.mark.parametrize(
     ("corners", "words"),
-    [([[0, 0], [500, 0], [500, 95], [0, 95], [0, 0]], "a corner beyond the Earth"),
-     ([[10**400, 1], [2, 1], [2, 2], [10**400, 1]], "no GeoJSON"),
-     ([[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]], r"fields\.clip")],
-)  # fmt: skip
+    [
+        ([[0, 0], [500, 0], [500, 95], [0, 95], [0, 0]], "a corner beyond the Earth"),
+        ([[10**400, 1], [2, 1], [2, 2], [10**400, 1]], "no GeoJSON"),
+        ([[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]], r"fields\.clip"),
+    ],
+)
 def test_upload_of_the_whole_earth(cube, corners, words):
     """What has no place in the cube's system is refused for what it is."""
     content = {"type": "Polygon", "coordinates": [corners]}
@@ -413,7 +443,7 @@ def test_upload_of_the_whole_earth(cube, corners, words):
 
 
 def star(corners, crossing):
-    """Give an outline of so many corners around the middle of the cube."""
+    """Return an outline of so many corners around the middle of the cube."""
     turn = np.linspace(0, 2 * np.pi * (2 if crossing else 1), corners, endpoint=False)
     reach = np.where(np.arange(corners) % 2, 140, 90)
     middle = np.array([WEST + PIXEL * COLS / 2, NORTH - PIXEL * ROWS / 2])
@@ -457,14 +487,15 @@ def test_upload_of_some_crossing_outlines(cube):
 
 
 @pytest.mark.parametrize(
-    "made", [
+    "made",
+    [
         "CREATE VIEW v AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
         "SELECT n.i AS fid, fields.geom AS geom FROM n, fields",
         "CREATE TABLE v (fid INTEGER PRIMARY KEY, geom BLOB, n AS (hex(zeroblob(400000000))))",
         "CREATE VIRTUAL TABLE v USING fts5(fid, geom /* USING RTREE */)",
         'CREATE VIRTUAL TABLE "v" USING /* "v" USING RTREE */ fts5(fid, geom)',
-    ]
-)  # fmt: skip
+    ],
+)
 def test_upload_that_is_computed(cube, tmp_path, made):
     """A GeoPackage whose rows are computed as they are read, without end, is refused."""
     table = gpd.GeoDataFrame({"name": ["a"]}, geometry=[box(1, 1, 5, 5)], crs=CRS)
@@ -505,11 +536,15 @@ def test_upload_of_a_large_file(cube):
 
 @pytest.mark.parametrize(
     ("shape", "words"),
-    [(shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), "no valid outline .Self-intersection"),
-     (shapely.LineString([(0, 0), (1, 1)]), "a is a LineString"), ("POINT (1 2)", "a is a str"),
-     (shapely.Polygon(), "an empty Polygon"), (shapely.Point(np.nan, 1), "no valid outline"),
-     (shapely.MultiPoint([(0, 0), (1, 1)]), "a is a MultiPoint")],
-)  # fmt: skip
+    [
+        (shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)]), "no valid outline .Self-intersection"),
+        (shapely.LineString([(0, 0), (1, 1)]), "a is a LineString"),
+        ("POINT (1 2)", "a is a str"),
+        (shapely.Polygon(), "an empty Polygon"),
+        (shapely.Point(np.nan, 1), "no valid outline"),
+        (shapely.MultiPoint([(0, 0), (1, 1)]), "a is a MultiPoint"),
+    ],
+)
 def test_shapes_that_are_no_place(shape, words):
     """What has no area, or one that is not sure, becomes no place at all."""
     with pytest.raises(InvalidInputError, match=words):
@@ -529,10 +564,14 @@ def test_upload_that_names_other_files(cube, tmp_path):
     table = gpd.GeoDataFrame({"name": ["secret"]}, geometry=[box(2, 3, 9, 8)], crs=CRS)
     as_geopackage(table, tmp_path)
     secret = tmp_path / "made.gpkg"
-    vrt = (f'<OGRVRTDataSource><OGRVRTLayer name="made"><SrcDataSource>{secret}</SrcDataSource>'
-           "</OGRVRTLayer></OGRVRTDataSource>")  # fmt: skip
-    pipeline = {"type": "gdal_streamed_alg",
-                "command_line": f"gdal vector pipeline ! read {secret}"}  # fmt: skip
+    vrt = (
+        f'<OGRVRTDataSource><OGRVRTLayer name="made"><SrcDataSource>{secret}</SrcDataSource>'
+        "</OGRVRTLayer></OGRVRTDataSource>"
+    )
+    pipeline = {
+        "type": "gdal_streamed_alg",
+        "command_line": f"gdal vector pipeline ! read {secret}",
+    }
     both = '{"type": "gdal_streamed_alg", "type": "FeatureCollection", "features": [], '
     for content in (vrt, json.dumps(pipeline), both + json.dumps(pipeline)[1:]):
         for name in ("a.geojson", "a.json", "a.gpkg"):
@@ -606,7 +645,7 @@ def test_series_of_boxes(levels, layers, corners):
     """The mean, spread, count and share of a box of whole pixels are numpy's."""
     west, north, east, south = corners
     place = Place("a", "#000000", box(*corners))
-    found = places.place_series(levels, place, "NDVI")
+    found = place_series.place_series(levels, place, "NDVI")
     inside = np.zeros((ROWS, COLS))
     inside[north:south, west:east] = 1
     assert_series(found, ndvi_of(layers), inside, inside.sum())
@@ -616,21 +655,22 @@ def test_series_of_boxes(levels, layers, corners):
 
 
 @settings(EXAMPLES, max_examples=40)
-@given(st.lists(st.tuples(st.floats(-5, COLS + 5), st.floats(-5, ROWS + 5)), min_size=3,
-                max_size=3))  # fmt: skip
+@given(
+    st.lists(st.tuples(st.floats(-5, COLS + 5), st.floats(-5, ROWS + 5)), min_size=3, max_size=3)
+)
 def test_series_of_triangles(levels, layers, corners):
     """Pixels count by the area in the triangle; of what lies beyond the cube nothing is asked."""
     shape = shapely.Polygon([(WEST + PIXEL * x, NORTH - PIXEL * y) for x, y in corners])
     weight = areas(shape)
     if weight.sum() < 0.05:
         return
-    found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+    found = place_series.place_series(levels, Place("a", "#000000", shape), "NDVI")
     assert_series(found, ndvi_of(layers), weight, weight.sum())
 
 
 def test_series_of_a_layer(levels, layers):
     """A layer is described in its own unit."""
-    found = places.place_series(levels, Place("a", "#000000", box(3, 3, 20, 20)), "B08")
+    found = place_series.place_series(levels, Place("a", "#000000", box(3, 3, 20, 20)), "B08")
     values = decoded(layers["B08"]).astype("f8")
     values[~np.isin(layers["SCL"], CLEAR)] = np.nan
     assert_series(found, values, areas(box(3, 3, 20, 20)), 17 * 17)
@@ -638,13 +678,22 @@ def test_series_of_a_layer(levels, layers):
 
 @pytest.mark.parametrize(
     ("x", "y", "row", "col"),
-    [(5, 5, 0, 0), (0, 0, 0, 0), (10, 10, 1, 1), (200, 100, 10, 20), (199.9, 99.9, 9, 19),
-     (399, 299, 29, 39), (400, 300, 29, 39), (400, 5, 0, 39), (5, 300, 29, 0)],
-)  # fmt: skip
+    [
+        (5, 5, 0, 0),
+        (0, 0, 0, 0),
+        (10, 10, 1, 1),
+        (200, 100, 10, 20),
+        (199.9, 99.9, 9, 19),
+        (399, 299, 29, 39),
+        (400, 300, 29, 39),
+        (400, 5, 0, 39),
+        (5, 300, 29, 0),
+    ],
+)
 def test_series_of_points(levels, layers, x, y, row, col):
     """A point has its pixel's values; on a border the one to the east and south, if there is."""
     place = Place("a", "#000000", shapely.Point(WEST + x, NORTH - y))
-    found = places.place_series(levels, place, "NDVI")
+    found = place_series.place_series(levels, place, "NDVI")
     expected = ndvi_of(layers)[:, row, col]
     np.testing.assert_allclose(found["mean"], expected, atol=1e-6)
     np.testing.assert_array_equal(found.share, np.isfinite(expected))
@@ -663,17 +712,17 @@ def coarsened(cube):
 
 
 def moved_by_half(cube):
-    """Give the pixels other places, half a pixel to the east."""
+    """Return the pixels other places, half a pixel to the east."""
     return cube.assign_coords(x=cube.x + 5)
 
 
 def in_another_system(cube):
-    """Say that the coordinates are of another system."""
+    """Return that the coordinates are of another system."""
     return cube.rio.write_crs("EPSG:32631")
 
 
 def named_again(cube):
-    """Give the coordinate system anew: the size of the pixels is not told any more."""
+    """Return the coordinate system anew: the size of the pixels is not told any more."""
     return cube.drop_vars("spatial_ref").rio.write_crs(CRS)
 
 
@@ -693,7 +742,7 @@ def test_series_within_one_column_of_a_changed_cube(cube, layers, change, row, c
     ndvi = np.where(np.isfinite(ndvi), ndvi, np.nan)
     corners = [(west + 1, north - 1), (west + pixel - 1, north - 1), (west + 1, north - pixel)]
     for shape in (shapely.Point(west + 1, north - 1), shapely.Polygon(corners)):
-        found = places.place_series(levels, Place("a", "#000000", shape), "NDVI")
+        found = place_series.place_series(levels, Place("a", "#000000", shape), "NDVI")
         weight = shape.area / pixel**2 if shape.area else 1.0
         inside = np.zeros(ndvi.shape[1:])
         inside[row, col] = weight
@@ -704,7 +753,7 @@ def test_series_beside_the_cube(levels):
     """A place beside the cube ends in an error that names it."""
     for shape in (box(60, 0, 61, 1), shapely.Point(WEST - 1, NORTH - 5)):
         with pytest.raises(InvalidInputError, match="my field lies beside"):
-            places.place_series(levels, Place("my field", "#000000", shape), "NDVI")
+            place_series.place_series(levels, Place("my field", "#000000", shape), "NDVI")
 
 
 def test_wide_places_are_described_by_the_cube_itself(tmp_path):
@@ -713,18 +762,19 @@ def test_wide_places_are_described_by_the_cube_itself(tmp_path):
     shape = (2, 20, 1100)
     classes = rng.choice([4, 9], shape).astype("u1")
     counts = np.where(classes == 4, rng.integers(0, 3000, shape), 9000).astype("i2")
-    levels = Levels(make_cube(tmp_path / "c", {"B08": counts, "SCL": classes}, every(9, 2),
-                              overviews=True))  # fmt: skip
-    found = places.place_series(levels, Place("a", "#000000", box(0, 0, 1024, 20)), "B08")
+    levels = Levels(
+        make_cube(tmp_path / "c", {"B08": counts, "SCL": classes}, every(9, 2), overviews=True)
+    )
+    found = place_series.place_series(levels, Place("a", "#000000", box(0, 0, 1024, 20)), "B08")
     clear = np.where(classes == 4, counts / 1e4, np.nan)[:, :, :1024]
     np.testing.assert_allclose(found["mean"], np.nanmean(clear, (1, 2)), atol=1e-6)
     np.testing.assert_allclose(found["std"], np.nanstd(clear, (1, 2)), atol=1e-6)
     np.testing.assert_allclose(found["count"], np.isfinite(clear).sum((1, 2)))
     with pytest.raises(InvalidInputError, match="all of it is more than 10240 m wide"):
-        places.place_series(levels, Place("all of it", "#000000", box(0, 0, 1100, 20)), "B08")
+        place_series.place_series(levels, Place("all of it", "#000000", box(0, 0, 1100, 20)), "B08")
 
 
 def test_well_seen():
     """Dates that saw less than half of a place clear are left out of curves."""
     table = pd.DataFrame({"share": [0.49, 0.5, 1, 0.9], "mean": [1, 2, np.nan, 4]})
-    assert places.well_seen(table)["mean"].tolist() == [2, 4]
+    assert place_series.well_seen(table)["mean"].tolist() == [2, 4]

@@ -20,10 +20,11 @@ import s2kit
 from s2kit.cube.dask_layers import source_of
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.viewers import TimeQuery, colours
-from s2kit.viewers.basemap import credit_of
+from s2kit.viewers.basemap import attribution_of
 from s2kit.viewers.controls import limits_row
-from s2kit.viewers.frames import View
-from s2kit.viewers.time_query import BESIDE, NOT_PINNED, OF_VIEW, SWIPE
+from s2kit.viewers.date_maps import BESIDE, OF_VIEW, SWIPE
+from s2kit.viewers.levels import View
+from s2kit.viewers.time_query import NOT_PINNED
 
 STEPS, ROWS, COLS = 8, 40, 50
 BANDS = ("B02", "B03", "B04", "B08")
@@ -33,18 +34,18 @@ TIMES = np.sort(np.concatenate([every(90, 4, "2021-01-10"), every(90, 4, "2021-0
 
 
 def timed(step):
-    """Give the time of a step."""
+    """Return the time of a step."""
     return pd.Timestamp(TIMES[step], unit="s")
 
 
 def iso(step):
-    """Give it as the viewer's parameter has it."""
+    """Return it as the viewer's parameter has it."""
     return f"{timed(step):%Y-%m-%dT%H:%M:%S}"
 
 
 @pytest.fixture(scope="module")
 def layers():
-    """Make up steps of which k eighths, in the north, are clear; the first has no data at all."""
+    """Return steps of which k eighths, in the north, are clear; the first has no data."""
     made = random_layers(11, (STEPS, ROWS, COLS), BANDS)
     for step in range(STEPS):
         made["SCL"][step] = 9
@@ -73,12 +74,12 @@ def viewer(store):
 
 
 def values_of(layers, band, step):
-    """Give reflectance, float64."""
+    """Return reflectance, float64."""
     return decoded(layers[band])[step].astype("f8")
 
 
 def true_colour(layers, step):
-    """Give red, green and blue reflectance."""
+    """Return red, green and blue reflectance."""
     return np.stack([values_of(layers, band, step) for band in ("B04", "B03", "B02")], -1)
 
 
@@ -252,8 +253,10 @@ def test_readout_beside_the_swipe(viewer, layers, share):
     viewer.picture = "B08"
     viewer.param.update(pinned=iso(5), moment=iso(6), compare=SWIPE, swipe=share)
     picture, _ = seen(viewer.map)
-    painted = [colours.paint_layer(values_of(layers, "B08", step).astype("f4"), 0, 0.5, Greys256)
-               for step in (5, 6)]  # fmt: skip
+    painted = [
+        colours.paint_layer(values_of(layers, "B08", step).astype("f4"), 0, 0.5, Greys256)
+        for step in (5, 6)
+    ]
     row = next(r for r in range(ROWS) if (painted[0][r] != painted[1][r]).any(-1).mean() > 0.9)
     for col in range(COLS):
         for inside in (0.1, 9.9):
@@ -451,7 +454,8 @@ def test_a_day_is_that_day(store):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"), [
+    ("name", "value", "told"),
+    [
         ("orbits", [51], "orbits holds 51; it takes a list of '8', '51'"),
         ("seasons", ["winter"], "seasons holds 'winter'; it takes a list of 'Dec–Feb', "),
         ("opacity", 200, "opacity.* must be at most 100, not 200"),
@@ -461,7 +465,7 @@ def test_a_day_is_that_day(store):
         ("x", "a", "x.* only takes numeric values"),
         ("stretch", "all", "stretch='all' is none of the 2 that can be chosen, such as fixed"),
     ],
-)  # fmt: skip
+)
 def test_a_parameter_says_what_it_takes(viewer, name, value, told):
     """What a parameter refuses is told by a named error, and nothing changes."""
     before = getattr(viewer, name)
@@ -522,8 +526,12 @@ def test_none_passes(viewer):
     assert viewer.map._message.text.startswith("No clear acquisition")
     assert words(viewer.page.status).startswith("No clear acquisition")
     assert words(viewer.page.alert) == ""
-    for act in (lambda: viewer.move(1), lambda: viewer.go_to(timed(3)), viewer.pin_this,
-                viewer._next_of_play):  # fmt: skip
+    for act in (
+        lambda: viewer.move(1),
+        lambda: viewer.go_to(timed(3)),
+        viewer.pin_this,
+        viewer._next_of_play,
+    ):
         act()
         assert viewer.moment is None
     viewer.picture = "NDVI"
@@ -579,10 +587,18 @@ def test_a_click_on_a_date_that_does_not_pass(viewer):
     assert words(viewer.page.alert) == ""
 
 
-@pytest.mark.parametrize("day", [
-    date(2021, 7, 9), np.datetime64("2021-07-09"), "2021-07-09", "9 July 2021", "20210709",
-    "2021-7-9", "2021-07-09 ",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "day",
+    [
+        date(2021, 7, 9),
+        np.datetime64("2021-07-09"),
+        "2021-07-09",
+        "9 July 2021",
+        "20210709",
+        "2021-7-9",
+        "2021-07-09 ",
+    ],
+)
 def test_go_to_a_day_is_its_noon(viewer, day):
     """A day without an hour stands for its middle, however it is given."""
     cube = viewer.cube.isel(time=[0, 1, 2])
@@ -664,10 +680,15 @@ def test_limits_that_are_none(viewer, limits):
     assert viewer.limits == (0.1, 0.2)
 
 
-@pytest.mark.parametrize(("name", "value", "near"), [
-    ("picture", "ndvi", "such as NDVI"), ("moment", "2021-06-04", "such as 2"),
-    ("chart", None, "such as"), ("compare", "both", "such as"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "near"),
+    [
+        ("picture", "ndvi", "such as NDVI"),
+        ("moment", "2021-06-04", "such as 2"),
+        ("chart", None, "such as"),
+        ("compare", "both", "such as"),
+    ],
+)
 def test_choices_that_are_none(viewer, name, value, near):
     """What is not offered is refused by a named error that tells the nearest."""
     before = getattr(viewer, name)
@@ -712,7 +733,7 @@ def test_a_coordinate_that_is_the_same_for_all(viewer):
 
 def test_basemap_of_files():
     """Tiles on this machine have no host to name."""
-    assert credit_of("file:///tiles/{z}/{x}/{y}.png") == "Basemap from local files"
+    assert attribution_of("file:///tiles/{z}/{x}/{y}.png") == "Basemap from local files"
 
 
 def test_limits_that_are_empty(viewer):
@@ -806,8 +827,10 @@ def test_pixel_series(viewer, layers, row, col):
         assert [*table.orbit] == ["51", "8"] * 4
         assert chart in viewer.series.figure.title.text
     known = table[np.isfinite(table.value)]
-    for source, part in ((viewer.series._clear, known[known.clear]),
-                         (viewer.series._cloudy, known[~known.clear])):  # fmt: skip
+    for source, part in (
+        (viewer.series._clear, known[known.clear]),
+        (viewer.series._cloudy, known[~known.clear]),
+    ):
         assert [*source.data["value"]] == [*part.value]
         assert [*pd.to_datetime(source.data["time"])] == [*part.time]
     assert viewer.map._mark.data == {"x": [viewer.x], "y": [viewer.y]}
@@ -935,14 +958,16 @@ CUTS = {
     "one pixel": lambda cube: cube.isel(y=[4], x=[9]),
     "every second": lambda cube: cube.isel(y=slice(None, None, 2), x=slice(None, None, 2)),
     "without classes": lambda cube: cube.drop_vars("SCL"),
-    "without provenance": lambda cube: cube.drop_vars(["platform", "products", "clear_fraction",
-                                                       "relative_orbit"]),
+    "without provenance": lambda cube: cube.drop_vars(
+        ["platform", "products", "clear_fraction", "relative_orbit"]
+    ),
     "in memory": lambda cube: cube.load(),
     "masked": s2kit.mask_clouds,
     "turned": lambda cube: cube.transpose("x", "y", "time"),
     "milliseconds": lambda cube: cube.load().assign_coords(
-        time=cube.time + np.timedelta64(24, "ms")),
-}  # fmt: skip
+        time=cube.time + np.timedelta64(24, "ms")
+    ),
+}
 WITHOUT_DASK = ("part", "one pixel", "masked")
 
 
@@ -1060,27 +1085,44 @@ def test_degrees(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "text"),
-    [(lambda cube: cube.B04, "DataArray"), (lambda cube: None, "NoneType"),
-     (lambda cube: "cube.zarr", "str"), (lambda cube: cube[[]], "no layers"),
-     (lambda cube: cube.isel(time=0), "no dimension time"),
-     (lambda cube: cube.isel(time=[]), "no steps left"),
-     (lambda cube: cube.drop_vars("time"), "no dates"),
-     (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
-     (lambda cube: cube.isel(x=3), "not on a regular grid"),
-     (lambda cube: cube.isel(x=[1, 2, 5]), "not on a regular grid"),
-     (lambda cube: cube.isel(x=slice(None, None, 2)), "20 wide and 10 high"),
-     (lambda cube: cube.assign(SCL=cube.SCL.astype(str)), "classes are whole numbers"),
-     (lambda cube: cube.astype("i4"), "is int32"),
-     (lambda cube: cube.rename(B04=5), "called 5, which is no text"),
-     (lambda cube: cube.assign(own=cube.B04.assign_attrs(scale_factor="x")), "own states scale"),
-     (lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction * 100), "no share from 0"),
-     (lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction.astype(str)), "no share"),
-     (lambda cube: cube.assign_coords(platform=("y", ["A"] * 40)), "platform has the dimensions"),
-     (lambda cube: cube.load().assign_coords(
-         time=np.r_[cube.time.values[:1], cube.time.values[:-1]]), "two steps at"),
-     (lambda cube: cube.expand_dims("model"), "has the dimensions model")],
+    [
+        (lambda cube: cube.B04, "DataArray"),
+        (lambda cube: None, "NoneType"),
+        (lambda cube: "cube.zarr", "str"),
+        (lambda cube: cube[[]], "no layers"),
+        (lambda cube: cube.isel(time=0), "no dimension time"),
+        (lambda cube: cube.isel(time=[]), "no steps left"),
+        (lambda cube: cube.drop_vars("time"), "no dates"),
+        (lambda cube: cube.drop_vars("spatial_ref"), "no coordinate system"),
+        (lambda cube: cube.isel(x=3), "not on a regular grid"),
+        (lambda cube: cube.isel(x=[1, 2, 5]), "not on a regular grid"),
+        (lambda cube: cube.isel(x=slice(None, None, 2)), "20 wide and 10 high"),
+        (lambda cube: cube.assign(SCL=cube.SCL.astype(str)), "classes are whole numbers"),
+        (lambda cube: cube.astype("i4"), "is int32"),
+        (lambda cube: cube.rename(B04=5), "called 5, which is no text"),
+        (lambda cube: cube.assign(own=cube.B04.assign_attrs(scale_factor="x")), "own states scale"),
+        (
+            lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction * 100),
+            "no share from 0",
+        ),
+        (
+            lambda cube: cube.assign_coords(clear_fraction=cube.clear_fraction.astype(str)),
+            "no share",
+        ),
+        (
+            lambda cube: cube.assign_coords(platform=("y", ["A"] * 40)),
+            "platform has the dimensions",
+        ),
+        (
+            lambda cube: cube.load().assign_coords(
+                time=np.r_[cube.time.values[:1], cube.time.values[:-1]]
+            ),
+            "two steps at",
+        ),
+        (lambda cube: cube.expand_dims("model"), "has the dimensions model"),
+    ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_bad_input(store, change, text):
     """What is no cube, or lacks what a map needs, ends in a named error that tells it."""
     cube = s2kit.open_cube(store)

@@ -16,9 +16,12 @@ PLATFORMS = ["Sentinel-2A", "Sentinel-2B"]
 
 
 def cube_of(days, clear, orbits, platforms):
-    """Give a cube of these overpasses, with one layer."""
-    along = {"relative_orbit": orbits, "platform": platforms,
-             "clear_fraction": np.array(clear, "f4")}  # fmt: skip
+    """Return a cube of these overpasses, with one layer."""
+    along = {
+        "relative_orbit": orbits,
+        "platform": platforms,
+        "clear_fraction": np.array(clear, "f4"),
+    }
     times = np.datetime64("2020-01-01T10:40:31", "ns") + np.array(days, "timedelta64[D]")
     coords = {"time": times} | {name: ("time", list(v)) for name, v in along.items()}
     return xr.Dataset({"B04": ("time", np.zeros(len(days), "f4"))}, coords)
@@ -48,8 +51,13 @@ def overpasses(draw):
 )
 def test_filter_equals_pandas(cube, twentieths, seasons, orbits, platforms):
     """What passes is what the conditions say, one overpass after the other."""
-    found = choose(timeline_of(cube), least_clear=twentieths / 20, seasons=seasons,
-                   orbits=orbits, platforms=platforms)  # fmt: skip
+    found = choose(
+        timeline_of(cube),
+        least_clear=twentieths / 20,
+        seasons=seasons,
+        orbits=orbits,
+        platforms=platforms,
+    )
     months = set().union(*(MONTHS[name] for name in seasons))
     table = cube.drop_vars("B04").to_dataframe().reset_index()
     expected = []
@@ -58,8 +66,12 @@ def test_filter_equals_pandas(cube, twentieths, seasons, orbits, platforms):
         enough = twentieths == 0 or (
             not np.isnan(clear) and np.float32(clear) >= np.float32(twentieths / 20)
         )
-        if (enough and row.time.month in months and str(row.relative_orbit) in orbits
-                and row.platform in platforms):  # fmt: skip
+        if (
+            enough
+            and row.time.month in months
+            and str(row.relative_orbit) in orbits
+            and row.platform in platforms
+        ):
             expected.append(n)
     assert found.tolist() == expected
 
@@ -112,8 +124,12 @@ def test_seasons_by_month(month):
         time=[np.datetime64(f"2021-{month:02d}-28T10:00", "ns")]
     )
     inside = [
-        name for name in SEASONS
-        if len(choose(timeline_of(cube), least_clear=0, seasons=[name], orbits=["51"],
-                      platforms=PLATFORMS))
-    ]  # fmt: skip
+        name
+        for name in SEASONS
+        if len(
+            choose(
+                timeline_of(cube), least_clear=0, seasons=[name], orbits=["51"], platforms=PLATFORMS
+            )
+        )
+    ]
     assert inside == [name for name, months in MONTHS.items() if month in months]

@@ -12,10 +12,13 @@ from rasterio.io import MemoryFile
 def tile(column, row):
     """Make a PNG whose red and green tell where a pixel is in it, whose blue tells which it is."""
     place = np.arange(256, dtype="u1")
-    bands = np.stack([
-        np.broadcast_to(place, (256, 256)), np.broadcast_to(place[:, None], (256, 256)),
-        np.full((256, 256), blue_of(column, row), "u1"),
-    ])  # fmt: skip
+    bands = np.stack(
+        [
+            np.broadcast_to(place, (256, 256)),
+            np.broadcast_to(place[:, None], (256, 256)),
+            np.full((256, 256), blue_of(column, row), "u1"),
+        ]
+    )
     with MemoryFile() as memory:
         with memory.open(driver="PNG", width=256, height=256, count=3, dtype="uint8") as out:
             out.write(bands)
@@ -23,7 +26,7 @@ def tile(column, row):
 
 
 def blue_of(column, row):
-    """Give the blue of a tile; neighbours differ."""
+    """Return the blue of a tile; neighbours differ."""
     return (column * 50 + row * 110) % 256
 
 
@@ -31,7 +34,7 @@ class Tiles(BaseHTTPRequestHandler):
     """Answers /z/x/y.png, or what the server is told to."""
 
     def do_GET(self):
-        """Give a tile."""
+        """Return a tile."""
         if self.path == "/asked":
             self.answer(json.dumps(self.server.asked).encode(), "application/json")
             self.server.asked.clear()
@@ -53,7 +56,7 @@ class Tiles(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Return nothing."""
 
 
 class Server(ThreadingHTTPServer):

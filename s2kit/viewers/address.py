@@ -1,4 +1,4 @@
-"""The state of a viewer in the address of its page, so that a link restores it."""
+"""The address of a viewer's page, which holds its state, so that a link restores it."""
 
 import json
 import weakref
@@ -15,7 +15,7 @@ from panel.custom import JSComponent
 from panel.io.location import Location
 
 _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
-"""Pages of which a viewer has the address: of several on one page, the first."""
+"""Pages whose address a viewer has: of several viewers on one page, the first."""
 
 _LOST = """
 if (document.getElementById('s2kit-lost')) return;
@@ -31,24 +31,25 @@ document.body.append(told);
 
 
 class Address:
-    """What the address of a page says of a viewer.
+    """The state of a viewer in the address of a page.
 
     In a notebook there is no address, and a second viewer of a page has none: nothing happens.
-    What else a page was opened with, such as the token of a Jupyter server, leaves its address,
-    which is there to be shared. What an app has synchronised with Panel's location before stays.
+    Whatever else a page was opened with, such as the token of a Jupyter server, is removed from its
+    address, which may be shared. What an app has synchronised with Panel's location before stays.
 
     Parameters
     ----------
     viewer : param.Parameterized
     names : sequence of str
-        Its parameters that belong there, in the order in which they are taken over.
+        Its parameters and attributes of text that belong there, in the order in which they are
+        taken over.
 
     Attributes
     ----------
     taken : set of str
-        The parameters that were taken over.
+        The names that were taken over.
     wrong : dict of str to str
-        What the address says that cannot be.
+        The names whose value is refused, with that value.
     """
 
     def __init__(self, viewer: param.Parameterized, names: Sequence[str]):
@@ -71,10 +72,11 @@ class Address:
         raw, search = _query_of(location), location.search
         wrong: dict[str, Any] = {}
         asked = [name for name in self._names if name in raw]
-        texts = [name for name in asked if isinstance(self._viewer.param[name], param.String)]
+        texts = [name for name in asked if name not in self._viewer.param]
         for name in self._names:  # one by one: the wrong ones are refused, the others count
-            if name in texts:  # of which Panel would make numbers and lists: "007", "[x]"
-                self._viewer.param.update(**{name: raw[name]})
+            if name not in self._viewer.param:  # Panel would convert texts such as "007" and "[x]"
+                if name in raw:
+                    setattr(self._viewer, name, raw[name])
                 continue
             location.sync(self._viewer, [name], on_error=wrong.update)
             location.unsync(self._viewer)
@@ -86,7 +88,7 @@ class Address:
     def write(self) -> None:
         """Write what has changed, as one entry of the browser's history.
 
-        Panel would write each parameter by itself, and Back would undo half of what was done.
+        Panel would write each parameter by itself, and Back would undo half of an action.
         """
         state = self._state()
         if state != self._written and self._location is not None:
@@ -96,16 +98,19 @@ class Address:
         self._written = state
 
     def _state(self) -> dict[str, str]:
-        """Give the parameters as the address has them; empty for None."""
-        values = {name: self._viewer.param[name].serialize(getattr(self._viewer, name))
-                  for name in self._names}  # fmt: skip
-        return {
-            name: "" if value is None else value if isinstance(value, str) else _as_json(value)
-            for name, value in values.items()
-        }
+        """Return the values as the address has them; empty for None."""
+        state = {}
+        for name in self._names:
+            value = getattr(self._viewer, name)
+            if name in self._viewer.param:
+                value = self._viewer.param[name].serialize(value)
+            state[name] = _as_text(value)
+        return state
 
 
-def _as_json(value: Any) -> str:
+def _as_text(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
     return json.dumps(value, default=np.generic.item)  # a script may set numbers of numpy
 
 
@@ -114,16 +119,16 @@ def _query_of(location: Location) -> dict[str, str]:
 
 
 def _shared(location: Location, names: Sequence[str]) -> set[str]:
-    """Name the parts of an address that a viewer or Panel reads; all others may be secret."""
+    """Return the names in an address that a viewer or Panel reads; all others may be secret."""
     synced = {name for _, parameters, *_ in location._synced for name in parameters.values()}
     return {*names, *synced, "theme"}
 
 
 class BackButton(JSComponent):
-    """Invisible; the browser's buttons Back and Forward show what their address says.
+    """Invisible; makes the browser's buttons Back and Forward show what was shown before.
 
-    Panel (1.10) writes each address twice into the browser's history, and does not hear of going
-    back in it. What is ``dropped`` gets into no address, and leaves that of the page.
+    Panel (1.10) writes each address twice into the browser's history, and does not react to going
+    back in it. The names ``dropped`` are removed from the address of the page and get into none.
     """
 
     dropped = param.List([], item_type=str, doc="Names in the query of an address")

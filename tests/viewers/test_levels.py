@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 
 import s2kit
 from s2kit.errors import InvalidInputError
-from s2kit.viewers.frames import SIDE, Levels, View
+from s2kit.viewers.levels import SIDE, Levels, View
 
 EXAMPLES = settings(max_examples=30, deadline=None, derandomize=True)
 
@@ -31,7 +31,7 @@ class Case(NamedTuple):
 
 
 def numbered(shape):
-    """Give classes that differ from pixel to pixel, so that each pixel shows where it is from."""
+    """Return classes that differ from pixel to pixel, so that each pixel shows where it is from."""
     rows, cols = np.indices(shape)
     return ((rows * 5 + cols * 3) % 12).astype("u1")[None]
 
@@ -47,7 +47,7 @@ GRIDS = {
 
 @pytest.fixture(scope="module", params=GRIDS, ids=lambda name: name.replace(" ", "-"))
 def case(request, tmp_path_factory):
-    """Give a cube with overviews for each grid."""
+    """Return a cube with overviews for each grid."""
     shape, west, north, pixel, crs = GRIDS[request.param]
     grid = GeoBox(shape, Affine(pixel, 0, west, 0, -pixel, north), crs)
     store = tmp_path_factory.mktemp("frames") / "cube.zarr"
@@ -69,17 +69,21 @@ def view_of(case, spot):
     """Put a view of `spots` on a case's region."""
     height, width = case.classes[0].shape
     x, y, across, down = spot
-    return View.around(case.west + x * width * case.pixel, case.north - y * height * case.pixel,
-                       across * width * case.pixel, down * height * case.pixel)  # fmt: skip
+    return View.around(
+        case.west + x * width * case.pixel,
+        case.north - y * height * case.pixel,
+        across * width * case.pixel,
+        down * height * case.pixel,
+    )
 
 
 def touched(start, stop, size):
-    """Give the pixels, of those there are, that a range in units of pixels touches."""
+    """Return the pixels, of those there are, that a range in units of pixels touches."""
     return max(math.floor(start), 0), min(math.ceil(stop), size)
 
 
 def same_but_for_rounding(found, expected, slack):
-    """Tell whether a range of pixels is the expected one, or one more at a border within slack."""
+    """Return whether a range of pixels is the expected one, or one more within slack."""
     return all(abs(a - b) <= s for a, b, s in zip(found, expected, slack, strict=True))
 
 
@@ -146,8 +150,9 @@ def test_read_gives_the_pixels_of_the_window(case, spot):
     if window is not None:
         found = case.levels.read(window, 0, ["SCL"])["SCL"]
         stored = case.classes[window.level]
-        expected = stored[window.rows.start : window.rows.stop,
-                          window.cols.start : window.cols.stop]  # fmt: skip
+        expected = stored[
+            window.rows.start : window.rows.stop, window.cols.start : window.cols.stop
+        ]
         np.testing.assert_array_equal(found, expected)
 
 
@@ -200,8 +205,12 @@ def test_whole_is_the_region(case):
     height, width = case.classes[0].shape
     whole = case.levels.whole
     found = (whole.west, whole.south, whole.east, whole.north)
-    expected = (case.west, case.north - height * case.pixel,
-                case.west + width * case.pixel, case.north)  # fmt: skip
+    expected = (
+        case.west,
+        case.north - height * case.pixel,
+        case.west + width * case.pixel,
+        case.north,
+    )
     assert found == pytest.approx(expected, rel=1e-12)
 
 
@@ -236,7 +245,7 @@ def test_too_wide_without_overviews(tmp_path):
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """Give a cube without overviews, wider than what can be shown at once."""
+    """Return a cube without overviews, wider than what can be shown at once."""
     classes = numbered((2100, 2101))
     store = write_cube(tmp_path_factory.mktemp("wide") / "c", {"SCL": classes}, every(1, 1))
     return Levels(s2kit.open_cube(store)), classes[0]
@@ -310,8 +319,12 @@ def test_dims_in_any_order(tmp_path):
 def test_part_is_the_whole_window(tmp_path):
     """The part to compute with has all that a window spans; a frame may leave some out."""
     layers = {"SCL": numbered((3, 700))}
-    for n, cube in enumerate([make_cube(tmp_path / "c", layers, every(1, 1)),
-                              make_cube(tmp_path / "d", layers, every(1, 1)).load()]):  # fmt: skip
+    for n, cube in enumerate(
+        [
+            make_cube(tmp_path / "c", layers, every(1, 1)),
+            make_cube(tmp_path / "d", layers, every(1, 1)).load(),
+        ]
+    ):
         levels = Levels(cube)
         window = levels.window(View(WEST + 50, NORTH - 20, WEST + 6990, NORTH), most=300)
         part = levels.part(window)
@@ -334,9 +347,10 @@ def test_nearly_square_pixels_are_refused(size, wide):
     """Pixels that would shift a picture by more than a tenth, or differ by a thousandth, are."""
     x = WEST + wide * (np.arange(size) + 0.5)
     layer = xr.DataArray(
-        np.zeros((1, size, 2), "float32"), dims=("time", "x", "y"),
+        np.zeros((1, size, 2), "float32"),
+        dims=("time", "x", "y"),
         coords={"time": [np.datetime64("2021-01-01", "ns")], "x": x, "y": [NORTH - 5, NORTH - 15]},
-    )  # fmt: skip
+    )
     cube = layer.transpose("time", "y", "x").to_dataset(name="B04").rio.write_crs(28992)
     with pytest.raises(InvalidInputError, match="needs square ones"):
         Levels(cube)

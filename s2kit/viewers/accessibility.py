@@ -1,4 +1,4 @@
-"""What Bokeh's controls lack: names for programs that read screens aloud, a limit for files."""
+"""What Bokeh's controls lack: names for screen readers, keys, text that stays, limits of files."""
 
 import param
 from panel.custom import JSComponent
@@ -12,6 +12,21 @@ const walk = (root, visit) => {
 };
 const put = (element, name, value) => {
   if (value && element.getAttribute(name) !== value) element.setAttribute(name, value);
+};
+const keepText = (input) => {  // what is being typed is not replaced by an answer of the server
+  const { get, set } = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
+  let typing = false;
+  const stop = () => { typing = false; };
+  for (const event of ['input', 'change', 'focusout', 'wheel']) {
+    input.addEventListener(event, stop, true);  // before Bokeh, which may set the text
+  }
+  input.addEventListener('keydown', ({ key }) => /^(Arrow|Page)/.test(key) && stop(), true);
+  input.getRootNode().addEventListener('mousedown', stop, true);
+  input.addEventListener('input', () => { typing = true; });
+  Object.defineProperty(input, 'value', {
+    get() { return get.call(this); },
+    set(text) { if (!typing) set.call(this, text); },
+  });
 };
 const name = (element, model) => {
   const kind = element.classList;
@@ -29,8 +44,8 @@ const name = (element, model) => {
   } else if (kind.contains('bk-btn')) {
     const group = element.closest('.bk-btn-group');
     const single = element.getRootNode().host?.classList.contains('bk-Toggle');
-    if (element.querySelector('a') && !element.dataset.passes) {
-      element.dataset.passes = 'yes';  // Panel hears a click on the link in it only: no key
+    if (element.querySelector('a') && !element.dataset.forwards) {
+      element.dataset.forwards = 'yes';  // Panel reacts to clicks on the link in it, not to keys
       element.addEventListener('click', (event) => {
         if (event.target === element) element.querySelector('a').click();
       });
@@ -38,17 +53,20 @@ const name = (element, model) => {
     const turns = single || group?.children.length > 1;
     if (turns) put(element, 'aria-pressed', String(kind.contains('bk-active')));
   } else if (kind.contains('bk-events')) {
-    if (element.tabIndex === 0) element.tabIndex = -1;  // a drawing hears no keys
+    if (element.tabIndex === 0) element.tabIndex = -1;  // a figure takes no keys
   } else if (kind.contains('bk-OnOffButton') || kind.contains('bk-ClickButton')) {
     put(element, 'role', 'button');
     put(element, 'aria-label', element.title);
     if (kind.contains('bk-OnOffButton')) {
       put(element, 'aria-pressed', String(kind.contains('bk-active')));
     }
+  } else if (element.type === 'text' && kind.contains('bk-input')) {
+    if (!element.dataset.kept) keepText(element);
+    element.dataset.kept = 'yes';
   } else if (element.type === 'file') {
     put(element, 'aria-label', 'File to upload');
-    if (!element.dataset.weighed) {
-      element.dataset.weighed = 'yes';  // a file beyond what the connection takes would end it
+    if (!element.dataset.limited) {
+      element.dataset.limited = 'yes';  // a file beyond what the connection takes would end it
       element.addEventListener('change', (event) => {
         const file = element.files[0];
         if (!file || file.size <= model.most_bytes) return;
@@ -71,10 +89,11 @@ export function render({ model, el }) {
 """
 
 
-class Labels(JSComponent):
-    """Invisible; names controls, tells which buttons are pressed, lets keys press all of them.
+class ControlNames(JSComponent):
+    """Invisible; names controls, marks pressed buttons, lets keys press all of them.
 
-    A file of more than ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
+    Text that is being typed stays, whatever the server sends meanwhile. A file of more than
+    ``most_bytes`` is not sent; a message with its ``name`` and ``size`` is.
     """
 
     most_bytes = param.Integer(0, doc="Of a file to upload")

@@ -3,7 +3,7 @@
 import param
 from panel.io.location import Location
 
-from s2kit.viewers.link import _shared
+from s2kit.viewers.address import _shared
 
 
 def test_parts_that_somebody_reads_are_shared():

@@ -1,4 +1,4 @@
-"""What a map of one overpass can show: a mix of bands, a band, an index, the classes."""
+"""Renderers: how a map shows an overpass, as a mix of bands, a layer, an index or classes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,40 +15,40 @@ from s2kit.viewers import colours
 from s2kit.viewers.colours import MAPS, MIXES, Mix
 
 CLASSES = "Classes (SCL)"
-"""Name of the picture of the scene classification."""
+"""Name of the renderer of the scene classification."""
 
 Frame = dict[str, np.ndarray]
 """Layers of one overpass in a window, shape (y, x), by name."""
 
 _FREQUENT = ("NDVI", "EVI", "SAVI", "NDRE", "NDMI", "NDWI", "MNDWI", "NBR", "NDSI", "NDBI")
-"""Indices that head the list."""
+"""Indices at the top of the list."""
 
 _LIMITS = {"NDVI": (-0.1, 0.9)}
 _VISIBLE, _INFRARED = (0.0, 0.2), (0.0, 0.5)
-"""Reflectance, darkest and brightest: what is brighter than that is cloud, snow or a roof."""
+"""Reflectance, darkest and brightest: only clouds, snow and roofs are brighter."""
 
 
 @dataclass(frozen=True)
-class Picture:
+class Renderer:
     """One way to show an overpass.
 
     Attributes
     ----------
     name, unit : str
     layers : tuple of str
-        What it is made of.
+        Layers that it reads.
     limits : tuple of float or None
-        Darkest and brightest value; None where it takes no limits, or they depend on the view.
+        Darkest and brightest value; None where there are none, or they depend on the view.
     palette : sequence of str
         Colours from low to high; empty for a mix and for classes.
     classes : dict of int to str
-        What the numbers mean, for classes.
+        Names of the classes by number.
     scale : dict of str to float
-        What the limits are multiplied by for each band of a mix.
+        Factor of the limits for each band of a mix.
     values : callable or None
-        Gives numbers, shape (y, x), from a frame; None for a mix.
+        Returns numbers, shape (y, x), of a frame; None for a mix.
     paint : callable
-        Gives colours, shape (y, x, 4), uint8, from a frame, the low and the high limit.
+        Returns colours, shape (y, x, 4), uint8, of a frame, the low and the high limit.
     """
 
     name: str
@@ -63,22 +63,22 @@ class Picture:
 
     @property
     def other_limits(self) -> str:
-        """Say for which bands of a mix other limits hold than those that are told; else nothing."""
+        """The bands of a mix whose limits are others than the ones shown, in words."""
         factors = [(band, factor) for band, factor in self.scale.items() if factor != 1]
         return "; ".join(f"{band}: {factor:g} times these limits" for band, factor in factors)
 
     @property
     def usual_range(self) -> tuple[float, float] | None:
-        """What its numbers span over land; None for a layer, of which clouds have others."""
+        """Range of an index over land; None for a layer, as clouds are far outside of it."""
         return None if self.layers == (self.name,) else self.limits
 
     @property
     def label(self) -> str:
-        """What its numbers are, with the unit if there is one."""
+        """Name, with the unit if there is one."""
         return self.name if self.unit == "1" else f"{self.name} ({self.unit})"
 
     def typical_limits(self, frame: Frame) -> tuple[float, float] | None:
-        """Give limits that leave out the lowest and highest 2 % of what is in sight.
+        """Return limits without the lowest and highest 2 % of what is in sight.
 
         For a mix they are those of all its bands, in the scale of the last one.
         """
@@ -90,8 +90,8 @@ class Picture:
             [frame[band] / np.float32(factor) for band, factor in self.scale.items()]
         )
 
-    def tell(self, frame: Frame, row: int, col: int) -> str:
-        """Say in words what a pixel of a frame holds."""
+    def describe(self, frame: Frame, row: int, col: int) -> str:
+        """Describe the value of a pixel of a frame in words."""
         frame = {name: frame[name][row : row + 1, col : col + 1] for name in self.layers}
         row = col = 0
         if self.values is None:
@@ -104,8 +104,8 @@ class Picture:
         return f"{self.name} {_number(value)}{unit}"
 
 
-def picture_names(cube: xr.Dataset) -> dict[str, list[str]]:
-    """Give the names of all pictures of a cube, in groups."""
+def renderer_names(cube: xr.Dataset) -> dict[str, list[str]]:
+    """Return the names of all renderers of a cube, in groups."""
     bands = [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub" and n != "SCL"]
     mixes = [n for n, mix in MIXES.items() if set(mix.bands) <= set(bands) and n not in bands]
     scl = [CLASSES] if "SCL" in cube.data_vars else []
@@ -120,8 +120,8 @@ def picture_names(cube: xr.Dataset) -> dict[str, list[str]]:
     return {group: names for group, names in groups.items() if names}
 
 
-def read_picture(cube: xr.Dataset, name: str) -> Picture:
-    """Find a picture by its name.
+def find_renderer(cube: xr.Dataset, name: str) -> Renderer:
+    """Return the renderer of a name.
 
     Raises
     ------
@@ -148,7 +148,7 @@ def read_picture(cube: xr.Dataset, name: str) -> Picture:
     return _numbers(formula.name, "1", formula.bands, limits, "viridis", values)
 
 
-def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
+def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Renderer:
     missing = [band for band in mix.bands if band not in cube.data_vars]
     if missing:
         raise InvalidInputError(
@@ -161,27 +161,27 @@ def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Picture:
         return colours.paint_mix([frame[b] for b in mix.bands], *zip(*limits, strict=True))
 
     limits = 0.0, mix.brightest[-1]
-    return Picture(name, "1", mix.bands, limits, (), None, paint, scale=mix.scale)
+    return Renderer(name, "1", mix.bands, limits, (), None, paint, scale=mix.scale)
 
 
-def _classes(cube: xr.Dataset) -> Picture:
-    told = colours.classes_of(cube["SCL"])
-    table = ["#000000"] * (max(number for number, _, _ in told) + 1)
-    for number, _, colour in told:
+def _classes(cube: xr.Dataset) -> Renderer:
+    classes = colours.classes_of(cube["SCL"])
+    table = ["#000000"] * (max(number for number, _, _ in classes) + 1)
+    for number, _, colour in classes:
         table[number] = colour
 
     def paint(frame: Frame, _low: float, _high: float) -> np.ndarray:
         return colours.paint_classes(frame["SCL"], table)
 
-    names = {number: name for number, name, _ in told}
-    return Picture(CLASSES, "class", ("SCL",), None, (), itemgetter("SCL"), paint, names)
+    names = {number: name for number, name, _ in classes}
+    return Renderer(CLASSES, "class", ("SCL",), None, (), itemgetter("SCL"), paint, names)
 
 
-def _numbers(name, unit, layers, limits, palette, values) -> Picture:
+def _numbers(name, unit, layers, limits, palette, values) -> Renderer:
     def paint(frame: Frame, low: float, high: float) -> np.ndarray:
         return colours.paint_layer(values(frame), low, high, MAPS[palette])
 
-    return Picture(name, unit, tuple(layers), limits, MAPS[palette], values, paint)
+    return Renderer(name, unit, tuple(layers), limits, MAPS[palette], values, paint)
 
 
 def _computable(cube: xr.Dataset, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a view shows of a cube: the level that fits the screen, and only the pixels in sight."""
+"""A cube and its overviews: the level that fits the screen, and the pixels that a view shows."""
 
 import math
 from concurrent.futures import ThreadPoolExecutor
@@ -18,21 +18,15 @@ from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, read_grid
 
 SIDE = 512
-"""Pixels along one side of a frame at most, so that one is about 1 MB on its way to a browser."""
+"""Pixels along one side of a picture at most: about 1 MB on its way to a browser."""
 
 _STRIDE = 4
-"""Without overviews, at most every fourth pixel is shown: more is read in vain."""
+"""Largest step in pixels where there are no overviews: all pixels between are read in vain."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A part of the map, in the cube's coordinate system.
-
-    Attributes
-    ----------
-    west, south, east, north : float
-        In the unit of the coordinate system.
-    """
+    """A part of the map: its sides, in the unit of the cube's coordinate system."""
 
     west: float
     south: float
@@ -41,42 +35,42 @@ class View:
 
     @property
     def width(self) -> float:
-        """From west to east."""
+        """Width, from west to east."""
         return self.east - self.west
 
     @property
     def height(self) -> float:
-        """From south to north."""
+        """Height, from south to north."""
         return self.north - self.south
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Give x and y of the centre."""
+        """Centre, x and y."""
         return (self.west + self.east) / 2, (self.south + self.north) / 2
 
     @property
     def squared(self) -> "View":
-        """Give the square around it."""
+        """The square around it."""
         side = max(self.width, self.height)
         return View.around(*self.middle, side, side)
 
     def distance(self, other: "View") -> float:
-        """Give how far the farthest of the four sides is from that of another view."""
+        """Return the largest distance between a side and the same side of another view."""
         sides = ("west", "south", "east", "north")
         return max(abs(getattr(self, side) - getattr(other, side)) for side in sides)
 
     def zoomed(self, factor: float) -> "View":
-        """Give the view that is ``factor`` times as wide around the same middle."""
+        """Return the view that is ``factor`` times as wide around the same centre."""
         return View.around(*self.middle, self.width * factor, self.height * factor)
 
     def moved(self, right: float, up: float) -> "View":
-        """Give the view that lies so many times its own size farther to the east and north."""
+        """Return the view moved east and north by so many times its own size."""
         dx, dy = right * self.width, up * self.height
         return View(self.west + dx, self.south + dy, self.east + dx, self.north + dy)
 
     @staticmethod
     def around(x: float, y: float, width: float, height: float) -> "View":
-        """Give the view of a size around a place."""
+        """Return the view of a size around a place."""
         return View(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
 
@@ -84,15 +78,8 @@ class View:
 class Window:
     """The pixels of one level that a view shows.
 
-    Attributes
-    ----------
-    level : int
-    rows, cols : slice
-        Of the level; with a step where there is no level coarse enough.
-    view : View
-        What these pixels cover.
-    pixel : float
-        Size of a pixel of the level, in the unit of the coordinate system.
+    ``rows`` and ``cols`` have a step where no level is coarse enough. ``view`` is what the pixels
+    cover, ``pixel`` the size of one pixel of the level, in the unit of the coordinate system.
     """
 
     level: int
@@ -102,7 +89,7 @@ class Window:
     pixel: float
 
     def place(self, x: float, y: float) -> tuple[int, int] | None:
-        """Give row and column in the frame of the pixel that holds a place; None outside."""
+        """Return row and column in the window of the pixel that holds a place; None outside."""
         step = self.pixel * (self.cols.step or 1)
         row, col = int((self.view.north - y) // step), int((x - self.view.west) // step)
         rows, cols = (len(range(s.start, s.stop, s.step or 1)) for s in (self.rows, self.cols))
@@ -110,12 +97,7 @@ class Window:
 
 
 class Levels:
-    """A cube and its overviews.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-        As `s2kit.open_cube` gives it. One that was cut or changed has no overviews.
+    """A cube, as `s2kit.open_cube` returns it, and its overviews; a changed cube has none.
 
     Raises
     ------
@@ -141,16 +123,13 @@ class Levels:
 
     @property
     def whole(self) -> View:
-        """The view of the whole region."""
+        """View of the whole region."""
         return View(*self.grid.extent.geom.bounds)
 
     def window(self, view: View, most: int = SIDE) -> Window | None:
-        """Choose the finest level of which a view shows no more than ``most`` pixels a side.
+        """Return the pixels of the finest level of which a view shows ``most`` a side at most.
 
-        Returns
-        -------
-        Window or None
-            None where the view lies beside the region.
+        None where the view lies beside the region.
 
         Raises
         ------
@@ -158,7 +137,7 @@ class Levels:
             If a view of a cube without overviews is too wide.
         """
         for level, cube in enumerate(self.cubes):
-            window = _cut(view, self.grid, level, cube)
+            window = _touched(view, self.grid, level, cube)
             if window is None:
                 return None
             size = max(s.stop - s.start for s in (window.rows, window.cols))
@@ -177,18 +156,18 @@ class Levels:
         return _thinned(window, step, cube, self.whole)
 
     def finest(self, view: View) -> Window | None:
-        """Give the pixels of full resolution that a view touches; None beside the region."""
-        return _cut(view, self.grid, 0, self.cubes[0])
+        """Return the pixels of full resolution that a view touches; None beside the region."""
+        return _touched(view, self.grid, 0, self.cubes[0])
 
-    def say(self, window: Window) -> str:
-        """Say in words which pixels a window shows."""
+    def describe(self, window: Window) -> str:
+        """Describe in words which pixels a window shows."""
         step = window.cols.step or 1
         every = {1: "", 2: "every 2nd of the ", 3: "every 3rd of the "}.get(step)
         every = f"every {step}th of the " if every is None else every
         return f"{every}pixels of {window.pixel:g} {self.unit}"
 
-    def say_pixel(self, window: Window, row: int, col: int) -> str:
-        """Say in words what a pixel of a window is, unless it is one of the finest level."""
+    def describe_pixel(self, window: Window, row: int, col: int) -> str:
+        """Describe in words a pixel of a window, unless it is one of the finest level."""
         step = window.cols.step or 1
         if step > 1:
             right = (window.cols.start + col * step + 0.5) * window.pixel
@@ -213,7 +192,7 @@ class Levels:
         return found
 
     def require_steps(self) -> None:
-        """See that what was just read is of the dates that it was read for.
+        """Check that the steps of the store are still those of the opened cube.
 
         Raises
         ------
@@ -222,13 +201,13 @@ class Levels:
         """
         require_steps(self.cubes[0])
 
-    def mixes(self, window: Window) -> bool:
-        """Tell whether a pixel of the window stands for several of those that were observed."""
+    def is_overview(self, window: Window) -> bool:
+        """Return whether a pixel of the window is the mean of several observed ones."""
         return self._opened + window.level > 0
 
     @property
     def digits(self) -> int:
-        """Decimals of a coordinate that tell about a thousandth of a pixel."""
+        """Decimals of a coordinate, for about a thousandth of a pixel."""
         return max(0, 3 - math.floor(math.log10(self.pixel)))
 
     @property
@@ -238,12 +217,24 @@ class Levels:
         return {"metre": "m", "degree": "°"}.get(unit, unit)
 
     def part(self, window: Window) -> xr.Dataset:
-        """Give what a window spans in blocks of Dask, for computing along time."""
+        """Return what a window spans, in chunks of Dask, for statistics along time."""
         rows, cols = (slice(s.start, s.stop) for s in (window.rows, window.cols))
         return window_of(self.cubes[window.level], rows, cols)
 
+    def format_xy(self, x: float, y: float) -> str:
+        """Format a place in the cube's coordinate system."""
+        digits = 5 if self.grid.crs.geographic else 0
+        return f"x {x:.{digits}f}, y {y:.{digits}f}"
+
+    def format_place(self, x: float, y: float) -> str:
+        """Format a place in the cube's coordinate system and in degrees."""
+        east, north = self.to_degrees.transform(x, y)
+        own = "" if self.grid.crs.geographic else f"{self.format_xy(x, y)} · "
+        sides = "E" if east >= 0 else "W", "N" if north >= 0 else "S"
+        return f"{own}{abs(north):.5f}° {sides[1]}, {abs(east):.5f}° {sides[0]}"
+
     def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
-        """Give row and column, at full resolution, of the pixel that holds a place.
+        """Return row and column of the full-resolution pixel that holds a place; None outside.
 
         Raises
         ------
@@ -256,28 +247,37 @@ class Levels:
         inside = 0 <= row < self.grid.shape.y and 0 <= col < self.grid.shape.x
         return (int(row), int(col)) if inside else None
 
+    def require_pixel(self, x: float, y: float) -> tuple[int, int]:
+        """Return the pixel that holds a place; refuse a place beside the cube."""
+        pixel = self.pixel_at(x, y)
+        if pixel is None:
+            raise InvalidInputError(
+                f"{self.format_place(x, y)} lies beside the cube; click on the picture"
+            )
+        return pixel
+
     def centre_of(self, row: int, col: int) -> tuple[float, float]:
-        """Give x and y of the centre of a pixel at full resolution."""
+        """Return x and y of the centre of a pixel at full resolution."""
         return self.grid.affine * (col + 0.5, row + 0.5)
 
 
 @cache
 def workers() -> ThreadPoolExecutor:
-    """Give the threads in which Dask computes for all sessions.
+    """Return the threads in which Dask computes for all sessions.
 
-    Bokeh runs callbacks in several threads. For each, Dask would keep threads of its own, and each
-    of these the memory that it once took.
+    Bokeh runs callbacks in several threads. For each of them Dask would keep threads of its own,
+    and each of these the memory that it once allocated.
     """
     return ThreadPoolExecutor(CPU_COUNT, "s2kit-viewers")
 
 
 def _blocks(wanted: slice, step: int) -> range:
-    """Give the blocks of so many pixels that a range touches; they do not move with the view."""
+    """Return the blocks of ``step`` pixels that a range touches; they do not move with the view."""
     return range(wanted.start // step, -(-wanted.stop // step))
 
 
 def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window:
-    """Give the pixels in the middle of blocks of ``step``, and what these blocks cover.
+    """Return the pixels in the middle of blocks of ``step``, and what these blocks cover.
 
     A last block that is cut off by the region's edge is covered whole, up to two pixels beyond; if
     its middle lies beyond, its one pixel is left out.
@@ -295,8 +295,8 @@ def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window
     return replace(window, rows=cuts[0], cols=cuts[1], view=view)
 
 
-def _cut(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:
-    """Give the pixels of a level that a view touches."""
+def _touched(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:
+    """Return the pixels of a level that a view touches."""
     pixel = abs(grid.affine.a) * 2**level
     left, top = grid.affine.c, grid.affine.f
     first = [int(n // pixel) for n in (view.west - left, top - view.north)]
@@ -305,8 +305,6 @@ def _cut(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | Non
     cols, rows = (slice(max(a, 0), min(b, n)) for a, b, n in zip(first, last, sizes, strict=True))
     if rows.start >= rows.stop or cols.start >= cols.stop:
         return None
-    covered = View(
-        left + cols.start * pixel, top - rows.stop * pixel,
-        left + cols.stop * pixel, top - rows.start * pixel,
-    )  # fmt: skip
-    return Window(level, rows, cols, covered, pixel)
+    west, east = left + cols.start * pixel, left + cols.stop * pixel
+    south, north = top - rows.stop * pixel, top - rows.start * pixel
+    return Window(level, rows, cols, View(west, south, east, north), pixel)
