@@ -22,23 +22,6 @@ from s2kit.scenes.uri import is_remote, resolve
 if TYPE_CHECKING:  # slow to import, and only needed for what lies on a server
     from pystac_client import Client
 
-APIS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "earth-search": (
-        "https://earth-search.aws.element84.com/v1",
-        ("sentinel-2-c1-l2a", "sentinel-2-l2a"),
-    ),
-    "planetary-computer": (
-        "https://planetarycomputer.microsoft.com/api/stac/v1",
-        ("sentinel-2-l2a",),
-    ),
-    "copernicus": ("https://stac.dataspace.copernicus.eu/v1", ("sentinel-2-l2a",)),
-}
-"""Name of a source to its API and collections, the best first.
-
-Earth Search keeps most scenes twice and some only in one of the two; of the same product the
-Collection 1 copy is used, whose offset is stated reliably.
-"""
-
 _PAGE = 100  # the most that Copernicus allows
 _MARGIN = timedelta(hours=1)  # catalogues know sensing times, up to 20 min after the datatake
 _IS_L2A = re.compile(r"(?=.*s(entinel)?[-_]?s?2)(?=.*l2a)", re.IGNORECASE)
@@ -144,8 +127,11 @@ def _search(
 ) -> Iterator[StacScene | UnreadableScene]:
     from pystac_client import Client
 
+    from s2kit.scenes.reader import TIMEOUT
+
     with reading(url):
-        client = Client.open(url, stac_io=Documents().reader(), timeout=_timeout())
+        # Client.open would reset the reader's time-out if it got none
+        client = Client.open(url, stac_io=Documents().reader(), timeout=TIMEOUT)
         client.add_conforms_to("ITEM_SEARCH")
         for collection in collections or _l2a_collections(client):
             search = client.search(
@@ -157,13 +143,6 @@ def _search(
             )
             for features in all_pages(search.pages_as_dicts(), url):
                 yield from scenes_of(features, url)
-
-
-def _timeout() -> tuple[float, float]:
-    """Return what `Client.open` would otherwise make its reader forget."""
-    from s2kit.scenes.reader import TIMEOUT
-
-    return TIMEOUT
 
 
 def _search_method(client: Client) -> str:

@@ -14,7 +14,7 @@ from s2kit.bounds import LARGEST_JSON, parse_json, read_file
 from s2kit.credentials import shown_cause, without_credentials
 from s2kit.errors import CatalogueError
 from s2kit.scenes.found import UnreadableScene
-from s2kit.scenes.providers import Json, link_objects
+from s2kit.scenes.providers import APIS, Json, link_objects
 from s2kit.scenes.stac import StacScene
 from s2kit.scenes.uri import is_remote, resolve
 
@@ -31,9 +31,9 @@ _BROKEN = (STACError, OSError, RecursionError, ValueError, KeyError, TypeError, 
 """What pystac, pystac-client and requests raise where a document is not as it should be."""
 
 _ADVICE = (
-    'Check the address and the connection, try again later, or use another source: "earth-search", '
-    '"planetary-computer", "copernicus", a folder of .SAFE products, or "sample", which needs no '
-    "internet."
+    "Check the address and the connection, try again later, or use another source: "
+    + ", ".join(f'"{name}"' for name in APIS)
+    + ', a folder of .SAFE products, or "sample", which needs no internet.'
 )
 
 _STAC = {"type", "links", "features", "collections"}

@@ -19,13 +19,14 @@ from tqdm.auto import tqdm
 
 from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
-from s2kit.scenes.catalogue import APIS, read_catalogue, read_url
+from s2kit.scenes.catalogue import read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
 from s2kit.scenes.files import Files, find_folders, is_zarr
 from s2kit.scenes.found import FoundScene, UnreadableScene
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
 from s2kit.scenes.product import RELATIVE_ORBITS, ProductName
+from s2kit.scenes.providers import APIS
 from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
 from s2kit.scenes.safe import SafeScene

@@ -30,6 +30,23 @@ from s2kit.scenes.uri import gdal_name
 
 Json = dict[str, Any]
 
+APIS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "earth-search": (
+        "https://earth-search.aws.element84.com/v1",
+        ("sentinel-2-c1-l2a", "sentinel-2-l2a"),
+    ),
+    "planetary-computer": (
+        "https://planetarycomputer.microsoft.com/api/stac/v1",
+        ("sentinel-2-l2a",),
+    ),
+    "copernicus": ("https://stac.dataspace.copernicus.eu/v1", ("sentinel-2-l2a",)),
+}
+"""Name of a source to its API and collections, the best first.
+
+Earth Search keeps most scenes twice and some only in one of the two; of the same product the
+Collection 1 copy is used, whose offset is stated reliably.
+"""
+
 ASSET_NAMES: dict[str, tuple[str, ...]] = {
     "B02": ("B02", "blue", "B02_10m"),
     "B03": ("B03", "green", "B03_10m"),

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from s2kit.errors import CatalogueError
-from s2kit.scenes import REFUSED, catalogue, find_scenes, reader
+from s2kit.scenes import REFUSED, catalogue, find_scenes, providers, reader
 
 WORLD = (-180, -90, 180, 90)
 Json = dict[str, Any]
@@ -291,10 +291,10 @@ def test_known_names(
     stac_api: Api, features: Callable, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """A known name searches its own API, in its own collections (here moved to loopback)."""
-    url, collections = catalogue.APIS[name]
+    url, collections = providers.APIS[name]
     assert url.startswith("https://") and "sentinel-2-l2a" in collections
     moved = (stac_api(features("earth-search_sentinel-2-l2a")), ("sentinel-2-l2a",))
-    monkeypatch.setitem(catalogue.APIS, name, moved)
+    monkeypatch.setitem(providers.APIS, name, moved)
     assert len(find_scenes(name, WORLD, "2015", "2030")) == 7
 
 
