@@ -80,7 +80,7 @@ class Known:
         return (infrared - red) / (infrared + red)
 
     def clear(self, level: int = 0) -> np.ndarray:
-        """Tell what is clear, shape (time, y, x)."""
+        """Return what is clear, bool (time, y, x)."""
         return np.isin(self.levels[level]["SCL"], CLEAR)
 
     @cached_property
