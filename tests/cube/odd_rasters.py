@@ -54,8 +54,8 @@ def tiff(
 def geotiff(path: Path, value: int, side: int = 128, pixel: float = 10, **options) -> Path:
     """Write a GeoTIFF of one value."""
     place = PLACE | {"transform": from_origin(WEST, NORTH, pixel, pixel)}
-    spec = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": side, "width": side}
-    with rasterio.open(path, "w", **(spec | place | options)) as file:
+    profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "height": side, "width": side}
+    with rasterio.open(path, "w", **(profile | place | options)) as file:
         file.write(np.full((side, side), value, "uint16"), 1)
     return path
 

@@ -88,7 +88,7 @@ def write_band(path: Path, values: np.ndarray, **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = values.shape
     pixel = 20 if height <= SIDE // 2 else 10
-    spec = {
+    profile = {
         **DRIVERS[path.suffix[1:]],
         "count": 1,
         "height": height,
@@ -97,7 +97,7 @@ def write_band(path: Path, values: np.ndarray, **options: Any) -> Path:
         "dtype": values.dtype,
         "transform": Affine(pixel, 0, WEST, 0, -pixel, NORTH),
     } | options
-    with rasterio.open(path, "w", **spec) as target:
+    with rasterio.open(path, "w", **profile) as target:
         target.write(values, 1)
     return path
 

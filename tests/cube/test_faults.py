@@ -157,10 +157,10 @@ def test_left_over_chunks_stay_dead(days, tmp_path):
 def _blank(path: Path, column: int) -> None:
     """Make a band blind from a column on."""
     with rasterio.open(path) as source:
-        values, spec = source.read(1), source.spec
+        values, profile = source.read(1), source.profile
     values[:, column:] = 0
     path.unlink()
-    with rasterio.open(path, "w", **spec) as target:
+    with rasterio.open(path, "w", **profile) as target:
         target.write(values, 1)
 
 

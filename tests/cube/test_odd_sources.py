@@ -108,8 +108,8 @@ def test_masks_of_rasters(tmp_path, kind):
     item = make_scene(tmp_path, product_name(FIRST), digital(positive(0), 0))
     href = item.assets["B04"].href
     with rasterio.open(href) as file:
-        values, spec = file.read(), file.spec
-    plain = {key: spec[key] for key in ("width", "height", "count", "dtype", "crs", "transform")}
+        values, profile = file.read(), file.profile
+    plain = {key: profile[key] for key in ("width", "height", "count", "dtype", "crs", "transform")}
     mask = np.random.default_rng(0).random(values.shape[1:]) < 0.7
     Path(href).unlink()
     with (
@@ -132,7 +132,7 @@ def test_rasters_that_are_no_band(tmp_path, count, dtype):
     items = [make_scene(tmp_path, product_name(FIRST), digital(positive(0), 0))]
     href = items[0].assets["B04"].href
     with rasterio.open(href) as file:
-        plain = {key: file.spec[key] for key in ("width", "height", "crs", "transform")}
+        plain = {key: file.profile[key] for key in ("width", "height", "crs", "transform")}
     with rasterio.open(href, "w", driver="GTiff", count=count, dtype=dtype, **plain) as file:
         file.write(np.full((count, plain["height"], plain["width"]), 90, dtype))
     with pytest.raises(CubeError, match=r"B04 cannot be read: (it holds . bands|values are uint8)"):

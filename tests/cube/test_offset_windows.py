@@ -86,10 +86,10 @@ def test_real_tiles_that_lie(real_data: Path, tmp_path: Path, shift: int, applie
         if file.suffix != ".tif" or not file.is_file():
             continue
         with rasterio.open(file) as dataset:
-            spec, dn = dataset.spec, dataset.read(1)
+            profile, dn = dataset.profile, dataset.read(1)
         if file.stem != "SCL":
             dn = shifted({"": dn}, shift)[""]
-        with rasterio.open(tmp_path / file.name, "w", **spec) as target:
+        with rasterio.open(tmp_path / file.name, "w", **profile) as target:
             target.write(dn, 1)
         asset["href"] = f"./{file.name}"
     (tmp_path / "item.json").write_text(json.dumps(item))

@@ -406,8 +406,8 @@ def test_absurd_detail_is_refused(tmp_path):
     """A raster of 10^13 pixels in one of the cube's would fill the warper's memory: refused."""
     options = {"tiled": True, "blockxsize": 256, "blockysize": 256, "SPARSE_OK": True}
     place = {"crs": "EPSG:32631", "transform": from_origin(WEST, NORTH, 3e-6, 3e-6)}
-    spec = {"driver": "GTiff", "count": 1, "dtype": "float32", "height": 9, "width": 9}
-    with rasterio.open(tmp_path / "x.tif", "w", **spec, **place, **options):
+    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "height": 9, "width": 9}
+    with rasterio.open(tmp_path / "x.tif", "w", **profile, **place, **options):
         pass
     whole = s2kit.open_cube(cube_of(tmp_path))
     at = {"x": [WEST + 1.3e-5, WEST + 10.0], "y": [NORTH - 1.3e-5, NORTH - 10.0]}
