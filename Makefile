@@ -18,10 +18,10 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks test lint format lock clean FORCE
+.PHONY: help setup cube verify notebooks test test-all lint format lock clean FORCE
 
 help:  ## List the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when that is up to date
 
@@ -35,8 +35,13 @@ notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a tabl
 	@$(PY) tools/run_notebook.py $(BUILD)
 
 # One file is tested by one process, so that what its tests share is made once.
-test: setup  ## Run the tests; a part of them: make test ARGS="tests/project -k lock"
-	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+PYTEST := $(PY) -m pytest -n 2 --dist loadfile
+
+test: setup  ## Run the quick tests, in ten minutes; a part of them: make test ARGS="tests/project -k lock"
+	$(PYTEST) -m 'not (browser or faults or slow)' $(ARGS)
+
+test-all: setup  ## Run all tests, in half an hour; a part of them: make test-all ARGS=tests/browser
+	$(PYTEST) $(ARGS)
 
 lint: setup  ## Check the code and the notebooks; changes nothing
 	$(PY) -m ruff check .

@@ -17,6 +17,8 @@ from s2kit.analysis.model_files import load_model, save_model
 from s2kit.analysis.training import train_classifier
 from s2kit.errors import InvalidInputError
 
+pytestmark = pytest.mark.slow
+
 Members = dict[str, bytes]
 
 

@@ -23,6 +23,13 @@ from watching import Watch
 expect.set_options(timeout=20_000)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder, which `make test` leaves out."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
 @pytest.fixture(scope="module")
 def browser(require_program) -> Iterator[Browser]:
     """Start the system's Chromium, without a window.

@@ -25,6 +25,8 @@ from s2kit.cube.storage import open_store
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import CubeError
 
+pytestmark = pytest.mark.slow
+
 OPEN = "s2kit.open_cube(sys.argv[1]).load()"
 
 

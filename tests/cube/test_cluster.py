@@ -18,6 +18,8 @@ from s2kit.cube.lock import check_held, lock
 from s2kit.cube.storage import open_store
 from s2kit.errors import CubeError, CubeLockedError, InvalidInputError
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):

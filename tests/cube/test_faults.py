@@ -20,6 +20,8 @@ from small_scenes import AOI, series
 import s2kit
 from s2kit.errors import SceneWarning
 
+pytestmark = pytest.mark.faults
+
 OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"]}
 
 MOMENTS = 20

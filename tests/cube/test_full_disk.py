@@ -10,6 +10,8 @@ from scenarios import SMALL, whole
 import s2kit
 from s2kit.errors import CubeError
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def small_disk(mount) -> Path:

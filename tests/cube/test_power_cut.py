@@ -18,6 +18,8 @@ from scenarios import whole
 
 import s2kit
 
+pytestmark = pytest.mark.faults
+
 CUTS = 20
 
 

@@ -27,6 +27,8 @@ from s2kit.cube.rasters import open_raster
 from s2kit.errors import CubeError, InvalidInputError
 from s2kit.scenes.uri import gdal_name, is_far, is_raster_name
 
+pytestmark = pytest.mark.slow
+
 SECRET, OWN = 4242, 1500
 
 

@@ -15,6 +15,8 @@ import yaml
 
 import s2kit
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PERIOD = {"start": "2021-04-01", "end": "2021-06-30"}
 PARAMETERS = (

@@ -23,6 +23,8 @@ from s2kit.practice.product_files import stored_layers
 from s2kit.practice.products import products
 from s2kit.scenes.item import BANDS
 
+pytestmark = pytest.mark.slow
+
 DAYS = {
     "before": "2022-01-15",
     "after": "2022-01-30",
