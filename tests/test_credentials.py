@@ -12,6 +12,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote
 
+import fsspec
 import pystac
 import pytest
 import requests
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 import s2kit
 from s2kit.credentials import clean_warnings, shown_cause, without_credentials
 from s2kit.cube.report import BuildReport
+from s2kit.cube.storage import open_store
 from s2kit.errors import CatalogueError, CubeError, InvalidInputError, SceneError, SceneWarning
 
 AOI = (4.4606, 52.0618, 4.4746, 52.0703)
@@ -283,3 +285,13 @@ def test_links_to_other_computers_are_an_error_of_the_kit(tmp_path):
     with pytest.raises(CatalogueError, match="lies on the computer host") as caught:
         s2kit.find_scenes(tmp_path / "items.json", AOI, "2023", "2023")
     assert "SECRET" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_secrets_of_a_storage_stay_in_their_process(monkeypatch):
+    """A store goes to the workers of a cluster by its address: they have their own access."""
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"key": "me", "secret": "top-secret"})
+    for url in ("s3://bucket/cube.zarr", "http://127.0.0.1:9/cube.zarr?sig=1", "data/cube.zarr"):
+        sent = pickle.dumps(open_store(url))
+        assert b"top-secret" not in sent
+        again = pickle.loads(sent)
+        assert again.path("x") == open_store(url).path("x")

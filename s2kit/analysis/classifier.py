@@ -20,8 +20,9 @@ from s2kit.errors import InvalidInputError
 _TOP = 8
 """Features that a summary lists."""
 
-_TOGETHER = 2**12
-"""Pixels that pass the network at a time: their values in its layers take a few MB."""
+_TOGETHER, _VALUES = 2**12, 2**20
+"""Pixels that pass the network at a time, and their values in its widest layer, at most: a few
+MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,9 +131,11 @@ class Classifier:
         number = pixels.shape[1]
         code, probability = np.zeros(number, "uint8"), np.full(number, np.nan, "float32")
         known = np.flatnonzero(np.isfinite(pixels).all(axis=0))
-        with _one_thread:
-            for first in range(0, len(known), _TOGETHER):
-                some = known[first : first + _TOGETHER]
+        widest = max(len(pixels), *(len(biases) for biases in self.pipeline[-1].intercepts_))
+        together = min(_TOGETHER, max(1, _VALUES // widest))
+        with one_thread:
+            for first in range(0, len(known), together):
+                some = known[first : first + together]
                 chances = self.pipeline.predict_proba(pixels[:, some].T.astype("float32"))
                 code[some] = self.codes[chances.argmax(axis=1)]
                 probability[some] = chances.max(axis=1)
@@ -162,8 +165,8 @@ def flag_meaning(label: str | int) -> str:
 class _OneThread:
     """Keeps BLAS on one thread: Dask runs blocks side by side, and more threads would compete.
 
-    The number of threads is that of the whole process. So the first block that runs sets it, and
-    the last one sets it back.
+    The number of threads is that of the whole process. So the first block or training that runs
+    sets it, and the last one sets it back.
     """
 
     def __init__(self):
@@ -188,7 +191,8 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
-_one_thread = _OneThread()
+one_thread = _OneThread()
+"""Also for training, since sums in another order are another network."""
 
 
 def classify(

@@ -142,8 +142,8 @@ def load_model(path: str | os.PathLike) -> Classifier:
 
 
 def _document(model: Classifier) -> dict[str, Any]:
-    scaler = model.pipeline[0]
     """Return all of a classifier but the pipeline, for JSON."""
+    scaler = model.pipeline[0]
     scores = {field.name: getattr(model.scores, field.name) for field in fields(Scores)}
     return {
         "classes": list(model.classes),
@@ -180,7 +180,6 @@ def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
     model = Classifier(pipeline, classes, names, recipe, source, Scores(**tables), seed)
     _check_network(model)
     str(model)  # its tables have the rows and columns that it shows
-    model.pipeline.predict_proba(np.zeros((1, len(names)), "float32"))
     return model
 
 
@@ -196,6 +195,12 @@ def _check_network(model: Classifier) -> None:
     sizes = [len(model.features), *network.hidden_layer_sizes, outputs]
     if not all(isinstance(n, int) and n > 0 for n in sizes) or len(model.classes) < 2:
         raise ValueError(f"a network has layers of {sizes}")
+    kind = "logistic" if outputs == 1 else "softmax"
+    stated = (network.n_layers_, network.n_outputs_, network.activation, network.out_activation_)
+    if stated != (len(sizes), outputs, "relu", kind):
+        raise ValueError(f"a network of layers of {sizes} states {stated}")
+    if scaler.with_mean is not True or scaler.with_std is not True:
+        raise ValueError("the features are not scaled by mean and standard deviation")
     arrays = {"mean_": scaler.mean_, "scale_": scaler.scale_}
     wanted = {"mean_": sizes[:1], "scale_": sizes[:1]}
     wanted |= {f"coefs_ {i}": list(pair) for i, pair in enumerate(itertools.pairwise(sizes))}

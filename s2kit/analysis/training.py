@@ -18,10 +18,9 @@ from sklearn.metrics import (
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
-from s2kit.analysis.classifier import Classifier, Scores, flag_meaning
+from s2kit.analysis.classifier import Classifier, Scores, flag_meaning, one_thread
 from s2kit.analysis.samples import PATIENCE, PLACE
 from s2kit.analysis.validation import require_whole
 from s2kit.cube.nodata import NO_CLASS_NAMES
@@ -100,7 +99,7 @@ def train_classifier(
         "random forest": RandomForestClassifier(random_state=seed, n_jobs=-1),
         "majority class": DummyClassifier(),
     }
-    with threadpool_limits(1, "blas"):  # sums in another order are another network
+    with one_thread:
         for model in tqdm(models.values(), "training", delay=PATIENCE, leave=False):
             model.fit(pixels[~test], labels[~test])
         scores = _judge(models, pixels[test], labels[test], names, seed)

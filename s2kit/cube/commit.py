@@ -258,7 +258,7 @@ def _carry_out(
     Parameters
     ----------
     store : Store
-    bridge : dict of str to bytes
+    interim : dict of str to bytes
         What readers are to see while the objects are replaced.
     objects : dict of str to bytes
         In the order in which they are replaced.

@@ -86,7 +86,7 @@ class Task:
         The strip, in pixels of the grid.
     steps : tuple of PlannedStep
         Those of the time chunk.
-    separator_in : str
+    kept_separator : str
         In the names of the chunks that kept steps are read from.
     tables : tuple of str
         The layer's tables in the manifest, by which chunks of kept steps are checked.

@@ -28,7 +28,9 @@ class LocalStore(Store):
         self._folders: set[str] = set()  # known to be folders of the store itself
 
     def __reduce__(self):
-        return LocalStore, (self.root, self.root, self.fs)  # a worker has another folder
+        from s2kit.cube.storage import open_store
+
+        return open_store, (self.root,)  # a worker has another folder
 
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the work folder; a link counts as absent."""

@@ -23,6 +23,11 @@ class RemoteStore(Store):
         super().__init__(url, root, fs)
         self.query = query
 
+    def __reduce__(self):
+        from s2kit.cube.storage import open_store
+
+        return open_store, (self.url,)  # a worker has its own access to the storage
+
     def path(self, key: str) -> str:
         """Return the full name of an object."""
         return super().path(key) + self.query

@@ -47,7 +47,7 @@ class _Objects(MutableMapping[str, Buffer]):
         try:
             (data,) = self.objects.read_all([key])
         except CubeError as error:
-            # What the storage said decides whether opening is tried again (`opening`).
+            # What the storage said decides whether opening is tried again (`while_steady`).
             raise (isinstance(self.objects, Store) and error.__cause__) or error from None
         if data is None:
             raise KeyError(key)

@@ -151,7 +151,12 @@ def _search_method(client: Client) -> str:
 
 
 def _l2a_collections(client: Client) -> list[str]:
-    offered = [collection.id for collection in client.get_collections()]
+    from pystac_client.exceptions import APIError
+
+    try:
+        offered = [collection.id for collection in client.get_collections()]
+    except APIError as error:  # an answer without collections
+        raise ValueError(str(error)) from error
     found = sorted(filter(_IS_L2A.match, offered), key=lambda name: ("-c1-" not in name, name))
     if not found:
         names = ", ".join(sorted(offered)) or "none"

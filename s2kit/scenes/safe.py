@@ -74,9 +74,12 @@ class SafeScene:
         return self.files.name.removesuffix(".SAFE")
 
     @cached_property
-    def product(self) -> ProductName:
-        """Name of the folder, or of the product in its metadata if the folder was renamed."""
-        return ProductName.find(self.files.name) or self._inner_name
+    def product(self) -> ProductName | None:
+        """Name of the folder, or in the metadata if that was renamed; None if neither is one."""
+        try:
+            return ProductName.find(self.files.name) or self._inner_name
+        except SceneError:  # `item` says what is wrong
+            return None
 
     @cached_property
     def _inner_name(self) -> ProductName:
@@ -140,7 +143,8 @@ def _agreed_name(scene: SafeScene) -> ProductName:
     level = find_text(root, label, "PROCESSING_LEVEL")
     if level not in _LEVELS:
         raise SceneError(label, f"is {level}, but only Level-2A can be used; Sen2Cor makes it")
-    named, inside = scene.product, scene._inner_name
+    inside = scene._inner_name
+    named = scene.product or inside
     for field in ("mission", "datatake_start", "baseline", "relative_orbit", "tile"):
         _compare(scene, field, getattr(named, field), getattr(inside, field))
     _compare(scene, "baseline", named.baseline, find_text(root, label, "PROCESSING_BASELINE"))

@@ -56,6 +56,7 @@ class Address:
         self._viewer, self._names = viewer, names
         self.taken: set[str] = set()
         self.wrong: dict[str, str] = {}
+        self._refused: set[str] = set()
         page = pn.state.curdoc
         there = page and page.session_context and page not in _with_viewer
         self._location = pn.state.location if there else None
@@ -76,14 +77,18 @@ class Address:
         for name in self._names:  # one by one: the wrong ones are refused, the others count
             if name not in self._viewer.param:  # Panel would convert texts such as "007" and "[x]"
                 if name in raw:
+                    before = getattr(self._viewer, name)
                     setattr(self._viewer, name, raw[name])
+                    if raw[name] != getattr(self._viewer, name) == before:
+                        self._refused.add(name)  # the viewer says why
                 continue
             location.sync(self._viewer, [name], on_error=wrong.update)
             location.unsync(self._viewer)
             location.search = search  # which was written anew
         readable = {*location.query_params, *texts}  # without what was cut off, mostly
         self.wrong = {n: raw[n] for n in asked if n in wrong or n not in readable}
-        self.taken = set(asked) - self.wrong.keys()
+        self._refused |= self.wrong.keys()
+        self.taken = set(asked) - self._refused
 
     def write(self) -> None:
         """Write what has changed, as one entry of the browser's history.
@@ -93,7 +98,8 @@ class Address:
         state = self._state()
         if state != self._written and self._location is not None:
             query = {n: t for n, t in _query_of(self._location).items() if n not in self._dropped}
-            query |= {n: t for n, t in state.items() if t != self._written[n] or n in self.wrong}
+            gone = self._refused | self.wrong.keys()
+            query |= {n: t for n, t in state.items() if t != self._written[n] or n in gone}
             self._location.search = f"?{urlencode({n: t for n, t in query.items() if t})}"
         self._written = state
 

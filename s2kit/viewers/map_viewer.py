@@ -119,8 +119,10 @@ class MapViewer(pn.viewable.Viewer):
         self.page.set_busy(True)
 
     def _end_drawing(self) -> None:
-        self._address.write()
-        self.page.set_busy(False)
+        try:
+            self._address.write()
+        finally:
+            self.page.set_busy(False)
         if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
             pn.io.push_notebook(self._layout)  # Panel does not send the changes of Bokeh's models
 

@@ -1,9 +1,11 @@
 """Classification: fair splits, honest scores, the same answers on a map, and on real data."""
 
+import copy
 import io
 import itertools
 import json
 import pickle
+import tracemalloc
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +30,7 @@ from threadpoolctl import threadpool_info
 
 from s2kit.analysis import samples as sampling
 from s2kit.analysis import training
-from s2kit.analysis.classifier import classify
+from s2kit.analysis.classifier import classify, one_thread
 from s2kit.analysis.features import make_features
 from s2kit.analysis.model_files import load_model, save_model
 from s2kit.analysis.samples import sample_pixels
@@ -385,6 +387,11 @@ def test_blas_has_its_threads_back(model):
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: model.predict(pixels)[0], range(12)))
     assert [library["num_threads"] for library in threadpool_info()] == before
+    table = pd.DataFrame(np.random.default_rng(0).random((60, 2)), columns=["a", "b"])
+    with one_thread:  # as a block of a map that is computed meanwhile
+        train_classifier(table, np.arange(60) % 2, groups=np.arange(60))
+        assert {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"} == {1}
+    assert [library["num_threads"] for library in threadpool_info()] == before
     assert all(np.array_equal(answer, answers[0]) for answer in answers)
 
 
@@ -618,3 +625,18 @@ def read_slovenia(folder):
     cube = xr.Dataset(layers, {"time": times, **coords}).rio.write_crs("EPSG:32633")
     labels = xr.DataArray(np.where(labels == 1, 0, labels), coords, ("y", "x"))
     return cube, cube.valid, labels.rio.write_crs("EPSG:32633")
+
+
+def test_wide_networks_take_little_memory(model):
+    """So many pixels pass at a time as the widest layer allows."""
+    wide = copy.deepcopy(model)
+    network, width = wide.pipeline[-1], 200_000
+    features, outputs = network.coefs_[0].shape[0], network.coefs_[-1].shape[1]
+    network.coefs_ = [np.zeros((features, width), "f4"), np.zeros((width, outputs), "f4")]
+    network.intercepts_ = [np.zeros(width, "f4"), np.zeros(outputs, "f4")]
+    network.hidden_layer_sizes, network.n_layers_ = (width,), 3
+    tracemalloc.start()
+    wide.predict(np.zeros((features, 300), "f4"))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100e6

@@ -119,7 +119,23 @@ def changed(name: str, value: Callable) -> Callable:
     return change
 
 
+def stating(name: str, value: object) -> Callable:
+    """Return what lets the scaler or the network state something else."""
+
+    def change(pipeline) -> None:
+        setattr(pipeline[0] if name.startswith("with_") else pipeline[1], name, value)
+
+    return change
+
+
 ARRAYS = {
+    "another output": stating("out_activation_", "identity"),
+    "another activation": stating("activation", "tanh"),
+    "fewer layers": stating("n_layers_", 2),
+    "more layers": stating("n_layers_", 10**9),
+    "fewer outputs": stating("n_outputs_", 5),
+    "no mean": stating("with_mean", False),
+    "no deviation": stating("with_std", False),
     "mean too short": changed("mean_", lambda a: a[:1]),
     "mean of text": changed("mean_", lambda a: a.astype(str)),
     "mean of one number": changed("mean_", lambda a: a[0]),

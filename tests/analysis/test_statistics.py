@@ -312,3 +312,20 @@ def test_one_step_without_time_is_refused():
     cube = in_memory(random_layers(5, (6, 6, 5)), every(9, 6)).isel(time=0)
     with pytest.raises(InvalidInputError, match="no dimension time"):
         s2kit.time_statistics(cube, "NDVI")
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_infinite_values_do_not_count(tmp_path, stored):
+    """Dark water divides by zero: what is not finite is left out of percentiles and moments."""
+    red = np.array([0, 1000, 2000, 500, 0], "i2").reshape(-1, 1, 1).repeat(6, 1).repeat(6, 2)
+    layers = {
+        "B04": red,
+        "B08": np.full_like(red, 3000),
+        "SCL": np.full(red.shape, 4, "u1"),
+    }
+    cube = make_cube(tmp_path / "c.zarr", layers, every(5, 5))
+    found = s2kit.time_statistics(cube if stored else cube.compute(), "SR", percentiles=(50, 90))
+    ratio = np.array([3, 1.5, 6.0])
+    assert int(found["count"][0, 0]) == 3
+    for name, value in {"p50": 3, "p90": np.percentile(ratio, 90), "max": 6, "mean": 3.5}.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)

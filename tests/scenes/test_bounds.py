@@ -267,3 +267,22 @@ def test_one_odd_item_ends_no_search(tmp_path) -> None:
     found = find_scenes(str(tmp_path / "items.json"), WORLD, "2023", "2023")
     assert {one.id for one in found} == {cloudy["id"], fine["id"]}
     assert [one["scene"] for one in found.extra_fields["s2kit:refused"]] == [nested["id"]]
+
+
+def test_api_without_collections(serve: Callable) -> None:
+    """An answer that holds something else is named, not an error of the library that reads it."""
+
+    def answer(request: BaseHTTPRequestHandler, _: int) -> None:
+        url = request.server.url
+        if request.path.startswith("/collections"):
+            say(request, {"type": "FeatureCollection", "features": [{"id": "a"}], "links": []})
+            return
+        links = {"self": url, "root": url, "search": f"{url}/search", "data": f"{url}/collections"}
+        core = "https://api.stacspec.org/v1.0.0"
+        root = {"type": "Catalog", "id": "api", "stac_version": "1.0.0", "description": "an API"}
+        conforms = [f"{core}/core", f"{core}/collections", f"{core}/item-search"]
+        linked = [{"rel": name, "href": href} for name, href in links.items()]
+        say(request, root | {"conformsTo": conforms, "links": linked})
+
+    with pytest.raises(CatalogueError, match="cannot be read"):
+        find_scenes(serve(answer), WORLD, "2023", "2023")

@@ -532,3 +532,20 @@ def test_folder_without_products(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none here")
     with pytest.raises(CatalogueError, match=r"holds no product.*\.SAFE.*\.zarr"):
         find(tmp_path)
+
+
+def test_renamed_folder_of_an_old_product(tmp_path: Path) -> None:
+    """Level-1C without a name of today: not mentioned elsewhere, and refused by its level here."""
+    outline = "10 10 10 11 11 11 11 10 10 10"
+    (tmp_path / "mine.SAFE").mkdir()
+    (tmp_path / "mine.SAFE/MTD_MSIL2A.xml").write_text(
+        "<a><PROCESSING_LEVEL>Level-1C</PROCESSING_LEVEL>"
+        "<PRODUCT_URI>S2A_USER_PRD_MSIL1C_PDMC.SAFE</PRODUCT_URI>"
+        f"<EXT_POS_LIST>{outline}</EXT_POS_LIST></a>"
+    )
+    for place, refused in (((4.4, 52, 4.5, 52.1), 0), ((10.2, 10.2, 10.4, 10.4), 1)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = find_scenes(tmp_path, place, "2021-06-01", "2021-06-02")
+        reasons = [one["reason"] for one in found.extra_fields["s2kit:refused"]]
+        assert len(reasons) == refused and all("only Level-2A" in reason for reason in reasons)

@@ -28,7 +28,7 @@ def percentiles(values, clear, ids, groups, q):
     Returns
     -------
     numpy.ndarray, shape (groups, percentile, pixel), float32
-        NaN where nothing is clear.
+        NaN where nothing is clear and finite.
     """
     times, pixels = values.shape
     out = np.empty((groups, len(q), pixels), np.float32)
@@ -53,10 +53,13 @@ def percentiles(values, clear, ids, groups, q):
 
 @numba.njit(nogil=True, cache=True)
 def _gather(values, clear, row, number):
-    """Copy one step, with infinity where it is not clear, which sorts last; count what is clear."""
+    """Copy one step, with infinity where it is not clear, which sorts last; count what is clear.
+
+    An index divides by zero over dark water: what is not finite does not count.
+    """
     found = 0
     for j in range(len(values)):
-        use = clear[j] & (values[j] == values[j])
+        use = clear[j] & np.isfinite(values[j])
         row[j] = values[j] if use else np.float32(np.inf)
         number[j] += use
         found += use
