@@ -429,3 +429,12 @@ def test_wrong_address_is_told(open_viewer, asked, named):
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"][-1:], ["polygon"]))
     expect(seen.status).to_contain_text("NDVI, mean, 2022")
     assert seen.picture().pixels.shape == (ROWS // 2, COLS // 2, 4)
+
+
+def test_what_is_refused_leaves_the_address(open_viewer, page):
+    """Places that are none are in no address that the page has after the next action."""
+    seen = open_viewer("NdviStatistics", "?drawn=nonsense&place=nowhere")
+    expect(seen.error).to_contain_text("names no places")
+    seen.choose("First year", "2022")
+    seen.eventually(lambda: is_("start=2022" in page.url, True))
+    assert "nonsense" not in page.url and "nowhere" not in page.url
