@@ -63,7 +63,8 @@ def open_raster(name: str) -> Iterator[DatasetReader]:
             f"{name:.200} is no path or URL of a raster; {FORMATS}, from this computer, http(s), "
             "s3, gs or az"
         )
-    own = (in_zip(name) or [local_part(name) or name])[0]
+    zipped = in_zip(name)
+    own = zipped[0] if zipped else local_part(name) or name
     if not is_far(name) and os.path.exists(own):  # noqa: PTH110 (odd names are none)
         require_file(own)
     drivers = _drivers_for(name)
@@ -74,7 +75,7 @@ def open_raster(name: str) -> Iterator[DatasetReader]:
         _check_beside(name)
         if drivers == DRIVERS:
             check_codestream(name)
-    plain = not is_far(name) and in_zip(name) is None
+    plain = not is_far(name) and zipped is None
     with (
         rasterio.Env(**{} if plain else _NOTHING_BESIDE),
         _open(name, drivers) as dataset,

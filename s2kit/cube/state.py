@@ -78,9 +78,7 @@ def read_state(store: Store) -> State | None:
     try:
         if kit["format"] > FORMAT:
             raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
-        check_cube(store.url, documents)
-        check_digest(store.url, documents)
-        spec = read_spec(kit)
+        spec = _checked_spec(store.url, documents)
         orbits = {n: _read_orbit(store, documents, n, kit, spec) for n in kit["orbits"]}
         return State(spec, kit["synthetic"], orbits)
     except (*_ODD, CubeError) as error:
@@ -94,8 +92,15 @@ def read_state(store: Store) -> State | None:
         ) from error
 
 
+def _checked_spec(place: str, documents: dict[str, Any]) -> CubeSpec:
+    """Check that documents are those of a cube; return what was fixed when it was made."""
+    check_cube(place, documents)
+    check_digest(place, documents)
+    return read_spec(documents[".zattrs"]["s2kit"])
+
+
 def read_spec(kit: dict[str, Any]) -> CubeSpec:
-    """Read out of the metadata what makes a cube the kind that it is."""
+    """Read what is fixed when a cube is made from its attributes of s2kit."""
     grid = GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"]))
     return CubeSpec(
         grid,
@@ -137,11 +142,8 @@ def check_metadata(place: str, metadata: bytes) -> None:
     """
     try:
         documents = read_documents(place, metadata)
-        kit = documents[".zattrs"]["s2kit"]
-        check_cube(place, documents)
-        check_digest(place, documents)
-        spec = read_spec(kit)
-        for stated in kit.get("manifest", {}).values():
+        spec = _checked_spec(place, documents)
+        for stated in documents[".zattrs"]["s2kit"].get("manifest", {}).values():
             read_manifest(stated, spec.layers, spec.chunk_grids)
     except _ODD as error:
         raise CubeError(

@@ -8,7 +8,7 @@ from typing import Any
 from dask.system import CPU_COUNT
 from tqdm.auto import tqdm
 
-LOOKS = 16
+_LOOKS = 16
 """Objects that are looked for side by side: mostly that is waiting for a disk or a server."""
 
 
@@ -46,7 +46,7 @@ class Workers:
             for future in futures:
                 future.cancel()
 
-    def look(self, work: Callable, things: list, what: str, at_once: int = LOOKS) -> list:
+    def look(self, work: Callable, things: list, what: str, at_once: int = _LOOKS) -> list:
         """Run work that mostly waits for a disk or a server, in threads of this process."""
         with ThreadPoolExecutor(at_once) as pool:
             return list(self._bar(pool.map(work, things), what, len(things)))
