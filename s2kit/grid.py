@@ -93,7 +93,7 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
     grid = GeoBox(shape, affine, odc.geo.CRS(_code(system) or system.to_wkt()))
     area = area_of_grid(grid)
     _check_on_one_side(grid, area, outline)
-    check_agreement(grid.crs.proj, tuple(grid.boundingbox), area, size)
+    check_agreement(system, grid.boundingbox.bbox, area, size)
     return grid
 
 
@@ -162,15 +162,21 @@ def _code(crs: CRS) -> str | None:
     return ":".join(authority) if authority else None
 
 
+def crs_of(grid: GeoBox) -> CRS:
+    """Return the coordinate system of a grid; s2kit makes and reads none without."""
+    assert grid.crs is not None
+    return grid.crs.proj
+
+
 def area_of_grid(grid: GeoBox) -> Bounds:
     """Return west, south, east, north of a grid, degrees, as `s2kit.crs.operation` takes them."""
-    return area_of(tuple(grid.boundingbox), grid.crs.proj)
+    return area_of(grid.boundingbox.bbox, crs_of(grid))
 
 
 def outline_of(grid: GeoBox, area: Bounds) -> BaseGeometry:
     """Return the outline of a grid in degrees, with vertices every 50 pixels."""
     spacing = 50 * abs(grid.affine.a)
-    return in_degrees(grid.extent.geom, grid.crs.proj, area, spacing)
+    return in_degrees(grid.extent.geom, crs_of(grid), area, spacing)
 
 
 def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
@@ -236,7 +242,7 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
     """
     stated = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
     try:
-        west, south, east, north = map(float, stated)
+        west, south, east, north = map(float, stated or ())
     except (TypeError, ValueError):
         return area_of_grid(grid)
     known = np.isfinite([west, south, east, north]).all() and west <= east and south <= north

@@ -34,7 +34,7 @@ from s2kit.cube.nodata import (
 )
 from s2kit.cube.rasters import FORMATS, open_raster
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_data, geobox_of, read_grid
+from s2kit.grid import area_of_data, crs_of, geobox_of, read_grid
 from s2kit.scenes.uri import gdal_name
 
 _METHODS = tuple(method.name for method in SUPPORTED_RESAMPLING)
@@ -134,7 +134,7 @@ def align_raster(
         detail = _read_detail(source, grid, wanted)
         method = _read_method(resampling, source, detail)
         try:
-            values = _warp(source, grid, method, pipeline(source.crs, grid.crs.proj, area))
+            values = _warp(source, grid, method, pipeline(source.crs, crs_of(grid), area))
         except RasterioError as error:
             raise InvalidInputError(
                 f"{source.label} is damaged: {error.__cause__ or error}. Bring it back from a copy"
@@ -233,7 +233,7 @@ def _describe_array(raster: xr.DataArray) -> _Raster:
         name=raster.name,
         pixels=pixels,
         dtype=pixels.dtype,
-        crs=grid.crs.proj,
+        crs=crs_of(grid),
         transform=grid.affine,
         shape=pixels.shape,
         nodata=nodata,
@@ -258,7 +258,7 @@ def _check_overlap(source: _Raster, grid: GeoBox, wanted: Bounds) -> None:
         raise InvalidInputError(
             f"{source.label} does not overlap the cube: it lies at "
             f"{name_place(there, source.crs)}, the cube at "
-            f"{name_place(grid.extent.geom.bounds, grid.crs.proj)}; is its coordinate system "
+            f"{name_place(grid.extent.geom.bounds, crs_of(grid))}; is its coordinate system "
             f"({source.crs.name}) right?"
         )
 

@@ -17,7 +17,7 @@ from s2kit.bounds import require_file
 from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_data, area_of_grid, read_grid
+from s2kit.grid import area_of_data, area_of_grid, crs_of, read_grid
 
 Fields = str | os.PathLike | gpd.GeoDataFrame
 
@@ -91,7 +91,7 @@ def place_fields(table: gpd.GeoDataFrame, cube: xr.Dataset | xr.DataArray) -> gp
     )
     _check_filled(table, outlines)
     mended = gpd.GeoSeries(outlines, table.index, crs=table.crs)
-    shapes = gpd.GeoSeries(move(outlines, into), table.index, crs=grid.crs.proj)
+    shapes = gpd.GeoSeries(move(outlines, into), table.index, crs=crs_of(grid))
     moved = table.assign(**{table.active_geometry_name: shapes})
     far = ~np.isfinite(moved.bounds.to_numpy()).all(axis=1)  # no place in the grid's system
     near = moved.geometry.where(~far)
@@ -169,7 +169,7 @@ def _operation(fields: gpd.GeoDataFrame, grid: GeoBox, area: Bounds) -> Transfor
         return operation_into("the fields", fields.total_bounds, fields.crs, grid, area)
     west, south, east, north = fields.total_bounds
     degrees = -180 <= west <= east <= 180 and -90 <= south <= north <= 90
-    likely = "EPSG:4326" if degrees else _name(grid.crs.proj)
+    likely = "EPSG:4326" if degrees else _name(crs_of(grid))
     raise InvalidInputError(
         f"the fields have no coordinate system; their x is {west:.6g} to {east:.6g}, their y "
         f'{south:.6g} to {north:.6g}. If that is {likely}: fields.set_crs("{likely}"), with '
@@ -187,7 +187,7 @@ def operation_into(what: str, bounds: Bounds, crs: CRS, grid: GeoBox, area: Boun
         If there is none, as from the system of a drawing, or none that is exact.
     """
     try:
-        return operation(crs, grid.crs.proj, area)
+        return operation(crs, crs_of(grid), area)
     except InvalidInputError as error:
         if _lie_apart(bounds, crs, area):
             raise InvalidInputError(
@@ -196,7 +196,7 @@ def operation_into(what: str, bounds: Bounds, crs: CRS, grid: GeoBox, area: Boun
             ) from error
         raise InvalidInputError(
             f"{what} are in the coordinate system {crs.name!r}, from which "
-            f"{why_none(crs, grid.crs.proj, area)}. State the system in which they were made, if "
+            f"{why_none(crs, crs_of(grid), area)}. State the system in which they were made, if "
             'it is another one: set_crs("EPSG:28992", allow_override=True), or rio.write_crs for a '
             "raster; or bring them into the cube's system in a GIS"
         ) from error
@@ -247,7 +247,7 @@ def _check_reach(own: gpd.GeoSeries, far: np.ndarray, grid: GeoBox, into: Transf
     over = own.contains(here) | (far & own.intersects(here))
     if over.any():
         raise InvalidInputError(
-            f"the field {over.index[over][0]!r} reaches beyond the area of {grid.crs.proj.name}; "
+            f"the field {over.index[over][0]!r} reaches beyond the area of {crs_of(grid).name}; "
             f"cut it to the surroundings of the cube first: fields.clip({_rounded(bounds)})"
         )
 
@@ -264,7 +264,7 @@ def _rounded(bounds: tuple) -> tuple:
 def _explain_distance(own: gpd.GeoDataFrame, moved: gpd.GeoDataFrame, grid: GeoBox) -> str:
     """Explain where fields lie that do not touch the cube, and what may be the cause."""
     bounds, here = own.total_bounds, grid.extent.geom.bounds
-    crs = grid.crs.proj
+    crs = crs_of(grid)
     message = (
         f"none of the {len(own)} fields touches the cube: they lie at "
         f"{name_place(moved.total_bounds, crs)}, the cube at {name_place(here, crs)}; is their "

@@ -18,7 +18,7 @@ from scipy.interpolate import RectBivariateSpline
 
 from s2kit.crs import operation
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_grid
+from s2kit.grid import area_of_grid, crs_of
 
 _LATTICE = 64
 """Spacing in pixels of the exactly transformed points. Between them a cubic spline is off by
@@ -114,7 +114,7 @@ def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBi
     col = np.arange(-2.0 * step, width + 3 * step, step)
     affine = grid.affine
     x, y = np.meshgrid(affine.c + affine.a * col, affine.f + affine.e * row)
-    into = operation(grid.crs.proj, pyproj.CRS.from_wkt(source.to_wkt()), area_of_grid(grid))
+    into = operation(crs_of(grid), pyproj.CRS.from_wkt(source.to_wkt()), area_of_grid(grid))
     xs, ys = into.transform(x, y)
     if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
         raise InvalidInputError(

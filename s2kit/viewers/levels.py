@@ -15,7 +15,7 @@ from s2kit.crs import DEGREES, operation
 from s2kit.cube.dask_layers import require_steps, window_of
 from s2kit.cube.open import levels_of
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_data, read_grid
+from s2kit.grid import area_of_data, crs_of, read_grid
 
 SIDE = 512
 """Pixels along one side of a picture at most: about 1 MB on its way to a browser."""
@@ -109,7 +109,7 @@ class Levels:
     def __init__(self, cube: xr.Dataset):
         self.grid = read_grid(cube)
         self.area = area_of_data(cube, self.grid)
-        self.to_degrees = operation(self.grid.crs.proj, DEGREES, self.area)
+        self.to_degrees = operation(crs_of(self.grid), DEGREES, self.area)
         across, down = self.grid.affine.a, -self.grid.affine.e
         near = min(1e-3, 0.1 / max(cube.sizes["y"], cube.sizes["x"]))  # 0.1 pixel at the far end
         if not math.isclose(across, down, rel_tol=near):
@@ -213,7 +213,7 @@ class Levels:
     @property
     def unit(self) -> str:
         """Unit of the coordinates."""
-        unit = self.grid.crs.proj.axis_info[0].unit_name
+        unit = crs_of(self.grid).axis_info[0].unit_name
         return {"metre": "m", "degree": "°"}.get(unit, unit)
 
     def part(self, window: Window) -> xr.Dataset:

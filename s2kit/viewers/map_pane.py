@@ -21,6 +21,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from pyproj import CRS
 
+from s2kit.grid import crs_of
 from s2kit.viewers.charts import ROOM, name_tools
 from s2kit.viewers.levels import Levels, View
 
@@ -71,7 +72,7 @@ class MapPane:
         self.ranges = _ranges(levels.whole.squared) if beside is None else beside.ranges
         self.figure = _map_figure(self.ranges, "Map" if beside is None else "Pinned map")
         self.save = self.figure.select_one(SaveTool)
-        _name_axes(self.figure, levels.grid.crs.proj)
+        _name_axes(self.figure, crs_of(levels.grid))
         self._below = ColumnDataSource(_as_source(None, None))
         self._image = ColumnDataSource(_as_source(None, None))
         self.figure.image_rgba(source=self._below)

@@ -11,6 +11,7 @@ import xarray as xr
 from s2kit.analysis.validation import in_order, read_cube
 from s2kit.cube.nodata import readable
 from s2kit.errors import InvalidInputError
+from s2kit.grid import crs_of
 from s2kit.panel_loading import load_panel
 from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
@@ -144,7 +145,7 @@ class MapViewer(pn.viewable.Viewer):
         seen, tiles = self.map.view, None
         try:
             if self.basemap:
-                tiles = read_basemap(self.tiles, seen, self.levels.grid.crs.proj, self.levels.area)
+                tiles = read_basemap(self.tiles, seen, crs_of(self.levels.grid), self.levels.area)
         finally:
             self.map.show_basemap(tiles, seen)
             self.basemap = tiles is not None

@@ -12,6 +12,7 @@ from s2kit.analysis.indices import read_formula
 from s2kit.analysis.zonal import describe_series
 from s2kit.cube.dask_layers import window_of
 from s2kit.errors import InvalidInputError, S2KitError
+from s2kit.grid import crs_of
 from s2kit.viewers.levels import Levels, View, workers
 from s2kit.viewers.places import Place, require_places
 from s2kit.viewers.timeline import require_years
@@ -84,7 +85,7 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     bands = [variable] if variable in cube.data_vars else read_formula(cube, variable).bands
     rows, cols = (_two_at_least(cut) for cut in (window.rows, window.cols))
     part = window_of(cube[[*bands, "SCL"]], rows, cols)
-    field = gpd.GeoDataFrame(geometry=[shape], crs=levels.grid.crs.proj)
+    field = gpd.GeoDataFrame(geometry=[shape], crs=crs_of(levels.grid))
     table = describe_series(part, field, variable, scheduler="threads", pool=workers())
     levels.require_steps()
     return table
