@@ -18,7 +18,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks test test-all lint format lock clean FORCE
+.PHONY: help setup cube verify notebooks test test-all coverage lint format lock dist clean FORCE
 
 help:  ## List the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,7 @@ help:  ## List the verbs
 setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when that is up to date
 
 cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
+	@test ! -e $(STORE) || $(PY) tools/compile_kernels.py $(STORE)
 
 verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr: make verify STORE=…
 	@$(PY) -c 'import sys, s2kit; found = s2kit.verify(sys.argv[1]); print(found); \
@@ -43,9 +44,14 @@ test: setup  ## Run the quick tests, in ten minutes; a part of them: make test A
 test-all: setup  ## Run all tests, in half an hour; a part of them: make test-all ARGS=tests/browser
 	$(PYTEST) $(ARGS)
 
-lint: setup  ## Check the code and the notebooks; changes nothing
+coverage: setup  ## Run the quick tests and list the lines they leave out, also in build/coverage
+	$(PYTEST) -m 'not (browser or faults or slow)' --cov --cov-report=term-missing:skip-covered \
+	  --cov-report=html $(ARGS)
+
+lint: setup  ## Check the code, its types and the notebooks; changes nothing
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 	$(if $(NOTEBOOKS),$(STRIP) --verify $(NOTEBOOKS))
 
 format: setup  ## Format the code and the notebooks, and strip the notebooks' output
@@ -58,8 +64,13 @@ lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make 
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
+dist: setup  ## Make the packages that pip installs, in build/dist
+	rm -rf $(BUILD)/dist
+	$(PY) -m build --no-isolation --outdir $(BUILD)/dist
+	$(PY) -m twine check --strict $(BUILD)/dist/*
+
 clean:  ## Remove build/ and caches; data/ and .venv stay
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./.venv -prune -o -path ./data -prune -o \
 	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 
