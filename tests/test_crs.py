@@ -124,7 +124,7 @@ def test_pixels_and_fields_lie_where_pyproj_puts_them(case):
     zone = utm_zone(case)
     to_zone = Transformer.from_crs(4326, zone, always_xy=True)
     in_zone = np.column_stack(to_zone.transform(*degrees[inside].T))
-    cols, rows = ~grid.affine * expected[inside].T
+    cols, rows = ~grid.affine @ expected[inside].T
     found = source_coordinates(grid, rasterio.crs.CRS.from_string(zone))
     for point, row, col in zip(in_zone, rows, cols, strict=True):
         x, y = found.at(np.array([row]), np.array([col]))
@@ -210,9 +210,9 @@ def test_local_rasters_lie_where_fields_lie(source, west, south):
     side = (right - left + 2 * wide) / 400
     shape = (int((top - bottom + 2 * wide) / side), 400)
     own = GeoBox(shape, Affine(side, 0, left - wide, 0, -side, top + wide), source)
-    x, y = own.affine * np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
+    x, y = own.affine @ np.meshgrid(np.arange(shape[1]) + 0.5, np.arange(shape[0]) + 0.5)
     cols, rows = np.meshgrid(np.arange(grid.shape.x) + 0.5, np.arange(grid.shape.y) + 0.5)
-    expected = back.transform(*(grid.affine * (cols, rows)))
+    expected = back.transform(*(grid.affine @ (cols, rows)))
     for values, wanted in zip((x, y), expected, strict=True):
         raster = xr_zeros(own, "float64", chunks=None).copy(data=values)
         found = s2kit.align_raster(raster, cube, resampling="bilinear")

@@ -370,7 +370,7 @@ def test_grid_of_one_row_or_column(cube, cut):
     """A single row or column lies where the whole cube has it, with its pixel size."""
     whole, found = read_grid(cube), read_grid(cube.isel(cut))
     col, row = cut.get("x", [0])[0], cut.get("y", [0])[0]
-    assert found.affine == whole.affine * whole.affine.translation(col, row)
+    assert found.affine == whole.affine @ whole.affine.translation(col, row)
 
 
 @EXAMPLES
@@ -391,8 +391,8 @@ def test_coordinates_in_single_precision(pixel, west, size):
     assume(off < 0.02)
     found, wanted = read_grid(rounded), read_grid(exact)
     assert found.shape == wanted.shape
-    corners = np.array([found.affine * (0, 0), found.affine * (size, size)])
-    true = np.array([wanted.affine * (0, 0), wanted.affine * (size, size)])
+    corners = np.array([found.affine @ (0, 0), found.affine @ (size, size)])
+    true = np.array([wanted.affine @ (0, 0), wanted.affine @ (size, size)])
     assert abs(corners - true).max() / pixel < 0.1
 
 

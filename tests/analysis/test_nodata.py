@@ -563,7 +563,7 @@ EMPTY = {
 }
 
 
-@pytest.mark.parametrize(("kind", "function"), itertools.product(EMPTY, ON_CUBES))
+@pytest.mark.parametrize(("kind", "function"), list(itertools.product(EMPTY, ON_CUBES)))
 def test_empty_selections_are_named(kind, function):
     """A selection without pixels is an error that says how y and x run."""
     with pytest.raises(InvalidInputError, match="from north to south"):

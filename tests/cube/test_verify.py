@@ -24,7 +24,7 @@ import s2kit
 from s2kit.cube.keys import read_chunk_key
 from s2kit.cube.lock import lock
 from s2kit.cube.storage import open_store
-from s2kit.errors import CubeError
+from s2kit.errors import CubeError, SceneWarning
 
 OPTIONS = {"aoi": AOI, "chunks": (2, 64, 64), "bands": ["B04", "SCL"], "progress": False}
 
@@ -203,7 +203,8 @@ def test_scenes_that_are_not_given(store, scenes):
     """Without the scenes of its dates a chunk stays damaged, and the report says so."""
     gone = next(path for path in chunks(store) if path.name.startswith("0."))
     gone.unlink()
-    report = s2kit.build_cube(scenes[1:], store, progress=False)
+    with pytest.warns(SceneWarning, match="1 chunk"):
+        report = s2kit.build_cube(scenes[1:], store, progress=False)
     assert report.damaged == (str(gone.relative_to(store)),)
     assert "not all scenes of its dates were given" in str(report)
 
@@ -323,7 +324,8 @@ def test_table_is_lost_and_a_chunk_has_changed(store, whole, scenes):
     document = json.loads((store / ".zattrs").read_text())
     table = document["s2kit"]["manifest"]["51"]["tables"]["B04"][0]
     (store / f"S2/R051/.manifest/{table}").unlink()
-    report = s2kit.build_cube(scenes[1:], store, progress=False)
+    with pytest.warns(SceneWarning, match="1 chunk"):
+        report = s2kit.build_cube(scenes[1:], store, progress=False)
     assert report.damaged == (f"S2/R051/.manifest/{table}",)
     s2kit.build_cube(scenes, store, progress=False)
     assert tree(store) == tree(whole)
