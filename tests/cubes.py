@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import rioxarray  # noqa: F401  (registers `.rio`)
+import shapely
 import xarray as xr
 from affine import Affine
 from hypothesis import strategies as st
@@ -31,6 +32,27 @@ from s2kit.cube.zarr_documents import dump, metadata_digest
 
 WEST, NORTH, PIXEL = 80_000, 450_000, 10
 CRS = "EPSG:28992"
+
+SYMBOLS = {
+    "B": "B02",
+    "G": "B03",
+    "R": "B04",
+    "RE1": "B05",
+    "RE2": "B06",
+    "RE3": "B07",
+    "N": "B08",
+    "N2": "B8A",
+    "S1": "B11",
+    "S2": "B12",
+}
+"""Bands by their symbols in the formulas of spyndex."""
+
+
+def box(west: float, north: float, east: float, south: float) -> shapely.Polygon:
+    """Return a box in pixels from the north-west corner, southward positive."""
+    return shapely.box(
+        WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
+    )
 
 
 def days(*dates: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import spyndex
 import xarray as xr
-from cubes import decoded, every, in_memory, random_cubes, random_layers
+from cubes import SYMBOLS, decoded, every, in_memory, random_cubes, random_layers
 from hypothesis import given, settings
 
 import s2kit
@@ -61,19 +61,7 @@ def test_every_index_of_the_list_works_or_says_what_is_missing():
     """Each name gives what spyndex gives for the same bands, or names what no cube has."""
     layers = random_layers(1, (1, 4, 5), BANDS)
     cube = in_memory(layers, every(5, 1))
-    bands = {
-        "B": "B02",
-        "G": "B03",
-        "R": "B04",
-        "RE1": "B05",
-        "RE2": "B06",
-        "RE3": "B07",
-        "N": "B08",
-        "N2": "B8A",
-        "S1": "B11",
-        "S2": "B12",
-    }
-    given = {symbol: cube[band] for symbol, band in bands.items()}
+    given = {symbol: cube[band] for symbol, band in SYMBOLS.items()}
     given |= {c: v.default for c, v in spyndex.constants.items() if v.default is not None}
     waves = {"G": 560, "R": 665, "N": 842, "N2": 865, "S1": 1610, "S2": 2190}
     given |= {f"lambda{symbol}": wave for symbol, wave in waves.items()}

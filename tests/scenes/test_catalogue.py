@@ -24,18 +24,6 @@ Api = Callable[[list[Json]], str]
 
 
 @pytest.fixture
-def features(real_data: Path) -> Callable[[str], list[Json]]:
-    """Read the real items of a provider, as plain JSON."""
-
-    def read(name: str) -> list[Json]:
-        return json.loads((real_data / "stac-items" / f"{name}_items.json").read_bytes())[
-            "features"
-        ]
-
-    return read
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait only briefly before and between attempts; their number stays."""
     monkeypatch.setattr(reader, "TIMEOUT", (2, 0.5))

@@ -37,18 +37,6 @@ EARTH_SEARCH_NAMES = {
 
 
 @pytest.fixture
-def features(real_data: Path) -> Callable[[str], list[Json]]:
-    """Read the real items of a provider, as plain JSON."""
-
-    def read(name: str) -> list[Json]:
-        return json.loads((real_data / "stac-items" / f"{name}_items.json").read_bytes())[
-            "features"
-        ]
-
-    return read
-
-
-@pytest.fixture
 def save(tmp_path: Path) -> Save:
     """Save items as an item collection."""
 

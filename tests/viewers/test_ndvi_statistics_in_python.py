@@ -13,7 +13,7 @@ import param
 import pytest
 import shapely
 from bokeh.palettes import Cividis256, Viridis256
-from cubes import CRS, NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
+from cubes import CRS, NORTH, PIXEL, WEST, box, decoded, every, make_cube, random_layers, write_cube
 from painting import assert_layer, seen, words
 
 import s2kit
@@ -31,13 +31,6 @@ CLEAR = [4, 5, 6, 7]
 TIMES = every(40, STEPS, "2020-01-05")
 YEARS = pd.to_datetime(TIMES, unit="s").year.to_numpy()
 WHOLE = (WEST, NORTH - ROWS * PIXEL, WEST + COLS * PIXEL, NORTH)
-
-
-def box(west, north, east, south):
-    """Return a box in pixels from the north-west corner, southward positive."""
-    return shapely.box(
-        WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
-    )
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pandas as pd
 import pyproj
 import pytest
 import shapely
-from cubes import CRS, NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers
+from cubes import CRS, NORTH, PIXEL, WEST, box, decoded, every, make_cube, random_layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import geometry_mask
@@ -30,13 +30,6 @@ STEPS, ROWS, COLS = 4, 30, 40
 CLEAR = [4, 5, 6, 7]
 
 TO_DEGREES = pyproj.Transformer.from_crs(CRS, 4326, always_xy=True)
-
-
-def box(west, north, east, south):
-    """Return a box in pixels from the north-west corner, southward positive."""
-    return shapely.box(
-        WEST + PIXEL * west, NORTH - PIXEL * south, WEST + PIXEL * east, NORTH - PIXEL * north
-    )
 
 
 @pytest.fixture(scope="module")

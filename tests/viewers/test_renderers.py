@@ -7,25 +7,13 @@ import numpy as np
 import pytest
 import spyndex
 from bokeh.palettes import Greys256, Viridis256
-from cubes import decoded, every, make_cube, random_layers
+from cubes import SYMBOLS, decoded, every, make_cube, random_layers
 from painting import assert_layer, assert_mix
 
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.renderers import CLASSES, find_renderer, renderer_names
 
 BANDS = ("B02", "B03", "B04", "B08", "B11")
-SYMBOLS = {
-    "B": "B02",
-    "G": "B03",
-    "R": "B04",
-    "RE1": "B05",
-    "RE2": "B06",
-    "RE3": "B07",
-    "N": "B08",
-    "N2": "B8A",
-    "S1": "B11",
-    "S2": "B12",
-}
 
 ESA = [
     "000000",
