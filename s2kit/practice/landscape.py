@@ -67,11 +67,15 @@ def _parcels(rng: np.random.Generator) -> gpd.GeoDataFrame:
     """Return all polygons in drawing order, later ones over earlier ones."""
     rows = [("verge", "grassland", _AREA)]
     rows += _farmland(rng)
-    rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng) + _roads() + _waters()
+    rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng)
+    rows += [("asphalt", "town", line.buffer(width)) for line, width in ROADS]
+    rows += _waters()
+    # from kilometres to metres RD
+    to_rd = (1000, 0, 0, 1000, *REGION_RD[:2])
     table = gpd.GeoDataFrame(
         [row[:2] for row in rows],
         columns=["surface", "landcover"],
-        geometry=[_to_rd(row[2]) for row in rows],
+        geometry=[affinity.affine_transform(row[2], to_rd) for row in rows],
         crs=RD,
     )
     return table.join(_character(rng, table))
@@ -93,12 +97,7 @@ def _character(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _to_rd(shape):
-    moved = affinity.scale(shape, 1000, 1000, origin=(0, 0))
-    return affinity.translate(moved, REGION_RD[0], REGION_RD[1])
-
-
-def _blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: float) -> Polygon:
+def _blob(rng: np.random.Generator, x: float, y: float, radius: float, *, wobble: float) -> Polygon:
     """Draw a smooth closed shape around a point."""
     angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     reach = np.full_like(angle, radius)
@@ -141,12 +140,12 @@ def _places() -> dict[str, Polygon]:
     """Return the outlines of the larger places."""
     rng = np.random.default_rng(7)
     places = {
-        "lake": _blob(rng, *LAKE, 0.45),
-        "pond": _blob(rng, 4.75, 3.15, 0.12, 0.25),
-        "wood": _blob(rng, *WOOD, 0.3),
-        "dunes": _blob(rng, *DUNES, 0.35),
-        "town": _blob(rng, *TOWN, 0.22),
-        "hamlet": _blob(rng, 4.45, 1.75, 0.17, 0.3),
+        "lake": _blob(rng, *LAKE, wobble=0.45),
+        "pond": _blob(rng, 4.75, 3.15, 0.12, wobble=0.25),
+        "wood": _blob(rng, *WOOD, wobble=0.3),
+        "dunes": _blob(rng, *DUNES, wobble=0.35),
+        "town": _blob(rng, *TOWN, wobble=0.22),
+        "hamlet": _blob(rng, 4.45, 1.75, 0.17, wobble=0.3),
     }
     water = unary_union([RIVER.buffer(0.02), places["lake"], *(c.buffer(0.009) for c in CANALS)])
     return places | {"glass": GLASS.difference(RIVER.buffer(0.1)), "water": water}
@@ -207,7 +206,8 @@ def _wood(rng: np.random.Generator) -> list:
     wood = _places()["wood"]
     rows = [("wood", "wood", wood)]
     for _ in range(26):
-        stand = _blob(rng, *rng.normal(WOOD[:2], 0.3), rng.uniform(0.05, 0.14), 0.4)
+        x, y = rng.normal(WOOD[:2], 0.3)
+        stand = _blob(rng, x, y, rng.uniform(0.05, 0.14), wobble=0.4)
         rows.append(("wood", "wood", stand.intersection(wood)))
     paths = [LineString([(3.9, 0.2), (5.2, 0.75)]), LineString([(4.3, 1.1), (4.8, -0.3)])]
     return rows + [("verge", "wood", path.buffer(0.005).intersection(wood)) for path in paths]
@@ -269,10 +269,6 @@ def _quarter(rng, x: float, y: float, town) -> list:
     houses = [box(x + 0.012, y, x + 0.024, north), box(east - 0.024, y, east - 0.012, north)]
     rows = [("garden", "town", place(block))]
     return rows + [(str(r), "town", place(h)) for r, h in zip(roofs, houses, strict=True)]
-
-
-def _roads() -> list:
-    return [("asphalt", "town", line.buffer(width)) for line, width in ROADS]
 
 
 def _waters() -> list:

@@ -9,9 +9,9 @@ import rasterio
 from s2kit.atomic import replacing
 from s2kit.practice import metadata
 from s2kit.practice.geometry import UTM, Tile
-from s2kit.practice.imaging import Layers, digital_numbers, extent_masks
+from s2kit.practice.imaging import Layers
 from s2kit.practice.products import Product
-from s2kit.scenes.radiometry import BANDS, RESOLUTION
+from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALES
 
 _JP2 = {
     "driver": "JP2OpenJPEG",
@@ -46,20 +46,28 @@ def write_product(product: Product, observed: Layers, folder: Path) -> Path:
 
 
 def stored_layers(product: Product, observed: Layers) -> Layers:
-    """Return the integers that a product holds."""
-    cut = {
-        name: product.tile.crop(image, RESOLUTION[name])
-        * (np.float32(product.gain) if name in BANDS else 1)
-        for name, image in observed.items()
-    }
-    seen = extent_masks(product.sides, product.tile)
-    return digital_numbers(cut, offset=product.offset, seen=seen)
+    """Return the integers that a product holds: 0 outside of the swath and the datastrip."""
+    stored = {}
+    for name, image in observed.items():
+        resolution = RESOLUTION[name]
+        values = product.tile.crop(image, resolution)
+        if name in BANDS:
+            counts = np.rint(values * np.float32(product.gain) * round(1 / SCALES[name]))
+            # 0 is nodata, so that the darkest value that a product can hold is 1.
+            counts = np.clip(counts - product.offset, 1, 65_534)
+        else:
+            counts = np.rint(values * round(1 / SCALES[name]))
+        centres = product.tile.centres(resolution)
+        for side in product.sides:
+            counts = np.where(side.contains(*centres), counts, 0)
+        stored[name] = counts.astype(image.dtype if image.dtype == "uint8" else "uint16")
+    return stored
 
 
 def _write_image(path: Path, tile: Tile, image: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = image.shape
-    transform = tile.transform((tile.bounds[2] - tile.bounds[0]) // width)
-    shape = {"height": height, "width": width, "dtype": image.dtype, "transform": transform}
-    with rasterio.open(path, "w", **_JP2, **shape) as target:
+    place = tile.transform((tile.bounds[2] - tile.bounds[0]) // width)
+    shape = {"height": height, "width": width, "dtype": image.dtype}
+    with rasterio.open(path, "w", **_JP2, **shape, transform=place) as target:
         target.write(image, 1)

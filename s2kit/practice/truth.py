@@ -149,11 +149,7 @@ def _write(path: Path, image: np.ndarray, crs: int, grid: Affine, *, unit: str =
 
 def _write_land_cover(path: Path, cover: np.ndarray) -> None:
     _write(path, cover, RD, _REGION, unit="class")
-    colours = {code: _rgb(colour) for code, colour in CLASSES.values()}
+    colours = {code: tuple(bytes.fromhex(colour[1:])) for code, colour in CLASSES.values()}
     with rasterio.open(path, "r+") as target:
         target.write_colormap(1, {0: (0, 0, 0), **colours})
         target.update_tags(1, **{f"class_{code}": name for name, (code, _) in CLASSES.items()})
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return tuple(bytes.fromhex(colour[1:]))

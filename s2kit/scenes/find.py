@@ -6,11 +6,11 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import pystac
 import shapely
@@ -21,8 +21,7 @@ from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
 from s2kit.scenes.catalogue import read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
-from s2kit.scenes.files import Files, find_folders, is_zarr
-from s2kit.scenes.found import FoundScene, UnreadableScene
+from s2kit.scenes.files import find_folders, is_zarr
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
 from s2kit.scenes.product import RELATIVE_ORBITS, ProductName
@@ -30,6 +29,10 @@ from s2kit.scenes.providers import APIS
 from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
 from s2kit.scenes.safe import SafeScene
+from s2kit.scenes.stac import StacScene
+
+FoundScene = SafeScene | EopfScene | StacScene | SceneError
+"""A scene of any source, or why one cannot be read. Its item is made only if it fits a query."""
 
 REFUSED = "s2kit:refused"
 """Extra field of the result: a list of ``{"scene": …, "reason": …}``."""
@@ -40,40 +43,13 @@ _PATIENCE = 2
 """Seconds before a progress bar shows."""
 
 
-@dataclass(frozen=True)
-class Query:
-    """Region, period, orbits and cloud cover of a search.
-
-    Parameters
-    ----------
-    aoi : shapely geometry
-        In degrees.
-    period : Period
-        Of datatake starts.
-    orbits : frozenset of int or None
-        Relative orbits; None for all.
-    max_cloud : float or None
-        %.
-    """
+class Query(NamedTuple):
+    """Region (degrees), datatake starts, relative orbits (or all) and largest cloud cover (%)."""
 
     aoi: BaseGeometry
     period: Period
     orbits: frozenset[int] | None
     max_cloud: float | None
-
-    def admits(self, product: ProductName) -> bool:
-        """Return whether period and orbit fit."""
-        fits = self.orbits is None or product.relative_orbit in self.orbits
-        return fits and self.period.holds(product.datatake_start)
-
-    def covers(self, footprint: BaseGeometry | None) -> bool:
-        """Return whether a footprint shares area with the region; True for an unknown one."""
-        return footprint is None or shapely.relate_pattern(self.aoi, footprint, "T********")
-
-    def clear_enough(self, item: pystac.Item) -> bool:
-        """Return whether the cloud cover fits; True for an unknown one."""
-        cloud = item.properties.get("eo:cloud_cover")
-        return self.max_cloud is None or cloud is None or cloud <= self.max_cloud
 
 
 def find_scenes(
@@ -176,7 +152,8 @@ def complete(copies: list[pystac.Item]) -> pystac.Item:
         for layer, reason in other.properties.get(REFUSED_LAYERS, {}).items():
             if layer not in best.assets:
                 refused.setdefault(layer, reason)
-        if odd := [layer for layer in other.assets if _contradict(best, other, layer)]:
+        odd = [name for name in other.assets if _contradict(best.assets[name], other.assets[name])]
+        if odd:
             notes.append(
                 f"copies of it state different offsets of the same files ({', '.join(odd)}); that "
                 f"of {best.properties.get(SOURCE)} was believed"
@@ -184,18 +161,16 @@ def complete(copies: list[pystac.Item]) -> pystac.Item:
         if lacking:
             notes.append(f"{', '.join(lacking)} from {other.properties.get(SOURCE)}")
     best.assets = {layer: best.assets[layer] for layer in LAYERS if layer in best.assets}
-    best.properties |= {NOTES: notes} if notes else {}
-    best.properties |= {REFUSED_LAYERS: refused} if refused else {}
-    if not refused:
-        best.properties.pop(REFUSED_LAYERS, None)
+    for name, value in ((NOTES, notes), (REFUSED_LAYERS, refused)):
+        best.properties.pop(name, None)
+        best.properties |= {name: value} if value else {}
     return best
 
 
-def _contradict(one: pystac.Item, other: pystac.Item, layer: str) -> bool:
-    """Return whether two items state different offsets of one file."""
-    first, second = (item.assets[layer] for item in (one, other))
-    offsets = [asset.extra_fields.get("raster:offset") for asset in (first, second)]
-    return first.href == second.href and offsets[0] != offsets[1]
+def _contradict(one: pystac.Asset, other: pystac.Asset) -> bool:
+    """Return whether two assets are one file, with different offsets."""
+    first, second = (asset.extra_fields.get("raster:offset") for asset in (one, other))
+    return one.href == other.href and first != second
 
 
 def _unreliability(item: pystac.Item) -> int:
@@ -205,13 +180,24 @@ def _unreliability(item: pystac.Item) -> int:
 
 
 def _wanted_item(scene: FoundScene, query: Query) -> pystac.Item | None:
-    """Return the item of a scene that fits; None for one that does not fit, usable or not."""
-    if scene.product and not query.admits(scene.product):
+    """Return the item of a scene that fits; None for one that does not fit, usable or not.
+
+    What is unknown fits. SceneError is raised for one that fits and cannot be used.
+    """
+    aoi, period, orbits, max_cloud = query
+    product = ProductName.find(scene.scene) if isinstance(scene, SceneError) else scene.product
+    if product and not period.holds(product.datatake_start):
         return None
-    if not query.covers(scene.footprint):
+    if product and orbits is not None and product.relative_orbit not in orbits:
+        return None
+    if isinstance(scene, SceneError):
+        raise scene
+    footprint = scene.footprint
+    if footprint is not None and not shapely.relate_pattern(aoi, footprint, "T********"):
         return None
     item = scene.item()
-    return item if query.clear_enough(item) else None
+    cloud = item.properties.get("eo:cloud_cover")
+    return item if max_cloud is None or cloud is None or cloud <= max_cloud else None
 
 
 def _order(item: pystac.Item) -> tuple[str, int, str, str]:
@@ -278,24 +264,21 @@ def _products(path: Path) -> Iterator[FoundScene]:
     """
     found = False
     for files in find_folders(path):
-        scene = _product(files)
-        if scene is not None:
-            found = True
-            yield scene
+        if isinstance(files, SceneError):
+            scene: FoundScene = files
+        elif not is_zarr(files):
+            scene = SafeScene(files)
+        else:
+            scene = EopfScene(files)
+            if not scene.is_product:  # a cube, for example
+                continue
+        found = True
+        yield scene
     if not found:
         raise CatalogueError(
             f"{path} holds no product. Accepted: a folder of Level-2A products (.SAFE, EOPF .zarr, "
             "or zips of these) at any depth, one of them, or a STAC .json file."
         )
-
-
-def _product(files: Files | UnreadableScene) -> FoundScene | None:
-    if isinstance(files, UnreadableScene):
-        return files
-    if not is_zarr(files):
-        return SafeScene(files)
-    scene = EopfScene(files)
-    return scene if scene.is_product else None  # a cube, for example
 
 
 def _stac_file(path: Path) -> Path | None:

@@ -37,6 +37,7 @@ data, SCL and the bands say so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.credentials import without_credentials
+from s2kit.errors import SceneError
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
@@ -60,9 +62,6 @@ EXTENSIONS = tuple(
 NOTES, REFUSED_LAYERS, SOURCE = "s2kit:notes", "s2kit:refused_layers", "s2kit:source"
 OFFSET_SOURCE = "s2kit:offset_source"
 """Fields of our own, see above."""
-
-_TEXTS = (NOTES, REFUSED_LAYERS, SOURCE)
-"""Texts that reports repeat."""
 
 
 def make_asset(
@@ -105,6 +104,9 @@ def make_item(
     sensed: datetime,
     assets: dict[str, pystac.Asset],
     properties: dict[str, Any],
+    *,
+    refused: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> pystac.Item:
     """Return the item of one product.
 
@@ -120,18 +122,33 @@ def make_item(
         By layer.
     properties : dict
         What the name does not hold; values of None are left out. It takes precedence.
+    refused : mapping of str to str, optional
+        Layers that cannot be used, with the reason.
+    notes : sequence of str, optional
+        Odd statements in its metadata, and how they were treated.
     """
-    known = {
-        key: _cleaned(value) if key in _TEXTS else value
-        for key, value in properties.items()
-        if value is not None
+    texts = {
+        SOURCE: properties.get(SOURCE),
+        REFUSED_LAYERS: dict(refused or {}) or None,
+        NOTES: list(notes) or None,
     }
+    known = {
+        "platform": product.platform,
+        "constellation": "sentinel-2",
+        "sat:relative_orbit": product.relative_orbit,
+        "s2kit:datatake_start": format_utc(product.datatake_start),
+        "grid:code": f"MGRS-{product.tile}",
+        "s2:processing_baseline": product.baseline,
+        "s2:generation_time": format_utc(product.generated),
+        "proj:code": product.crs,
+    }
+    stated = properties | {name: _cleaned(text) for name, text in texts.items()}
     item = pystac.Item(
         str(product),
         geometry=None if footprint is None else mapping(footprint),
         bbox=None if footprint is None else list(footprint.bounds),
         datetime=sensed,
-        properties=_named_properties(product) | known,
+        properties=known | {name: value for name, value in stated.items() if value is not None},
         stac_extensions=list(EXTENSIONS),
     )
     for layer in (name for name in LAYERS if name in assets):
@@ -148,14 +165,11 @@ def _cleaned(words: Any) -> Any:
     return without_credentials(words) if isinstance(words, str) else words
 
 
-def _named_properties(product: ProductName) -> dict[str, Any]:
-    return {
-        "platform": product.platform,
-        "constellation": "sentinel-2",
-        "sat:relative_orbit": product.relative_orbit,
-        "s2kit:datatake_start": format_utc(product.datatake_start),
-        "grid:code": f"MGRS-{product.tile}",
-        "s2:processing_baseline": product.baseline,
-        "s2:generation_time": format_utc(product.generated),
-        "proj:code": product.crs,
-    }
+def require_band(
+    label: str, assets: Mapping[str, Any], refused: Mapping[str, str], otherwise: str
+) -> None:
+    """Raise SceneError if a scene has no band, with the reasons, or another one if it has none."""
+    if not any(band in assets for band in BANDS):
+        reasons = dict.fromkeys(reason for layer, reason in refused.items() if layer in BANDS)
+        unusable = f"none of its bands can be used: {'; '.join(reasons)}"
+        raise SceneError(label, unusable if reasons else otherwise)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyproj
@@ -20,7 +20,7 @@ from s2kit.credentials import shown_cause
 from s2kit.crs import Bounds, area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
-Aoi = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
+Aoi: TypeAlias = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
 
 PRESETS: dict[str, tuple[str, Bounds]] = {
     "delft": ("EPSG:28992", (88_500.0, 445_500.0, 93_500.0, 450_500.0)),

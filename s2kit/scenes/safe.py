@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -14,7 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
 from s2kit.scenes.files import METADATA_FILE, Files
-from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
+from s2kit.scenes.item import BANDS, LAYERS, SOURCE, make_asset, make_item, require_band
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import (
     METADATA,
@@ -26,10 +26,10 @@ from s2kit.scenes.radiometry import (
     read_scale,
 )
 from s2kit.scenes.safe_xml import (
-    find_all,
     find_footprint,
     find_number,
     find_text,
+    find_texts,
     find_time,
     read_value,
     read_xml,
@@ -120,21 +120,14 @@ class SafeScene:
         granule = _granule(self)
         tile = read_xml(self.files, f"{granule}/MTD_TL.xml", self.label)
         _compare(self, "tile", f"T{product.tile}", _tile_code(self, tile))
-        bands, refused = _bands(self, product)
-        assets = bands | _auxiliary(self)
-        if not bands:
-            raise SceneError(self.label, _no_band(refused))
+        assets, refused = _assets(self, product)
+        absent = "has no band file in IMG_DATA; download it again"
+        require_band(self.label, assets, refused, absent)
         sensed = find_time(tile, "SENSING_TIME", self.label)
-        properties = _properties(self, tile) | {REFUSED_LAYERS: refused or None}
-        odd = _odd_water_vapour(self)
-        properties[NOTES] = [odd] if odd else None
-        return make_item(product, self.footprint, sensed, assets, properties)
-
-
-def _no_band(refused: dict[str, str]) -> str:
-    if refused:
-        return f"none of its bands can be used: {'; '.join(dict.fromkeys(refused.values()))}"
-    return "has no band file in IMG_DATA; download it again"
+        properties, notes = _properties(self, tile), _odd_water_vapour(self)
+        return make_item(
+            product, self.footprint, sensed, assets, properties, refused=refused, notes=notes
+        )
 
 
 def _agreed_name(scene: SafeScene) -> ProductName:
@@ -178,68 +171,62 @@ def _tile_code(scene: SafeScene, tile: Element) -> str:
 
 def _properties(scene: SafeScene, tile: Element) -> dict[str, object]:
     root, label = scene.metadata, scene.label
-    clouds = [element.text for element in find_all(root, "Cloud_Coverage_Assessment")]
-    origins = [element.text or "" for element in find_all(root, "PRODUCT_ORIGIN")]
+    tag = "Cloud_Coverage_Assessment"
+    covers = (read_value(float, text, tag, label) for text in find_texts(root, tag))
+    origins = find_texts(root, "PRODUCT_ORIGIN")
     return {
         "s2:generation_time": format_utc(find_time(root, "GENERATION_TIME", label)),
-        "eo:cloud_cover": read_value(float, clouds[0], "Cloud_Coverage_Assessment", label)
-        if clouds
-        else None,
+        "eo:cloud_cover": next(covers, None),
         "proj:code": find_text(tile, label, "HORIZONTAL_CS_CODE"),
-        "s2kit:source": "SAFE",
+        SOURCE: "SAFE",
         "s2kit:synthetic": any("synthetic" in origin.lower() for origin in origins) or None,
     }
 
 
-def _bands(
+def _assets(
     scene: SafeScene, product: ProductName
 ) -> tuple[dict[str, pystac.Asset], dict[str, str]]:
-    """Return the bands that can be used, and why others cannot."""
+    """Return the layers that can be used, and why others cannot."""
     quantification = find_number(scene.metadata, scene.label, *_QUANTIFICATION)
     offsets = _offsets(scene, product)
-    assets, refused = {}, {}
-    for band in BANDS:
-        file = _first(scene, [_band_pattern(scene, band)])
+    assets: dict[str, pystac.Asset] = {}
+    refused: dict[str, str] = {}
+    for layer, file in _rasters(scene):
+        href = scene.files.href(file)
+        if layer not in BANDS:
+            assets[layer] = make_asset(layer, href)
+            continue
         try:
-            if file:
-                read_scale(1 / quantification, band)
-                offset = read_offset(offsets.get(band, 0) / quantification, band)
-                href = scene.files.href(file)
-                assets[band] = make_asset(band, href, offset=offset, source=METADATA)
+            read_scale(1 / quantification, layer)
+            offset = read_offset(offsets.get(layer, 0) / quantification, layer)
+            assets[layer] = make_asset(layer, href, offset=offset, source=METADATA)
         except OddStatementError as error:
-            refused[band] = str(error)
+            refused[layer] = str(error)
     return assets, refused
 
 
-def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
-    """Return the assets of classification, probabilities and water vapour."""
-    found = {layer: _first(scene, patterns) for layer, patterns in _AUXILIARY.items()}
-    return {layer: make_asset(layer, scene.files.href(f)) for layer, f in found.items() if f}
-
-
-def _odd_water_vapour(scene: SafeScene) -> str:
-    """Return a note if the scale of water vapour is not Level-2A's; empty if it is, or none is."""
-    stated = [element.text for tag in _WATER_VAPOUR for element in find_all(scene.metadata, tag)]
-    known = f"{1 / SCALES['WVP']:.0f}"
-    if not stated or (stated[0] or "").strip().removesuffix(".0") == known:
-        return ""
-    return f"{_WATER_VAPOUR[0]} is {stated[0]!r}; Level-2A has {known}, which was used"
-
-
-def _band_pattern(scene: SafeScene, band: str) -> str:
-    """Return the path of a band; Sen2Cor run at 20 m only writes no R10m at all."""
-    fine = any("/R10m/" in name for name in scene.files.names)
-    native = RESOLUTION[band] if fine else 20
-    return f"IMG_DATA/R{native}m/*_{band}_{native}m"
-
-
-def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
-    """Find the first raster of some patterns, which count from the granule."""
+def _rasters(scene: SafeScene) -> Iterator[tuple[str, str]]:
+    """Yield each layer that a product has, and its file in native resolution."""
     rasters = [PurePosixPath(name) for name in scene.files.names if name.endswith(_RASTERS)]
-    found = (
-        file for pattern in patterns for file in rasters if file.match(f"GRANULE/*/{pattern}.*")
-    )
-    return next(map(str, found), None)
+    # Sen2Cor run at 20 m only writes no R10m at all.
+    fine = any("/R10m/" in name for name in scene.files.names)
+    for layer in LAYERS:
+        native = RESOLUTION[layer] if fine else 20
+        patterns = _AUXILIARY.get(layer, (f"IMG_DATA/R{native}m/*_{layer}_{native}m",))
+        found = [
+            file for pattern in patterns for file in rasters if file.match(f"GRANULE/*/{pattern}.*")
+        ]
+        if found:
+            yield layer, str(found[0])
+
+
+def _odd_water_vapour(scene: SafeScene) -> list[str]:
+    """Return a note if the scale of water vapour is not Level-2A's; none if it is, or none is."""
+    stated = next(find_texts(scene.metadata, *_WATER_VAPOUR), None)
+    known = f"{1 / SCALES['WVP']:.0f}"
+    if stated is None or stated.removesuffix(".0") == known:
+        return []
+    return [f"{_WATER_VAPOUR[0]} is {stated!r}; Level-2A has {known}, which was used"]
 
 
 def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
@@ -249,7 +236,7 @@ def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
         BAND_IDS.get(read_value(int, element.get("band_id"), "band_id", label), "unknown"): (
             read_value(float, element.text, tag, label)
         )
-        for element in find_all(scene.metadata, tag)
+        for element in scene.metadata.iterfind(f".//{{*}}{tag}")
     }
     # Sen2Cor at home writes baseline 99.99, and offsets only where its L1C had some.
     expected = bool(found) or needs_offset(product.baseline)

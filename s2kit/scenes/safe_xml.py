@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, TypeVar
@@ -22,16 +22,7 @@ Value = TypeVar("Value")
 
 
 def read_xml(files: Files, name: str, label: str) -> Element:
-    """Read a file without document types, so that no entity is ever expanded.
-
-    Parameters
-    ----------
-    files : Files
-        Of the product.
-    name : str
-        An XML file.
-    label : str
-        The scene, for the error.
+    """Read a file of a product without document types, so that no entity is ever expanded.
 
     Raises
     ------
@@ -50,9 +41,11 @@ def read_xml(files: Files, name: str, label: str) -> Element:
     raise SceneError(label, reason)
 
 
-def find_all(root: Element, tag: str) -> list[Element]:
-    """Find all elements of a name, in whatever namespace."""
-    return root.findall(f".//{{*}}{tag}")
+def find_texts(root: Element, *tags: str) -> Iterator[str]:
+    """Find the texts of all elements of some names, in whatever namespace."""
+    for tag in tags:
+        for element in root.iterfind(f".//{{*}}{tag}"):
+            yield (element.text or "").strip()
 
 
 def find_text(root: Element, label: str, *tags: str) -> str:
@@ -63,8 +56,7 @@ def find_text(root: Element, label: str, *tags: str) -> str:
     SceneError
         If there is none.
     """
-    texts = (root.findtext(f".//{{*}}{tag}") for tag in tags)
-    found = next((text.strip() for text in texts if text and text.strip()), None)
+    found = next(filter(None, find_texts(root, *tags)), None)
     if found is None:
         raise SceneError(label, f"its metadata have no {' or '.join(tags)}")
     return found
@@ -97,8 +89,8 @@ def find_footprint(root: Element, label: str) -> BaseGeometry:
 
     EXT_POS_LIST gives latitude before longitude.
     """
-    rings = [element.text or "" for element in find_all(root, "EXT_POS_LIST")]
-    polygons = [read_value(_polygon, ring, "EXT_POS_LIST", label) for ring in rings]
+    tag = "EXT_POS_LIST"
+    polygons = [read_value(_polygon, ring, tag, label) for ring in find_texts(root, tag)]
     if not polygons:
         raise SceneError(label, "its metadata have no EXT_POS_LIST (footprint)")
     return shapely.union_all([read_footprint(polygon) for polygon in polygons])

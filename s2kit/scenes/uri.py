@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -63,7 +64,7 @@ def resolve(href: str, base: str) -> str:
         return urljoin(base, href)
     folder = Path(base).parent
     written = folder / href
-    return str(_normal(written if written.exists() else folder / unquote(href)))
+    return os.path.normpath(written if written.exists() else folder / unquote(href))
 
 
 def _path_of(uri: str) -> str:
@@ -71,21 +72,6 @@ def _path_of(uri: str) -> str:
     if parts.netloc.lower() not in ("", "localhost"):
         raise ValueError(f"{uri} lies on the computer {parts.netloc}; give a path of this one")
     return url2pathname(parts.path)
-
-
-def _normal(path: Path) -> Path:
-    """Return a path without ``.`` and ``..``, whose links stay what they are."""
-    return Path(*_without_dots(path.parts))
-
-
-def _without_dots(parts: tuple[str, ...]) -> list[str]:
-    kept: list[str] = []
-    for part in parts:
-        if part == ".." and len(kept) > 1:
-            kept.pop()
-        elif part not in (".", ".."):
-            kept.append(part)
-    return kept
 
 
 def gdal_name(place: str) -> str:
