@@ -160,7 +160,8 @@ def _identity(feature: Any) -> list[Any]:
 def _matched(page: Json) -> int:
     """Return how many items a page says that there are on all pages; 0 where it says no number."""
     context = page.get("context")
-    stated = [page.get("numberMatched"), context.get("matched") if isinstance(context, dict) else 0]
+    inner = context.get("matched") if isinstance(context, dict) else 0
+    stated: tuple[Any, ...] = (page.get("numberMatched"), inner)
     counts = [0]
     for one in stated:
         with suppress(TypeError, ValueError, OverflowError):

@@ -81,7 +81,7 @@ def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
     return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
 
 
-def _from_box(box: Sequence[float] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
+def _from_box(box: Sequence[Any] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
     numbers = [value for value in box if isinstance(value, Real) and not isinstance(value, bool)]
     if len(box) != 4 or len(numbers) != 4:
         raise InvalidInputError(f"aoi={box!r} is not four numbers. {_ACCEPTED}")
