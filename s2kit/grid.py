@@ -91,7 +91,9 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
             f"{system.name} ({system.axis_info[0].unit_name})"
         )
     affine = Affine(size, 0, first_col * size, 0, -size, last_row * size)
-    grid = GeoBox(shape, affine, odc.geo.CRS(_code(system) or system.to_wkt()))
+    authority = system.to_authority(min_confidence=100)
+    code = ":".join(authority) if authority else system.to_wkt()
+    grid = GeoBox(shape, affine, odc.geo.CRS(code))
     area = area_of_grid(grid)
     _check_on_one_side(grid, area, outline)
     check_agreement(system, grid.boundingbox.bbox, area, size)
@@ -157,11 +159,6 @@ def _outwards(low: float, high: float) -> tuple[int, int]:
     """Return the whole numbers around two others, at least 1 apart; 1e-6 is a rounding error."""
     first = math.floor(round(low, 6))
     return first, max(math.ceil(round(high, 6)), first + 1)
-
-
-def _code(crs: CRS) -> str | None:
-    authority = crs.to_authority(min_confidence=100)
-    return ":".join(authority) if authority else None
 
 
 def crs_of(grid: GeoBox) -> CRS:

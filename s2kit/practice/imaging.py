@@ -11,9 +11,10 @@ import numpy as np
 
 from s2kit.practice.landscape import FINE, Landscape
 from s2kit.practice.overpasses import Overpass
+from s2kit.practice.products import Product
 from s2kit.practice.spectra import SPECTRA, SURFACES, parcel_spectra
 from s2kit.practice.weather import Sky, finer, sky
-from s2kit.scenes.radiometry import BANDS, RESOLUTION
+from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALES
 
 _CLOUD, _CIRRUS, _SNOW = SPECTRA.loc[["cloud", "cirrus", "snow"]].to_numpy()
 _DIRECT = np.array([0.56, 0.62, 0.68, 0.7, 0.72, 0.74, 0.76, 0.77, 0.86, 0.88], "float32")
@@ -119,3 +120,21 @@ def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, 
     classes[(weather.cirrus > 0.1) & (cloud <= 35)] = 10
     classes[(snow > 50) & (cloud <= 65)] = 11
     return classes.astype("uint8")
+
+
+def stored_layers(product: Product, observed: Layers) -> Layers:
+    """Return the integers that a product holds: 0 outside of the swath and the datastrip."""
+    stored = {}
+    for name, image in observed.items():
+        values = product.tile.crop(image, RESOLUTION[name])
+        if name in BANDS:
+            values = values * np.float32(product.gain)
+        counts = np.rint(values * round(1 / SCALES[name]))
+        if name in BANDS:
+            # 0 is nodata, so that the darkest value that a product can hold is 1.
+            counts = np.clip(counts - product.offset, 1, 65_534)
+        centres = product.tile.centres(RESOLUTION[name])
+        for side in product.sides:
+            counts = np.where(side.contains(*centres), counts, 0)
+        stored[name] = counts.astype(image.dtype if image.dtype == "uint8" else "uint16")
+    return stored

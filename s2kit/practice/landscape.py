@@ -49,8 +49,11 @@ class Landscape:
 def landscape() -> Landscape:
     """Build the landscape; always the same."""
     rng = np.random.default_rng(20210401)
-    parcels = _parcels(rng)
-    return Landscape(parcels, _paint(parcels), _texture(rng, CANVAS.shape(FINE)))
+    parcels, shape = _parcels(rng), CANVAS.shape(FINE)
+    outlines = parcels.geometry.segmentize(500).to_crs(UTM)
+    drawn = [(outline, n) for n, outline in enumerate(outlines) if not outline.is_empty]
+    ids = rasterize(drawn, shape, transform=CANVAS.transform(FINE), dtype="uint16", fill=0)
+    return Landscape(parcels, ids, _texture(rng, shape))
 
 
 def fields(parcels: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -278,14 +281,6 @@ def _waters() -> list:
     rows += [("canal", "water", line.buffer(0.008)) for line in CANALS]
     rows += [("canal", "water", RIVER.buffer(0.019))]
     return rows + [("lake", "water", places[name]) for name in ("lake", "pond")]
-
-
-def _paint(parcels: gpd.GeoDataFrame) -> np.ndarray:
-    shapes = parcels.geometry.segmentize(500).to_crs(UTM)
-    drawn = [(shape, n) for n, shape in enumerate(shapes) if not shape.is_empty]
-    return rasterize(
-        drawn, CANVAS.shape(FINE), transform=CANVAS.transform(FINE), dtype="uint16", fill=0
-    )
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

@@ -11,20 +11,26 @@ from dataclasses import astuple
 from datetime import date
 from pathlib import Path
 
+import rasterio
 from tqdm.auto import tqdm
 
 from s2kit.atomic import replacing
-from s2kit.practice.imaging import observe
+from s2kit.practice import metadata
+from s2kit.practice.geometry import UTM
+from s2kit.practice.imaging import Layers, observe, stored_layers
 from s2kit.practice.landscape import landscape
 from s2kit.practice.overpasses import Overpass, overpasses
-from s2kit.practice.product_files import write_product
-from s2kit.practice.products import products
+from s2kit.practice.products import Product, products
 from s2kit.practice.truth import write_truth
+from s2kit.scenes.radiometry import RESOLUTION
 
 VERSION = "1"
 """Changes whenever the same run would give other bytes; older sets are then made anew."""
 
 _MARKER = "practice.json"
+
+_LOSSLESS = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES"}
+_JP2 = {**_LOSSLESS, "count": 1, "crs": f"EPSG:{UTM}"}
 
 
 def write_practice_scenes(folder: Path, *, progress: bool = True) -> Path:
@@ -94,8 +100,23 @@ def _work(scenes: str, listed: str) -> None:
         overpass = Overpass(date.fromisoformat(day), orbit, sky)
         observed = observe(landscape(), overpass)
         for product in products(overpass):
-            write_product(product, observed, Path(scenes))
+            _write_product(product, observed, Path(scenes))
         print(day, flush=True)
+
+
+def _write_product(product: Product, observed: Layers, folder: Path) -> None:
+    """Write one product as a ``.SAFE`` folder, whole or not at all."""
+    stored = stored_layers(product, observed)
+    with replacing(folder / product.name) as draft:
+        for layer, image in stored.items():
+            path = draft / product.path(layer)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            height, width = image.shape
+            place = product.tile.transform(RESOLUTION[layer])
+            shape = {"height": height, "width": width, "dtype": image.dtype, "transform": place}
+            with rasterio.open(path, "w", **_JP2, **shape) as target:
+                target.write(image, 1)
+        metadata.write(product, stored["SCL"], draft)
 
 
 def _is_complete(folder: Path, names: list[str]) -> bool:

@@ -38,6 +38,9 @@ REFUSED = "s2kit:refused"
 """Extra field of the result: a list of ``{"scene": …, "reason": …}``."""
 
 _SOURCES = ("sample", *APIS)
+_ACCEPTED = "Accepted: {}, a STAC URL, a STAC .json file, or a folder of products.".format(
+    ", ".join(f'"{name}"' for name in _SOURCES)
+)
 _SHOWN = 5
 _PATIENCE = 2
 """Seconds before a progress bar shows."""
@@ -221,7 +224,7 @@ def _warn(refused: list[dict[str, str]]) -> None:
 def _read_source(source: str | PathLike[str]) -> str | Path:
     """Check that a source is a known name, a URL or an existing path, and return it."""
     if not isinstance(source, str | PathLike):
-        raise InvalidInputError(f"source is a {type(source).__name__}. {_accepted_sources()}")
+        raise InvalidInputError(f"source is a {type(source).__name__}. {_ACCEPTED}")
     if isinstance(source, str) and (
         source in _SOURCES or source.startswith(("http://", "https://"))
     ):
@@ -231,22 +234,20 @@ def _read_source(source: str | PathLike[str]) -> str | Path:
         if source and path.exists():
             return path
     except (OSError, ValueError, RuntimeError) as error:
-        message = f"source={source!r} is no path ({error}). {_accepted_sources()}"
+        message = f"source={source!r} is no path ({error}). {_ACCEPTED}"
         raise InvalidInputError(message) from shown_cause(error)
     near = difflib.get_close_matches(str(source).lower(), _SOURCES, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     found = f"source={str(source)!r} is neither a known name, nor a URL, nor an existing path"
-    raise InvalidInputError(f"{found}. {hint}{_accepted_sources()}")
-
-
-def _accepted_sources() -> str:
-    names = ", ".join(f'"{name}"' for name in _SOURCES)
-    return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of products."
+    raise InvalidInputError(f"{found}. {hint}{_ACCEPTED}")
 
 
 def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
     if source == "sample":
-        return _products(_practice_folder() / "scenes")
+        from s2kit.practice import write_practice_scenes  # heavy, and only needed here
+
+        folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
+        return _products(write_practice_scenes(folder) / "scenes")
     if isinstance(source, Path):
         file = _stac_file(source)
         return read_catalogue(str(file)) if file else _products(source)
@@ -287,15 +288,6 @@ def _stac_file(path: Path) -> Path | None:
         return None
     files = [path / "catalog.json", path / "collection.json"] if path.is_dir() else [path]
     return next(filter(Path.is_file, files), None)
-
-
-def _practice_folder() -> Path:
-    """Make the practice scenes when they are first asked for."""
-    from s2kit.practice import write_practice_scenes  # heavy, and only needed here
-
-    folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
-    write_practice_scenes(folder)
-    return folder
 
 
 def _read_orbits(value: int | Iterable[int] | None) -> frozenset[int] | None:

@@ -127,11 +127,11 @@ def make_item(
     notes : sequence of str, optional
         Odd statements in its metadata, and how they were treated.
     """
-    texts = {
-        SOURCE: properties.get(SOURCE),
-        REFUSED_LAYERS: dict(refused or {}) or None,
-        NOTES: list(notes) or None,
-    }
+    # Addresses in texts, which reports repeat, must not keep their credentials.
+    reasons = {layer: without_credentials(reason) for layer, reason in (refused or {}).items()}
+    texts = {REFUSED_LAYERS: reasons or None, NOTES: list(map(without_credentials, notes)) or None}
+    if isinstance(properties.get(SOURCE), str):
+        texts[SOURCE] = without_credentials(properties[SOURCE])
     known = {
         "platform": product.platform,
         "constellation": "sentinel-2",
@@ -142,27 +142,17 @@ def make_item(
         "s2:generation_time": format_utc(product.generated),
         "proj:code": product.crs,
     }
-    stated = properties | {name: _cleaned(text) for name, text in texts.items()}
     item = pystac.Item(
         str(product),
         geometry=None if footprint is None else mapping(footprint),
         bbox=None if footprint is None else list(footprint.bounds),
         datetime=sensed,
-        properties=known | {name: value for name, value in stated.items() if value is not None},
+        properties=known | {k: v for k, v in (properties | texts).items() if v is not None},
         stac_extensions=list(EXTENSIONS),
     )
     for layer in (name for name in LAYERS if name in assets):
         item.add_asset(layer, assets[layer])
     return item
-
-
-def _cleaned(words: Any) -> Any:
-    """Return a text, or several, without the credentials of the addresses in them."""
-    if isinstance(words, list):
-        return [_cleaned(one) for one in words]
-    if isinstance(words, dict):
-        return {name: _cleaned(one) for name, one in words.items()}
-    return without_credentials(words) if isinstance(words, str) else words
 
 
 def require_band(

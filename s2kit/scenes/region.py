@@ -34,6 +34,8 @@ _ACCEPTED = (
 )
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326", "EPSG/0/4326")
 _SPACING = 1000.0
+"""Metres between the vertices of a preset in degrees, which keep its sides where they are."""
+
 _CORNERS, _CORNERS_CROSSING = 100_000, 1000
 """Corners of an area of interest at most, and of its outlines that cross themselves: to mend these
 takes time as the square of the corners."""
@@ -67,18 +69,13 @@ def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
     if isinstance(aoi, dict):
         return _from_geojson(aoi)
     if isinstance(aoi, str) and aoi in PRESETS:
-        return _outline(*PRESETS[aoi])
+        bounds, system = PRESETS[aoi][1], pyproj.CRS(PRESETS[aoi][0])
+        return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
     if isinstance(aoi, str | PathLike):
         return _from_geojson(_read_file(Path(aoi)))
     if isinstance(aoi, Sequence | np.ndarray):
         return _from_box(aoi)
     raise InvalidInputError(f"aoi is a {type(aoi).__name__}. {_ACCEPTED}")
-
-
-def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
-    """Return a box in degrees; vertices every kilometre keep its sides where they are."""
-    system = pyproj.CRS(crs)
-    return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
 
 
 def _from_box(box: Sequence[Any] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
@@ -98,8 +95,10 @@ def _from_box(box: Sequence[Any] | np.ndarray) -> shapely.Polygon | shapely.Mult
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         if not path.exists():
-            message = f"aoi={str(path)!r} is neither a file nor a preset.{_nearest(path)}"
-            raise InvalidInputError(message)
+            near = difflib.get_close_matches(str(path).lower(), PRESETS)
+            hint = f"Did you mean {near[0]!r}?" if near else _ACCEPTED
+            found = f"aoi={str(path)!r} is neither a file nor a preset"
+            raise InvalidInputError(f"{found}. {hint}")
         content = parse_json(read_file(path, _LARGEST))
     except InvalidInputError:
         raise
@@ -109,11 +108,6 @@ def _read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
     return content
-
-
-def _nearest(path: Path) -> str:
-    near = difflib.get_close_matches(str(path).lower(), PRESETS)
-    return f" Did you mean {near[0]!r}?" if near else f" {_ACCEPTED}"
 
 
 def _from_geojson(content: dict[str, Any]) -> shapely.Polygon | shapely.MultiPolygon:
