@@ -7,9 +7,10 @@ from math import ceil, floor
 import numpy as np
 from affine import Affine
 from pyproj import Transformer
-from shapely import transform
 from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
+
+from s2kit.crs import move
 
 RD, UTM = 28992, 32631
 """EPSG codes: the Dutch RD of the region, and UTM 31N of the tiles."""
@@ -91,8 +92,7 @@ class HalfPlane:
 
 def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
     """Transform a geometry from one EPSG code to another, x before y."""
-    move = Transformer.from_crs(source, target, always_xy=True).transform
-    return transform(geometry, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
+    return move(geometry, Transformer.from_crs(source, target, always_xy=True))
 
 
 def _crop(name: str, west: int, north: int) -> Tile:

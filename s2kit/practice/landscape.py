@@ -154,12 +154,6 @@ def _places() -> dict[str, Polygon]:
     return places | {"glass": GLASS.difference(RIVER.buffer(0.1)), "water": water}
 
 
-def _taken() -> Polygon:
-    """Return the area without fields."""
-    roads = [line.buffer(width + 0.008) for line, width in ROADS]
-    return unary_union([*_places().values(), *roads]).buffer(0.006)
-
-
 def _farmland(rng: np.random.Generator) -> list:
     """Return strips of grass on peat in the north-west, larger parcels on clay elsewhere."""
     west = Polygon(
@@ -167,7 +161,8 @@ def _farmland(rng: np.random.Generator) -> list:
     )
     south = Polygon([(-0.5, -0.5), (1.68, -0.5), (1.75, 0.6), (1.3, 1.95), (-0.5, 1.75)])
     east = _AREA.difference(west).difference(south)
-    taken, rows = _taken(), []
+    roads = [line.buffer(width + 0.008) for line, width in ROADS]
+    taken, rows = unary_union([*_places().values(), *roads]).buffer(0.006), []
     for block, soil, angle, depth, width in (
         (west, "peat", 63, 0.62, 0.068),
         (south, "clay", 8, 0.46, 0.17),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from s2kit.practice.geometry import UTM
+from s2kit.practice.overpasses import sun_angles
 from s2kit.practice.products import Product
 from s2kit.scenes.item import LAYERS
 from s2kit.scenes.product import COMPACT
@@ -38,15 +39,9 @@ _OBJECT = """
 
 
 def write(product: Product, classes: np.ndarray, root: Path) -> None:
-    """Write the three metadata files of a product whose images are in place.
+    """Write the three metadata files of a product into its folder, where its images are.
 
-    Parameters
-    ----------
-    product : Product
-    classes : numpy.ndarray, shape (y, x), uint8
-        Its scene classification; 0 is no data.
-    root : pathlib.Path
-        Its folder.
+    ``classes``, dims (y, x), uint8, is its scene classification; 0 is no data.
     """
     values = {"origin": ORIGIN} | _identity(product) | _extent(product) | _quality(classes)
     _fill(root / "MTD_MSIL2A.xml", values)
@@ -90,7 +85,7 @@ def _identity(product: Product) -> dict[str, Any]:
 def _extent(product: Product) -> dict[str, Any]:
     """Return footprint, corner, size in pixels, and the position of the sun."""
     west, _, _, north = product.tile.bounds
-    zenith, azimuth = product.overpass.sun
+    zenith, azimuth = sun_angles(product.overpass.sensing)
     ring = product.footprint.exterior.coords
     sizes = {metres: product.tile.shape(metres) for metres in (10, 20, 60)}
     return {

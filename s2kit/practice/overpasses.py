@@ -107,11 +107,6 @@ class Overpass:
         number += (self.orbit - relative) % _CYCLE
         return number + _CYCLE * round((guess - number) / _CYCLE)
 
-    @property
-    def sun(self) -> tuple[float, float]:
-        """Solar zenith and azimuth at the region, degrees."""
-        return sun_angles(self.sensing)
-
 
 def sun_angles(
     when: datetime, *, latitude: float = 52.02, longitude: float = 4.46
@@ -123,7 +118,7 @@ def sun_angles(
     when : datetime.datetime
         With time zone.
     latitude, longitude : float
-        Degrees, north and east positive.
+        Degrees, north and east positive; by default those of the region.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """The products of an overpass: name, extent and processing of each."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shapely.geometry import box
 
@@ -87,7 +87,9 @@ def products(overpass: Overpass) -> list[Product]:
     if overpass.orbit == 51 and overpass.day == SPLIT_DAY:
         return _split(every[0]) + every[1:]
     if overpass.orbit == 51 and overpass.day == REPROCESSED_DAY:
-        return [*every, _reprocessed(every[0])]
+        # processed once more later: a newer baseline, slightly different values
+        made = datetime(2023, 1, 29, 9, 26, 51, tzinfo=UTC)
+        every.append(replace(every[0], baseline="05.00", generated=made, gain=1.02))
     return every
 
 
@@ -97,9 +99,3 @@ def _split(whole: Product) -> list[Product]:
     made, start = whole.generated + later, whole.strip_start + later
     south = replace(whole, generated=made, strip_start=start, sides=(SPLIT.complement,))
     return [replace(whole, sides=(SPLIT,)), south]
-
-
-def _reprocessed(old: Product) -> Product:
-    """Return the product of a later processing: newer baseline, slightly different values."""
-    made = datetime.fromisoformat("2023-01-29T09:26:51+00:00")
-    return replace(old, baseline="05.00", generated=made, gain=1.02)

@@ -61,7 +61,9 @@ def _write(folder: Path, chosen: Sequence[Overpass], *, progress: bool) -> Path:
     names = sorted(product.name for overpass in chosen for product in products(overpass))
     if _is_complete(folder, names):
         return folder
-    _clear(folder)
+    (folder / _MARKER).unlink(missing_ok=True)
+    for left in (folder / "scenes", folder / "truth", *folder.glob(".s2kit-*")):
+        shutil.rmtree(left, ignore_errors=True)
     (folder / "scenes").mkdir(parents=True, exist_ok=True)
     with replacing(folder / "truth") as draft:
         write_truth(draft)
@@ -127,13 +129,6 @@ def _is_complete(folder: Path, names: list[str]) -> bool:
     said = json.loads(marker.read_text())
     there = all((folder / "scenes" / name).is_dir() for name in names)
     return there and said == {"version": VERSION, "products": names}
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an older or interrupted run left."""
-    (folder / _MARKER).unlink(missing_ok=True)
-    for part in (folder / "scenes", folder / "truth", *folder.glob(".s2kit-*")):
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def _mark(folder: Path, names: list[str]) -> None:

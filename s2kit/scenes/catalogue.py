@@ -80,10 +80,7 @@ def _own_items(sources: Documents, document: Json, place: str) -> Iterator[StacS
 def _page_of_items(document: Json, place: str) -> str | None:
     """Return where the items are of a document that neither holds them nor links to each.
 
-    Raises
-    ------
-    CatalogueError
-        If an API has them, of which the document is a saved copy, or to which it links.
+    CatalogueError if an API has them, of which it is a saved copy, or to which it links.
     """
     links = [(name, to) for name, to in links_of(document, place) if name != "next"]
     own = [name for name, to in links if is_remote(to) == is_remote(place)]
@@ -118,13 +115,7 @@ def _following(sources: Documents, document: Json, place: str) -> Iterator[Json]
 
 
 def _scenes_of(pages: Iterable[Json], place: str) -> Iterator[StacScene | SceneError]:
-    """Yield the items of all pages, and check that no page is missing or comes twice.
-
-    Raises
-    ------
-    CatalogueError
-        If there are fewer than a page says, or a page that was there before.
-    """
+    """Yield the items of all pages, and check that no page is missing or comes twice."""
     known, matched, seen = set(), 0, set()
     for page in pages:
         features = page.get("features")

@@ -116,13 +116,7 @@ def links_of(document: Json, place: str) -> Iterator[tuple[str, str]]:
 
 
 def target_of(href: str, place: str) -> str:
-    """Return where a link of a document leads.
-
-    Raises
-    ------
-    ValueError
-        If it is a file of another computer, which every file is that a server names.
-    """
+    """Return where a link leads; ValueError if to a file, of which a server can name none."""
     target = resolve(href, place)
     if is_remote(place) and not is_remote(target):
         raise ValueError(f"{place} links to {href!r:.200}, which is no http(s) address")

@@ -129,7 +129,8 @@ def find_scenes(
                 copies.setdefault(item.id, []).append(item)
         except SceneError as error:
             refused.append({"scene": error.scene, "reason": error.reason})
-    _warn(refused)
+    if refused:
+        _warn(refused)
     ordered = sorted(map(complete, copies.values()), key=_order)
     return pystac.ItemCollection(ordered, extra_fields={REFUSED: refused}, clone_items=False)
 
@@ -210,8 +211,6 @@ def _order(item: pystac.Item) -> tuple[str, int, str, str]:
 
 
 def _warn(refused: list[dict[str, str]]) -> None:
-    if not refused:
-        return
     shown = "\n".join(f"  {one['scene']}: {one['reason']}" for one in refused[:_SHOWN])
     more = f"\n  … and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     warnings.warn(
@@ -256,13 +255,7 @@ def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
 
 
 def _products(path: Path) -> Iterator[FoundScene]:
-    """Find the products on disk, SAFE and EOPF Zarr.
-
-    Raises
-    ------
-    CatalogueError
-        If there is none.
-    """
+    """Find the products on disk, SAFE and EOPF Zarr; CatalogueError if there is none."""
     found = False
     for files in find_folders(path):
         if isinstance(files, SceneError):

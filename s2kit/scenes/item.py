@@ -129,7 +129,8 @@ def make_item(
     """
     # Addresses in texts, which reports repeat, must not keep their credentials.
     reasons = {layer: without_credentials(reason) for layer, reason in (refused or {}).items()}
-    texts = {REFUSED_LAYERS: reasons or None, NOTES: list(map(without_credentials, notes)) or None}
+    cleaned = [without_credentials(note) for note in notes]
+    texts: dict[str, Any] = {REFUSED_LAYERS: reasons or None, NOTES: cleaned or None}
     if isinstance(properties.get(SOURCE), str):
         texts[SOURCE] = without_credentials(properties[SOURCE])
     known = {

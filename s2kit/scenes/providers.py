@@ -231,10 +231,7 @@ PROVIDERS = (
         _planetary_href,
     ),
     Provider(
-        "copernicus",
-        ("stac.dataspace.copernicus.eu", "s3://eodata/"),
-        _as_original,
-        gdal_name,
+        "copernicus", ("stac.dataspace.copernicus.eu", "s3://eodata/"), _as_original, gdal_name
     ),
     Provider("eopf", (".zarr/measurements/reflectance/",), _as_original, gdal_name),
 )

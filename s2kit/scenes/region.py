@@ -94,17 +94,15 @@ def _from_box(box: Sequence[Any] | np.ndarray) -> shapely.Polygon | shapely.Mult
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        if not path.exists():
-            near = difflib.get_close_matches(str(path).lower(), PRESETS)
-            hint = f"Did you mean {near[0]!r}?" if near else _ACCEPTED
-            found = f"aoi={str(path)!r} is neither a file nor a preset"
-            raise InvalidInputError(f"{found}. {hint}")
-        content = parse_json(read_file(path, _LARGEST))
-    except InvalidInputError:
-        raise
+        exists = path.exists()
+        content = parse_json(read_file(path, _LARGEST)) if exists else None
     except (OSError, ValueError, RecursionError) as error:
         message = f"aoi file {path} is not GeoJSON ({error}). {_ACCEPTED}"
         raise InvalidInputError(message) from shown_cause(error)
+    if not exists:
+        near = difflib.get_close_matches(str(path).lower(), PRESETS)
+        hint = f"Did you mean {near[0]!r}?" if near else _ACCEPTED
+        raise InvalidInputError(f"aoi={str(path)!r} is neither a file nor a preset. {hint}")
     if not isinstance(content, dict):
         raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
     return content

@@ -57,7 +57,10 @@ def resolve(href: str, base: str) -> str:
         return href
     scheme = _SCHEME.match(href)
     if scheme and scheme[1].lower() == "file":
-        return _path_of(href)
+        parts = urlsplit(href)
+        if parts.netloc.lower() not in ("", "localhost"):
+            raise ValueError(f"{href} lies on the computer {parts.netloc}; give a path of this one")
+        return url2pathname(parts.path)
     if scheme:
         return href
     if is_remote(base):
@@ -65,13 +68,6 @@ def resolve(href: str, base: str) -> str:
     folder = Path(base).parent
     written = folder / href
     return os.path.normpath(written if written.exists() else folder / unquote(href))
-
-
-def _path_of(uri: str) -> str:
-    parts = urlsplit(uri)
-    if parts.netloc.lower() not in ("", "localhost"):
-        raise ValueError(f"{uri} lies on the computer {parts.netloc}; give a path of this one")
-    return url2pathname(parts.path)
 
 
 def gdal_name(place: str) -> str:
