@@ -125,13 +125,11 @@ def _operations(
     source: str, target: str, area: Bounds, *, ballpark: bool = False, always_xy: bool = True
 ) -> list[Transformer]:
     """Return what PROJ knows, the best first; a better one may need a file that is not here."""
-    options = {"always_xy": always_xy, "allow_ballpark": ballpark}
+    around: Any = AreaOfInterest(*area)  # pyproj's types know another class of that name
     try:
         with _CATCHING, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Best transformation is not available", UserWarning)
-            found = TransformerGroup(
-                source, target, area_of_interest=AreaOfInterest(*area), **options
-            )
+            found = TransformerGroup(source, target, always_xy, around, allow_ballpark=ballpark)
         return found.transformers
     except (ProjError, IndexError):  # pyproj fails by the latter where it finds none
         return []

@@ -77,8 +77,9 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
     system = read_crs(crs)
     size = read_resolution(resolution, system)
     outline = read_aoi(aoi)
-    exact = isinstance(aoi, str) and aoi in PRESETS and CRS(PRESETS[aoi][0]) == system
-    left, bottom, right, top = PRESETS[aoi][1] if exact else _bounds(outline, system)
+    preset = PRESETS.get(aoi) if isinstance(aoi, str) else None
+    exact = preset is not None and CRS(preset[0]) == system
+    left, bottom, right, top = preset[1] if preset and exact else _bounds(outline, system)
     if not max(map(abs, (left, bottom, right, top))) / size < 2**53:
         raise InvalidInputError(f"resolution={resolution!r} is too small for {system.name}")
     first_col, last_col = _outwards(left / size, right / size)
@@ -90,7 +91,9 @@ def make_grid(aoi: Aoi, crs: Any = DEFAULT_CRS, resolution: float = DEFAULT_RESO
             f"{system.name} ({system.axis_info[0].unit_name})"
         )
     affine = Affine(size, 0, first_col * size, 0, -size, last_row * size)
-    grid = GeoBox(shape, affine, odc.geo.CRS(_code(system) or system.to_wkt()))
+    authority = system.to_authority(min_confidence=100)
+    code = ":".join(authority) if authority else system.to_wkt()
+    grid = GeoBox(shape, affine, odc.geo.CRS(code))
     area = area_of_grid(grid)
     _check_on_one_side(grid, area, outline)
     check_agreement(system, grid.boundingbox.bbox, area, size)
@@ -141,25 +144,21 @@ def read_resolution(resolution: Any, crs: CRS) -> float:
     """
     if isinstance(resolution, bool) or not isinstance(resolution, Real):
         raise InvalidInputError(f"resolution={resolution!r} is not a number; give 10 for 10 m")
-    if not math.isfinite(resolution) or resolution <= 0:
+    size = float(resolution)
+    if not math.isfinite(size) or size <= 0:
         raise InvalidInputError(f"resolution={resolution!r} must be a positive number, such as 10")
-    if crs.is_geographic and resolution >= 1:
+    if crs.is_geographic and size >= 1:
         raise InvalidInputError(
             f"resolution={resolution!r} is in degrees here, since {crs.name} is; give for example "
             "0.0001 (about 10 m), or choose a projected system, such as that of the UTM zone"
         )
-    return float(resolution)
+    return size
 
 
 def _outwards(low: float, high: float) -> tuple[int, int]:
     """Return the whole numbers around two others, at least 1 apart; 1e-6 is a rounding error."""
     first = math.floor(round(low, 6))
     return first, max(math.ceil(round(high, 6)), first + 1)
-
-
-def _code(crs: CRS) -> str | None:
-    authority = crs.to_authority(min_confidence=100)
-    return ":".join(authority) if authority else None
 
 
 def crs_of(grid: GeoBox) -> CRS:

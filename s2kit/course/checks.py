@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from s2kit.course.judging import judge
+from s2kit.course.judging import Mistakes, judge
 
 
 def clear_count(answer: Any, cube: xr.Dataset, *, least: float, orbit: int | None = None) -> bool:
@@ -122,7 +122,7 @@ def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
     ]
     one_number = "That is one number for each overpass; take the mean over time."
     means = difference.where(clear).mean() / total.where(clear).mean()
-    mistakes = [(hint, values.where(clear).mean()) for hint, values in wrong]
+    mistakes: Mistakes = [(hint, values.where(clear).mean()) for hint, values in wrong]
     mistakes += [(hint, values.mean()) for hint, values in wrong]
     mistakes += [
         ("Cloudy observations are in it too: keep the clear ones with .where(clear).", ndvi.mean()),

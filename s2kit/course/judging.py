@@ -40,7 +40,8 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
     if _same(found, wanted) or _is_rounded(found, wanted, others):
         print(f"✓ {praise}")
         return True
-    print(_hint(found, wanted, others))
+    hint = next((hint for hint, value in others if _same(found, value)), None)
+    print(f"Not yet. {hint or _unlike(found, wanted)}")
     return False
 
 
@@ -49,48 +50,35 @@ def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
     if not (_is_number(found) and _is_number(wanted)):
         return False
     decimals = len(repr(float(found)).partition(".")[2])
-    alike = [one for _, one in others if np.shape(one) == () and _rounds_to(one, decimals, found)]
-    return decimals >= _FEWEST_DECIMALS and _rounds_to(wanted, decimals, found) and not alike
+    numbers = [one for _, one in others if _is_number(one)]
+    alike = [one for one in numbers if np.round(one, decimals) == found]
+    return decimals >= _FEWEST_DECIMALS and np.round(wanted, decimals) == found and not alike
 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype == "f8" and value.ndim == 0
 
 
-def _rounds_to(value: Any, decimals: int, found: np.ndarray) -> bool:
-    return isinstance(value, np.ndarray) and np.round(value, decimals) == found
-
-
-def _hint(found: Any, wanted: Any, others: Mistakes) -> str:
-    for hint, value in others:
-        if _same(found, value):
-            return f"Not yet. {hint}"
-    return f"Not yet. {_unlike(found, wanted)}"
-
-
 def _unlike(found: Any, wanted: Any) -> str:
     """Return how an answer differs in kind from the right one, or else that it is another."""
     number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
+    asked = "one number is asked" if np.size(wanted) == 1 else "one for each place is asked"
     if callable(found):
         return "That is a function, not what it gives: write brackets after its name."
     if isinstance(found, xr.Dataset):
         return f"That is a whole Dataset; take what you need of {', '.join(map(str, found))}."
     if number and not isinstance(found, np.ndarray):
-        return f"That is a {type(found).__name__}; {_asked(wanted)}."
+        return f"That is a {type(found).__name__}; {asked}."
     if number and found.dtype.kind not in "fiu":
-        return f"That is text or dates; {_asked(wanted)}."
+        return f"That is text or dates; {asked}."
     if np.shape(found) != np.shape(wanted):
         many = f"{np.size(found)} numbers" if np.size(found) > 1 else "one number"
-        return f"That is {many}, in the shape {np.shape(found)}; {_asked(wanted)}."
+        return f"That is {many}, in the shape {np.shape(found)}; {asked}."
     if number and np.isnan(found).all() and not np.isnan(wanted).all():
         return "That is NaN: gaps take part. The functions of xarray and pandas leave them out."
     if number:
         return "It is of the right kind, but has other values: read once more what is asked."
     return "Read the question once more; the text above the exercise has what you need."
-
-
-def _asked(wanted: Any) -> str:
-    return "one number is asked" if np.size(wanted) == 1 else "one for each place is asked"
 
 
 def _plain(value: Any) -> Any:

@@ -64,6 +64,7 @@ def serve(where: str, prefix: str) -> None:
     """
     import panel as pn
     from tornado.ioloop import IOLoop
+    from tornado.platform.asyncio import BaseAsyncIOLoop
 
     folder = find_notebooks()
     if folder is None:
@@ -78,6 +79,7 @@ def serve(where: str, prefix: str) -> None:
         else {"unix_socket": where, "websocket_origin": "localhost"}
     )
     loop = IOLoop.current()
+    assert isinstance(loop, BaseAsyncIOLoop)
     # pages that wait for their turn would else take the threads that send files to other pages
     loop.asyncio_loop.set_default_executor(ThreadPoolExecutor(_AT_ONCE))
     apps = {name: _app_of(Path(f"{name}.ipynb")) for name in (QUERY, STATISTICS)}

@@ -67,7 +67,8 @@ def _injected(cells: list[str]) -> list[str]:
     """Return the names of the variables that papermill set, in their order."""
     given = [cell for cell in cells if cell.startswith(_INJECTED)]
     body = ast.parse(given[-1]).body if given else []
-    return [target.id for node in body if isinstance(node, ast.Assign) for target in node.targets]
+    targets = [one for node in body if isinstance(node, ast.Assign) for one in node.targets]
+    return [one.id for one in targets if isinstance(one, ast.Name)]
 
 
 def _fits(value: Any, choices: tuple) -> bool:

@@ -7,9 +7,10 @@ from math import ceil, floor
 import numpy as np
 from affine import Affine
 from pyproj import Transformer
-from shapely import transform
 from shapely.geometry import Polygon, box
 from shapely.geometry.base import BaseGeometry
+
+from s2kit.crs import move
 
 RD, UTM = 28992, 32631
 """EPSG codes: the Dutch RD of the region, and UTM 31N of the tiles."""
@@ -91,8 +92,7 @@ class HalfPlane:
 
 def reproject(geometry: BaseGeometry, source: int, target: int) -> BaseGeometry:
     """Transform a geometry from one EPSG code to another, x before y."""
-    move = Transformer.from_crs(source, target, always_xy=True).transform
-    return transform(geometry, lambda xy: np.column_stack(move(xy[:, 0], xy[:, 1])))
+    return move(geometry, Transformer.from_crs(source, target, always_xy=True))
 
 
 def _crop(name: str, west: int, north: int) -> Tile:
@@ -100,17 +100,11 @@ def _crop(name: str, west: int, north: int) -> Tile:
     full = box(west, north - 109_800, west + 109_800, north)
     needed = reproject(box(*REGION_RD).segmentize(500), RD, UTM).buffer(MARGIN)
     x0, y0, x1, y1 = needed.intersection(full).bounds
-    left, right = floor((x0 - west) / COARSE), ceil((x1 - west) / COARSE)
-    top, bottom = floor((north - y1) / COARSE), ceil((north - y0) / COARSE)
-    return Tile(
-        name,
-        (
-            west + left * COARSE,
-            north - bottom * COARSE,
-            west + right * COARSE,
-            north - top * COARSE,
-        ),
-    )
+    left = west + floor((x0 - west) / COARSE) * COARSE
+    right = west + ceil((x1 - west) / COARSE) * COARSE
+    bottom = north - ceil((north - y0) / COARSE) * COARSE
+    top = north - floor((north - y1) / COARSE) * COARSE
+    return Tile(name, (left, bottom, right, top))
 
 
 TILES = (_crop("31UET", 499_980, 5_800_020), _crop("31UFT", 600_000, 5_800_020))

@@ -5,14 +5,13 @@ users, ESA SP-740): thresholds on cloud probability, snow, and vegetation and wa
 *observed* reflectance, so that they err where Sen2Cor errs.
 """
 
-from collections.abc import Sequence
 from datetime import date
 
 import numpy as np
 
-from s2kit.practice.geometry import HalfPlane, Tile
 from s2kit.practice.landscape import FINE, Landscape
 from s2kit.practice.overpasses import Overpass
+from s2kit.practice.products import Product
 from s2kit.practice.spectra import SPECTRA, SURFACES, parcel_spectra
 from s2kit.practice.weather import Sky, finer, sky
 from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALES
@@ -21,7 +20,7 @@ _CLOUD, _CIRRUS, _SNOW = SPECTRA.loc[["cloud", "cirrus", "snow"]].to_numpy()
 _DIRECT = np.array([0.56, 0.62, 0.68, 0.7, 0.72, 0.74, 0.76, 0.77, 0.86, 0.88], "float32")
 """Share of the light that comes straight from the sun: the rest of the sky is blue (chosen)."""
 _HAZE = np.array([1, 0.7, 0.5, 0.45, 0.4, 0.35, 0.3, 0.3, 0.12, 0.08], "float32")
-_NOISE = np.array([2, 2, 2, 2, 2, 2, 2, 2, 2, 2], "float32") / 1e4
+_NOISE = np.full(len(BANDS), 2, "float32") / 1e4
 """Radiometric noise in reflectance (chosen): below what the SNR in Drusch et al. (2012) allows,
 since lossless JPEG 2000 pays a bit per pixel for each doubling."""
 
@@ -46,7 +45,7 @@ def cloud_free(land: Landscape, spectra: Spectra, band: str) -> np.ndarray:
 def averaged(image: np.ndarray, factor: int) -> np.ndarray:
     """Return the mean over blocks of ``factor`` × ``factor`` pixels."""
     parts = [image[row::factor, column::factor] for row, column in np.ndindex(factor, factor)]
-    return sum(parts) / np.float32(factor**2)
+    return sum(parts[1:], start=parts[0]) / np.float32(factor**2)
 
 
 def observe(land: Landscape, overpass: Overpass) -> Layers:
@@ -123,36 +122,19 @@ def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, 
     return classes.astype("uint8")
 
 
-def digital_numbers(layers: Layers, *, offset: int, seen: dict[int, np.ndarray]) -> Layers:
-    """Return physical values as stored integers, 0 where nothing was seen.
-
-    Parameters
-    ----------
-    layers : dict of str to numpy.ndarray
-        Physical values over one extent.
-    offset : int
-        What a reader is to add to the DN of reflectance.
-    seen : dict of int to numpy.ndarray of bool
-        By resolution: inside the swath and the datastrip.
-    """
+def stored_layers(product: Product, observed: Layers) -> Layers:
+    """Return the integers that a product holds: 0 outside of the swath and the datastrip."""
     stored = {}
-    for name, image in layers.items():
-        counts = np.rint(image * round(1 / SCALES[name]))
+    for name, image in observed.items():
+        values = product.tile.crop(image, RESOLUTION[name])
+        if name in BANDS:
+            values = values * np.float32(product.gain)
+        counts = np.rint(values * round(1 / SCALES[name]))
         if name in BANDS:
             # 0 is nodata, so that the darkest value that a product can hold is 1.
-            counts = np.clip(counts - offset, 1, 65_534)
-        dtype = image.dtype if image.dtype == "uint8" else "uint16"
-        stored[name] = np.where(seen[RESOLUTION[name]], counts, 0).astype(dtype)
+            counts = np.clip(counts - product.offset, 1, 65_534)
+        centres = product.tile.centres(RESOLUTION[name])
+        for side in product.sides:
+            counts = np.where(side.contains(*centres), counts, 0)
+        stored[name] = counts.astype(image.dtype if image.dtype == "uint8" else "uint16")
     return stored
-
-
-def extent_masks(sides: Sequence[HalfPlane], tile: Tile) -> dict[int, np.ndarray]:
-    """Return bool masks by resolution: pixel centres of a tile on the right side of all lines."""
-    masks = {}
-    for resolution in (10, 20):
-        x, y = tile.centres(resolution)
-        mask = np.ones(tile.shape(resolution), bool)
-        for side in sides:
-            mask &= side.contains(x, y)
-        masks[resolution] = mask
-    return masks

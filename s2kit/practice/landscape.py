@@ -49,8 +49,11 @@ class Landscape:
 def landscape() -> Landscape:
     """Build the landscape; always the same."""
     rng = np.random.default_rng(20210401)
-    parcels = _parcels(rng)
-    return Landscape(parcels, _paint(parcels), _texture(rng, CANVAS.shape(FINE)))
+    parcels, shape = _parcels(rng), CANVAS.shape(FINE)
+    outlines = parcels.geometry.segmentize(500).to_crs(UTM)
+    drawn = [(outline, n) for n, outline in enumerate(outlines) if not outline.is_empty]
+    ids = rasterize(drawn, shape, transform=CANVAS.transform(FINE), dtype="uint16", fill=0)
+    return Landscape(parcels, ids, _texture(rng, shape))
 
 
 def fields(parcels: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -67,11 +70,15 @@ def _parcels(rng: np.random.Generator) -> gpd.GeoDataFrame:
     """Return all polygons in drawing order, later ones over earlier ones."""
     rows = [("verge", "grassland", _AREA)]
     rows += _farmland(rng)
-    rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng) + _roads() + _waters()
+    rows += _wood(rng) + _dunes(rng) + _greenhouses(rng) + _town(rng)
+    rows += [("asphalt", "town", line.buffer(width)) for line, width in ROADS]
+    rows += _waters()
+    # from kilometres to metres RD
+    to_rd = (1000, 0, 0, 1000, *REGION_RD[:2])
     table = gpd.GeoDataFrame(
         [row[:2] for row in rows],
         columns=["surface", "landcover"],
-        geometry=[_to_rd(row[2]) for row in rows],
+        geometry=[affinity.affine_transform(row[2], to_rd) for row in rows],
         crs=RD,
     )
     return table.join(_character(rng, table))
@@ -93,12 +100,7 @@ def _character(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _to_rd(shape):
-    moved = affinity.scale(shape, 1000, 1000, origin=(0, 0))
-    return affinity.translate(moved, REGION_RD[0], REGION_RD[1])
-
-
-def _blob(rng: np.random.Generator, x: float, y: float, radius: float, wobble: float) -> Polygon:
+def _blob(rng: np.random.Generator, x: float, y: float, radius: float, *, wobble: float) -> Polygon:
     """Draw a smooth closed shape around a point."""
     angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
     reach = np.full_like(angle, radius)
@@ -141,21 +143,15 @@ def _places() -> dict[str, Polygon]:
     """Return the outlines of the larger places."""
     rng = np.random.default_rng(7)
     places = {
-        "lake": _blob(rng, *LAKE, 0.45),
-        "pond": _blob(rng, 4.75, 3.15, 0.12, 0.25),
-        "wood": _blob(rng, *WOOD, 0.3),
-        "dunes": _blob(rng, *DUNES, 0.35),
-        "town": _blob(rng, *TOWN, 0.22),
-        "hamlet": _blob(rng, 4.45, 1.75, 0.17, 0.3),
+        "lake": _blob(rng, *LAKE, wobble=0.45),
+        "pond": _blob(rng, 4.75, 3.15, 0.12, wobble=0.25),
+        "wood": _blob(rng, *WOOD, wobble=0.3),
+        "dunes": _blob(rng, *DUNES, wobble=0.35),
+        "town": _blob(rng, *TOWN, wobble=0.22),
+        "hamlet": _blob(rng, 4.45, 1.75, 0.17, wobble=0.3),
     }
     water = unary_union([RIVER.buffer(0.02), places["lake"], *(c.buffer(0.009) for c in CANALS)])
     return places | {"glass": GLASS.difference(RIVER.buffer(0.1)), "water": water}
-
-
-def _taken() -> Polygon:
-    """Return the area without fields."""
-    roads = [line.buffer(width + 0.008) for line, width in ROADS]
-    return unary_union([*_places().values(), *roads]).buffer(0.006)
 
 
 def _farmland(rng: np.random.Generator) -> list:
@@ -165,7 +161,8 @@ def _farmland(rng: np.random.Generator) -> list:
     )
     south = Polygon([(-0.5, -0.5), (1.68, -0.5), (1.75, 0.6), (1.3, 1.95), (-0.5, 1.75)])
     east = _AREA.difference(west).difference(south)
-    taken, rows = _taken(), []
+    roads = [line.buffer(width + 0.008) for line, width in ROADS]
+    taken, rows = unary_union([*_places().values(), *roads]).buffer(0.006), []
     for block, soil, angle, depth, width in (
         (west, "peat", 63, 0.62, 0.068),
         (south, "clay", 8, 0.46, 0.17),
@@ -207,7 +204,8 @@ def _wood(rng: np.random.Generator) -> list:
     wood = _places()["wood"]
     rows = [("wood", "wood", wood)]
     for _ in range(26):
-        stand = _blob(rng, *rng.normal(WOOD[:2], 0.3), rng.uniform(0.05, 0.14), 0.4)
+        x, y = rng.normal(WOOD[:2], 0.3)
+        stand = _blob(rng, x, y, rng.uniform(0.05, 0.14), wobble=0.4)
         rows.append(("wood", "wood", stand.intersection(wood)))
     paths = [LineString([(3.9, 0.2), (5.2, 0.75)]), LineString([(4.3, 1.1), (4.8, -0.3)])]
     return rows + [("verge", "wood", path.buffer(0.005).intersection(wood)) for path in paths]
@@ -271,10 +269,6 @@ def _quarter(rng, x: float, y: float, town) -> list:
     return rows + [(str(r), "town", place(h)) for r, h in zip(roofs, houses, strict=True)]
 
 
-def _roads() -> list:
-    return [("asphalt", "town", line.buffer(width)) for line, width in ROADS]
-
-
 def _waters() -> list:
     places = _places()
     shore = places["lake"].buffer(0.018).union(RIVER.buffer(0.028))
@@ -282,14 +276,6 @@ def _waters() -> list:
     rows += [("canal", "water", line.buffer(0.008)) for line in CANALS]
     rows += [("canal", "water", RIVER.buffer(0.019))]
     return rows + [("lake", "water", places[name]) for name in ("lake", "pond")]
-
-
-def _paint(parcels: gpd.GeoDataFrame) -> np.ndarray:
-    shapes = parcels.geometry.segmentize(500).to_crs(UTM)
-    drawn = [(shape, n) for n, shape in enumerate(shapes) if not shape.is_empty]
-    return rasterize(
-        drawn, CANVAS.shape(FINE), transform=CANVAS.transform(FINE), dtype="uint16", fill=0
-    )
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:

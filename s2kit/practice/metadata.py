@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from s2kit.practice.geometry import UTM
+from s2kit.practice.overpasses import sun_angles
 from s2kit.practice.products import Product
 from s2kit.scenes.item import LAYERS
+from s2kit.scenes.product import COMPACT
 
 ORIGIN = "s2kit practice data: synthetic, not observed"
 """Text of PRODUCT_ORIGIN in every product; real products have no such element."""
 
 _CENTRE = "S2KT"
 _CLOUDY = (8, 9, 10)
-_COMPACT = "%Y%m%dT%H%M%S"
 
 _OFFSET = """
         <BOA_ADD_OFFSET band_id="{band}">{offset}</BOA_ADD_OFFSET>"""
@@ -38,15 +39,9 @@ _OBJECT = """
 
 
 def write(product: Product, classes: np.ndarray, root: Path) -> None:
-    """Write the three metadata files of a product whose images are in place.
+    """Write the three metadata files of a product into its folder, where its images are.
 
-    Parameters
-    ----------
-    product : Product
-    classes : numpy.ndarray, shape (y, x), uint8
-        Its scene classification; 0 is no data.
-    root : pathlib.Path
-        Its folder.
+    ``classes``, dims (y, x), uint8, is its scene classification; 0 is no data.
     """
     values = {"origin": ORIGIN} | _identity(product) | _extent(product) | _quality(classes)
     _fill(root / "MTD_MSIL2A.xml", values)
@@ -66,8 +61,8 @@ def _identity(product: Product) -> dict[str, Any]:
     """Return names, times and offsets."""
     taken, baseline = product.overpass, product.baseline
     mission, orbit = f"S2{taken.spacecraft}", f"{taken.absolute_orbit:06d}"
-    made = f"{_CENTRE}_{product.generated:{_COMPACT}}"
-    datastrip = f"{mission}_OPER_MSI_L2A_DS_{made}_S{product.strip_start:{_COMPACT}}_N{baseline}"
+    made = f"{_CENTRE}_{product.generated:{COMPACT}}"
+    datastrip = f"{mission}_OPER_MSI_L2A_DS_{made}_S{product.strip_start:{COMPACT}}_N{baseline}"
     granule = f"{mission}_OPER_MSI_L2A_TL_{made}_A{orbit}_T{product.tile.name}_N{baseline}"
     offsets = [_OFFSET.format(band=band, offset=product.offset) for band in range(13)]
     moments = {"start": taken.start, "sensing": taken.sensing, "generated": product.generated}
@@ -78,7 +73,7 @@ def _identity(product: Product) -> dict[str, Any]:
         "baseline": baseline,
         "orbit": taken.orbit,
         "absolute_orbit": orbit,
-        "compact_start": f"{taken.start:{_COMPACT}}",
+        "compact_start": f"{taken.start:{COMPACT}}",
         "datastrip": datastrip,
         "granule": granule,
         "offsets": _OFFSETS.format(offsets="".join(offsets)) if product.offset else "",
@@ -90,7 +85,7 @@ def _identity(product: Product) -> dict[str, Any]:
 def _extent(product: Product) -> dict[str, Any]:
     """Return footprint, corner, size in pixels, and the position of the sun."""
     west, _, _, north = product.tile.bounds
-    zenith, azimuth = product.overpass.sun
+    zenith, azimuth = sun_angles(product.overpass.sensing)
     ring = product.footprint.exterior.coords
     sizes = {metres: product.tile.shape(metres) for metres in (10, 20, 60)}
     return {
@@ -107,7 +102,7 @@ def _extent(product: Product) -> dict[str, Any]:
 
 def _quality(classes: np.ndarray) -> dict[str, str]:
     """Return the share of each class among the valid pixels, and of pixels without data, %."""
-    valid = max(np.count_nonzero(classes), 1)
+    valid = np.count_nonzero(classes) or 1
 
     def share(codes: int | tuple[int, ...]) -> str:
         return f"{100 * np.count_nonzero(np.isin(classes, codes)) / valid:.6f}"

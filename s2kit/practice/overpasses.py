@@ -107,13 +107,10 @@ class Overpass:
         number += (self.orbit - relative) % _CYCLE
         return number + _CYCLE * round((guess - number) / _CYCLE)
 
-    @property
-    def sun(self) -> tuple[float, float]:
-        """Solar zenith and azimuth at the region, degrees."""
-        return sun_angles(self.sensing)
 
-
-def sun_angles(when: datetime, *, latitude: float = 52.02, longitude: float = 4.46):
+def sun_angles(
+    when: datetime, *, latitude: float = 52.02, longitude: float = 4.46
+) -> tuple[float, float]:
     """Compute the position of the sun, to 0.01° between 1950 and 2050.
 
     Parameters
@@ -121,7 +118,7 @@ def sun_angles(when: datetime, *, latitude: float = 52.02, longitude: float = 4.
     when : datetime.datetime
         With time zone.
     latitude, longitude : float
-        Degrees, north and east positive.
+        Degrees, north and east positive; by default those of the region.
 
     Returns
     -------
@@ -141,32 +138,24 @@ def sun_angles(when: datetime, *, latitude: float = 52.02, longitude: float = 4.
     tilt = np.radians(23.439 - 4e-7 * days)
     ascension = np.arctan2(np.cos(tilt) * np.sin(ecliptic), np.cos(ecliptic))
     declination = np.arcsin(np.sin(tilt) * np.sin(ecliptic))
-    sidereal = np.radians((6.697375 + 0.0657098242 * days + _hours(when)) * 15 + longitude)
-    return _horizontal(sidereal - ascension, declination, np.radians(latitude))
-
-
-def _hours(when: datetime) -> float:
-    return when.hour + when.minute / 60 + when.second / 3600
-
-
-def _horizontal(hour_angle: float, declination: float, latitude: float) -> tuple[float, float]:
-    up = np.sin(declination) * np.sin(latitude)
-    up += np.cos(declination) * np.cos(latitude) * np.cos(hour_angle)
+    hours = when.hour + when.minute / 60 + when.second / 3600
+    sidereal = np.radians((6.697375 + 0.0657098242 * days + hours) * 15 + longitude)
+    hour_angle, north_angle = sidereal - ascension, np.radians(latitude)
+    # from the equator's system to that of the horizon
+    up = np.sin(declination) * np.sin(north_angle)
+    up += np.cos(declination) * np.cos(north_angle) * np.cos(hour_angle)
     east = -np.cos(declination) * np.sin(hour_angle)
-    north = np.sin(declination) * np.cos(latitude)
-    north -= np.cos(declination) * np.sin(latitude) * np.cos(hour_angle)
+    north = np.sin(declination) * np.cos(north_angle)
+    north -= np.cos(declination) * np.sin(north_angle) * np.cos(hour_angle)
     return float(np.degrees(np.arccos(up))), float(np.degrees(np.arctan2(east, north)) % 360)
 
 
 def _passes(orbit: int) -> list[date]:
     """Return the days on which either satellite passes on the orbit, thinned."""
     ahead = (FIRST - _ANCHOR[orbit]).days % -5
-    days = [
-        FIRST - timedelta(days=ahead) + timedelta(days=5 * n)
-        for n in range((LAST - FIRST).days // 5 + 1)
-    ]
+    days = [FIRST + timedelta(days=n) for n in range(-ahead, (LAST - FIRST).days + 1, 5)]
     every, positions = _KEEP[orbit]
-    return [day for n, day in enumerate(days) if day <= LAST and n % every in positions]
+    return [day for n, day in enumerate(days) if n % every in positions]
 
 
 def overpasses() -> list[Overpass]:

@@ -1,13 +1,13 @@
 """The products of an overpass: name, extent and processing of each."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from shapely.geometry import box
 
 from s2kit.practice.geometry import SPLIT, SWATH_EDGE, TILES, UTM, HalfPlane, Tile, reproject
 from s2kit.practice.overpasses import REPROCESSED_DAY, SPLIT_DAY, Overpass
-from s2kit.scenes.product import ProductName
+from s2kit.scenes.product import COMPACT, ProductName
 from s2kit.scenes.radiometry import RESOLUTION, offset_in_counts, offset_of_baseline
 
 
@@ -53,7 +53,7 @@ class Product:
     def granule(self) -> str:
         """Path of the granule inside the product."""
         orbit, start = self.overpass.absolute_orbit, self.strip_start
-        return f"GRANULE/L2A_T{self.tile.name}_A{orbit:06d}_{start:%Y%m%dT%H%M%S}"
+        return f"GRANULE/L2A_T{self.tile.name}_A{orbit:06d}_{start:{COMPACT}}"
 
     @property
     def offset(self) -> int:
@@ -74,7 +74,7 @@ class Product:
             mask = {"CLD": "CLDPRB", "SNW": "SNWPRB"}[layer]
             return f"{self.granule}/QI_DATA/MSK_{mask}_20m.jp2"
         metres = RESOLUTION[layer]
-        stem = f"T{self.tile.name}_{self.overpass.start:%Y%m%dT%H%M%S}_{layer}_{metres}m"
+        stem = f"T{self.tile.name}_{self.overpass.start:{COMPACT}}_{layer}_{metres}m"
         return f"{self.granule}/IMG_DATA/R{metres}m/{stem}.jp2"
 
 
@@ -87,25 +87,15 @@ def products(overpass: Overpass) -> list[Product]:
     if overpass.orbit == 51 and overpass.day == SPLIT_DAY:
         return _split(every[0]) + every[1:]
     if overpass.orbit == 51 and overpass.day == REPROCESSED_DAY:
-        return [*every, _reprocessed(every[0])]
+        # processed once more later: a newer baseline, slightly different values
+        made = datetime(2023, 1, 29, 9, 26, 51, tzinfo=UTC)
+        every.append(replace(every[0], baseline="05.00", generated=made, gain=1.02))
     return every
 
 
 def _split(whole: Product) -> list[Product]:
     """Return two products of one tile, one per datastrip, each with its half."""
     later = timedelta(seconds=25)
-    return [
-        replace(
-            whole,
-            generated=whole.generated + n * later,
-            strip_start=whole.strip_start + n * later,
-            sides=(*whole.sides, half),
-        )
-        for n, half in enumerate((SPLIT, SPLIT.complement))
-    ]
-
-
-def _reprocessed(old: Product) -> Product:
-    """Return the product of a later processing: newer baseline, slightly different values."""
-    made = datetime.fromisoformat("2023-01-29T09:26:51+00:00")
-    return replace(old, baseline="05.00", generated=made, gain=1.02)
+    made, start = whole.generated + later, whole.strip_start + later
+    south = replace(whole, generated=made, strip_start=start, sides=(SPLIT.complement,))
+    return [replace(whole, sides=(SPLIT,)), south]

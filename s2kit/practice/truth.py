@@ -1,6 +1,5 @@
 """The truth of the practice scenes: land cover, fields, elevation, reflectance without weather."""
 
-from datetime import date
 from pathlib import Path
 
 import geopandas as gpd
@@ -56,7 +55,11 @@ def write_truth(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     land = landscape()
     cover = _land_cover(land.parcels)
-    _write_land_cover(folder / "landcover.tif", cover)
+    _write(folder / "landcover.tif", cover, RD, _REGION, unit="class")
+    with rasterio.open(folder / "landcover.tif", "r+") as target:
+        colours = {code: tuple(bytes.fromhex(colour[1:])) for code, colour in CLASSES.values()}
+        target.write_colormap(1, {0: (0, 0, 0), **colours})
+        target.update_tags(1, **{f"class_{code}": name for name, (code, _) in CLASSES.items()})
     _write(folder / "elevation.tif", _elevation(cover), RD, _REGION, unit="m above NAP")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2021-04-01T00:00:00.000Z"})
     fields(land.parcels).to_file(folder / "fields.gpkg", layer="fields", driver="GPKG")
@@ -97,23 +100,20 @@ def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
     if band not in BANDS:
         raise InvalidInputError(f"band {band!r} is unknown; use one of {', '.join(BANDS)}")
     day = pd.Timestamp(time).date()
-    land = _read_landscape(Path(folder) / "truth")
+    truth = Path(folder) / "truth"
+    parcels = gpd.GeoDataFrame(pd.read_csv(truth / "parcels.csv", index_col="parcel"))
+    texture = _read(truth / "texture.tif").astype("float32") / np.float32(1000)
+    land = Landscape(parcels, _read(truth / "parcels.tif"), texture)
     image = cloud_free(land, ground_spectra(land, day), band)
-    return _located(image, RESOLUTION[band], day, band)
-
-
-def _located(image: np.ndarray, resolution: int, day: date, band: str) -> xr.DataArray:
-    x, y = (axis.ravel() for axis in CANVAS.centres(resolution))
+    x, y = (axis.ravel() for axis in CANVAS.centres(RESOLUTION[band]))
     array = xr.DataArray(image, {"y": y, "x": x}, ("y", "x"), name=band)
     array.attrs = {"synthetic": "s2kit practice data", "day": day.isoformat()}
     return array.rio.write_crs(UTM)
 
 
-def _read_landscape(folder: Path) -> Landscape:
-    with rasterio.open(folder / "parcels.tif") as ids, rasterio.open(folder / "texture.tif") as t:
-        texture = t.read(1).astype("float32") / np.float32(1000)
-        parcels = gpd.GeoDataFrame(pd.read_csv(folder / "parcels.csv", index_col="parcel"))
-        return Landscape(parcels, ids.read(1), texture)
+def _read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as source:
+        return source.read(1)
 
 
 def _land_cover(parcels: gpd.GeoDataFrame) -> np.ndarray:
@@ -145,15 +145,3 @@ def _write(path: Path, image: np.ndarray, crs: int, grid: Affine, *, unit: str =
         if unit:
             target.set_band_unit(1, unit)
             target.update_tags(description=ORIGIN)
-
-
-def _write_land_cover(path: Path, cover: np.ndarray) -> None:
-    _write(path, cover, RD, _REGION, unit="class")
-    colours = {code: _rgb(colour) for code, colour in CLASSES.values()}
-    with rasterio.open(path, "r+") as target:
-        target.write_colormap(1, {0: (0, 0, 0), **colours})
-        target.update_tags(1, **{f"class_{code}": name for name, (code, _) in CLASSES.items()})
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    return tuple(bytes.fromhex(colour[1:]))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from s2kit.practice.geometry import CANVAS
-from s2kit.practice.overpasses import Overpass
+from s2kit.practice.overpasses import Overpass, sun_angles
 
 STEP = 20
 """Metres: pixel of the sky's grids; they cover `CANVAS`."""
@@ -60,7 +60,7 @@ def sky(overpass: Overpass) -> Sky:
     clear = overpass.sky in ("clear", "snow")
     return Sky(
         cloud=_window(cloud),
-        shadow=_window(cloud, _shadow_shift(height, overpass.sun)),
+        shadow=_window(cloud, _shadow_shift(height, sun_angles(overpass.sensing))),
         cirrus=_cirrus(rng) if overpass.sky == "cirrus" else np.zeros_like(_window(cloud)),
         snow=0.92 if overpass.sky == "snow" else 0.0,
         vapour=_vapour(rng, overpass),

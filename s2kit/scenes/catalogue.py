@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from pystac import Link
 from shapely.geometry.base import BaseGeometry
 
-from s2kit.errors import CatalogueError
-from s2kit.scenes.documents import Documents, links_of, reading
-from s2kit.scenes.found import UnreadableScene
-from s2kit.scenes.pages import all_pages, paged, scenes_of
+from s2kit.errors import CatalogueError, SceneError
+from s2kit.scenes.documents import Documents, links_of, reading, target_of
 from s2kit.scenes.period import Period
 from s2kit.scenes.product import format_utc
-from s2kit.scenes.providers import Json
+from s2kit.scenes.providers import Json, link_objects
 from s2kit.scenes.stac import StacScene
 from s2kit.scenes.uri import is_remote, resolve
 
@@ -27,7 +28,7 @@ _MARGIN = timedelta(hours=1)  # catalogues know sensing times, up to 20 min afte
 _IS_L2A = re.compile(r"(?=.*s(entinel)?[-_]?s?2)(?=.*l2a)", re.IGNORECASE)
 
 
-def read_catalogue(href: str) -> Iterator[StacScene | UnreadableScene]:
+def read_catalogue(href: str) -> Iterator[StacScene | SceneError]:
     """Read a STAC file and all that it links to: catalogue, collection, page of items or item.
 
     Parameters
@@ -44,12 +45,13 @@ def read_catalogue(href: str) -> Iterator[StacScene | UnreadableScene]:
     return _walk(sources, sources.read(href), href)
 
 
-def _walk(sources: Documents, document: Json, place: str) -> Iterator[StacScene | UnreadableScene]:
+def _walk(sources: Documents, document: Json, place: str) -> Iterator[StacScene | SceneError]:
     """Read a document, the pages after it, and all that it links to."""
-    pending, seen = [], {place}
+    pending: list[str] = []
+    seen = {place}
     while True:
-        yield from paged(sources, document, place)
-        items = []
+        yield from _own_items(sources, document, place)
+        items: list[str] = []
         for relation, target in links_of(document, place):
             if relation in ("item", "child") and target not in seen:
                 seen.add(target)
@@ -64,13 +66,21 @@ def _walk(sources: Documents, document: Json, place: str) -> Iterator[StacScene 
         document = sources.read(place)
 
 
+def _own_items(sources: Documents, document: Json, place: str) -> Iterator[StacScene | SceneError]:
+    """Read the items of a document, and of the pages that follow it."""
+    kind = document.get("type")
+    if kind == "Feature":
+        yield StacScene(document, place)
+    if kind == "FeatureCollection" and not isinstance(document.get("features"), list):
+        raise CatalogueError(f"{place} is a FeatureCollection without a list of features")
+    if "features" in document:
+        yield from _scenes_of(_following(sources, document, place), place)
+
+
 def _page_of_items(document: Json, place: str) -> str | None:
     """Return where the items are of a document that neither holds them nor links to each.
 
-    Raises
-    ------
-    CatalogueError
-        If an API has them, of which the document is a saved copy, or to which it links.
+    CatalogueError if an API has them, of which it is a saved copy, or to which it links.
     """
     links = [(name, to) for name, to in links_of(document, place) if name != "next"]
     own = [name for name, to in links if is_remote(to) == is_remote(place)]
@@ -88,9 +98,71 @@ def _page_of_items(document: Json, place: str) -> str | None:
     return None
 
 
+def _following(sources: Documents, document: Json, place: str) -> Iterator[Json]:
+    """Yield a page, and then the pages after it, one link ``next`` after the other."""
+    while True:
+        yield document
+        link = next((one for one in link_objects(document) if one.get("rel") == "next"), None)
+        if link is None:
+            return
+        with reading(link["href"]):
+            href = target_of(link["href"], place)
+        with reading(href):
+            if is_remote(href):
+                document = sources.reader().read_json(Link.from_dict(link | {"href": href}))
+            else:
+                document = sources.read(href)
+
+
+def _scenes_of(pages: Iterable[Json], place: str) -> Iterator[StacScene | SceneError]:
+    """Yield the items of all pages, and check that no page is missing or comes twice."""
+    known, matched, seen = set(), 0, set()
+    for page in pages:
+        features = page.get("features")
+        features = features if isinstance(features, list) else [features]
+        matched = max(matched, _matched(page))
+        identities = [json.dumps(_identity(feature)) for feature in features]
+        known.update(identities)
+        content = "".join(identities) or json.dumps(page.get("links"))
+        if content in seen:
+            raise CatalogueError(
+                f"{place} gives the same page again and again; its link to the next page leads "
+                "back. Ask whoever runs it, or use another source"
+            )
+        seen.add(content)
+        for feature in features:
+            if isinstance(feature, dict):
+                yield StacScene(feature, place)
+            else:
+                yield SceneError(place, f"holds {feature!r} where an item is expected")
+    if len(known) < matched:
+        raise CatalogueError(
+            f"{place} says that {matched} scenes match, but its pages hold {len(known)} (no link "
+            "to the next page?). What is missing is not known: search the API by its root address, "
+            "or save all pages"
+        )
+
+
+def _identity(feature: Any) -> list[Any]:
+    known = feature if isinstance(feature, dict) else {}
+    return [known.get("id"), known.get("collection"), known.get("links")]
+
+
+def _matched(page: Json) -> int:
+    """Return how many items a page says that there are on all pages; 0 where it says no number."""
+    context = page.get("context")
+    inner = context.get("matched") if isinstance(context, dict) else 0
+    stated: tuple[Any, ...] = (page.get("numberMatched"), inner)
+    counts = [0]
+    for one in stated:
+        with suppress(TypeError, ValueError, OverflowError):
+            counts.append(int(float(one)))
+    return max(counts)
+
+
 def read_url(
     url: str, collections: tuple[str, ...], aoi: BaseGeometry, period: Period
-) -> Iterator[StacScene | UnreadableScene]:
+) -> Iterator[StacScene | SceneError]:
     """Search an API, or read a static catalogue.
 
     Parameters
@@ -124,7 +196,7 @@ def read_url(
 
 def _search(
     url: str, collections: tuple[str, ...], aoi: BaseGeometry, period: Period
-) -> Iterator[StacScene | UnreadableScene]:
+) -> Iterator[StacScene | SceneError]:
     from pystac_client import Client
 
     from s2kit.scenes.reader import TIMEOUT
@@ -133,21 +205,16 @@ def _search(
         # Client.open would reset the reader's time-out if it got none
         client = Client.open(url, stac_io=Documents().reader(), timeout=TIMEOUT)
         client.add_conforms_to("ITEM_SEARCH")
+        methods = {link.extra_fields.get("method") for link in client.get_links("search")}
         for collection in collections or _l2a_collections(client):
             search = client.search(
-                method=_search_method(client),
+                method="POST" if "POST" in methods else "GET",
                 collections=[collection],
                 bbox=aoi.bounds,
                 datetime=_interval(period),
                 limit=_PAGE,
             )
-            for features in all_pages(search.pages_as_dicts(), url):
-                yield from scenes_of(features, url)
-
-
-def _search_method(client: Client) -> str:
-    methods = {link.extra_fields.get("method") for link in client.get_links("search")}
-    return "POST" if "POST" in methods else "GET"
+            yield from _scenes_of(search.pages_as_dicts(), url)
 
 
 def _l2a_collections(client: Client) -> list[str]:

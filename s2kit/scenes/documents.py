@@ -12,8 +12,7 @@ from pystac.errors import STACError
 
 from s2kit.bounds import LARGEST_JSON, parse_json, read_file
 from s2kit.credentials import shown_cause, without_credentials
-from s2kit.errors import CatalogueError
-from s2kit.scenes.found import UnreadableScene
+from s2kit.errors import CatalogueError, SceneError
 from s2kit.scenes.providers import APIS, Json, link_objects
 from s2kit.scenes.stac import StacScene
 from s2kit.scenes.uri import is_remote, resolve
@@ -84,7 +83,7 @@ class Documents:
             raise CatalogueError(f"{place} is JSON, but not STAC. {_ADVICE}")
         return document
 
-    def scenes(self, places: list[str]) -> Iterator[StacScene | UnreadableScene]:
+    def scenes(self, places: list[str]) -> Iterator[StacScene | SceneError]:
         """Read items, those of servers side by side."""
         if len(places) > MOST_ITEMS:
             raise CatalogueError(
@@ -98,11 +97,11 @@ class Documents:
             for first in range(0, len(places), _AT_ONCE):
                 yield from pool.map(self._scene, places[first : first + _AT_ONCE])
 
-    def _scene(self, place: str) -> StacScene | UnreadableScene:
+    def _scene(self, place: str) -> StacScene | SceneError:
         try:
             return StacScene(self.read(place, MOST_ITEMS), place)
         except CatalogueError as error:
-            return UnreadableScene(PurePosixPath(without_credentials(place)).name, str(error))
+            return SceneError(PurePosixPath(without_credentials(place)).name, str(error))
 
 
 def links_of(document: Json, place: str) -> Iterator[tuple[str, str]]:
@@ -117,13 +116,7 @@ def links_of(document: Json, place: str) -> Iterator[tuple[str, str]]:
 
 
 def target_of(href: str, place: str) -> str:
-    """Return where a link of a document leads.
-
-    Raises
-    ------
-    ValueError
-        If it is a file of another computer, which every file is that a server names.
-    """
+    """Return where a link leads; ValueError if to a file, of which a server can name none."""
     target = resolve(href, place)
     if is_remote(place) and not is_remote(target):
         raise ValueError(f"{place} links to {href!r:.200}, which is no http(s) address")

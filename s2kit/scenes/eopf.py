@@ -8,9 +8,7 @@ The form is that of ESA's EOPF Sentinel Zarr Samples: reflectances in
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +18,9 @@ from shapely.geometry.base import BaseGeometry
 from s2kit.errors import SceneError
 from s2kit.scenes.files import Files
 from s2kit.scenes.footprint import read_geometry
-from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
+from s2kit.scenes.item import BANDS, SOURCE, make_asset, make_item, require_band
 from s2kit.scenes.product import ProductName, format_utc, read_time
+from s2kit.scenes.providers import Json
 from s2kit.scenes.radiometry import (
     METADATA,
     RESOLUTION,
@@ -86,11 +85,15 @@ class EopfScene:
             If the product cannot be used, with the reason.
         """
         product = self._usable_product()
-        assets, refused, notes = {}, {}, []
+        assets: dict[str, pystac.Asset] = {}
+        refused: dict[str, str] = {}
+        notes: list[str] = []
         for layer, path in ARRAYS.items():
             if not self._document(f"{path}/.zarray"):
                 continue
-            stated = _stated(self._document(f"{path}/.zattrs"))
+            stated = self._document(f"{path}/.zattrs")
+            # ESA's software keeps what an array states of its values in _eopf_attrs too
+            stated = _dict(stated.get("_eopf_attrs")) | stated
             if layer not in BANDS:
                 odd = odd_statement(layer, stated.get("scale_factor"), stated.get("add_offset"))
                 notes += [odd] if odd else []
@@ -98,12 +101,24 @@ class EopfScene:
                 assets[layer] = self._asset(product, layer, path, stated)
             except OddStatementError as error:
                 refused[layer] = str(error)
-        if not any(band in assets for band in BANDS):
-            reason = "; ".join(dict.fromkeys(refused.values())) or "there is none in measurements"
-            raise SceneError(self.label, f"none of its bands can be used: {reason}")
-        properties = self._properties() | {REFUSED_LAYERS: refused or None, NOTES: notes or None}
-        sensed = self._time("datetime") or self._time("start_datetime") or product.datatake_start
-        return make_item(product, self.footprint, sensed, assets, properties)
+        absent = "none of its bands can be used: there is none in measurements"
+        require_band(self.label, assets, refused, absent)
+        stated = self._discovery["properties"]
+        cloud, epsg = stated.get("eo:cloud_cover"), stated.get("proj:epsg")
+        made, *times = (
+            read_time(stated, field, self.label)
+            for field in ("created", "datetime", "start_datetime")
+        )
+        properties = {
+            "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
+            "s2:generation_time": format_utc(made) if made else None,
+            "proj:code": f"EPSG:{epsg}" if isinstance(epsg, int) else None,
+            SOURCE: "EOPF",
+        }
+        sensed = next(filter(None, times), product.datatake_start)
+        return make_item(
+            product, self.footprint, sensed, assets, properties, refused=refused, notes=notes
+        )
 
     def _usable_product(self) -> ProductName:
         if self._zarr_3:
@@ -122,9 +137,7 @@ class EopfScene:
             raise SceneError(self.label, f"its id is {found!r}, not the name of a Level-2A product")
         return product
 
-    def _asset(
-        self, product: ProductName, layer: str, path: str, stated: Mapping[str, Any]
-    ) -> pystac.Asset:
+    def _asset(self, product: ProductName, layer: str, path: str, stated: Json) -> pystac.Asset:
         href = f'ZARR:"{self.files.href("").rstrip("/")}":/{path}'
         if layer not in BANDS:
             return make_asset(layer, href)
@@ -137,55 +150,34 @@ class EopfScene:
         offset = read_offset(stated.get("add_offset", 0), layer)
         return make_asset(layer, href, offset=offset, source=METADATA)
 
-    def _properties(self) -> dict[str, Any]:
-        stated = self._discovery["properties"]
-        cloud, epsg = stated.get("eo:cloud_cover"), stated.get("proj:epsg")
-        made = self._time("created")
-        return {
-            "eo:cloud_cover": cloud if isinstance(cloud, int | float) else None,
-            "s2:generation_time": format_utc(made) if made else None,
-            "proj:code": f"EPSG:{epsg}" if isinstance(epsg, int) else None,
-            "s2kit:source": "EOPF",
-        }
-
-    def _time(self, field: str) -> datetime | None:
-        return read_time(self._discovery["properties"], field, self.label)
+    @cached_property
+    def _discovery(self) -> Json:
+        attributes = self._document(".zattrs") or _dict(self._zarr_3.get("attributes"))
+        found = _dict(attributes.get("stac_discovery"))
+        return found if isinstance(found.get("properties"), dict) else {}
 
     @cached_property
-    def _discovery(self) -> Mapping[str, Any]:
-        attributes = self._document(".zattrs") or self._zarr_3.get("attributes")
-        found = attributes.get("stac_discovery") if isinstance(attributes, dict) else None
-        usable = isinstance(found, dict) and isinstance(found.get("properties"), dict)
-        return found if usable else {}
-
-    @cached_property
-    def _zarr_3(self) -> dict[str, Any]:
+    def _zarr_3(self) -> Json:
         return self._read("zarr.json")
 
-    def _document(self, name: str) -> dict[str, Any]:
-        """Return a metadata document of the store; empty where there is none."""
-        consolidated = self._consolidated
-        found = consolidated.get(name, {}) if consolidated else self._read(name)
-        return found if isinstance(found, dict) else {}
-
     @cached_property
-    def _consolidated(self) -> dict[str, Any]:
-        found = self._read(".zmetadata").get("metadata")
-        return found if isinstance(found, dict) else {}
+    def _consolidated(self) -> Json:
+        return _dict(self._read(".zmetadata").get("metadata"))
 
-    def _read(self, name: str) -> dict[str, Any]:
+    def _document(self, name: str) -> Json:
+        """Return a metadata document of the store; empty where there is none."""
+        return _dict(self._consolidated.get(name)) if self._consolidated else self._read(name)
+
+    def _read(self, name: str) -> Json:
         try:
-            found = json.loads(self.files.read(name))
+            return _dict(json.loads(self.files.read(name)))
         except FileNotFoundError:
             return {}
         except _BAD as error:
             raise SceneError(
                 self.label, f"{name} cannot be read ({error}); download the product again"
             ) from error
-        return found if isinstance(found, dict) else {}
 
 
-def _stated(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what an array states of its values; ESA's software keeps it in ``_eopf_attrs`` too."""
-    inner = attributes.get("_eopf_attrs")
-    return {**(inner if isinstance(inner, dict) else {}), **attributes}
+def _dict(found: Any) -> Json:
+    return found if isinstance(found, dict) else {}

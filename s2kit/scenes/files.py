@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from s2kit.bounds import read_file
 from s2kit.errors import SceneError
-from s2kit.scenes.found import UnreadableScene
 from s2kit.scenes.product import ProductName
 from s2kit.zips import BROKEN, read_member
 
@@ -61,8 +61,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Read a metadata file; FileNotFoundError where there is none."""
-        with (self.path / name).open("rb") as file:
-            return _bounded(file.read(_LARGEST + 1), name)
+        return read_file(self.path / name, _LARGEST)
 
     def href(self, name: str) -> str:
         """Return the name by which GDAL opens a file or folder."""
@@ -103,7 +102,7 @@ class Zipped:
         except KeyError as error:
             raise FileNotFoundError(name) from error
         except BROKEN as error:
-            raise SceneError(self.name, _damaged(self.archive, error)) from error
+            raise SceneError(self.name, f"{self.archive} {_damaged(error)}") from error
 
     def href(self, name: str) -> str:
         """Return the name by which GDAL opens a file or folder."""
@@ -119,26 +118,20 @@ def is_zarr(files: Files) -> bool:
     return files.name.lower().endswith(".zarr") or any(map(files.has, _ZARR_METADATA))
 
 
-def _bounded(data: bytes, name: str) -> bytes:
-    if len(data) > _LARGEST:
-        raise ValueError(f"{name} has more than {_LARGEST // 2**20} MB, which no metadata have")
-    return data
-
-
 def _visible(names: list[str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if not PurePosixPath(name).name.startswith("._")))
 
 
-def _damaged(archive: Path, error: Exception) -> str:
-    return f"{archive} cannot be read ({error or type(error).__name__}); download it again"
+def _damaged(error: Exception) -> str:
+    return f"cannot be read ({error or type(error).__name__}); download it again"
 
 
-def find_folders(path: Path) -> Iterator[Files | UnreadableScene]:
+def find_folders(path: Path) -> Iterator[Files | SceneError]:
     """Find the products below a folder, at any depth, also in zips; or the one that a path is.
 
     Yields
     ------
-    Files or UnreadableScene
+    Files or SceneError
         In order of their paths. A product is a folder called ``….SAFE`` or ``….zarr``, or one that
         holds the metadata of one; links are followed, but nowhere twice.
     """
@@ -148,36 +141,35 @@ def find_folders(path: Path) -> Iterator[Files | UnreadableScene]:
         yield from _below(path, set(), 0)
 
 
-def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files | UnreadableScene]:
+def _below(path: Path, seen: set[tuple[int, int]], depth: int) -> Iterator[Files | SceneError]:
     try:
         status = path.stat()
         entries = sorted(path.iterdir())
     except OSError as error:
-        yield UnreadableScene(str(path), f"cannot be read ({error.strerror or error})")
+        yield SceneError(str(path), f"cannot be read ({error.strerror or error})")
         return
     if depth > _DEEPEST:
-        yield UnreadableScene(
+        yield SceneError(
             str(path), f"lies more than {_DEEPEST} folders deep; name it, or one above it"
         )
         return
     if (status.st_dev, status.st_ino) in seen:
         return
     seen.add((status.st_dev, status.st_ino))
-    inner = [entry for entry in entries if entry.is_dir() and not _is_hidden(entry.name)]
     if _holds_product(entry.name for entry in entries):
         yield Folder(path)
         return
     found = False
-    for entry in entries:
-        if entry in inner:
+    for entry in (one for one in entries if not _is_hidden(one.name)):
+        if entry.is_dir():
             for one in _below(entry, seen, depth + 1):
                 found = True
                 yield one
-        elif entry.suffix.lower() == ".zip" and not _is_hidden(entry.name):
+        elif entry.suffix.lower() == ".zip":
             found = True
             yield from _in_zip(entry)
         elif entry.name.lower().endswith(_TARS) and ProductName.find(entry.name):
-            yield UnreadableScene(str(entry), "is a tar archive; unpack it")
+            yield SceneError(str(entry), "is a tar archive; unpack it")
     if not found and _is_named(path.name):  # without metadata, and without a product in it
         yield Folder(path)
 
@@ -190,22 +182,20 @@ def _is_named(name: str) -> bool:
     return name.upper().endswith((".SAFE", ".ZARR")) or str(ProductName.find(name)) == name
 
 
-def _holds_product(names: Iterator[str]) -> bool:
+def _holds_product(names: Iterable[str]) -> bool:
     return any(METADATA_FILE.fullmatch(name) or name in _ZARR_METADATA for name in names)
 
 
-def _in_zip(path: Path) -> Iterator[Zipped | UnreadableScene]:
+def _in_zip(path: Path) -> Iterator[Zipped | SceneError]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = [info.filename for info in archive.infolist() if not info.is_dir()]
     except BROKEN as error:
-        yield UnreadableScene(str(path), _damaged(path, error).removeprefix(f"{path} "))
+        yield SceneError(str(path), _damaged(error))
         return
     folders = {PurePosixPath(n).parent for n in names if _holds_product([PurePosixPath(n).name])}
     if not folders and ProductName.find(path.name):
-        yield UnreadableScene(
-            str(path), "holds no product; download it again, or unpack what is in it"
-        )
+        yield SceneError(str(path), "holds no product; download it again, or unpack what is in it")
     for folder in sorted(folders):
         if any(map(_is_hidden, folder.parts)) or set(folder.parents) & folders:
             continue  # what lies in a product belongs to it

@@ -6,11 +6,11 @@ import difflib
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 import pystac
 import shapely
@@ -21,8 +21,7 @@ from s2kit.credentials import shown_cause
 from s2kit.errors import CatalogueError, InvalidInputError, SceneError, SceneWarning
 from s2kit.scenes.catalogue import read_catalogue, read_url
 from s2kit.scenes.eopf import EopfScene
-from s2kit.scenes.files import Files, find_folders, is_zarr
-from s2kit.scenes.found import FoundScene, UnreadableScene
+from s2kit.scenes.files import find_folders, is_zarr
 from s2kit.scenes.item import LAYERS, NOTES, OFFSET_SOURCE, REFUSED_LAYERS, SOURCE
 from s2kit.scenes.period import Period, read_period
 from s2kit.scenes.product import RELATIVE_ORBITS, ProductName
@@ -30,50 +29,30 @@ from s2kit.scenes.providers import APIS
 from s2kit.scenes.radiometry import RELIABLE
 from s2kit.scenes.region import Aoi, read_aoi
 from s2kit.scenes.safe import SafeScene
+from s2kit.scenes.stac import StacScene
+
+FoundScene = SafeScene | EopfScene | StacScene | SceneError
+"""A scene of any source, or why one cannot be read. Its item is made only if it fits a query."""
 
 REFUSED = "s2kit:refused"
 """Extra field of the result: a list of ``{"scene": …, "reason": …}``."""
 
 _SOURCES = ("sample", *APIS)
+_ACCEPTED = "Accepted: {}, a STAC URL, a STAC .json file, or a folder of products.".format(
+    ", ".join(f'"{name}"' for name in _SOURCES)
+)
 _SHOWN = 5
 _PATIENCE = 2
 """Seconds before a progress bar shows."""
 
 
-@dataclass(frozen=True)
-class Query:
-    """Region, period, orbits and cloud cover of a search.
-
-    Parameters
-    ----------
-    aoi : shapely geometry
-        In degrees.
-    period : Period
-        Of datatake starts.
-    orbits : frozenset of int or None
-        Relative orbits; None for all.
-    max_cloud : float or None
-        %.
-    """
+class Query(NamedTuple):
+    """Region (degrees), datatake starts, relative orbits (or all) and largest cloud cover (%)."""
 
     aoi: BaseGeometry
     period: Period
     orbits: frozenset[int] | None
     max_cloud: float | None
-
-    def admits(self, product: ProductName) -> bool:
-        """Return whether period and orbit fit."""
-        fits = self.orbits is None or product.relative_orbit in self.orbits
-        return fits and self.period.holds(product.datatake_start)
-
-    def covers(self, footprint: BaseGeometry | None) -> bool:
-        """Return whether a footprint shares area with the region; True for an unknown one."""
-        return footprint is None or shapely.relate_pattern(self.aoi, footprint, "T********")
-
-    def clear_enough(self, item: pystac.Item) -> bool:
-        """Return whether the cloud cover fits; True for an unknown one."""
-        cloud = item.properties.get("eo:cloud_cover")
-        return self.max_cloud is None or cloud is None or cloud <= self.max_cloud
 
 
 def find_scenes(
@@ -150,7 +129,8 @@ def find_scenes(
                 copies.setdefault(item.id, []).append(item)
         except SceneError as error:
             refused.append({"scene": error.scene, "reason": error.reason})
-    _warn(refused)
+    if refused:
+        _warn(refused)
     ordered = sorted(map(complete, copies.values()), key=_order)
     return pystac.ItemCollection(ordered, extra_fields={REFUSED: refused}, clone_items=False)
 
@@ -176,7 +156,8 @@ def complete(copies: list[pystac.Item]) -> pystac.Item:
         for layer, reason in other.properties.get(REFUSED_LAYERS, {}).items():
             if layer not in best.assets:
                 refused.setdefault(layer, reason)
-        if odd := [layer for layer in other.assets if _contradict(best, other, layer)]:
+        odd = [name for name in other.assets if _contradict(best.assets[name], other.assets[name])]
+        if odd:
             notes.append(
                 f"copies of it state different offsets of the same files ({', '.join(odd)}); that "
                 f"of {best.properties.get(SOURCE)} was believed"
@@ -184,18 +165,16 @@ def complete(copies: list[pystac.Item]) -> pystac.Item:
         if lacking:
             notes.append(f"{', '.join(lacking)} from {other.properties.get(SOURCE)}")
     best.assets = {layer: best.assets[layer] for layer in LAYERS if layer in best.assets}
-    best.properties |= {NOTES: notes} if notes else {}
-    best.properties |= {REFUSED_LAYERS: refused} if refused else {}
-    if not refused:
-        best.properties.pop(REFUSED_LAYERS, None)
+    for name, value in ((NOTES, notes), (REFUSED_LAYERS, refused)):
+        best.properties.pop(name, None)
+        best.properties |= {name: value} if value else {}
     return best
 
 
-def _contradict(one: pystac.Item, other: pystac.Item, layer: str) -> bool:
-    """Return whether two items state different offsets of one file."""
-    first, second = (item.assets[layer] for item in (one, other))
-    offsets = [asset.extra_fields.get("raster:offset") for asset in (first, second)]
-    return first.href == second.href and offsets[0] != offsets[1]
+def _contradict(one: pystac.Asset, other: pystac.Asset) -> bool:
+    """Return whether two assets are one file, with different offsets."""
+    first, second = (asset.extra_fields.get("raster:offset") for asset in (one, other))
+    return one.href == other.href and first != second
 
 
 def _unreliability(item: pystac.Item) -> int:
@@ -205,13 +184,24 @@ def _unreliability(item: pystac.Item) -> int:
 
 
 def _wanted_item(scene: FoundScene, query: Query) -> pystac.Item | None:
-    """Return the item of a scene that fits; None for one that does not fit, usable or not."""
-    if scene.product and not query.admits(scene.product):
+    """Return the item of a scene that fits; None for one that does not fit, usable or not.
+
+    What is unknown fits. SceneError is raised for one that fits and cannot be used.
+    """
+    aoi, period, orbits, max_cloud = query
+    product = ProductName.find(scene.scene) if isinstance(scene, SceneError) else scene.product
+    if product and not period.holds(product.datatake_start):
         return None
-    if not query.covers(scene.footprint):
+    if product and orbits is not None and product.relative_orbit not in orbits:
+        return None
+    if isinstance(scene, SceneError):
+        raise scene
+    footprint = scene.footprint
+    if footprint is not None and not shapely.relate_pattern(aoi, footprint, "T********"):
         return None
     item = scene.item()
-    return item if query.clear_enough(item) else None
+    cloud = item.properties.get("eo:cloud_cover")
+    return item if max_cloud is None or cloud is None or cloud <= max_cloud else None
 
 
 def _order(item: pystac.Item) -> tuple[str, int, str, str]:
@@ -221,8 +211,6 @@ def _order(item: pystac.Item) -> tuple[str, int, str, str]:
 
 
 def _warn(refused: list[dict[str, str]]) -> None:
-    if not refused:
-        return
     shown = "\n".join(f"  {one['scene']}: {one['reason']}" for one in refused[:_SHOWN])
     more = f"\n  … and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
     warnings.warn(
@@ -235,7 +223,7 @@ def _warn(refused: list[dict[str, str]]) -> None:
 def _read_source(source: str | PathLike[str]) -> str | Path:
     """Check that a source is a known name, a URL or an existing path, and return it."""
     if not isinstance(source, str | PathLike):
-        raise InvalidInputError(f"source is a {type(source).__name__}. {_accepted_sources()}")
+        raise InvalidInputError(f"source is a {type(source).__name__}. {_ACCEPTED}")
     if isinstance(source, str) and (
         source in _SOURCES or source.startswith(("http://", "https://"))
     ):
@@ -245,22 +233,20 @@ def _read_source(source: str | PathLike[str]) -> str | Path:
         if source and path.exists():
             return path
     except (OSError, ValueError, RuntimeError) as error:
-        message = f"source={source!r} is no path ({error}). {_accepted_sources()}"
+        message = f"source={source!r} is no path ({error}). {_ACCEPTED}"
         raise InvalidInputError(message) from shown_cause(error)
     near = difflib.get_close_matches(str(source).lower(), _SOURCES, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     found = f"source={str(source)!r} is neither a known name, nor a URL, nor an existing path"
-    raise InvalidInputError(f"{found}. {hint}{_accepted_sources()}")
-
-
-def _accepted_sources() -> str:
-    names = ", ".join(f'"{name}"' for name in _SOURCES)
-    return f"Accepted: {names}, a STAC URL, a STAC .json file, or a folder of products."
+    raise InvalidInputError(f"{found}. {hint}{_ACCEPTED}")
 
 
 def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
     if source == "sample":
-        return _products(_practice_folder() / "scenes")
+        from s2kit.practice import write_practice_scenes  # heavy, and only needed here
+
+        folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
+        return _products(write_practice_scenes(folder) / "scenes")
     if isinstance(source, Path):
         file = _stac_file(source)
         return read_catalogue(str(file)) if file else _products(source)
@@ -269,33 +255,24 @@ def _scenes(source: str | Path, query: Query) -> Iterable[FoundScene]:
 
 
 def _products(path: Path) -> Iterator[FoundScene]:
-    """Find the products on disk, SAFE and EOPF Zarr.
-
-    Raises
-    ------
-    CatalogueError
-        If there is none.
-    """
+    """Find the products on disk, SAFE and EOPF Zarr; CatalogueError if there is none."""
     found = False
     for files in find_folders(path):
-        scene = _product(files)
-        if scene is not None:
-            found = True
-            yield scene
+        if isinstance(files, SceneError):
+            scene: FoundScene = files
+        elif not is_zarr(files):
+            scene = SafeScene(files)
+        else:
+            scene = EopfScene(files)
+            if not scene.is_product:  # a cube, for example
+                continue
+        found = True
+        yield scene
     if not found:
         raise CatalogueError(
             f"{path} holds no product. Accepted: a folder of Level-2A products (.SAFE, EOPF .zarr, "
             "or zips of these) at any depth, one of them, or a STAC .json file."
         )
-
-
-def _product(files: Files | UnreadableScene) -> FoundScene | None:
-    if isinstance(files, UnreadableScene):
-        return files
-    if not is_zarr(files):
-        return SafeScene(files)
-    scene = EopfScene(files)
-    return scene if scene.is_product else None  # a cube, for example
 
 
 def _stac_file(path: Path) -> Path | None:
@@ -304,15 +281,6 @@ def _stac_file(path: Path) -> Path | None:
         return None
     files = [path / "catalog.json", path / "collection.json"] if path.is_dir() else [path]
     return next(filter(Path.is_file, files), None)
-
-
-def _practice_folder() -> Path:
-    """Make the practice scenes when they are first asked for."""
-    from s2kit.practice import write_practice_scenes  # heavy, and only needed here
-
-    folder = Path(os.environ.get("S2KIT_PRACTICE", "data/practice")).absolute()
-    write_practice_scenes(folder)
-    return folder
 
 
 def _read_orbits(value: int | Iterable[int] | None) -> frozenset[int] | None:

@@ -37,6 +37,7 @@ data, SCL and the bands say so.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.credentials import without_credentials
+from s2kit.errors import SceneError
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
@@ -60,9 +62,6 @@ EXTENSIONS = tuple(
 NOTES, REFUSED_LAYERS, SOURCE = "s2kit:notes", "s2kit:refused_layers", "s2kit:source"
 OFFSET_SOURCE = "s2kit:offset_source"
 """Fields of our own, see above."""
-
-_TEXTS = (NOTES, REFUSED_LAYERS, SOURCE)
-"""Texts that reports repeat."""
 
 
 def make_asset(
@@ -105,6 +104,9 @@ def make_item(
     sensed: datetime,
     assets: dict[str, pystac.Asset],
     properties: dict[str, Any],
+    *,
+    refused: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
 ) -> pystac.Item:
     """Return the item of one product.
 
@@ -120,36 +122,18 @@ def make_item(
         By layer.
     properties : dict
         What the name does not hold; values of None are left out. It takes precedence.
+    refused : mapping of str to str, optional
+        Layers that cannot be used, with the reason.
+    notes : sequence of str, optional
+        Odd statements in its metadata, and how they were treated.
     """
+    # Addresses in texts, which reports repeat, must not keep their credentials.
+    reasons = {layer: without_credentials(reason) for layer, reason in (refused or {}).items()}
+    cleaned = [without_credentials(note) for note in notes]
+    texts: dict[str, Any] = {REFUSED_LAYERS: reasons or None, NOTES: cleaned or None}
+    if isinstance(properties.get(SOURCE), str):
+        texts[SOURCE] = without_credentials(properties[SOURCE])
     known = {
-        key: _cleaned(value) if key in _TEXTS else value
-        for key, value in properties.items()
-        if value is not None
-    }
-    item = pystac.Item(
-        str(product),
-        geometry=None if footprint is None else mapping(footprint),
-        bbox=None if footprint is None else list(footprint.bounds),
-        datetime=sensed,
-        properties=_named_properties(product) | known,
-        stac_extensions=list(EXTENSIONS),
-    )
-    for layer in (name for name in LAYERS if name in assets):
-        item.add_asset(layer, assets[layer])
-    return item
-
-
-def _cleaned(words: Any) -> Any:
-    """Return a text, or several, without the credentials of the addresses in them."""
-    if isinstance(words, list):
-        return [_cleaned(one) for one in words]
-    if isinstance(words, dict):
-        return {name: _cleaned(one) for name, one in words.items()}
-    return without_credentials(words) if isinstance(words, str) else words
-
-
-def _named_properties(product: ProductName) -> dict[str, Any]:
-    return {
         "platform": product.platform,
         "constellation": "sentinel-2",
         "sat:relative_orbit": product.relative_orbit,
@@ -159,3 +143,24 @@ def _named_properties(product: ProductName) -> dict[str, Any]:
         "s2:generation_time": format_utc(product.generated),
         "proj:code": product.crs,
     }
+    item = pystac.Item(
+        str(product),
+        geometry=None if footprint is None else mapping(footprint),
+        bbox=None if footprint is None else list(footprint.bounds),
+        datetime=sensed,
+        properties=known | {k: v for k, v in (properties | texts).items() if v is not None},
+        stac_extensions=list(EXTENSIONS),
+    )
+    for layer in (name for name in LAYERS if name in assets):
+        item.add_asset(layer, assets[layer])
+    return item
+
+
+def require_band(
+    label: str, assets: Mapping[str, Any], refused: Mapping[str, str], otherwise: str
+) -> None:
+    """Raise SceneError if a scene has no band, with the reasons, or another one if it has none."""
+    if not any(band in assets for band in BANDS):
+        reasons = dict.fromkeys(reason for layer, reason in refused.items() if layer in BANDS)
+        unusable = f"none of its bands can be used: {'; '.join(reasons)}"
+        raise SceneError(label, unusable if reasons else otherwise)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import calendar
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 from s2kit.errors import InvalidInputError
+from s2kit.scenes.product import read_utc
 
 _PARTIAL = re.compile(r"(\d{4})(?:-(\d{2}))?(?:-(\d{2}))?")
 _ACCEPTED = (
@@ -53,7 +54,9 @@ def _span(role: str, value: object) -> tuple[datetime, datetime]:
     """Return the first and last moment of what was given."""
     try:
         if isinstance(value, datetime):
-            return (_utc(value),) * 2
+            if value != value:  # pandas.NaT is a datetime
+                raise ValueError("not a time")
+            return (read_utc(value),) * 2
         if isinstance(value, date):
             return _days(value, value)
         if isinstance(value, str):
@@ -65,21 +68,14 @@ def _span(role: str, value: object) -> tuple[datetime, datetime]:
 
 def _span_of_text(text: str) -> tuple[datetime, datetime]:
     if partial := _PARTIAL.fullmatch(text):
-        year, month, day = (int(part) if part else None for part in partial.groups())
-        first = date(year, month or 1, day or 1)
-        last_month = month or 12
-        last_day = day or calendar.monthrange(year, last_month)[1]
-        return _days(first, date(year, last_month, last_day))
+        year, month, day = partial.groups()
+        first = date(int(year), int(month or 1), int(day or 1))
+        last = first.replace(month=int(month or 12))
+        return _days(first, last.replace(day=int(day or monthrange(last.year, last.month)[1])))
     if "T" not in text.upper() and " " not in text:
         raise ValueError("not of the form year-month-day")
-    return (_utc(datetime.fromisoformat(text)),) * 2
+    return (read_utc(text),) * 2
 
 
 def _days(first: date, last: date) -> tuple[datetime, datetime]:
     return datetime.combine(first, time.min, UTC), datetime.combine(last, time.max, UTC)
-
-
-def _utc(moment: datetime) -> datetime:
-    if moment != moment:  # pandas.NaT is a datetime
-        raise ValueError("not a time")
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

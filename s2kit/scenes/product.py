@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,8 @@ PATTERN = re.compile(
 )
 """Compact naming convention of ESA's Sentinel-2 products, in force since December 2016."""
 
-_COMPACT = "%Y%m%dT%H%M%S"
+COMPACT = "%Y%m%dT%H%M%S"
+"""Times in the names of products, UTC."""
 
 RELATIVE_ORBITS = range(1, 144)
 """Orbits before the ground track repeats itself."""
@@ -56,29 +57,23 @@ class ProductName:
     @classmethod
     def find(cls, text: str) -> ProductName | None:
         """Read the first product name in a text, such as a folder's name; None if there is none."""
-        match = PATTERN.search(text)
-        return cls._from_match(match) if match else None
+        return next(cls.find_all(text), None)
 
     @classmethod
-    def find_all(cls, text: str) -> list[ProductName]:
-        """Read all product names in a text."""
-        return list(filter(None, map(cls._from_match, PATTERN.finditer(text))))
-
-    @classmethod
-    def _from_match(cls, match: re.Match[str]) -> ProductName | None:
-        orbit = int(match["orbit"])
-        try:
-            start, made = (_read_compact(match[key]) for key in ("start", "made"))
-        except ValueError:
-            return None
-        if orbit not in RELATIVE_ORBITS:
-            return None
-        digits = match["baseline"]
-        baseline = f"{digits[:2]}.{digits[2:]}"
-        return cls(match["mission"], match["level"], start, baseline, orbit, match["tile"], made)
+    def find_all(cls, text: str) -> Iterator[ProductName]:
+        """Read all product names in a text; one with an impossible date or orbit is none."""
+        for match in PATTERN.finditer(text):
+            mission, level, start, digits, orbit, tile, made = match.groups()
+            try:
+                times = [datetime.strptime(f"{t}Z", f"{COMPACT}%z") for t in (start, made)]
+            except ValueError:
+                continue
+            if int(orbit) in RELATIVE_ORBITS:
+                baseline = f"{digits[:2]}.{digits[2:]}"
+                yield cls(mission, level, times[0], baseline, int(orbit), tile, times[1])
 
     def __str__(self) -> str:
-        start, made = (f"{time:{_COMPACT}}" for time in (self.datatake_start, self.generated))
+        start, made = (f"{time:{COMPACT}}" for time in (self.datatake_start, self.generated))
         return (
             f"{self.mission}_MSI{self.level}_{start}_N{self.baseline.replace('.', '')}"
             f"_R{self.relative_orbit:03d}_T{self.tile}_{made}"
@@ -106,9 +101,9 @@ def format_utc(time: datetime) -> str:
     return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def read_utc(text: str) -> datetime:
+def read_utc(time: str | datetime) -> datetime:
     """Read an ISO time; one without a zone is UTC."""
-    time = datetime.fromisoformat(text)
+    time = time if isinstance(time, datetime) else datetime.fromisoformat(time)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
@@ -119,7 +114,3 @@ def read_time(properties: Mapping[str, Any], field: str, label: str) -> datetime
         return read_utc(text) if text else None
     except (ValueError, TypeError, OverflowError) as error:
         raise SceneError(label, f"{field} is {text!r}, not a time") from error
-
-
-def _read_compact(text: str) -> datetime:
-    return datetime.strptime(text, _COMPACT).replace(tzinfo=UTC)

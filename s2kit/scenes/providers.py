@@ -70,6 +70,11 @@ pays, and the offset that the item speaks of was applied to the COGs only.
 """
 
 _PAID_BUCKET = "s3://sentinel-s2-l2a/"
+_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline")
+_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+
+_OF_THE_CATALOGUE = ("self", "root", "parent", "collection")
+"""Links to where an item is from; others may lead to what it was derived from."""
 
 
 @dataclass(frozen=True)
@@ -93,21 +98,15 @@ class Provider:
     offset: Callable[[Json, Json, str, ProductName], Offset]
     href: Callable[[str], str]
 
-    def made(self, item: Json) -> bool:
-        """Return whether an item is this provider's."""
-        assets = [asset.get("href") for asset in item["assets"].values() if isinstance(asset, dict)]
-        links = [
-            link["href"] for link in link_objects(item) if str(link.get("rel")) in _OF_THE_CATALOGUE
-        ]
-        stated = json.dumps([list(item["properties"]), links, assets])
-        return any(mark in stated for mark in self.marks)
-
 
 def provider_of(item: Json) -> Provider:
     """Return the provider of an item, by the fields and hrefs that it holds."""
     if SOURCE in item["properties"]:
         return CANONICAL
-    return next((provider for provider in PROVIDERS if provider.made(item)), ANY)
+    assets = [asset.get("href") for asset in item["assets"].values() if isinstance(asset, dict)]
+    links = [one["href"] for one in link_objects(item) if str(one.get("rel")) in _OF_THE_CATALOGUE]
+    stated = json.dumps([list(item["properties"]), links, assets])
+    return next((one for one in PROVIDERS if any(mark in stated for mark in one.marks)), ANY)
 
 
 def link_objects(document: Json) -> list[Json]:
@@ -138,22 +137,14 @@ def _known_baseline(item: Json, product: ProductName) -> float | None:
     it contradicts the name about the offset, nothing is known.
     """
     properties = item["properties"]
-    stated = (read_baseline(properties.get(key)) for key in _BASELINES)
-    if (own := next((number for number in stated if number is not None), None)) is not None:
-        return own
-    version, named = (
-        read_baseline(text) for text in (properties.get("processing:version"), product.baseline)
-    )
+    for name in _BASELINES:
+        if (own := read_baseline(properties.get(name))) is not None:
+            return own
+    version = read_baseline(properties.get("processing:version"))
+    named = read_baseline(product.baseline)
     if version is None or named is None:
         return named if version is None else version
-    agree = offset_of_baseline(version) == offset_of_baseline(named)
-    return version if agree else None
-
-
-_BASELINES = ("s2:processing_baseline", "sentinel:processing_baseline")
-
-_OF_THE_CATALOGUE = ("self", "root", "parent", "collection")
-"""Links to where an item is from; others may lead to what it was derived from."""
+    return version if offset_of_baseline(version) == offset_of_baseline(named) else None
 
 
 def _as_original(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
@@ -193,9 +184,6 @@ def _earth_search_offset(item: Json, asset: Json, layer: str, product: ProductNa
     if baseline is None:
         return replace(_as_original(item, asset, layer, product), source=FLAG)
     return Offset(offset_of_baseline(baseline), FLAG)
-
-
-_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
 
 
 def _is_true(name: str, stated: Any, layer: str) -> bool:
@@ -243,10 +231,7 @@ PROVIDERS = (
         _planetary_href,
     ),
     Provider(
-        "copernicus",
-        ("stac.dataspace.copernicus.eu", "s3://eodata/"),
-        _as_original,
-        gdal_name,
+        "copernicus", ("stac.dataspace.copernicus.eu", "s3://eodata/"), _as_original, gdal_name
     ),
     Provider("eopf", (".zarr/measurements/reflectance/",), _as_original, gdal_name),
 )

@@ -31,11 +31,9 @@ SCALES = dict.fromkeys(BANDS, SCALE) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP
 RESOLUTION = dict.fromkeys(SCALES, 20) | dict.fromkeys(("B02", "B03", "B04", "B08"), 10)
 """Native pixel size of each layer, m."""
 
-METADATA, DECLARED, BASELINE, FLAG = "metadata", "declared", "baseline", "flag"
+METADATA, DECLARED, BASELINE, FLAG = RELIABLE = ("metadata", "declared", "baseline", "flag")
 """Sources of the offset that is still to be applied, the most reliable first: the product's own
 metadata, the STAC asset, the processing baseline, the flag of Earth Search."""
-
-RELIABLE = (METADATA, DECLARED, BASELINE, FLAG)
 
 _FIRST_WITH_OFFSET = 4.0
 _OWN_BASELINES = 99.0
@@ -78,10 +76,9 @@ def read_scale(stated: Any, layer: str) -> float:
         If it is not the layer's.
     """
     known = SCALES[layer]
-    stated = known if stated is None else stated
-    if not (_is_number(stated) and math.isclose(stated, known, rel_tol=1e-6)):
-        raise OddStatementError(f"{layer} states scale {stated!r}; Level-2A has {known:g}")
-    return known
+    if stated is None or (_is_number(stated) and math.isclose(stated, known, rel_tol=1e-6)):
+        return known
+    raise OddStatementError(f"{layer} states scale {stated!r}; Level-2A has {known:g}")
 
 
 def odd_statement(layer: str, scale: Any, offset: Any) -> str:

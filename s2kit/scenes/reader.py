@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from concurrent.futures import Future, wait
+from typing import Any
 
 from pystac_client.stac_api_io import StacApiIO
 from requests import Response
@@ -33,8 +34,6 @@ RETRIES = Retry(
 """How often to ask again after a time-out, a refusal or a server's error."""
 
 _CHUNK = 2**16
-
-Value = TypeVar("Value")
 
 
 class Reader(StacApiIO):
@@ -71,13 +70,12 @@ class Reader(StacApiIO):
                 "period"
             )
         method = (method or "GET").upper()
-        sent = {"json": parameters} if method == "POST" else {"params": parameters}
+        kind = "json" if method == "POST" else "params"
+        sent: dict[str, Any] = {kind: parameters, "headers": headers, "timeout": self.timeout}
 
         def ask() -> str:
             until = time.monotonic() + PATIENCE
-            with self.session.request(
-                method, href, headers=headers, timeout=self.timeout, stream=True, **sent
-            ) as response:
+            with self.session.request(method, href, stream=True, **sent) as response:
                 if not response.ok:
                     response._content = _read(response, until)
                     raise OSError(response.text)
@@ -86,7 +84,7 @@ class Reader(StacApiIO):
                     raise ValueError(f"the answer holds more than {MOST_VALUES:,} values")
                 return text
 
-        return _within(PATIENCE, ask)
+        return _within_patience(ask)
 
 
 def _read(response: Response, until: float) -> bytes:
@@ -101,25 +99,20 @@ def _read(response: Response, until: float) -> bytes:
     return b"".join(parts)
 
 
-def _within(seconds: float, ask: Callable[[], Value]) -> Value:
+def _within_patience(ask: Callable[[], str]) -> str:
     """Return the result of a function that runs in a thread; raise TimeoutError if it is late."""
-    answer: list[Value] = []
-    failure: list[BaseException] = []
+    answer: Future[str] = Future()
 
     def run() -> None:
         try:
-            answer.append(ask())
+            answer.set_result(ask())
         except BaseException as error:
-            failure.append(error)
+            answer.set_exception(error)
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failure:
-        raise failure[0]
-    if not answer:
+    threading.Thread(target=run, daemon=True).start()
+    if not wait([answer], PATIENCE).done:
         raise _late()
-    return answer[0]
+    return answer.result()
 
 
 def _late() -> TimeoutError:

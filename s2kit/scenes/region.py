@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from numbers import Real
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyproj
@@ -20,7 +20,7 @@ from s2kit.credentials import shown_cause
 from s2kit.crs import Bounds, area_of, in_degrees
 from s2kit.errors import InvalidInputError
 
-Aoi = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
+Aoi: TypeAlias = Sequence[float] | str | PathLike[str] | dict[str, Any] | BaseGeometry
 
 PRESETS: dict[str, tuple[str, Bounds]] = {
     "delft": ("EPSG:28992", (88_500.0, 445_500.0, 93_500.0, 450_500.0)),
@@ -34,6 +34,8 @@ _ACCEPTED = (
 )
 _WGS84 = ("CRS84", "EPSG::4326", "EPSG:4326", "EPSG/0/4326")
 _SPACING = 1000.0
+"""Metres between the vertices of a preset in degrees, which keep its sides where they are."""
+
 _CORNERS, _CORNERS_CROSSING = 100_000, 1000
 """Corners of an area of interest at most, and of its outlines that cross themselves: to mend these
 takes time as the square of the corners."""
@@ -67,7 +69,8 @@ def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
     if isinstance(aoi, dict):
         return _from_geojson(aoi)
     if isinstance(aoi, str) and aoi in PRESETS:
-        return _outline(*PRESETS[aoi])
+        bounds, system = PRESETS[aoi][1], pyproj.CRS(PRESETS[aoi][0])
+        return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
     if isinstance(aoi, str | PathLike):
         return _from_geojson(_read_file(Path(aoi)))
     if isinstance(aoi, Sequence | np.ndarray):
@@ -75,13 +78,7 @@ def read_aoi(aoi: Aoi) -> shapely.Polygon | shapely.MultiPolygon:
     raise InvalidInputError(f"aoi is a {type(aoi).__name__}. {_ACCEPTED}")
 
 
-def _outline(crs: str, bounds: Bounds) -> shapely.Polygon:
-    """Return a box in degrees; vertices every kilometre keep its sides where they are."""
-    system = pyproj.CRS(crs)
-    return in_degrees(shapely.box(*bounds), system, area_of(bounds, system), _SPACING)
-
-
-def _from_box(box: Sequence[float] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
+def _from_box(box: Sequence[Any] | np.ndarray) -> shapely.Polygon | shapely.MultiPolygon:
     numbers = [value for value in box if isinstance(value, Real) and not isinstance(value, bool)]
     if len(box) != 4 or len(numbers) != 4:
         raise InvalidInputError(f"aoi={box!r} is not four numbers. {_ACCEPTED}")
@@ -97,23 +94,18 @@ def _from_box(box: Sequence[float] | np.ndarray) -> shapely.Polygon | shapely.Mu
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        if not path.exists():
-            message = f"aoi={str(path)!r} is neither a file nor a preset.{_nearest(path)}"
-            raise InvalidInputError(message)
-        content = parse_json(read_file(path, _LARGEST))
-    except InvalidInputError:
-        raise
+        exists = path.exists()
+        content = parse_json(read_file(path, _LARGEST)) if exists else None
     except (OSError, ValueError, RecursionError) as error:
         message = f"aoi file {path} is not GeoJSON ({error}). {_ACCEPTED}"
         raise InvalidInputError(message) from shown_cause(error)
+    if not exists:
+        near = difflib.get_close_matches(str(path).lower(), PRESETS)
+        hint = f"Did you mean {near[0]!r}?" if near else _ACCEPTED
+        raise InvalidInputError(f"aoi={str(path)!r} is neither a file nor a preset. {hint}")
     if not isinstance(content, dict):
         raise InvalidInputError(f"aoi file {path} is not GeoJSON. {_ACCEPTED}")
     return content
-
-
-def _nearest(path: Path) -> str:
-    near = difflib.get_close_matches(str(path).lower(), PRESETS)
-    return f" Did you mean {near[0]!r}?" if near else f" {_ACCEPTED}"
 
 
 def _from_geojson(content: dict[str, Any]) -> shapely.Polygon | shapely.MultiPolygon:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import PurePosixPath
-from xml.etree.ElementTree import Element
+from typing import Any, TypeVar
+from xml.etree.ElementTree import Element, ParseError
 
 import pystac
+import shapely
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.errors import SceneError
 from s2kit.scenes.files import METADATA_FILE, Files
-from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, make_asset, make_item
-from s2kit.scenes.product import ProductName, format_utc
+from s2kit.scenes.footprint import read_footprint
+from s2kit.scenes.item import BANDS, LAYERS, SOURCE, make_asset, make_item, require_band
+from s2kit.scenes.product import ProductName, format_utc, read_utc
 from s2kit.scenes.radiometry import (
     METADATA,
     RESOLUTION,
@@ -25,15 +31,8 @@ from s2kit.scenes.radiometry import (
     read_offset,
     read_scale,
 )
-from s2kit.scenes.safe_xml import (
-    find_all,
-    find_footprint,
-    find_number,
-    find_text,
-    find_time,
-    read_value,
-    read_xml,
-)
+
+Value = TypeVar("Value")
 
 BAND_IDS = dict(zip((*range(1, 9), 11, 12), BANDS, strict=True))
 """`band_id` of BOA_ADD_OFFSET to band (Sentinel-2 Products Specification Document)."""
@@ -54,6 +53,62 @@ _AUXILIARY = {
     "SNW": ("QI_DATA/MSK_SNWPRB_20m", "QI_DATA/*_SNW_20m", "IMG_DATA/R20m/*_SNW_20m"),
     "WVP": ("IMG_DATA/R20m/*_WVP_20m", "IMG_DATA/R10m/*_WVP_10m"),
 }
+
+
+@dataclass(frozen=True)
+class Xml:
+    """An XML document of a product. What is missing, or of another form, raises SceneError."""
+
+    root: Element
+    label: str
+
+    @classmethod
+    def open(cls, files: Files, name: str, label: str) -> Xml:
+        """Read a file without document types, so that no entity is ever expanded."""
+        short = PurePosixPath(name).name
+        try:
+            return cls(fromstring(files.read(name), forbid_dtd=True), label)
+        except DefusedXmlException as error:
+            reason = f"{short} declares a document type or entities, which is refused ({error})"
+        except FileNotFoundError:
+            reason = f"{short} is missing; download the product again"
+        except (ParseError, OSError, ValueError, LookupError) as error:
+            reason = f"{short} cannot be read ({error}); download the product again"
+        raise SceneError(label, reason)
+
+    def elements(self, *tags: str) -> Iterator[Element]:
+        """Find all elements of some names, in whatever namespace."""
+        for tag in tags:
+            yield from self.root.iterfind(f".//{{*}}{tag}")
+
+    def texts(self, *tags: str) -> Iterator[str]:
+        """Find the texts of all elements of some names; of those without one, empty."""
+        return ((element.text or "").strip() for element in self.elements(*tags))
+
+    def text(self, *tags: str) -> str:
+        """Find the first text of an element of a name, or of another one that it has had."""
+        found = next(filter(None, self.texts(*tags)), None)
+        if found is None:
+            raise SceneError(self.label, f"its metadata have no {' or '.join(tags)}")
+        return found
+
+    def time(self, tag: str) -> datetime:
+        """Read a time, UTC."""
+        return self.read(read_utc, self.text(tag), tag)
+
+    def number(self, *tags: str) -> float:
+        """Read a number above 0, such as a quantification value."""
+        number = self.read(float, self.text(*tags), tags[0])
+        if not number > 0:
+            raise SceneError(self.label, f"{tags[0]} is {number}, which must be above 0")
+        return number
+
+    def read(self, reader: Callable[[Any], Value], text: str | None, tag: str) -> Value:
+        """Read the text of an element or attribute."""
+        try:
+            return reader(text)
+        except (ValueError, TypeError) as error:
+            raise SceneError(self.label, f"{tag} is {text!r} in its metadata ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -83,7 +138,7 @@ class SafeScene:
 
     @cached_property
     def _inner_name(self) -> ProductName:
-        uri = find_text(self.metadata, self.label, "PRODUCT_URI", "PRODUCT_URI_2A")
+        uri = self.metadata.text("PRODUCT_URI", "PRODUCT_URI_2A")
         found = ProductName.find(uri)
         if found is None:
             raise SceneError(
@@ -92,8 +147,8 @@ class SafeScene:
         return found
 
     @cached_property
-    def metadata(self) -> Element:
-        """The root of the product's metadata; the case of the file's name differs."""
+    def metadata(self) -> Xml:
+        """The product's metadata; the case of the file's name differs."""
         found = [name for name in self.files.names if METADATA_FILE.fullmatch(name)]
         if not found and _OLD.search(self.files.name):
             raise SceneError(
@@ -101,12 +156,16 @@ class SafeScene:
                 "has the format of before December 2016; download its reprocessing (Collection 1), "
                 "or run Sen2Cor on its Level-1C",
             )
-        return read_xml(self.files, found[0] if found else "MTD_MSIL2A.xml", self.label)
+        return Xml.open(self.files, found[0] if found else "MTD_MSIL2A.xml", self.label)
 
     @cached_property
     def footprint(self) -> BaseGeometry:
-        """Outline of the valid pixels, degrees."""
-        return find_footprint(self.metadata, self.label)
+        """Outline of the valid pixels, degrees, in two parts if it crosses the antimeridian."""
+        tag, metadata = "EXT_POS_LIST", self.metadata
+        polygons = [metadata.read(_polygon, ring, tag) for ring in metadata.texts(tag)]
+        if not polygons:
+            raise SceneError(self.label, f"its metadata have no {tag} (footprint)")
+        return shapely.union_all([read_footprint(polygon) for polygon in polygons])
 
     def item(self) -> pystac.Item:
         """Return the item in the form of `s2kit.scenes.item`.
@@ -117,39 +176,40 @@ class SafeScene:
             If the product cannot be used, with the reason.
         """
         product = _agreed_name(self)
-        granule = _granule(self)
-        tile = read_xml(self.files, f"{granule}/MTD_TL.xml", self.label)
-        _compare(self, "tile", f"T{product.tile}", _tile_code(self, tile))
-        bands, refused = _bands(self, product)
-        assets = bands | _auxiliary(self)
-        if not bands:
-            raise SceneError(self.label, _no_band(refused))
-        sensed = find_time(tile, "SENSING_TIME", self.label)
-        properties = _properties(self, tile) | {REFUSED_LAYERS: refused or None}
-        odd = _odd_water_vapour(self)
-        properties[NOTES] = [odd] if odd else None
-        return make_item(product, self.footprint, sensed, assets, properties)
+        tile = Xml.open(self.files, f"{_granule(self)}/MTD_TL.xml", self.label)
+        _compare(self, "tile", f"T{product.tile}", _tile_code(tile))
+        assets, refused = _assets(self, product)
+        absent = "has no band file in IMG_DATA; download it again"
+        require_band(self.label, assets, refused, absent)
+        sensed = tile.time("SENSING_TIME")
+        properties, notes = _properties(self.metadata, tile), _odd_water_vapour(self.metadata)
+        return make_item(
+            product, self.footprint, sensed, assets, properties, refused=refused, notes=notes
+        )
 
 
-def _no_band(refused: dict[str, str]) -> str:
-    if refused:
-        return f"none of its bands can be used: {'; '.join(dict.fromkeys(refused.values()))}"
-    return "has no band file in IMG_DATA; download it again"
+def _polygon(text: str) -> shapely.Polygon:
+    """Read a ring of EXT_POS_LIST, which gives latitude before longitude."""
+    numbers = [float(number) for number in text.split()]
+    if len(numbers) < 6:
+        raise ValueError("fewer than three corners")
+    return shapely.Polygon(zip(numbers[1::2], numbers[::2], strict=True))
 
 
 def _agreed_name(scene: SafeScene) -> ProductName:
     """Return the product's name, once its folder, its metadata and the name itself agree."""
-    root, label = scene.metadata, scene.label
-    level = find_text(root, label, "PROCESSING_LEVEL")
+    metadata = scene.metadata
+    level = metadata.text("PROCESSING_LEVEL")
     if level not in _LEVELS:
-        raise SceneError(label, f"is {level}, but only Level-2A can be used; Sen2Cor makes it")
+        reason = f"is {level}, but only Level-2A can be used; Sen2Cor makes it"
+        raise SceneError(scene.label, reason)
     inside = scene._inner_name
     named = scene.product or inside
     for field in ("mission", "datatake_start", "baseline", "relative_orbit", "tile"):
         _compare(scene, field, getattr(named, field), getattr(inside, field))
-    _compare(scene, "baseline", named.baseline, find_text(root, label, "PROCESSING_BASELINE"))
-    orbit = find_number(root, label, "SENSING_ORBIT_NUMBER")
-    _compare(scene, "relative orbit", named.relative_orbit, int(orbit))
+    _compare(scene, "baseline", named.baseline, metadata.text("PROCESSING_BASELINE"))
+    orbit = int(metadata.number("SENSING_ORBIT_NUMBER"))
+    _compare(scene, "relative orbit", named.relative_orbit, orbit)
     return inside
 
 
@@ -161,100 +221,89 @@ def _compare(scene: SafeScene, field: str, named: object, found: object) -> None
 
 def _granule(scene: SafeScene) -> str:
     inside = (PurePosixPath(name).parts for name in scene.files.names)
-    granules = sorted({p[1] for p in inside if p[0] == "GRANULE" and len(p) > 2})
-    granules = [name for name in granules if not name.startswith(".")]
+    granules = {p[1] for p in inside if p[0] == "GRANULE" and len(p) > 2 and p[1][0] != "."}
     if len(granules) != 1:
         found = f"has {len(granules)} granules in GRANULE/ where one is expected"
         raise SceneError(scene.label, f"{found}; download it again")
-    return f"GRANULE/{granules[0]}"
+    return f"GRANULE/{granules.pop()}"
 
 
-def _tile_code(scene: SafeScene, tile: Element) -> str:
+def _tile_code(tile: Xml) -> str:
     """Return `T31UFT` from `S2A_OPER_MSI_L2A_TL_…_T31UFT_N05.09`."""
-    identifier = find_text(tile, scene.label, "TILE_ID", "TILE_ID_2A")
+    identifier = tile.text("TILE_ID", "TILE_ID_2A")
     code = re.search(r"_(T\d{2}[A-Z]{3})_", identifier)
     return code[1] if code else identifier
 
 
-def _properties(scene: SafeScene, tile: Element) -> dict[str, object]:
-    root, label = scene.metadata, scene.label
-    clouds = [element.text for element in find_all(root, "Cloud_Coverage_Assessment")]
-    origins = [element.text or "" for element in find_all(root, "PRODUCT_ORIGIN")]
+def _properties(metadata: Xml, tile: Xml) -> dict[str, object]:
+    tag = "Cloud_Coverage_Assessment"
+    covers = (metadata.read(float, text, tag) for text in metadata.texts(tag))
+    origins = metadata.texts("PRODUCT_ORIGIN")
     return {
-        "s2:generation_time": format_utc(find_time(root, "GENERATION_TIME", label)),
-        "eo:cloud_cover": read_value(float, clouds[0], "Cloud_Coverage_Assessment", label)
-        if clouds
-        else None,
-        "proj:code": find_text(tile, label, "HORIZONTAL_CS_CODE"),
-        "s2kit:source": "SAFE",
+        "s2:generation_time": format_utc(metadata.time("GENERATION_TIME")),
+        "eo:cloud_cover": next(covers, None),
+        "proj:code": tile.text("HORIZONTAL_CS_CODE"),
+        SOURCE: "SAFE",
         "s2kit:synthetic": any("synthetic" in origin.lower() for origin in origins) or None,
     }
 
 
-def _bands(
+def _assets(
     scene: SafeScene, product: ProductName
 ) -> tuple[dict[str, pystac.Asset], dict[str, str]]:
-    """Return the bands that can be used, and why others cannot."""
-    quantification = find_number(scene.metadata, scene.label, *_QUANTIFICATION)
-    offsets = _offsets(scene, product)
-    assets, refused = {}, {}
-    for band in BANDS:
-        file = _first(scene, [_band_pattern(scene, band)])
+    """Return the layers that can be used, and why others cannot."""
+    quantification = scene.metadata.number(*_QUANTIFICATION)
+    offsets = _offsets(scene.metadata, product)
+    assets: dict[str, pystac.Asset] = {}
+    refused: dict[str, str] = {}
+    for layer, file in _rasters(scene):
+        href = scene.files.href(file)
+        if layer not in BANDS:
+            assets[layer] = make_asset(layer, href)
+            continue
         try:
-            if file:
-                read_scale(1 / quantification, band)
-                offset = read_offset(offsets.get(band, 0) / quantification, band)
-                href = scene.files.href(file)
-                assets[band] = make_asset(band, href, offset=offset, source=METADATA)
+            read_scale(1 / quantification, layer)
+            offset = read_offset(offsets.get(layer, 0) / quantification, layer)
+            assets[layer] = make_asset(layer, href, offset=offset, source=METADATA)
         except OddStatementError as error:
-            refused[band] = str(error)
+            refused[layer] = str(error)
     return assets, refused
 
 
-def _auxiliary(scene: SafeScene) -> dict[str, pystac.Asset]:
-    """Return the assets of classification, probabilities and water vapour."""
-    found = {layer: _first(scene, patterns) for layer, patterns in _AUXILIARY.items()}
-    return {layer: make_asset(layer, scene.files.href(f)) for layer, f in found.items() if f}
-
-
-def _odd_water_vapour(scene: SafeScene) -> str:
-    """Return a note if the scale of water vapour is not Level-2A's; empty if it is, or none is."""
-    stated = [element.text for tag in _WATER_VAPOUR for element in find_all(scene.metadata, tag)]
-    known = f"{1 / SCALES['WVP']:.0f}"
-    if not stated or (stated[0] or "").strip().removesuffix(".0") == known:
-        return ""
-    return f"{_WATER_VAPOUR[0]} is {stated[0]!r}; Level-2A has {known}, which was used"
-
-
-def _band_pattern(scene: SafeScene, band: str) -> str:
-    """Return the path of a band; Sen2Cor run at 20 m only writes no R10m at all."""
-    fine = any("/R10m/" in name for name in scene.files.names)
-    native = RESOLUTION[band] if fine else 20
-    return f"IMG_DATA/R{native}m/*_{band}_{native}m"
-
-
-def _first(scene: SafeScene, patterns: Sequence[str]) -> str | None:
-    """Find the first raster of some patterns, which count from the granule."""
+def _rasters(scene: SafeScene) -> Iterator[tuple[str, str]]:
+    """Yield each layer that a product has, and its file in native resolution."""
     rasters = [PurePosixPath(name) for name in scene.files.names if name.endswith(_RASTERS)]
-    found = (
-        file for pattern in patterns for file in rasters if file.match(f"GRANULE/*/{pattern}.*")
-    )
-    return next(map(str, found), None)
+    # Sen2Cor run at 20 m only writes no R10m at all.
+    fine = any("/R10m/" in name for name in scene.files.names)
+    for layer in LAYERS:
+        native = RESOLUTION[layer] if fine else 20
+        patterns = _AUXILIARY.get(layer, (f"IMG_DATA/R{native}m/*_{layer}_{native}m",))
+        found = [
+            file for pattern in patterns for file in rasters if file.match(f"GRANULE/*/{pattern}.*")
+        ]
+        if found:
+            yield layer, str(found[0])
 
 
-def _offsets(scene: SafeScene, product: ProductName) -> dict[str, float]:
+def _odd_water_vapour(metadata: Xml) -> list[str]:
+    """Return a note if the scale of water vapour is not Level-2A's; none if it is, or none is."""
+    stated = next(metadata.texts(*_WATER_VAPOUR), None)
+    known = f"{1 / SCALES['WVP']:.0f}"
+    if stated is None or stated.removesuffix(".0") == known:
+        return []
+    return [f"{_WATER_VAPOUR[0]} is {stated!r}; Level-2A has {known}, which was used"]
+
+
+def _offsets(metadata: Xml, product: ProductName) -> dict[str, float]:
     """Return BOA_ADD_OFFSET by band, in DN; raise SceneError if those of some bands are missing."""
-    tag, label = "BOA_ADD_OFFSET", scene.label
-    found = {
-        BAND_IDS.get(read_value(int, element.get("band_id"), "band_id", label), "unknown"): (
-            read_value(float, element.text, tag, label)
-        )
-        for element in find_all(scene.metadata, tag)
-    }
+    tag, found = "BOA_ADD_OFFSET", {}
+    for element in metadata.elements(tag):
+        band = BAND_IDS.get(metadata.read(int, element.get("band_id"), "band_id"), "unknown")
+        found[band] = metadata.read(float, element.text, tag)
     # Sen2Cor at home writes baseline 99.99, and offsets only where its L1C had some.
     expected = bool(found) or needs_offset(product.baseline)
     missing = [band for band in BANDS if band not in found]
     if expected and missing:
         reason = f"baseline {product.baseline}, but {tag} is missing for {', '.join(missing)}"
-        raise SceneError(label, reason)
+        raise SceneError(metadata.label, reason)
     return found

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import pystac
 from shapely.geometry.base import BaseGeometry
@@ -14,7 +15,15 @@ from shapely.geometry.base import BaseGeometry
 from s2kit.credentials import without_credentials
 from s2kit.errors import SceneError
 from s2kit.scenes.footprint import read_geometry
-from s2kit.scenes.item import BANDS, NOTES, REFUSED_LAYERS, SOURCE, make_asset, make_item
+from s2kit.scenes.item import (
+    BANDS,
+    NOTES,
+    REFUSED_LAYERS,
+    SOURCE,
+    make_asset,
+    make_item,
+    require_band,
+)
 from s2kit.scenes.product import ProductName, format_utc, read_time
 from s2kit.scenes.providers import ASSET_NAMES, Json, Provider, declared, provider_of
 from s2kit.scenes.radiometry import odd_statement, read_scale
@@ -51,6 +60,11 @@ class StacScene:
         return find_name(self.document)
 
     @cached_property
+    def provider(self) -> Provider:
+        """Rules of the provider that made the item."""
+        return provider_of(self.document)
+
+    @cached_property
     def footprint(self) -> BaseGeometry | None:
         """Outline of the valid pixels, degrees, where the item has one."""
         return read_geometry(self.document.get("geometry"), self.label)
@@ -63,121 +77,96 @@ class StacScene:
         SceneError
             If the scene cannot be used, with the reason.
         """
-        _check_form(self)
+        given, offered = (self.document.get(key) for key in ("properties", "assets"))
+        if not (isinstance(given, dict) and isinstance(offered, dict)):
+            raise SceneError(self.label, "is no STAC item: it has no properties or no assets")
         product = _usable_product(self)
-        provider = provider_of(self.document)
-        layers = _Layers(self, provider, product)
-        if not any(band in layers.assets for band in BANDS):
-            raise SceneError(self.label, _no_band(self, layers))
-        sensed = _time(self, "datetime") or product.datatake_start
+        known = given.get(NOTES)
+        notes = [one for one in known if isinstance(one, str)] if isinstance(known, list) else []
+        assets, refused = _layers(self, product, notes)
+        names = ", ".join(sorted(offered)) or "none"
+        absent = f"none of its assets is a band in reach (found: {names})"
+        require_band(self.label, assets, refused, absent)
+        sensed = read_time(given, "datetime", self.label) or product.datatake_start
         if abs(sensed - product.datatake_start) > _ONE_DAY:
-            layers.notes.append(
+            notes.append(
                 f"its datetime is {format_utc(sensed)}, but the product that it names is of "
                 f"{format_utc(product.datatake_start)}, which was used"
             )
-        properties = _properties(self, provider) | layers.properties
-        return make_item(product, self.footprint, sensed, layers.assets, properties)
+        properties = _properties(self)
+        return make_item(
+            product, self.footprint, sensed, assets, properties, refused=refused, notes=notes
+        )
 
 
-class _Layers:
-    """The layers of an item: those that can be used, and why others cannot.
+def _layers(
+    scene: StacScene, product: ProductName, notes: list[str]
+) -> tuple[dict[str, pystac.Asset], dict[str, str]]:
+    """Return the assets by layer, and why some cannot be used; add odd statements to the notes.
 
-    Attributes
-    ----------
-    assets : dict of str to pystac.Asset
-        By layer.
-    refused : dict of str to str
-        Layers that cannot be used, with the reason.
-    notes : list of str
-        Odd statements, and how they were treated.
+    A file of this computer that a server names stays in the item, to be seen, but is refused.
     """
-
-    def __init__(self, scene: StacScene, provider: Provider, product: ProductName):
-        self.scene, self.provider, self.product = scene, provider, product
-        self.assets: dict[str, pystac.Asset] = {}
-        self.refused: dict[str, str] = {}
-        self.notes: list[str] = []
-        properties = scene.document["properties"]
-        known = properties.get(REFUSED_LAYERS) if SOURCE in properties else None
-        self.refused_before = known if isinstance(known, dict) else {}
-        for layer, names in ASSET_NAMES.items():
-            for name in names:
-                asset = scene.document["assets"].get(name)
-                if isinstance(asset, dict) and isinstance(asset.get("href"), str):
-                    self._add(layer, asset)
-
-    @property
-    def properties(self) -> Json:
-        """Properties of the item about its layers."""
-        given = self.scene.document["properties"]
-        notes = [*_texts(given.get(NOTES)), *self.notes]
-        return {NOTES: notes or None, REFUSED_LAYERS: self.refused or None}
-
-    def _add(self, layer: str, asset: Json) -> None:
-        """Add a layer's asset, unless a better one is there.
-
-        A file of this computer that a server names stays in the item, to be seen, but is refused.
-        """
-        if layer in self.assets and layer not in self.refused:
-            return
-        try:
-            href = self.provider.href(resolve(asset["href"], self.scene.base))
-            if not href:
-                return
-            self.assets[layer] = self._asset(layer, asset, href)
-        except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
-            self.refused.setdefault(layer, str(error))
-            return
-        if layer in self.refused_before:  # by a search of s2kit whose result was saved
-            self.refused[layer] = str(self.refused_before[layer])
-        elif is_remote(self.scene.base) and not is_far(href):
-            self.refused[layer] = (
-                f"{layer} lies at {asset['href']:.200}, a file of the computer that reads it; an "
-                "item of a server may name URLs only (http, https, s3, gs, az)"
-            )
-        else:
-            self.refused.pop(layer, None)
-
-    def _asset(self, layer: str, asset: Json, href: str) -> pystac.Asset:
-        nodata = _read_nodata(declared(asset, "nodata"))
-        if layer in BANDS:
-            read_scale(declared(asset, "scale"), layer)
-            found = self.provider.offset(self.scene.document, asset, layer, self.product)
-            made = make_asset(layer, href, offset=found.value, source=found.source, nodata=nodata)
-        else:
-            odd = odd_statement(layer, declared(asset, "scale"), declared(asset, "offset"))
-            self.notes += [odd] if odd else []
-            made = make_asset(layer, href, nodata=nodata)
-        if isinstance(asset.get(SOURCE), str):
-            made.extra_fields[SOURCE] = without_credentials(asset[SOURCE])
-        return made
+    assets: dict[str, pystac.Asset] = {}
+    refused: dict[str, str] = {}
+    for layer, names in ASSET_NAMES.items():
+        for given in map(scene.document["assets"].get, names):
+            if not isinstance(given, dict) or not isinstance(given.get("href"), str):
+                continue
+            try:
+                asset = _asset(scene, product, layer, given)
+            except (ValueError, OSError) as error:  # OddStatementError, or an href that is no place
+                refused.setdefault(layer, str(error))
+                continue
+            if not asset.href:  # out of reach
+                continue
+            assets[layer] = asset
+            if layer not in BANDS:
+                odd = odd_statement(layer, declared(given, "scale"), declared(given, "offset"))
+                notes += [odd] if odd else []
+            reason = _refusal(scene, layer, asset.href, given["href"])
+            if reason is None:
+                refused.pop(layer, None)
+                break
+            refused[layer] = reason
+    return assets, refused
 
 
-def _texts(value: object) -> list[str]:
-    return [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+def _asset(scene: StacScene, product: ProductName, layer: str, given: Json) -> pystac.Asset:
+    href = scene.provider.href(resolve(given["href"], scene.base))
+    nodata = _number(declared(given, "nodata"))
+    if href and layer in BANDS:
+        read_scale(declared(given, "scale"), layer)
+        found = scene.provider.offset(scene.document, given, layer, product)
+        asset = make_asset(layer, href, offset=found.value, source=found.source, nodata=nodata)
+    else:
+        asset = make_asset(layer, href, nodata=nodata)
+    if isinstance(given.get(SOURCE), str):
+        asset.extra_fields[SOURCE] = without_credentials(given[SOURCE])
+    return asset
 
 
-def _read_nodata(stated: object) -> float | None:
-    """Return a DN of no data; what no DN can be (NaN, other text) marks nothing."""
+def _refusal(scene: StacScene, layer: str, href: str, written: str) -> str | None:
+    """Return why a layer whose asset can be read cannot be used; None if it can."""
+    given = scene.document["properties"]
+    before = given.get(REFUSED_LAYERS) if SOURCE in given else None
+    if isinstance(before, dict) and layer in before:  # by a search of s2kit whose result was saved
+        return str(before[layer])
+    if is_remote(scene.base) and not is_far(href):
+        return (
+            f"{layer} lies at {written:.200}, a file of the computer that reads it; an item of a "
+            "server may name URLs only (http, https, s3, gs, az)"
+        )
+    return None
+
+
+def _number(stated: Any) -> float | None:
+    """Return a finite number, also one that is written as text or in a list; others are none."""
     one = stated[0] if isinstance(stated, list) and len(stated) == 1 else stated
-    return _number(one)
-
-
-def _number(stated: object) -> float | None:
-    """Return a finite number, also one that is written as text."""
     try:
-        number = None if isinstance(stated, bool) else float(stated)
+        number = math.nan if isinstance(one, bool) else float(one)
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if number is not None and math.isfinite(number) else None
-
-
-def _no_band(scene: StacScene, layers: _Layers) -> str:
-    bands = [reason for layer, reason in layers.refused.items() if layer in BANDS]
-    if bands:
-        return f"none of its bands can be used: {'; '.join(dict.fromkeys(bands))}"
-    names = ", ".join(sorted(scene.document["assets"])) or "none"
-    return f"none of its assets is a band in reach (found: {names})"
+    return number if math.isfinite(number) else None
 
 
 def find_name(document: Json) -> ProductName | None:
@@ -199,12 +188,6 @@ def find_name(document: Json) -> ProductName | None:
     return None
 
 
-def _check_form(scene: StacScene) -> None:
-    document = scene.document
-    if not all(isinstance(document.get(key), dict) for key in ("properties", "assets")):
-        raise SceneError(scene.label, "is no STAC item: it has no properties or no assets")
-
-
 def _usable_product(scene: StacScene) -> ProductName:
     product = scene.product
     if product is None:
@@ -219,20 +202,16 @@ def _usable_product(scene: StacScene) -> ProductName:
     return product
 
 
-def _properties(scene: StacScene, provider: Provider) -> Json:
+def _properties(scene: StacScene) -> Json:
     """Return the properties that the product's name does not hold; None where they are unknown."""
     given = scene.document["properties"]
-    made = _time(scene, "s2:generation_time")
+    made = read_time(given, "s2:generation_time", scene.label)
     epsg = given.get("proj:epsg")
     collection = scene.document.get("collection") or ""
     return {
         "eo:cloud_cover": _number(given.get("eo:cloud_cover")),
         "s2:generation_time": format_utc(made) if made else None,
         "proj:code": given.get("proj:code") or (f"EPSG:{epsg}" if epsg else None),
-        SOURCE: given.get(SOURCE) or f"{provider.name} {collection}".strip(),
+        SOURCE: given.get(SOURCE) or f"{scene.provider.name} {collection}".strip(),
         "s2kit:synthetic": given.get("s2kit:synthetic"),
     }
-
-
-def _time(scene: StacScene, field: str) -> datetime | None:
-    return read_time(scene.document["properties"], field, scene.label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -56,36 +57,17 @@ def resolve(href: str, base: str) -> str:
         return href
     scheme = _SCHEME.match(href)
     if scheme and scheme[1].lower() == "file":
-        return _path_of(href)
+        parts = urlsplit(href)
+        if parts.netloc.lower() not in ("", "localhost"):
+            raise ValueError(f"{href} lies on the computer {parts.netloc}; give a path of this one")
+        return url2pathname(parts.path)
     if scheme:
         return href
     if is_remote(base):
         return urljoin(base, href)
     folder = Path(base).parent
     written = folder / href
-    return str(_normal(written if written.exists() else folder / unquote(href)))
-
-
-def _path_of(uri: str) -> str:
-    parts = urlsplit(uri)
-    if parts.netloc.lower() not in ("", "localhost"):
-        raise ValueError(f"{uri} lies on the computer {parts.netloc}; give a path of this one")
-    return url2pathname(parts.path)
-
-
-def _normal(path: Path) -> Path:
-    """Return a path without ``.`` and ``..``, whose links stay what they are."""
-    return Path(*_without_dots(path.parts))
-
-
-def _without_dots(parts: tuple[str, ...]) -> list[str]:
-    kept: list[str] = []
-    for part in parts:
-        if part == ".." and len(kept) > 1:
-            kept.pop()
-        elif part not in (".", ".."):
-            kept.append(part)
-    return kept
+    return os.path.normpath(written if written.exists() else folder / unquote(href))
 
 
 def gdal_name(place: str) -> str:

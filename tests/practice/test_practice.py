@@ -16,10 +16,9 @@ from pyproj import Transformer
 from s2kit.errors import InvalidInputError
 from s2kit.practice import CLASSES, REGION, REGION_RD, truth_reflectance
 from s2kit.practice import writing as w
-from s2kit.practice.imaging import observe
+from s2kit.practice.imaging import observe, stored_layers
 from s2kit.practice.landscape import landscape
 from s2kit.practice.overpasses import overpasses, sun_angles
-from s2kit.practice.product_files import stored_layers
 from s2kit.practice.products import products
 from s2kit.scenes.item import BANDS
 

@@ -55,7 +55,20 @@ def test_end_of_day_is_included() -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "June", "2021-13", "2021-02-30", "20210601", "2021-W05", "01-06-2021", 2021, None, pd.NaT],
+    [
+        "",
+        "June",
+        "2021-13",
+        "2021-00",
+        "2021-06-00",
+        "2021-02-30",
+        "20210601",
+        "2021-W05",
+        "01-06-2021",
+        2021,
+        None,
+        pd.NaT,
+    ],
 )
 def test_no_date(bad: object) -> None:
     """What is no date is an error that shows the accepted forms."""
