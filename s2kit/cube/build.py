@@ -11,17 +11,12 @@ from typing import Any
 import pystac
 
 from s2kit.cube import ingest
-from s2kit.cube.acquisitions import (
-    Plan,
-    group_into_acquisitions,
-    timeline_row,
-)
+from s2kit.cube.acquisitions import Plan, group_into_acquisitions, timeline_row
 from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import (
-    any_synthetic,
     check_origin,
     name_reasons,
     read_items,
@@ -133,7 +128,7 @@ def build_cube(
     scenes, odd = read_scenes(found)
     if state is None:
         spec = new_spec(options, list(scenes.values()))
-        state = State(spec, any_synthetic(scenes.values()), {})
+        state = State(spec, any(scene.synthetic for scene in scenes.values()), {})
     else:
         check_same_spec(options, state.spec)
     inside, outside = split(found, scenes, state.spec)
@@ -185,9 +180,7 @@ class _Build:
         with self.workers.started():
             self._mend()
             for orbit in self.request.acquisitions:
-                if self._plan(orbit).changes:
-                    self._list_chunks(orbit)
-                self._sweep(orbit)
+                self._prepare(self._plan(orbit))
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan)
 
@@ -233,11 +226,20 @@ class _Build:
             self.mended,
         )
 
-    def _sweep(self, orbit: int) -> None:
-        """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
-        known, plan = self.state.orbits.get(orbit), self._plan(orbit)
-        if known and ((known.retired and plan.changes) or plan.rewrites):
-            remove_retired(self.store, orbit, known.separator, self.state.spec)
+    def _prepare(self, plan: Plan) -> None:
+        """Make the manifest that an orbit of an earlier kit lacks, and remove old chunks.
+
+        These were retired by an earlier commit, or left by a rewrite that died.
+        """
+        number, known = plan.orbit, self.state.orbits.get(plan.orbit)
+        if known is None or not plan.changes:
+            return
+        if known.manifest is None:
+            manifest, tables = list_chunks(self.store, self.state.spec, number, known, self.workers)
+            known, steps = replace(known, manifest=manifest), len(known.timeline["time"])
+            self._publish(number, known, keep=steps, tables=tables, written={}, moves=False)
+        if known.retired or plan.rewrites:
+            remove_retired(self.store, number, known.separator, self.state.spec)
 
     def _advance(self, plan: Plan) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
@@ -249,10 +251,13 @@ class _Build:
         made = plan.steps[span.start : span.stop]
         if not self.checks.check_all([s for step in made for s in step.scenes], self.workers):
             return
-        tasks = list(self._tasks(plan, known, range(first, last)))
+        separator = other_separator(known.separator) if plan.rewrites else known.separator
+        target = self._target(plan.orbit, separator)
+        tasks = list(self._tasks(plan, known, target, range(first, last)))
         outcomes = self.workers.run(ingest.run, tasks, f"orbit {plan.orbit}")
-        if any(outcome.failed for outcome in outcomes):
-            self.checks.failed |= dict(ChainMap(*(outcome.failed for outcome in outcomes)))
+        failed = ChainMap(*(outcome.failed for outcome in outcomes))
+        if failed:
+            self.checks.failed |= failed
             return
         moves = any(task.staged for task in tasks)
         base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
@@ -263,31 +268,22 @@ class _Build:
             synced.result()
         levels: Table = dict(ChainMap(*coarser))
         self._check_arrived(levels, moves)
-        self._commit(plan, known, span, outcomes, base | levels, moves)
-
-    def _separator(self, plan: Plan, known: Orbit) -> str:
-        return other_separator(known.separator) if plan.rewrites else known.separator
+        self._commit(plan, known, span, separator, outcomes, base | levels, moves)
 
     def _target(self, orbit: int, separator: str) -> Target:
         spec, remote = self.state.spec, self.workers.remote
         return Target(self.store, spec, orbit, separator, self.lock_token, sync=remote)
 
-    def _tasks(self, plan: Plan, known: Orbit, chunks: range) -> Iterator[Task]:
+    def _tasks(self, plan: Plan, known: Orbit, target: Target, chunks: range) -> Iterator[Task]:
         spec = self.state.spec
         depth = spec.chunks[0]
-        target = self._target(plan.orbit, self._separator(plan, known))
         for chunk in chunks:
-            steps = tuple(
-                replace(step, scenes=self.checks.passed(step.scenes))
-                for step in plan.steps[chunk * depth : (chunk + 1) * depth]
-            )
-            known_names = not plan.rewrites and any(step.kept is not None for step in steps)
+            steps = tuple(map(self.checks.passed, plan.steps[chunk * depth : (chunk + 1) * depth]))
+            moves = not plan.rewrites and any(step.kept is not None for step in steps)
             for layer in spec.layers:
                 tables = known.manifest.tables[layer] if known.manifest else ()
                 for rows in ingest.strips(spec, layer):
-                    yield Task(
-                        target, layer, chunk, rows, steps, known.separator, tables, known_names
-                    )
+                    yield Task(target, layer, chunk, rows, steps, known.separator, tables, moves)
 
     def _check_arrived(self, written: Table, moves: bool) -> None:
         """Check that what a cluster's workers wrote lies where this process looks."""
@@ -308,6 +304,7 @@ class _Build:
         plan: Plan,
         known: Orbit,
         span: range,
+        separator: str,
         outcomes: list[Outcome],
         written: Table,
         moves: bool,
@@ -316,14 +313,12 @@ class _Build:
         spec = self.state.spec
         first = span.start // spec.chunks[0]
         seen = ingest.shares(outcomes, spec)
-        rows = []
-        for i, step in enumerate(plan.steps[: span.stop]):
-            if step.kept is not None:
-                rows.append({name: known.timeline[name][step.kept] for name in TIMELINE})
-                continue
-            valid, clear = seen[i]
-            row = timeline_row(step, self.checks.failed, self.checks.corrected)
-            rows.append(row | {"valid_fraction": valid, "clear_fraction": clear})
+        rows = [
+            {name: known.timeline[name][step.kept] for name in TIMELINE}
+            if step.kept is not None
+            else timeline_row(step, self.checks.failed, self.checks.corrected) | seen[i]
+            for i, step in enumerate(plan.steps[: span.stop])
+        ]
         before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
         stored: dict[str, bytes] = {}
         linked: list[str] = []
@@ -333,38 +328,28 @@ class _Build:
             )
         new = by_time_chunk(written, spec.layers, range(first, -(-span.stop // spec.chunks[0])))
         manifest, tables = before.changed(first, new, spec.chunk_grids)
-        separator = self._separator(plan, known)
-        orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
-        self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves, linked)
-        self.added[plan.orbit] += sum(plan.steps[i].kept is None for i in span)
-
-    def _publish(
-        self,
-        number: int,
-        orbit: Orbit,
-        keep: int,
-        tables: dict[str, bytes],
-        written: Table,
-        moves: bool,
-        linked: Iterable[str] = (),
-    ) -> None:
-        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
-        check_held(self.store, self.lock_token)
-        self.state = commit(
-            self.store,
-            state,
-            number,
-            keep=keep,
-            tables=tables,
+        self._publish(
+            plan.orbit,
+            Orbit(timeline_of(rows), separator, plan.rewrites, manifest),
+            keep=plan.first,
+            tables=stored | tables,
             written=written,
             moves=moves,
             linked=linked,
         )
+        self.added[plan.orbit] += sum(plan.steps[i].kept is None for i in span)
+
+    def _publish(self, number: int, orbit: Orbit, **changes: Any) -> None:
+        """Make a new state of an orbit visible; the changes are those that `commit` takes."""
+        check_held(self.store, self.lock_token)
+        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
+        self.state = commit(self.store, state, number, **changes)
 
     def _mend(self) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
         noted = has_note(self.store)
-        left, whole = [], set()
+        left: list[str] = []
+        whole: set[str] = set()
         for number, orbit in self.state.orbits.items():
             damages = find_damage(self.store, number, orbit, self.state.spec)
             target = self._target(number, orbit.separator)
@@ -382,19 +367,17 @@ class _Build:
                     whole |= damage.keys
             whole |= damages.documents
             if mended or damages.documents:
+                assert orbit.manifest is not None  # it is what damage was found by
                 manifest, tables = orbit.manifest.mended(mended)
-                orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
                 chunks: Table = dict(ChainMap(*mended.values()))
-                self._publish(number, orbit, steps, tables, chunks, moves=True)
+                self._publish(
+                    number,
+                    replace(orbit, manifest=manifest),
+                    keep=len(orbit.timeline["time"]),
+                    tables=tables,
+                    written=chunks,
+                    moves=True,
+                )
         self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
             write_found(self.store, left) if left else forget_found(self.store)
-
-    def _list_chunks(self, number: int) -> None:
-        """Make the manifest of an orbit that an earlier kit wrote."""
-        orbit = self.state.orbits.get(number)
-        if orbit is None or orbit.manifest is not None:
-            return
-        manifest, tables = list_chunks(self.store, self.state.spec, number, orbit, self.workers)
-        orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
-        self._publish(number, orbit, steps, tables, {}, moves=False)

@@ -1,7 +1,6 @@
 """STAC items as a build takes them: read as scenes, and those that reach its region."""
 
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 import pystac
@@ -76,37 +75,30 @@ def split(
     items: list[pystac.Item], scenes: dict[str, Scene], spec: CubeSpec
 ) -> tuple[list[Scene], tuple[str, ...]]:
     """Return the scenes that reach the region of a cube, and the ids of those that do not."""
-    outline = outline_of(spec.grid, spec.area)
-    reach = require_reach(items, outline)
-    names = [item.id for item in items]
-    inside = [scenes[n] for n, there in zip(names, reach, strict=True) if there and n in scenes]
-    outside = [n for n, there in zip(names, reach, strict=True) if not there and n in scenes]
-    return inside, tuple(outside)
+    reach = require_reach(items, outline_of(spec.grid, spec.area))
+    inside = [scene for name, scene in scenes.items() if name in reach]
+    return inside, tuple(name for name in scenes if name not in reach)
 
 
-def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
-    """Return which scenes reach a region, degrees; one without a footprint may.
+def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> set[str]:
+    """Return the ids of the scenes that reach a region, degrees; one without a footprint may.
 
     Raises
     ------
     InvalidInputError
         If none does.
     """
-    reach = [
-        not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+    reach = {
+        item.id
         for item in items
-    ]
-    if not any(reach):
+        if not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+    }
+    if not reach:
         raise InvalidInputError(
             f"none of the {len(items)} scenes reaches the region "
             f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
         )
     return reach
-
-
-def any_synthetic(scenes: Iterable[Scene]) -> bool:
-    """Return whether a scene is made-up practice data."""
-    return any(scene.synthetic for scene in scenes)
 
 
 def check_origin(state: State, scenes: list[Scene]) -> None:

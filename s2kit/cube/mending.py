@@ -2,7 +2,7 @@
 
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,55 +70,38 @@ def find_damage(store: Store, number: int, orbit: Orbit, spec: CubeSpec) -> Dama
 
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
     """
-    if orbit.manifest is None:
-        return Damages([], documents=frozenset())
+    manifest = orbit.manifest
+    if manifest is None:
+        return Damages([], frozenset())
     sizes: dict[str, int] = {}
     for level in range(len(spec.grids)):
         sizes |= store.sizes(group_of(number, level))
     noted = set(read_found(store))
     damages = []
-    for layer, names in orbit.manifest.tables.items():
-        for chunk in range(len(names)):
-            damage = _damage_of(store, number, orbit, spec, layer, chunk, sizes, noted)
-            if damage is not None:
-                damages.append(damage)
-    return Damages(damages, _damaged_documents(store, number, orbit.manifest, sizes, noted))
-
-
-def _damage_of(
-    store: Store,
-    number: int,
-    orbit: Orbit,
-    spec: CubeSpec,
-    layer: str,
-    chunk: int,
-    sizes: Mapping[str, int],
-    noted: Collection[str],
-) -> Damage | None:
-    try:
-        table = read_table(store, number, orbit.manifest.tables[layer][chunk])
-    except CubeError:
-        return _damage_without_table(number, orbit, spec, layer, chunk)
-    keys = frozenset(
-        key
-        for key, entry in table.items()
-        if sizes.get(key) != entry.size or (key in noted and read_whole(store, key, entry) is None)
-    )
-    return Damage(layer, chunk, table, keys) if keys else None
-
-
-def _damage_without_table(
-    number: int, orbit: Orbit, spec: CubeSpec, layer: str, chunk: int
-) -> Damage:
-    """Return all chunks that exist by the metadata."""
-    keys = set()
-    for level, grid in enumerate(spec.chunk_grids):
-        flags = level_flags(orbit.manifest.present[layer], spec.chunk_grids, level)[chunk]
-        for row, col in zip(*np.nonzero(flags.reshape(grid)), strict=True):
-            index = (chunk, int(row), int(col))
-            keys.add(chunk_key(number, layer, index, orbit.separator, level))
-    lost = table_key(number, orbit.manifest.tables[layer][chunk])
-    return Damage(layer, chunk, {}, frozenset(keys), lost)
+    for layer, names in manifest.tables.items():
+        for chunk, name in enumerate(names):
+            try:
+                table = read_table(store, number, name)
+            except CubeError:
+                keys = {
+                    chunk_key(number, layer, (chunk, row, col), orbit.separator, level)
+                    for level in range(len(spec.grids))
+                    for row, col in np.argwhere(
+                        level_flags(manifest.present[layer], spec.chunk_grids, level)[chunk]
+                    )
+                }
+                lost = table_key(number, name)
+                damages.append(Damage(layer, chunk, {}, frozenset(keys), lost))
+                continue
+            keys = {
+                key
+                for key, entry in table.items()
+                if sizes.get(key) != entry.size
+                or (key in noted and read_whole(store, key, entry) is None)
+            }
+            if keys:
+                damages.append(Damage(layer, chunk, table, frozenset(keys)))
+    return Damages(damages, _damaged_documents(store, number, manifest, sizes, noted))
 
 
 def _damaged_documents(
@@ -148,22 +131,10 @@ def make_again(
 ) -> tuple[Table | None, dict[str, str]]:
     """Make the damaged chunks of a layer and time chunk again, and stage them.
 
-    Parameters
-    ----------
-    damage : Damage
-    orbit : Orbit
-        As the store has it.
-    target : Target
-    acquisitions : iterable of Acquisition
-        Those of the orbit that are given.
-    checks : SceneChecks
-        Takes the scenes that cannot be read.
-    workers : Workers
-
     Returns
     -------
     written : dict of str to Entry or None
-        The chunks; None if not all of them can be made.
+        The chunks; None if not all of them can be made from these acquisitions.
     failed : dict of str to str
         Scenes that could not be read, with the reason.
     """
@@ -180,8 +151,8 @@ def make_again(
         checks.check_all(scenes, workers)
         if any(scene.id in checks.failed for scene in scenes):
             return None, {}
-        steps = tuple(replace(step, scenes=checks.passed(step.scenes)) for step in steps)
-        outcomes = workers.run(ingest.run, _base_tasks(damage, steps, target), "mending")
+        tasks = _base_tasks(damage, tuple(map(checks.passed, steps)), target)
+        outcomes = workers.run(ingest.run, tasks, "mending")
         failed = dict(ChainMap(*(outcome.failed for outcome in outcomes)))
         written = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         if failed or not bases <= written.keys():  # not read, or without data now
@@ -215,8 +186,8 @@ def _base_tasks(damage: Damage, steps: tuple[PlannedStep, ...], target: Target) 
     for rows in ingest.strips(target.spec, damage.layer):
         only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
         if only:
-            task = Task(target, damage.layer, damage.chunk, rows, steps, target.separator)
-            tasks.append(replace(task, staged=True, only=only))
+            chunk = damage.chunk
+            tasks.append(Task(target, damage.layer, chunk, rows, steps, staged=True, only=only))
     return tasks
 
 

@@ -24,7 +24,6 @@ from s2kit.scenes.radiometry import (
     FLAG,
     METADATA,
     OFFSET,
-    offset_in_counts,
     offset_of_baseline,
     read_baseline,
 )
@@ -129,11 +128,6 @@ def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
         for name, asset in scene.assets.items()
     }
     return replace(scene, assets=assets)
-
-
-def shift_of(scene: Scene, layer: str) -> int:
-    """Return what is to be added to the DN of a layer to get the cube's stored value."""
-    return offset_in_counts(scene.assets[layer].offset) if layer in BANDS else 0
 
 
 def _shown_offset(scene: Scene, bands: list[str]) -> float | None:

@@ -49,8 +49,7 @@ class Request:
         InvalidInputError
         """
         scenes = self.scenes
-        for scene in scenes:
-            self.checks.require_layers(scene)
+        self.checks.require_layers(scenes)
         if scenes and all(scene.id in self.checks.failed for scene in scenes):
             raise InvalidInputError(
                 f"none of the {len(scenes)} scenes can be used: {name_reasons(self.checks.failed)}"
