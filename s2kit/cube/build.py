@@ -166,7 +166,7 @@ class _Build:
         if self.store.is_disturbed():
             return False
         spec = self.state.spec
-        if any(find_damage(self.store, n, one, spec) for n, one in self.state.orbits.items()):
+        if any(any(find_damage(self.store, n, one, spec)) for n, one in self.state.orbits.items()):
             return False
         self.request.retry(self.state.orbits, self.workers)
         return not any(self._plan(orbit).changes for orbit in self.request.acquisitions)
@@ -351,11 +351,11 @@ class _Build:
         left: list[str] = []
         whole: set[str] = set()
         for number, orbit in self.state.orbits.items():
-            damages = find_damage(self.store, number, orbit, self.state.spec)
+            damages, documents = find_damage(self.store, number, orbit, self.state.spec)
             target = self._target(number, orbit.separator)
             given = self.request.acquisitions.get(number, [])
             mended: dict[tuple[str, int], Table] = {}
-            for damage in damages.chunks:
+            for damage in damages:
                 written, failed = make_again(
                     damage, orbit, target, given, self.checks, self.workers
                 )
@@ -365,8 +365,8 @@ class _Build:
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
                     whole |= damage.keys
-            whole |= damages.documents
-            if mended or damages.documents:
+            whole |= documents
+            if mended or documents:
                 assert orbit.manifest is not None  # it is what damage was found by
                 manifest, tables = orbit.manifest.mended(mended)
                 chunks: Table = dict(ChainMap(*mended.values()))

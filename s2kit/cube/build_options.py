@@ -19,6 +19,7 @@ from s2kit.grid import (
     DEFAULT_CRS,
     DEFAULT_RESOLUTION,
     area_of_grid,
+    crs_of,
     make_grid,
     outline_of,
     read_resolution,
@@ -114,7 +115,7 @@ def check_same_spec(options: BuildOptions, spec: CubeSpec) -> None:
 
 
 def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
-    own_crs, own_size = read_crs(grid.crs.to_wkt()), grid.affine.a
+    own_crs, own_size = crs_of(grid), grid.affine.a
     if crs is not None and read_crs(crs) != own_crs:
         _compare("coordinate system", own_crs.name, read_crs(crs).name)
     if resolution is not None:
@@ -197,10 +198,10 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
         If it is not three positive whole numbers.
     """
     try:
-        shape = tuple(chunks)
+        shape: tuple[Any, ...] = tuple(chunks)
     except TypeError:
         shape = ()
-    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in shape)
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in shape)
     if len(shape) != 3 or not whole:
         raise InvalidInputError(
             f"chunks={chunks!r} is not a chunk shape; give (time, y, x), such as {DEFAULT_CHUNKS}"
@@ -210,7 +211,8 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
             f"chunks={chunks!r} makes chunks of {math.prod(shape) * 2 / 1e6:.0f} MB, which is too "
             f"large (at most {_LARGEST_CHUNK * 2 / 1e6:.0f} MB); give for example {DEFAULT_CHUNKS}"
         )
-    return tuple(int(n) for n in shape)
+    depth, height, width = map(int, shape)
+    return depth, height, width
 
 
 def read_overviews(overviews: Any) -> bool:

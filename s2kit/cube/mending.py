@@ -47,32 +47,22 @@ class Damage:
         return frozenset(k for k in self.keys if (read_chunk_key(k).level == 0) == base)
 
 
-@dataclass(frozen=True)
-class Damages:
-    """What is damaged in an orbit.
-
-    Attributes
-    ----------
-    chunks : list of Damage
-    documents : frozenset of str
-        Coordinates, their copies and metadata that are, which a commit writes again.
-    """
-
-    chunks: list[Damage]
-    documents: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.chunks or self.documents)
-
-
-def find_damage(store: Store, number: int, orbit: Orbit, spec: CubeSpec) -> Damages:
+def find_damage(
+    store: Store, number: int, orbit: Orbit, spec: CubeSpec
+) -> tuple[list[Damage], frozenset[str]]:
     """Return what is missing, has another size, or was noted and is still damaged.
 
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
+
+    Returns
+    -------
+    chunks : list of Damage
+    documents : frozenset of str
+        Coordinates, their copies and metadata, which a commit writes again.
     """
     manifest = orbit.manifest
     if manifest is None:
-        return Damages([], frozenset())
+        return [], frozenset()
     sizes: dict[str, int] = {}
     for level in range(len(spec.grids)):
         sizes |= store.sizes(group_of(number, level))
@@ -101,7 +91,7 @@ def find_damage(store: Store, number: int, orbit: Orbit, spec: CubeSpec) -> Dama
             }
             if keys:
                 damages.append(Damage(layer, chunk, table, frozenset(keys)))
-    return Damages(damages, _damaged_documents(store, number, manifest, sizes, noted))
+    return damages, _damaged_documents(store, number, manifest, sizes, noted)
 
 
 def _damaged_documents(

@@ -46,7 +46,7 @@ def _declared_in(attributes: Mapping[Any, Any]) -> list[Any]:
     return [stated for name, stated in attributes.items() if declares_nodata(name)]
 
 
-def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
+def declared_nodata(layer: xr.DataArray, *, whole: bool | None = None) -> tuple[float, ...]:
     """Return the values that mean no data in a layer; NaN always does, and is not among them.
 
     Parameters
@@ -54,6 +54,8 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
     layer : xarray.DataArray
         Any numbers. The encoding of floats tells how they are to be stored, and is not asked;
         what is declared for classes (with ``flag_values``) does not hold for floats made of them.
+    whole : bool, optional
+        Whether its values are whole numbers, even if they are floats; by default those of its type.
 
     Returns
     -------
@@ -61,13 +63,9 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
         What the layer states, and then what a layer of a cube of that name has when it is stored.
         0 for reflectances in unsigned numbers that state nothing: so it is in Level-2A products.
     """
-    return _marks(layer, layer.dtype.kind in "iu")
-
-
-def _marks(layer: xr.DataArray, whole: bool) -> tuple[float, ...]:
-    """Return what is declared of whole numbers, or of floats."""
     if layer.dtype.kind not in "iuf":
         return ()
+    whole = layer.dtype.kind in "iu" if whole is None else whole
     places: list[Any] = []
     if whole or "flag_values" not in layer.attrs:
         places += [*_declared_in(layer.attrs), _of_rioxarray(layer)]
@@ -131,7 +129,10 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
                 f"{layer.name} states {name}={stated!r}, which is no number; correct the attribute"
             )
         found.append(values[0])
-    if layer.dtype.kind == "f" and found != [1, 0] and not _read_from_whole_numbers(layer):
+    # Floats with an encoding of whole numbers are packed ones as rioxarray reads them with
+    # ``masked=True``; what is calculated from them has no encoding.
+    stored = np.dtype(layer.encoding.get("dtype", layer.dtype)).kind
+    if layer.dtype.kind == "f" and stored not in "iu" and found != [1, 0]:
         stated = ", ".join(f"{name}={layer.attrs[name]}" for name in PACKED if name in layer.attrs)
         raise InvalidInputError(
             f"{layer.name} is {layer.dtype} and states {stated}; whether its values are those "
@@ -140,14 +141,6 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
             "calculate them first"
         )
     return found[0], found[1]
-
-
-def _read_from_whole_numbers(layer: xr.DataArray) -> bool:
-    """Return whether floats are packed numbers as they were read, with NaN for no data.
-
-    So rioxarray reads with ``masked=True``; what is calculated from them has no encoding.
-    """
-    return np.dtype(layer.encoding.get("dtype", layer.dtype)).kind in "iu"
 
 
 def has_data(layer: xr.DataArray) -> xr.DataArray:
@@ -214,7 +207,7 @@ def classes(layer: xr.DataArray) -> xr.DataArray:
     """
     if layer.dtype.kind not in "iuf":
         raise InvalidInputError(f"{layer.name} is {layer.dtype}; classes are whole numbers")
-    marks = _marks(layer, whole=True)
+    marks = declared_nodata(layer, whole=True)
     if layer.dtype == "uint8" and set(marks) <= set(_NO_CLASS):
         return layer
     found = _apply(partial(_as_classes, marks=marks, name=layer.name), layer, np.dtype("uint8"))

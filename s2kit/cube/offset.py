@@ -89,7 +89,7 @@ class Contradiction:
 
 
 def find_contradictions(scene: Scene) -> list[Contradiction]:
-    """Hold the stated offsets against an overview of the whole tile.
+    """Compare the stated offsets with an overview of the whole tile.
 
     Parameters
     ----------
@@ -106,19 +106,16 @@ def find_contradictions(scene: Scene) -> list[Contradiction]:
     for band in (name for name in BANDS if name in scene.assets):
         asset = scene.assets[band]
         groups.setdefault((asset.source, asset.offset), []).append(band)
+    baseline = read_baseline(scene.baseline)
+    before_offsets = baseline is not None and not offset_of_baseline(baseline)
     found = []
     for (source, stated), bands in groups.items():
-        if source == METADATA or (_before_offsets(scene) and stated == 0):
+        if source == METADATA or (before_offsets and stated == 0):
             continue
         shown = _shown_offset(scene, [band for band in _LOOKED_AT if band in bands])
-        if shown not in (None, stated):
+        if shown is not None and shown != stated:
             found.append(Contradiction(tuple(bands), stated, shown, source == FLAG))
     return found
-
-
-def _before_offsets(scene: Scene) -> bool:
-    baseline = read_baseline(scene.baseline)
-    return baseline is not None and not offset_of_baseline(baseline)
 
 
 def corrected(scene: Scene, contradiction: Contradiction) -> Scene:

@@ -7,7 +7,7 @@ under it; nothing is rounded twice. Memory is bounded by chunk and levels, not b
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numba
@@ -25,6 +25,9 @@ from s2kit.errors import CubeError
 
 _CLASSES = 12
 """Of Sen2Cor's classification; what lies above is none, and is not counted."""
+
+_Kernels = tuple[Callable[..., None], Callable[..., None], Callable[..., None]]
+"""Those that add a chunk of the base, add one of the level below, and write the result."""
 
 
 @dataclass(frozen=True)
@@ -325,5 +328,5 @@ def _most_frequent(counts, nodata, out):
                 out[t, y, x] = best
 
 
-_MEANS = _add_values, _add_sums, _divide
-_MODES = _add_classes, _add_counts, _most_frequent
+_MEANS: _Kernels = _add_values, _add_sums, _divide
+_MODES: _Kernels = _add_classes, _add_counts, _most_frequent
