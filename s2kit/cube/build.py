@@ -11,7 +11,7 @@ from typing import Any
 import pystac
 
 from s2kit.cube import ingest
-from s2kit.cube.acquisitions import Plan, group_into_acquisitions, timeline_row
+from s2kit.cube.acquisitions import Plan, PlannedStep, group_into_acquisitions, timeline_row
 from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, has_note, write_found
@@ -29,11 +29,11 @@ from s2kit.cube.layers import TIMELINE
 from s2kit.cube.lock import check_held, lock
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest
 from s2kit.cube.mending import find_damage, make_again
-from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
+from s2kit.cube.model import Orbit, State, Timeline, empty_timeline, timeline_of
 from s2kit.cube.old_cubes import list_chunks
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.report import BuildReport
-from s2kit.cube.request import Request
+from s2kit.cube.scene_checks import SceneChecks
 from s2kit.cube.state import read_state
 from s2kit.cube.storage import open_to_write
 from s2kit.cube.store import Store
@@ -134,9 +134,9 @@ def build_cube(
     inside, outside = split(found, scenes, state.spec)
     check_origin(state, inside)
     workers = Workers(client, progress)
-    request = Request(state.spec, group_into_acquisitions(inside), odd)
-    request.require_layers()
-    build = _Build(target, state, request, workers)
+    checks = SceneChecks(state.spec, group_into_acquisitions(inside), odd, workers)
+    checks.require_layers()
+    build = _Build(target, state, checks, workers)
     if not build.is_finished():
         with lock(target) as build.lock_token:
             redo(target)
@@ -153,9 +153,8 @@ def build_cube(
 class _Build:
     """One run: the state of the store, what is asked of it, and what is done."""
 
-    def __init__(self, store: Store, state: State, request: Request, workers: Workers):
-        self.store, self.state, self.request, self.workers = store, state, request, workers
-        self.checks = request.checks
+    def __init__(self, store: Store, state: State, checks: SceneChecks, workers: Workers):
+        self.store, self.state, self.checks, self.workers = store, state, checks, workers
         self.added: Counter[int] = Counter()
         self.damaged: tuple[str, ...] = ()
         self.mended: tuple[str, ...] = ()
@@ -168,18 +167,18 @@ class _Build:
         spec = self.state.spec
         if any(any(find_damage(self.store, n, one, spec)) for n, one in self.state.orbits.items()):
             return False
-        self.request.retry(self.state.orbits, self.workers)
-        return not any(self._plan(orbit).changes for orbit in self.request.acquisitions)
+        self.checks.retry(self.state.orbits)
+        return not any(self._plan(orbit).changes for orbit in self.checks.acquisitions)
 
     def _plan(self, orbit: int) -> Plan:
-        return self.request.plan(orbit, self.state.orbits.get(orbit))
+        return self.checks.plan(orbit, self.state.orbits.get(orbit))
 
     def run(self) -> None:
         """Bring the store up to what is asked, one commit after another."""
-        self.request.retry(self.state.orbits, self.workers)
+        self.checks.retry(self.state.orbits)
         with self.workers.started():
             self._mend()
-            for orbit in self.request.acquisitions:
+            for orbit in self.checks.acquisitions:
                 self._prepare(self._plan(orbit))
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan)
@@ -203,7 +202,7 @@ class _Build:
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Return what was done; warn of what went wrong."""
-        failed = dict(sorted((self.checks.failed | self.request.refused).items()))
+        failed = dict(sorted((self.checks.failed | self.checks.refused).items()))
         corrected = dict(sorted(self.checks.corrected.items()))
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
@@ -243,13 +242,14 @@ class _Build:
 
     def _advance(self, plan: Plan) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
-        depth = self.state.spec.chunks[0]
+        spec = self.state.spec
+        depth = spec.chunks[0]
         known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
         first = plan.first // depth
         last = -(-len(plan.steps) // depth) if plan.rewrites else first + 1
-        span = range(first * depth, min(last * depth, len(plan.steps)))
-        made = plan.steps[span.start : span.stop]
-        if not self.checks.check_all([s for step in made for s in step.scenes], self.workers):
+        steps = plan.steps[: last * depth]
+        made = steps[first * depth :]
+        if not self.checks.check_all([s for step in made for s in step.scenes]):
             return
         separator = other_separator(known.separator) if plan.rewrites else known.separator
         target = self._target(plan.orbit, separator)
@@ -260,15 +260,27 @@ class _Build:
             self.checks.failed |= failed
             return
         moves = any(task.staged for task in tasks)
-        base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
-        self._check_arrived(base, moves)
-        with ThreadPoolExecutor(1) as meanwhile:  # the commit has less to wait for then
-            synced = meanwhile.submit(self.store.sync, [staged(k) if moves else k for k in base])
-            coarser = self.workers.run(coarsen, coarser_tasks(outcomes), "overviews")
-            synced.result()
-        levels: Table = dict(ChainMap(*coarser))
-        self._check_arrived(levels, moves)
-        self._commit(plan, known, span, separator, outcomes, base | levels, moves)
+        written = self._finish(outcomes, moves)
+        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
+        stored: dict[str, bytes] = {}
+        linked: list[str] = []
+        if plan.rewrites:
+            before, stored, linked = link_kept(
+                self.store, plan.orbit, before, known.separator, first, spec
+            )
+        new = by_time_chunk(written, spec.layers, range(first, last))
+        manifest, tables = before.changed(first, new, spec.chunk_grids)
+        timeline = self._timeline(steps, known, outcomes)
+        self._publish(
+            plan.orbit,
+            Orbit(timeline, separator, plan.rewrites, manifest),
+            keep=plan.first,
+            tables=stored | tables,
+            written=written,
+            moves=moves,
+            linked=linked,
+        )
+        self.added[plan.orbit] += sum(step.kept is None for step in made)
 
     def _target(self, orbit: int, separator: str) -> Target:
         spec, remote = self.state.spec, self.workers.remote
@@ -285,6 +297,18 @@ class _Build:
                 for rows in ingest.strips(spec, layer):
                     yield Task(target, layer, chunk, rows, steps, known.separator, tables, moves)
 
+    def _finish(self, outcomes: list[Outcome], moves: bool) -> Table:
+        """Make the overviews of what the tasks wrote; return the chunks of all levels."""
+        base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
+        self._check_arrived(base, moves)
+        with ThreadPoolExecutor(1) as meanwhile:  # the commit has less to wait for then
+            synced = meanwhile.submit(self.store.sync, [staged(k) if moves else k for k in base])
+            coarser = self.workers.run(coarsen, coarser_tasks(outcomes), "overviews")
+            synced.result()
+        levels: Table = dict(ChainMap(*coarser))
+        self._check_arrived(levels, moves)
+        return base | levels
+
     def _check_arrived(self, written: Table, moves: bool) -> None:
         """Check that what a cluster's workers wrote lies where this process looks."""
         if not self.workers.remote:
@@ -299,45 +323,19 @@ class _Build:
                 "see: a shared folder by its full path, or an s3:// URL"
             )
 
-    def _commit(
-        self,
-        plan: Plan,
-        known: Orbit,
-        span: range,
-        separator: str,
-        outcomes: list[Outcome],
-        written: Table,
-        moves: bool,
-    ) -> None:
-        """Make the steps up to the end of a span visible."""
-        spec = self.state.spec
-        first = span.start // spec.chunks[0]
-        seen = ingest.shares(outcomes, spec)
-        rows = [
-            {name: known.timeline[name][step.kept] for name in TIMELINE}
-            if step.kept is not None
-            else timeline_row(step, self.checks.failed, self.checks.corrected) | seen[i]
-            for i, step in enumerate(plan.steps[: span.stop])
-        ]
-        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
-        stored: dict[str, bytes] = {}
-        linked: list[str] = []
-        if plan.rewrites:
-            before, stored, linked = link_kept(
-                self.store, plan.orbit, before, known.separator, first, spec
-            )
-        new = by_time_chunk(written, spec.layers, range(first, -(-span.stop // spec.chunks[0])))
-        manifest, tables = before.changed(first, new, spec.chunk_grids)
-        self._publish(
-            plan.orbit,
-            Orbit(timeline_of(rows), separator, plan.rewrites, manifest),
-            keep=plan.first,
-            tables=stored | tables,
-            written=written,
-            moves=moves,
-            linked=linked,
+    def _timeline(
+        self, steps: Iterable[PlannedStep], known: Orbit, outcomes: list[Outcome]
+    ) -> Timeline:
+        """Return the coordinates along time of steps that stay, and of those that were made."""
+        seen = ingest.shares(outcomes, self.state.spec)
+        return timeline_of(
+            [
+                {name: known.timeline[name][step.kept] for name in TIMELINE}
+                if step.kept is not None
+                else timeline_row(step, self.checks.failed, self.checks.corrected) | seen[i]
+                for i, step in enumerate(steps)
+            ]
         )
-        self.added[plan.orbit] += sum(plan.steps[i].kept is None for i in span)
 
     def _publish(self, number: int, orbit: Orbit, **changes: Any) -> None:
         """Make a new state of an orbit visible; the changes are those that `commit` takes."""
@@ -353,13 +351,9 @@ class _Build:
         for number, orbit in self.state.orbits.items():
             damages, documents = find_damage(self.store, number, orbit, self.state.spec)
             target = self._target(number, orbit.separator)
-            given = self.request.acquisitions.get(number, [])
             mended: dict[tuple[str, int], Table] = {}
             for damage in damages:
-                written, failed = make_again(
-                    damage, orbit, target, given, self.checks, self.workers
-                )
-                self.request.refused |= failed
+                written = make_again(damage, orbit, target, self.checks, self.workers)
                 if written is None:
                     left += [damage.lost] if damage.lost else damage.keys
                 else:

@@ -1,7 +1,7 @@
 """Find what is damaged in a cube, and what can be made again from scenes."""
 
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ from s2kit.cube.checked_reads import read_table, read_whole
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Target, Task
 from s2kit.cube.keys import chunk_key, group_of, is_object, read_chunk_key, table_key
-from s2kit.cube.manifest import Manifest, Table, copies_of, level_flags
+from s2kit.cube.manifest import Table, copies_of, level_flags
 from s2kit.cube.model import CubeSpec, Orbit
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.scene_checks import SceneChecks
@@ -91,42 +91,27 @@ def find_damage(
             }
             if keys:
                 damages.append(Damage(layer, chunk, table, frozenset(keys)))
-    return damages, _damaged_documents(store, number, manifest, sizes, noted)
-
-
-def _damaged_documents(
-    store: Store,
-    number: int,
-    manifest: Manifest,
-    sizes: Mapping[str, int],
-    noted: Collection[str],
-) -> frozenset[str]:
-    """Return which coordinates, their copies or metadata of an orbit are missing or damaged."""
-    found = {key for key in noted if is_object(key)}
+    documents = {key for key in noted if is_object(key)}
     try:
         table = read_table(store, number, manifest.coordinates)
     except CubeError:
-        return frozenset({table_key(number, manifest.coordinates), *found})
-    listed = table | copies_of(number, table)
-    return frozenset(found | {key for key, one in listed.items() if sizes.get(key) != one.size})
+        documents.add(table_key(number, manifest.coordinates))
+    else:
+        listed = table | copies_of(number, table)
+        documents |= {key for key, one in listed.items() if sizes.get(key) != one.size}
+    return damages, frozenset(documents)
 
 
 def make_again(
     damage: Damage,
     orbit: Orbit,
     target: Target,
-    acquisitions: Iterable[Acquisition],
     checks: SceneChecks,
     workers: Workers,
-) -> tuple[Table | None, dict[str, str]]:
+) -> Table | None:
     """Make the damaged chunks of a layer and time chunk again, and stage them.
 
-    Returns
-    -------
-    written : dict of str to Entry or None
-        The chunks; None if not all of them can be made from these acquisitions.
-    failed : dict of str to str
-        Scenes that could not be read, with the reason.
+    Returns None if not all of them can be made from the scenes that are given.
     """
     depth = target.spec.chunks[0]
     first = damage.chunk * depth
@@ -134,23 +119,24 @@ def make_again(
     written: Table = {}
     bases = damage.of_level(base=True)
     if bases:
-        steps = _steps_as_made(orbit, span, acquisitions)
+        steps = _steps_as_made(orbit, span, checks.acquisitions.get(target.orbit, []))
         if steps is None:
-            return None, {}
+            return None
         scenes = [scene for step in steps for scene in step.scenes]
-        checks.check_all(scenes, workers)
+        checks.check_all(scenes)
         if any(scene.id in checks.failed for scene in scenes):
-            return None, {}
+            return None
         tasks = _base_tasks(damage, tuple(map(checks.passed, steps)), target)
         outcomes = workers.run(ingest.run, tasks, "mending")
         failed = dict(ChainMap(*(outcome.failed for outcome in outcomes)))
         written = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         if failed or not bases <= written.keys():  # not read, or without data now
-            return None, failed
+            checks.refused |= failed
+            return None
     if damage.of_level(base=False):
         task = _coarser_task(damage, len(span), target)
         written |= workers.run(coarsen, [task], "mending overviews")[0]
-    return (written if damage.keys <= written.keys() else None), {}
+    return written if damage.keys <= written.keys() else None
 
 
 def _steps_as_made(

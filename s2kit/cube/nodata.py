@@ -7,7 +7,7 @@ classes (uint8) with 0 or 255, for no data.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral
 from typing import Any
 
@@ -42,10 +42,6 @@ def declares_nodata(name: Hashable) -> bool:
     return str(name).replace("_", "").casefold() in _DECLARED
 
 
-def _declared_in(attributes: Mapping[Any, Any]) -> list[Any]:
-    return [stated for name, stated in attributes.items() if declares_nodata(name)]
-
-
 def declared_nodata(layer: xr.DataArray, *, whole: bool | None = None) -> tuple[float, ...]:
     """Return the values that mean no data in a layer; NaN always does, and is not among them.
 
@@ -66,14 +62,15 @@ def declared_nodata(layer: xr.DataArray, *, whole: bool | None = None) -> tuple[
     if layer.dtype.kind not in "iuf":
         return ()
     whole = layer.dtype.kind in "iu" if whole is None else whole
-    places: list[Any] = []
+    stated: list[Any] = []
     if whole or "flag_values" not in layer.attrs:
-        places += [*_declared_in(layer.attrs), _of_rioxarray(layer)]
+        stated += [value for name, value in layer.attrs.items() if declares_nodata(name)]
+        stated.append(_of_rioxarray(layer))
     if whole:
-        places += _declared_in(layer.encoding)
+        stated += [value for name, value in layer.encoding.items() if declares_nodata(name)]
         if layer.name in LAYER_SPECS:
-            places.append(LAYER_SPECS[layer.name].nodata)
-    found = tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
+            stated.append(LAYER_SPECS[layer.name].nodata)
+    found = tuple(dict.fromkeys(number for value in stated for number in _numbers(value)))
     if layer.name in BANDS and layer.dtype.kind == "u" and not _in_type(found, layer.dtype):
         return (*found, 0)
     return found
@@ -254,8 +251,9 @@ def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
     for name in names:
         layer = cube[name]
         found = classes(layer) if name == _CLASSES else physical(layer)
-        counts = name in _MEASURED_IN_COUNTS and (found.dtype.kind != "f" or _is_counts(layer))
-        if counts or found.dtype.kind not in "iufb":
+        whole = found.dtype.kind != "f"
+        counts = whole or (layer.dtype.kind in "iu" and packing(layer) == (1, 0))
+        if (name in _MEASURED_IN_COUNTS and counts) or found.dtype.kind not in "iufb":
             raise InvalidInputError(
                 f"{name} is {layer.dtype} without a scale; give physical values, as "
                 "s2kit.open_cube does, or state the scale: for reflectance in counts of 0.0001, "
@@ -264,11 +262,6 @@ def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
         if found is not layer:
             changed[name] = found
     return cube.assign(changed) if changed else cube
-
-
-def _is_counts(layer: xr.DataArray) -> bool:
-    """Return whether a layer holds whole numbers whose scale is not stated."""
-    return layer.dtype.kind in "iu" and packing(layer) == (1, 0)
 
 
 def _apply(function: Any, layer: xr.DataArray, dtype: np.dtype) -> xr.DataArray:
@@ -288,10 +281,7 @@ def _known(values: np.ndarray, marks: tuple[float, ...]) -> np.ndarray:
     tests = [values != mark for mark in _in_type(marks, values.dtype)]
     if values.dtype.kind == "f":
         tests.append(~np.isnan(values))
-    known = tests.pop() if tests else np.ones(values.shape, bool)
-    for one in tests:
-        known &= one
-    return known
+    return reduce(np.logical_and, tests) if tests else np.ones(values.shape, bool)
 
 
 def _in_type(marks: Iterable[float], dtype: np.dtype) -> list[Any]:

@@ -156,11 +156,9 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     dark = [kind for kind in _DARK_CLASSES if np.count_nonzero(classes == kind) >= _ENOUGH]
     if len(dark) < _CLASSES or len(values) < _SEVERAL:
         return None
-    medians = [
-        [_median(values[b], classes == kind) for b in _VISIBLE if b in values] for kind in dark
-    ]
-    impossible = [sum(m < _IMPOSSIBLE for m in of_class) >= _SEVERAL for of_class in medians]
-    if sum(impossible) >= _CLASSES:
+    visible = [values[band] for band in _VISIBLE if band in values]
+    below = [sum(_median(dn[classes == kind]) < _IMPOSSIBLE for dn in visible) for kind in dark]
+    if sum(bands >= _SEVERAL for bands in below) >= _CLASSES:
         return 0.0
     if np.isin(classes, dark).sum() < _SHARE * np.count_nonzero(classes):
         return None
@@ -169,8 +167,9 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     return OFFSET if min(darkest) > _STILL_IN else None
 
 
-def _median(dn: np.ndarray, where: np.ndarray) -> float:
-    seen = dn[where & (dn > 0)]
+def _median(dn: np.ndarray) -> float:
+    """Return the median DN; ∞ where too few are known."""
+    seen = dn[dn > 0]
     return float(np.median(seen)) if len(seen) >= _ENOUGH else math.inf
 
 

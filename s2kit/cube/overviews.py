@@ -15,7 +15,7 @@ import numpy as np
 
 from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
-from s2kit.cube.ingest import Outcome, Target, Task
+from s2kit.cube.ingest import Outcome, Target
 from s2kit.cube.keys import read_chunk_key, staged
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import check_held
@@ -78,25 +78,19 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
             continue
         place = base.layer, base.chunk
         if place not in tasks:
-            tasks[place] = _above(base)
+            kept = sum(step.kept is not None for step in base.steps) if base.staged else 0
+            tasks[place] = CoarserTask(
+                base.target,
+                *place,
+                len(base.steps),
+                nothing_present(base.target.spec),
+                base.staged,
+                kept=kept,
+                table=base.tables[base.chunk] if kept else "",
+            )
         for key in outcome.written:
             tasks[place].present[read_chunk_key(key).index[1:]] = True
     return list(tasks.values())
-
-
-def _above(base: Task) -> CoarserTask:
-    """Return the task that makes the levels of a layer in one time chunk."""
-    kept = sum(step.kept is not None for step in base.steps) if base.staged else 0
-    return CoarserTask(
-        base.target,
-        base.layer,
-        base.chunk,
-        len(base.steps),
-        nothing_present(base.target.spec),
-        base.staged,
-        kept=kept,
-        table=base.tables[base.chunk] if kept else "",
-    )
 
 
 def nothing_present(spec: CubeSpec) -> np.ndarray:
@@ -202,14 +196,12 @@ class _Walk:
 
     def _restore(self, key: str, kept: np.ndarray) -> None:
         """Copy the steps that stay from the chunk that readers see."""
-        if not len(kept):
-            return
         entry = self.before.get(key)
         if entry is None:
             kept[:] = self.layer.nodata
-            return
-        data = require_whole(self.target.store, key, entry)
-        kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
+        else:
+            data = require_whole(self.target.store, key, entry)
+            kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
 
     def _clear(self, level: int, row: int, col: int) -> None:
         """Remove what a build that died left in and under a chunk."""
