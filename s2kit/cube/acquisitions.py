@@ -17,13 +17,13 @@ from s2kit.scenes.radiometry import BANDS, DECLARED, read_baseline, read_offset,
 
 @dataclass(frozen=True)
 class Asset:
-    """One layer of a scene: where its pixels are, and what turns them into physical values.
+    """One layer of a scene: where its pixels are, and what makes stored values of them.
 
     Attributes
     ----------
     href : str
-    scale, offset : float
-        Physical value = DN × scale + offset.
+    offset : float
+        Still to be applied: physical value = DN × scale of the layer + offset.
     source : str
         Who says which offset it is, see `s2kit.scenes.radiometry.RELIABLE`.
     nodata : float or None
@@ -31,7 +31,6 @@ class Asset:
     """
 
     href: str
-    scale: float
     offset: float
     source: str = DECLARED
     nodata: float | None = None
@@ -138,13 +137,10 @@ def _read_asset(name: str, asset: pystac.Asset) -> Asset:
     fields = asset.extra_fields
     if not isinstance(asset.href, str):
         raise ValueError(f"{name} lies at {asset.href!r}")
-    return Asset(
-        asset.href,
-        read_scale(fields.get("raster:scale"), name),
-        read_offset(fields.get("raster:offset", 0), name) if name in BANDS else 0.0,
-        fields.get(OFFSET_SOURCE, DECLARED),
-        fields.get("nodata") or None,
-    )
+    read_scale(fields.get("raster:scale"), name)  # raises if it is not that of the layer
+    offset = read_offset(fields.get("raster:offset", 0), name) if name in BANDS else 0.0
+    source, nodata = fields.get(OFFSET_SOURCE, DECLARED), fields.get("nodata")
+    return Asset(asset.href, offset, source, nodata or None)
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,7 @@ from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
-from s2kit.cube.items import (
-    check_origin,
-    name_reasons,
-    read_items,
-    read_scenes,
-    require_reach,
-    split,
-)
+from s2kit.cube.items import check_origin, name_reasons, read_items, read_scenes, require_reach
 from s2kit.cube.keys import other_separator, staged
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.lock import check_held, lock
@@ -39,6 +32,7 @@ from s2kit.cube.storage import open_to_write
 from s2kit.cube.store import Store
 from s2kit.cube.workers import Workers
 from s2kit.errors import CubeError, InvalidInputError, SceneWarning
+from s2kit.grid import outline_of
 from s2kit.scenes.region import Aoi, read_aoi
 
 
@@ -131,7 +125,8 @@ def build_cube(
         state = State(spec, any(scene.synthetic for scene in scenes.values()), {})
     else:
         check_same_spec(options, state.spec)
-    inside, outside = split(found, scenes, state.spec)
+    reach = require_reach(found, outline_of(state.spec.grid, state.spec.area))
+    inside = [scene for name, scene in scenes.items() if name in reach]
     check_origin(state, inside)
     workers = Workers(client, progress)
     checks = SceneChecks(state.spec, group_into_acquisitions(inside), odd, workers)
@@ -147,7 +142,7 @@ def build_cube(
             finally:
                 clear_up(target)
             build.require_pixels(new)
-    return build.report(outside)
+    return build.report(outside=tuple(name for name in scenes if name not in reach))
 
 
 class _Build:

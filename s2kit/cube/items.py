@@ -1,4 +1,4 @@
-"""STAC items as a build takes them: read as scenes, and those that reach its region."""
+"""STAC items as a build takes them: read as scenes, and which of them reach its region."""
 
 import itertools
 from typing import Any
@@ -9,9 +9,8 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.cube.acquisitions import Scene
-from s2kit.cube.model import CubeSpec, State
+from s2kit.cube.model import State
 from s2kit.errors import InvalidInputError, SceneError
-from s2kit.grid import outline_of
 from s2kit.scenes.find import complete
 
 
@@ -69,15 +68,6 @@ def name_reasons(failed: dict[str, str]) -> str:
     """Name the first few scenes that failed, with the reasons."""
     named = [f"{scene} {reason}" for scene, reason in itertools.islice(failed.items(), 3)]
     return "; ".join(named) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
-
-
-def split(
-    items: list[pystac.Item], scenes: dict[str, Scene], spec: CubeSpec
-) -> tuple[list[Scene], tuple[str, ...]]:
-    """Return the scenes that reach the region of a cube, and the ids of those that do not."""
-    reach = require_reach(items, outline_of(spec.grid, spec.area))
-    inside = [scene for name, scene in scenes.items() if name in reach]
-    return inside, tuple(name for name in scenes if name not in reach)
 
 
 def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> set[str]:

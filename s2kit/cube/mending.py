@@ -42,10 +42,6 @@ class Damage:
     keys: frozenset[str]
     lost: str = ""
 
-    def of_level(self, base: bool) -> frozenset[str]:
-        """Return the damaged chunks of the base, or those of all coarser levels."""
-        return frozenset(k for k in self.keys if (read_chunk_key(k).level == 0) == base)
-
 
 def find_damage(
     store: Store, number: int, orbit: Orbit, spec: CubeSpec
@@ -117,7 +113,7 @@ def make_again(
     first = damage.chunk * depth
     span = range(first, min(first + depth, len(orbit.timeline["time"])))
     written: Table = {}
-    bases = damage.of_level(base=True)
+    bases = {key for key in damage.keys if not read_chunk_key(key).level}
     if bases:
         steps = _steps_as_made(orbit, span, checks.acquisitions.get(target.orbit, []))
         if steps is None:
@@ -126,15 +122,15 @@ def make_again(
         checks.check_all(scenes)
         if any(scene.id in checks.failed for scene in scenes):
             return None
-        tasks = _base_tasks(damage, tuple(map(checks.passed, steps)), target)
+        tasks = _base_tasks(damage, bases, tuple(map(checks.passed, steps)), target)
         outcomes = workers.run(ingest.run, tasks, "mending")
         failed = dict(ChainMap(*(outcome.failed for outcome in outcomes)))
         written = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         if failed or not bases <= written.keys():  # not read, or without data now
             checks.refused |= failed
             return None
-    if damage.of_level(base=False):
-        task = _coarser_task(damage, len(span), target)
+    if damage.keys - bases:
+        task = _coarser_task(damage, bases, len(span), target)
         written |= workers.run(coarsen, [task], "mending overviews")[0]
     return written if damage.keys <= written.keys() else None
 
@@ -154,27 +150,27 @@ def _steps_as_made(
     return tuple(steps)
 
 
-def _base_tasks(damage: Damage, steps: tuple[PlannedStep, ...], target: Target) -> list[Task]:
+def _base_tasks(
+    damage: Damage, bases: set[str], steps: tuple[PlannedStep, ...], target: Target
+) -> list[Task]:
     """Return the tasks that make the damaged chunks of the base."""
     high = target.spec.chunks[1]
-    places = {read_chunk_key(key).index[1:] for key in damage.of_level(base=True)}
-    tasks = []
-    for rows in ingest.strips(target.spec, damage.layer):
-        only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
-        if only:
-            chunk = damage.chunk
-            tasks.append(Task(target, damage.layer, chunk, rows, steps, staged=True, only=only))
-    return tasks
+    places = {read_chunk_key(key).index[1:] for key in bases}
+    return [
+        Task(target, damage.layer, damage.chunk, rows, steps, staged=True, only=only)
+        for rows in ingest.strips(target.spec, damage.layer)
+        if (only := frozenset(p for p in places if rows.start <= p[0] * high < rows.stop))
+    ]
 
 
-def _coarser_task(damage: Damage, steps: int, target: Target) -> CoarserTask:
+def _coarser_task(damage: Damage, bases: set[str], steps: int, target: Target) -> CoarserTask:
     """Return the task that makes the damaged chunks of the coarser levels.
 
     Those of the base that were damaged are read from where they were just made.
     """
-    base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
+    listed = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
     present = nothing_present(target.spec)
-    for key in (*base, *damage.of_level(base=True)):
+    for key in listed.keys() | bases:
         present[read_chunk_key(key).index[1:]] = True
     return CoarserTask(
         target,
@@ -183,6 +179,6 @@ def _coarser_task(damage: Damage, steps: int, target: Target) -> CoarserTask:
         steps,
         present,
         staged=True,
-        known={key: entry for key, entry in base.items() if key not in damage.keys},
-        only=damage.of_level(base=False),
+        known={key: entry for key, entry in listed.items() if key not in bases},
+        only=damage.keys - bases,
     )

@@ -133,7 +133,7 @@ def _shown_offset(scene: Scene, bands: list[str]) -> float | None:
     try:
         classes, bounds = _overview(scene, "SCL")
         overviews = {band: _overview(scene, band, classes.shape) for band in bands}
-    except (SceneError, _UnseenError):  # ingest reports what cannot be read, if it is needed
+    except SceneError:  # ingest reports what cannot be read, if it is needed
         return None
     return judge({b: dn for b, (dn, where) in overviews.items() if where == bounds}, classes)
 
@@ -179,18 +179,17 @@ def _darkest(dn: np.ndarray) -> float:
     return float(np.percentile(seen, 1)) if len(seen) >= _ENOUGH else -math.inf
 
 
-class _UnseenError(Exception):
-    """A raster is not looked at: that would take long, or nobody has written it anew."""
-
-
 def _overview(
     scene: Scene, layer: str, shape: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Read a whole raster in few pixels, and where it lies."""
+    """Read a whole raster in few pixels, and where it lies.
+
+    A SceneError also stands for one that nobody has written anew, or that takes long to read.
+    """
     with opened(scene, layer) as (dataset, _):
         large = math.prod(dataset.shape) > _WHOLE and not dataset.overviews(1)
         if dataset.driver != "GTiff" or large:
-            raise _UnseenError
+            raise ValueError("it is not looked at")
         step = max(1, math.ceil(max(dataset.shape) / _SIDE))
         own = tuple(math.ceil(n / step) for n in dataset.shape)
         return dataset.read(1, out_shape=shape or own), tuple(dataset.bounds)
