@@ -21,7 +21,6 @@ class Asset:
 
     Attributes
     ----------
-    href : str
     offset : float
         Still to be applied: physical value = DN × scale of the layer + offset.
     source : str

@@ -107,11 +107,9 @@ class Raster:
     def reach(self, grid: GeoBox) -> tuple[float, float]:
         """Return the half width of the interpolation kernel along y and x, in source pixels."""
         width, height = source_coordinates(grid, self.crs).pixel_size
-        return _at_least_one(height / -self.pixel[1]), _at_least_one(width / self.pixel[0])
-
-
-def _at_least_one(ratio: float) -> float:
-    return ratio if ratio > 1.05 else 1.0
+        ratios = height / -self.pixel[1], width / self.pixel[0]
+        along_y, along_x = (ratio if ratio > 1.05 else 1.0 for ratio in ratios)
+        return along_y, along_x
 
 
 @dataclass(frozen=True)
@@ -141,11 +139,9 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
     Raises
     ------
     SceneError
-        If the band is missing, cannot be read, or is not a north-up integer raster.
+        If the band cannot be read, or is not a north-up integer raster.
     """
-    asset = scene.assets.get(layer)
-    if asset is None:
-        raise SceneError(scene.id, f"has no band {layer}; it has {', '.join(scene.assets)}")
+    asset = scene.assets[layer]
     try:
         _check_complete(asset.href)
         with open_raster(asset.href) as dataset:
@@ -253,18 +249,8 @@ def fetch_masked(
 ) -> list[Pixels]:
     """Read what a strip of the grid needs of a band, and for a probability of SCL too.
 
-    Where there is no data in the classification, there is none in a probability.
-
-    Parameters
-    ----------
-    scene : Scene
-    layer : str
-    grid : odc.geo.geobox.GeoBox
-    rows : slice
-        The strip.
-    scratch : str, optional
-        A folder: the pixels go into a file there, decoded a row of tiles at a time, instead of
-        memory.
+    Where there is no data in the classification, there is none in a probability. With a folder as
+    ``scratch`` pixels go into files there, decoded a row of tiles at a time, instead of memory.
 
     Returns
     -------

@@ -79,8 +79,6 @@ class Task:
 
     Attributes
     ----------
-    target : Target
-    layer : str
     chunk : int
         Index of the time chunk.
     rows : slice
@@ -256,13 +254,7 @@ def _kept_tables(task: Task) -> dict[int, Table]:
 
 
 def _restore_kept(task: Task, cols: slice, tables: dict[int, Table], block: np.ndarray) -> None:
-    """Copy the steps that stay into a block, from the chunks that readers see.
-
-    Raises
-    ------
-    CubeError
-        If a chunk is not the one that was written.
-    """
+    """Copy the steps that stay into a block, from the chunks that readers see."""
     target, layer = task.target, LAYER_SPECS[task.layer]
     depth = target.spec.chunks[0]
     memory = np.empty(target.spec.chunks, layer.dtype)

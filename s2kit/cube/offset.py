@@ -91,16 +91,9 @@ class Contradiction:
 def find_contradictions(scene: Scene) -> list[Contradiction]:
     """Compare the stated offsets with an overview of the whole tile.
 
-    Parameters
-    ----------
-    scene : Scene
-        Its own metadata are final (`s2kit.scenes.radiometry.METADATA`), and so are JPEG 2000 files
-        of ESA, which nobody has written anew: neither is looked at.
-
-    Returns
-    -------
-    list of Contradiction
-        Empty where all is as stated, and where the pixels do not tell.
+    The product's own metadata are final (`s2kit.scenes.radiometry.METADATA`), and so are JPEG 2000
+    files of ESA, which nobody has written anew: neither is looked at. Nothing is returned where all
+    is as stated, and where the pixels leave a doubt.
     """
     groups: dict[tuple[str, float], list[str]] = {}
     for band in (name for name in BANDS if name in scene.assets):

@@ -38,7 +38,6 @@ class CoarserTask:
     ----------
     target : Target
         Its separator also names the chunks that are read.
-    layer : str
     chunk : int
         Index of the time chunk.
     steps : int
@@ -99,13 +98,7 @@ def nothing_present(spec: CubeSpec) -> np.ndarray:
 
 
 def coarsen(task: CoarserTask) -> Table:
-    """Write the chunks of all levels, and remove those that are left over.
-
-    Returns
-    -------
-    dict of str to Entry
-        What was written.
-    """
+    """Write the chunks of all levels, which are returned, and remove those that are left over."""
     walk = _Walk(task)
     for row, col in np.ndindex(walk.present[-1].shape):
         check_held(task.target.store, task.target.lock_token)

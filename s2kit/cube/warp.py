@@ -32,15 +32,7 @@ _NUDGE = 1e-10
 
 
 class SourceCoordinates:
-    """Where each pixel centre of a grid lies in another coordinate system.
-
-    Parameters
-    ----------
-    grid : odc.geo.geobox.GeoBox
-        The target grid.
-    crs : rasterio.crs.CRS
-        The source's coordinate system.
-    """
+    """Where each pixel centre of a target grid lies in the coordinate system of a source."""
 
     def __init__(self, grid: GeoBox, crs: CRS):
         self.grid = grid
