@@ -7,7 +7,8 @@ stand in one layout, each with a level 0 of its own that the others derive from.
 from collections.abc import Iterable
 from typing import Any
 
-from odc.geo.geobox import GeoBox, scaled_down_geobox
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 SMALLEST = 256
 """Levels go on until no side has more pixels, as `gdaladdo` does by default (``-minsize``)."""
@@ -38,7 +39,10 @@ def level_grids(base: GeoBox) -> tuple[GeoBox, ...]:
     """
     grids = [base]
     while max(grids[-1].shape) > SMALLEST:
-        grids.append(scaled_down_geobox(grids[-1], 2))
+        height, width = (-(-n // 2) for n in grids[-1].shape)
+        a, b, c, d, e, f = list(grids[-1].affine)[:6]
+        affine = Affine(2 * a, 2 * b, c, 2 * d, 2 * e, f)
+        grids.append(GeoBox((height, width), affine, base.crs))
     return tuple(grids)
 
 

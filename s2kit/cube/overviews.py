@@ -154,7 +154,7 @@ class _Walk:
         if level > 1:
             self.add_finer(*self.totals[level - 1], *self.totals[level], *corner)
         else:
-            self.add_base(self._read(row, col), self.layer.nodata, *self.totals[1], *corner)
+            self.add_base(self._read(row, col), self.layer.nodata, *self.totals[level], *corner)
 
     def _read(self, row: int, col: int) -> np.ndarray:
         task, store, key = self.task, self.target.store, self._key(0, row, col)
