@@ -17,13 +17,12 @@ from s2kit.scenes.radiometry import BANDS, DECLARED, read_baseline, read_offset,
 
 @dataclass(frozen=True)
 class Asset:
-    """One layer of a scene: where its pixels are, and what turns them into physical values.
+    """One layer of a scene: where its pixels are, and what makes stored values of them.
 
     Attributes
     ----------
-    href : str
-    scale, offset : float
-        Physical value = DN × scale + offset.
+    offset : float
+        Still to be applied: physical value = DN × scale of the layer + offset.
     source : str
         Who says which offset it is, see `s2kit.scenes.radiometry.RELIABLE`.
     nodata : float or None
@@ -31,7 +30,6 @@ class Asset:
     """
 
     href: str
-    scale: float
     offset: float
     source: str = DECLARED
     nodata: float | None = None
@@ -138,10 +136,10 @@ def _read_asset(name: str, asset: pystac.Asset) -> Asset:
     fields = asset.extra_fields
     if not isinstance(asset.href, str):
         raise ValueError(f"{name} lies at {asset.href!r}")
-    scale = read_scale(fields.get("raster:scale"), name)
+    read_scale(fields.get("raster:scale"), name)  # raises if it is not that of the layer
     offset = read_offset(fields.get("raster:offset", 0), name) if name in BANDS else 0.0
     source, nodata = fields.get(OFFSET_SOURCE, DECLARED), fields.get("nodata")
-    return Asset(asset.href, scale, offset, source, nodata or None)
+    return Asset(asset.href, offset, source, nodata or None)
 
 
 @dataclass(frozen=True)
@@ -154,21 +152,18 @@ class Acquisition:
 
 
 def group_into_acquisitions(scenes: Iterable[Scene]) -> dict[int, list[Acquisition]]:
-    """Group scenes into steps.
+    """Group scenes into acquisitions: by relative orbit, and in order of time.
 
-    Returns
-    -------
-    dict of int to list of Step
-        By relative orbit; the steps of each in order of time. In a step, tile after tile; within a
-        tile the newest baseline first, then the latest generation: older ones fill what it lacks.
+    In an acquisition they go tile after tile; within a tile the newest baseline is first, then the
+    latest generation: older ones fill what it lacks.
     """
     members: dict[tuple[int, int], dict[str, Scene]] = defaultdict(dict)
     for scene in scenes:
         members[scene.orbit, scene.start].setdefault(scene.id, scene)
     orbits: dict[int, list[Acquisition]] = defaultdict(list)
     for (orbit, start), by_name in sorted(members.items()):
-        newest_first = sorted(by_name.values(), key=lambda scene: scene.rank, reverse=True)
-        ordered = sorted(newest_first, key=lambda s: s.tile)
+        ordered = sorted(by_name.values(), key=lambda scene: scene.rank, reverse=True)
+        ordered.sort(key=lambda scene: scene.tile)
         orbits[orbit].append(Acquisition(orbit, start, tuple(ordered)))
     return dict(orbits)
 
@@ -225,16 +220,7 @@ def make_plan(
 ) -> Plan:
     """Compare the acquisitions that are asked for with the steps of the store.
 
-    Parameters
-    ----------
-    orbit : int
-        Relative orbit.
-    timeline : Timeline
-        What the store holds.
-    acquisitions : list of Acquisition
-        What is asked.
-    failed : collection of str
-        Scenes known to be unreadable now.
+    ``failed`` are the scenes that are known to be unreadable now.
     """
     index = {int(t): i for i, t in enumerate(timeline["time"])}
     steps = {start: PlannedStep(start, i) for start, i in index.items()}
@@ -254,28 +240,27 @@ def make_plan(
 def _compare(
     step: Acquisition, timeline: Timeline, at: int, failed: Collection[str]
 ) -> tuple[dict[str, str], bool]:
+    """Return which scenes cannot be added to a step of the store, and whether it is made anew."""
     used = set(timeline["products"][at].split())
     missed = set(timeline["failed"][at].split())
     given = {s.id for s in step.scenes}
     fresh = given - used - missed
-    mended = (given & missed) - set(failed)
-    if not fresh and not mended:
+    added = fresh | (given & missed) - set(failed)
+    if not added:
         return {}, False
-    lost = used & set(failed)
-    if lost:
+    if lost := used & set(failed):
         reason = (
             f"belongs to a step whose other scenes cannot be read now ({' '.join(sorted(lost))}); "
             "the step stays as it is until they can"
         )
-        return dict.fromkeys(sorted(fresh | mended), reason), False
-    absent = _not_replaced(used - given, [s for s in step.scenes if s.id in fresh])
-    if absent:
+    elif absent := _not_replaced(used - given, [s for s in step.scenes if s.id in fresh]):
         reason = (
             f"belongs to a step that was made from other scenes too ({' '.join(absent)}); "
             "give these as well, so that the step can be made anew"
         )
-        return dict.fromkeys(sorted(fresh | mended), reason), False
-    return {}, True
+    else:
+        return {}, True
+    return dict.fromkeys(sorted(added), reason), False
 
 
 def _not_replaced(absent: set[str], fresh: list[Scene]) -> list[str]:
@@ -294,7 +279,7 @@ def _not_replaced(absent: set[str], fresh: list[Scene]) -> list[str]:
 def timeline_row(
     step: PlannedStep, failed: Collection[str], corrected: Collection[str]
 ) -> dict[str, Any]:
-    """Return the coordinates along time of a step that was made, but for its shares of pixels."""
+    """Return the coordinates along time of a step that was made, but for `ingest.shares`."""
     used = readable(step.scenes, failed)
     return {
         "time": step.start,
@@ -307,7 +292,7 @@ def timeline_row(
 
 
 def readable(scenes: Iterable[Scene], failed: Collection[str]) -> tuple[Scene, ...]:
-    """Return the scenes that are not among those that cannot be read."""
+    """Return scenes without those that failed."""
     return tuple(scene for scene in scenes if scene.id not in failed)
 
 

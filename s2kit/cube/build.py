@@ -11,39 +11,28 @@ from typing import Any
 import pystac
 
 from s2kit.cube import ingest
-from s2kit.cube.acquisitions import (
-    Plan,
-    group_into_acquisitions,
-    timeline_row,
-)
+from s2kit.cube.acquisitions import Plan, PlannedStep, group_into_acquisitions, timeline_row
 from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
 from s2kit.cube.damaged import forget_found, has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
-from s2kit.cube.items import (
-    any_synthetic,
-    check_origin,
-    name_reasons,
-    read_items,
-    read_scenes,
-    require_reach,
-    split,
-)
+from s2kit.cube.items import check_origin, name_reasons, read_items, read_scenes, require_reach
 from s2kit.cube.keys import other_separator, staged
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.lock import check_held, lock
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest
 from s2kit.cube.mending import find_damage, make_again
-from s2kit.cube.model import Orbit, State, empty_timeline, timeline_of
+from s2kit.cube.model import Orbit, State, Timeline, empty_timeline, timeline_of
 from s2kit.cube.old_cubes import list_chunks
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.report import BuildReport
-from s2kit.cube.request import Request
+from s2kit.cube.scene_checks import SceneChecks
 from s2kit.cube.state import read_state
 from s2kit.cube.storage import open_to_write
 from s2kit.cube.store import Store
 from s2kit.cube.workers import Workers
 from s2kit.errors import CubeError, InvalidInputError, SceneWarning
+from s2kit.grid import outline_of
 from s2kit.scenes.region import Aoi, read_aoi
 
 
@@ -133,15 +122,16 @@ def build_cube(
     scenes, odd = read_scenes(found)
     if state is None:
         spec = new_spec(options, list(scenes.values()))
-        state = State(spec, any_synthetic(scenes.values()), {})
+        state = State(spec, any(scene.synthetic for scene in scenes.values()), {})
     else:
         check_same_spec(options, state.spec)
-    inside, outside = split(found, scenes, state.spec)
+    reach = require_reach(found, outline_of(state.spec.grid, state.spec.area))
+    inside = [scene for name, scene in scenes.items() if name in reach]
     check_origin(state, inside)
     workers = Workers(client, progress)
-    request = Request(state.spec, group_into_acquisitions(inside), odd)
-    request.require_layers()
-    build = _Build(target, state, request, workers)
+    checks = SceneChecks(state.spec, group_into_acquisitions(inside), odd, workers)
+    checks.require_layers()
+    build = _Build(target, state, checks, workers)
     if not build.is_finished():
         with lock(target) as build.lock_token:
             redo(target)
@@ -152,15 +142,14 @@ def build_cube(
             finally:
                 clear_up(target)
             build.require_pixels(new)
-    return build.report(outside)
+    return build.report(outside=tuple(name for name in scenes if name not in reach))
 
 
 class _Build:
     """One run: the state of the store, what is asked of it, and what is done."""
 
-    def __init__(self, store: Store, state: State, request: Request, workers: Workers):
-        self.store, self.state, self.request, self.workers = store, state, request, workers
-        self.checks = request.checks
+    def __init__(self, store: Store, state: State, checks: SceneChecks, workers: Workers):
+        self.store, self.state, self.checks, self.workers = store, state, checks, workers
         self.added: Counter[int] = Counter()
         self.damaged: tuple[str, ...] = ()
         self.mended: tuple[str, ...] = ()
@@ -171,23 +160,21 @@ class _Build:
         if self.store.is_disturbed():
             return False
         spec = self.state.spec
-        if any(find_damage(self.store, n, one, spec) for n, one in self.state.orbits.items()):
+        if any(any(find_damage(self.store, n, one, spec)) for n, one in self.state.orbits.items()):
             return False
-        self.request.retry(self.state.orbits, self.workers)
-        return not any(self._plan(orbit).changes for orbit in self.request.acquisitions)
+        self.checks.retry(self.state.orbits)
+        return not any(self._plan(orbit).changes for orbit in self.checks.acquisitions)
 
     def _plan(self, orbit: int) -> Plan:
-        return self.request.plan(orbit, self.state.orbits.get(orbit))
+        return self.checks.plan(orbit, self.state.orbits.get(orbit))
 
     def run(self) -> None:
         """Bring the store up to what is asked, one commit after another."""
-        self.request.retry(self.state.orbits, self.workers)
+        self.checks.retry(self.state.orbits)
         with self.workers.started():
             self._mend()
-            for orbit in self.request.acquisitions:
-                if self._plan(orbit).changes:
-                    self._list_chunks(orbit)
-                self._sweep(orbit)
+            for orbit in self.checks.acquisitions:
+                self._prepare(self._plan(orbit))
                 while (plan := self._plan(orbit)).changes:
                     self._advance(plan)
 
@@ -210,7 +197,7 @@ class _Build:
 
     def report(self, outside: tuple[str, ...]) -> BuildReport:
         """Return what was done; warn of what went wrong."""
-        failed = dict(sorted((self.checks.failed | self.request.refused).items()))
+        failed = dict(sorted((self.checks.failed | self.checks.refused).items()))
         corrected = dict(sorted(self.checks.corrected.items()))
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
@@ -233,28 +220,80 @@ class _Build:
             self.mended,
         )
 
-    def _sweep(self, orbit: int) -> None:
-        """Remove what an earlier commit retired, or a rewrite that died left, before writing."""
-        known, plan = self.state.orbits.get(orbit), self._plan(orbit)
-        if known and ((known.retired and plan.changes) or plan.rewrites):
-            remove_retired(self.store, orbit, known.separator, self.state.spec)
+    def _prepare(self, plan: Plan) -> None:
+        """Make the manifest that an orbit of an earlier kit lacks, and remove old chunks.
+
+        These were retired by an earlier commit, or left by a rewrite that died.
+        """
+        number, known = plan.orbit, self.state.orbits.get(plan.orbit)
+        if known is None or not plan.changes:
+            return
+        if known.manifest is None:
+            manifest, tables = list_chunks(self.store, self.state.spec, number, known, self.workers)
+            known, steps = replace(known, manifest=manifest), len(known.timeline["time"])
+            self._publish(number, known, keep=steps, tables=tables, written={}, moves=False)
+        if known.retired or plan.rewrites:
+            remove_retired(self.store, number, known.separator, self.state.spec)
 
     def _advance(self, plan: Plan) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
-        depth = self.state.spec.chunks[0]
+        spec = self.state.spec
+        depth = spec.chunks[0]
         known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
         first = plan.first // depth
         last = -(-len(plan.steps) // depth) if plan.rewrites else first + 1
-        span = range(first * depth, min(last * depth, len(plan.steps)))
-        made = plan.steps[span.start : span.stop]
-        if not self.checks.check_all([s for step in made for s in step.scenes], self.workers):
+        steps = plan.steps[: last * depth]
+        made = steps[first * depth :]
+        if not self.checks.check_all([s for step in made for s in step.scenes]):
             return
-        tasks = list(self._tasks(plan, known, range(first, last)))
+        separator = other_separator(known.separator) if plan.rewrites else known.separator
+        target = self._target(plan.orbit, separator)
+        tasks = list(self._tasks(plan, known, target, range(first, last)))
         outcomes = self.workers.run(ingest.run, tasks, f"orbit {plan.orbit}")
-        if any(outcome.failed for outcome in outcomes):
-            self.checks.failed |= dict(ChainMap(*(outcome.failed for outcome in outcomes)))
+        failed = ChainMap(*(outcome.failed for outcome in outcomes))
+        if failed:
+            self.checks.failed |= failed
             return
         moves = any(task.staged for task in tasks)
+        written = self._finish(outcomes, moves)
+        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
+        stored: dict[str, bytes] = {}
+        linked: list[str] = []
+        if plan.rewrites:
+            before, stored, linked = link_kept(
+                self.store, plan.orbit, before, known.separator, first, spec
+            )
+        new = by_time_chunk(written, spec.layers, range(first, last))
+        manifest, tables = before.changed(first, new, spec.chunk_grids)
+        timeline = self._timeline(steps, known, outcomes)
+        self._publish(
+            plan.orbit,
+            Orbit(timeline, separator, plan.rewrites, manifest),
+            keep=plan.first,
+            tables=stored | tables,
+            written=written,
+            moves=moves,
+            linked=linked,
+        )
+        self.added[plan.orbit] += sum(step.kept is None for step in made)
+
+    def _target(self, orbit: int, separator: str) -> Target:
+        spec, remote = self.state.spec, self.workers.remote
+        return Target(self.store, spec, orbit, separator, self.lock_token, sync=remote)
+
+    def _tasks(self, plan: Plan, known: Orbit, target: Target, chunks: range) -> Iterator[Task]:
+        spec = self.state.spec
+        depth = spec.chunks[0]
+        for chunk in chunks:
+            steps = tuple(map(self.checks.passed, plan.steps[chunk * depth : (chunk + 1) * depth]))
+            moves = not plan.rewrites and any(step.kept is not None for step in steps)
+            for layer in spec.layers:
+                tables = known.manifest.tables[layer] if known.manifest else ()
+                for rows in ingest.strips(spec, layer):
+                    yield Task(target, layer, chunk, rows, steps, known.separator, tables, moves)
+
+    def _finish(self, outcomes: list[Outcome], moves: bool) -> Table:
+        """Make the overviews of what the tasks wrote; return the chunks of all levels."""
         base: Table = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         self._check_arrived(base, moves)
         with ThreadPoolExecutor(1) as meanwhile:  # the commit has less to wait for then
@@ -263,31 +302,7 @@ class _Build:
             synced.result()
         levels: Table = dict(ChainMap(*coarser))
         self._check_arrived(levels, moves)
-        self._commit(plan, known, span, outcomes, base | levels, moves)
-
-    def _separator(self, plan: Plan, known: Orbit) -> str:
-        return other_separator(known.separator) if plan.rewrites else known.separator
-
-    def _target(self, orbit: int, separator: str) -> Target:
-        spec, remote = self.state.spec, self.workers.remote
-        return Target(self.store, spec, orbit, separator, self.lock_token, sync=remote)
-
-    def _tasks(self, plan: Plan, known: Orbit, chunks: range) -> Iterator[Task]:
-        spec = self.state.spec
-        depth = spec.chunks[0]
-        target = self._target(plan.orbit, self._separator(plan, known))
-        for chunk in chunks:
-            steps = tuple(
-                replace(step, scenes=self.checks.passed(step.scenes))
-                for step in plan.steps[chunk * depth : (chunk + 1) * depth]
-            )
-            known_names = not plan.rewrites and any(step.kept is not None for step in steps)
-            for layer in spec.layers:
-                tables = known.manifest.tables[layer] if known.manifest else ()
-                for rows in ingest.strips(spec, layer):
-                    yield Task(
-                        target, layer, chunk, rows, steps, known.separator, tables, known_names
-                    )
+        return base | levels
 
     def _check_arrived(self, written: Table, moves: bool) -> None:
         """Check that what a cluster's workers wrote lies where this process looks."""
@@ -303,98 +318,55 @@ class _Build:
                 "see: a shared folder by its full path, or an s3:// URL"
             )
 
-    def _commit(
-        self,
-        plan: Plan,
-        known: Orbit,
-        span: range,
-        outcomes: list[Outcome],
-        written: Table,
-        moves: bool,
-    ) -> None:
-        """Make the steps up to the end of a span visible."""
-        spec = self.state.spec
-        first = span.start // spec.chunks[0]
-        seen = ingest.shares(outcomes, spec)
-        rows = []
-        for i, step in enumerate(plan.steps[: span.stop]):
-            if step.kept is not None:
-                rows.append({name: known.timeline[name][step.kept] for name in TIMELINE})
-                continue
-            valid, clear = seen[i]
-            row = timeline_row(step, self.checks.failed, self.checks.corrected)
-            rows.append(row | {"valid_fraction": valid, "clear_fraction": clear})
-        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
-        stored: dict[str, bytes] = {}
-        linked: list[str] = []
-        if plan.rewrites:
-            before, stored, linked = link_kept(
-                self.store, plan.orbit, before, known.separator, first, spec
-            )
-        new = by_time_chunk(written, spec.layers, range(first, -(-span.stop // spec.chunks[0])))
-        manifest, tables = before.changed(first, new, spec.chunk_grids)
-        separator = self._separator(plan, known)
-        orbit = Orbit(timeline_of(rows), separator, plan.rewrites, manifest)
-        self._publish(plan.orbit, orbit, plan.first, stored | tables, written, moves, linked)
-        self.added[plan.orbit] += sum(plan.steps[i].kept is None for i in span)
-
-    def _publish(
-        self,
-        number: int,
-        orbit: Orbit,
-        keep: int,
-        tables: dict[str, bytes],
-        written: Table,
-        moves: bool,
-        linked: Iterable[str] = (),
-    ) -> None:
-        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
-        check_held(self.store, self.lock_token)
-        self.state = commit(
-            self.store,
-            state,
-            number,
-            keep=keep,
-            tables=tables,
-            written=written,
-            moves=moves,
-            linked=linked,
+    def _timeline(
+        self, steps: Iterable[PlannedStep], known: Orbit, outcomes: list[Outcome]
+    ) -> Timeline:
+        """Return the coordinates along time of steps that stay, and of those that were made."""
+        seen = ingest.shares(outcomes, self.state.spec)
+        return timeline_of(
+            [
+                {name: known.timeline[name][step.kept] for name in TIMELINE}
+                if step.kept is not None
+                else timeline_row(step, self.checks.failed, self.checks.corrected) | seen[i]
+                for i, step in enumerate(steps)
+            ]
         )
+
+    def _publish(self, number: int, orbit: Orbit, **changes: Any) -> None:
+        """Make a new state of an orbit visible; the changes are those that `commit` takes."""
+        check_held(self.store, self.lock_token)
+        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
+        self.state = commit(self.store, state, number, **changes)
 
     def _mend(self) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
         noted = has_note(self.store)
-        left, whole = [], set()
+        left: list[str] = []
+        whole: set[str] = set()
         for number, orbit in self.state.orbits.items():
-            damages = find_damage(self.store, number, orbit, self.state.spec)
+            damages, documents = find_damage(self.store, number, orbit, self.state.spec)
             target = self._target(number, orbit.separator)
-            given = self.request.acquisitions.get(number, [])
             mended: dict[tuple[str, int], Table] = {}
-            for damage in damages.chunks:
-                written, failed = make_again(
-                    damage, orbit, target, given, self.checks, self.workers
-                )
-                self.request.refused |= failed
+            for damage in damages:
+                written = make_again(damage, orbit, target, self.checks, self.workers)
                 if written is None:
                     left += [damage.lost] if damage.lost else damage.keys
                 else:
                     mended[damage.layer, damage.chunk] = damage.table | written
                     whole |= damage.keys
-            whole |= damages.documents
-            if mended or damages.documents:
+            whole |= documents
+            if mended or documents:
+                assert orbit.manifest is not None  # it is what damage was found by
                 manifest, tables = orbit.manifest.mended(mended)
-                orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
                 chunks: Table = dict(ChainMap(*mended.values()))
-                self._publish(number, orbit, steps, tables, chunks, moves=True)
+                self._publish(
+                    number,
+                    replace(orbit, manifest=manifest),
+                    keep=len(orbit.timeline["time"]),
+                    tables=tables,
+                    written=chunks,
+                    moves=True,
+                )
         self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
             write_found(self.store, left) if left else forget_found(self.store)
-
-    def _list_chunks(self, number: int) -> None:
-        """Make the manifest of an orbit that an earlier kit wrote."""
-        orbit = self.state.orbits.get(number)
-        if orbit is None or orbit.manifest is not None:
-            return
-        manifest, tables = list_chunks(self.store, self.state.spec, number, orbit, self.workers)
-        orbit, steps = replace(orbit, manifest=manifest), len(orbit.timeline["time"])
-        self._publish(number, orbit, steps, tables, {}, moves=False)

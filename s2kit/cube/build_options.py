@@ -19,6 +19,7 @@ from s2kit.grid import (
     DEFAULT_CRS,
     DEFAULT_RESOLUTION,
     area_of_grid,
+    crs_of,
     make_grid,
     outline_of,
     read_resolution,
@@ -87,10 +88,10 @@ def new_spec(options: BuildOptions, scenes: list[Scene]) -> CubeSpec:
     method = RESAMPLING[0] if options.resampling is None else options.resampling
     return CubeSpec(
         grid=grid,
-        layers=_offered(scenes) if options.bands is None else read_layers(options.bands),
-        resampling=read_resampling(method),
+        layers=_offered(scenes) if options.bands is None else _read_layers(options.bands),
+        resampling=_read_resampling(method),
         chunks=default_chunks(grid) if options.chunks is None else read_chunks(options.chunks),
-        overviews=True if options.overviews is None else read_overviews(options.overviews),
+        overviews=True if options.overviews is None else _read_overviews(options.overviews),
     )
 
 
@@ -104,17 +105,17 @@ def check_same_spec(options: BuildOptions, spec: CubeSpec) -> None:
     """
     _check_grid(spec.grid, options.aoi, options.crs, options.resolution)
     if options.bands is not None:
-        _compare("layers", spec.layers, read_layers(options.bands))
+        _compare("layers", spec.layers, _read_layers(options.bands))
     if options.resampling is not None:
-        _compare("resampling", spec.resampling, read_resampling(options.resampling))
+        _compare("resampling", spec.resampling, _read_resampling(options.resampling))
     if options.chunks is not None:
         _compare("chunks", spec.chunks, read_chunks(options.chunks))
     if options.overviews is not None:
-        _compare("overviews", spec.overviews, read_overviews(options.overviews))
+        _compare("overviews", spec.overviews, _read_overviews(options.overviews))
 
 
 def _check_grid(grid: GeoBox, aoi: Aoi | None, crs: Any, resolution: float | None) -> None:
-    own_crs, own_size = read_crs(grid.crs.to_wkt()), grid.affine.a
+    own_crs, own_size = crs_of(grid), grid.affine.a
     if crs is not None and read_crs(crs) != own_crs:
         _compare("coordinate system", own_crs.name, read_crs(crs).name)
     if resolution is not None:
@@ -141,14 +142,8 @@ def _offered(scenes: list[Scene]) -> tuple[str, ...]:
     return tuple(name for name in LAYER_SPECS if 2 * count[name] >= len(scenes))
 
 
-def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
-    """Read a list of layers.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is empty, or one is unknown.
-    """
+def _read_layers(bands: Any) -> tuple[str, ...]:
+    """Read a list of layers."""
     if not isinstance(bands, Iterable):
         raise InvalidInputError(
             f"bands={bands!r} is not a list; choose among {', '.join(LAYER_SPECS)}"
@@ -166,14 +161,8 @@ def read_layers(bands: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in LAYER_SPECS if name in asked)
 
 
-def read_resampling(resampling: Any) -> str:
-    """Read a resampling method.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is not one of `RESAMPLING`.
-    """
+def _read_resampling(resampling: Any) -> str:
+    """Read a resampling method, one of `RESAMPLING`."""
     if resampling not in RESAMPLING:
         raise InvalidInputError(
             f"resampling={resampling!r} is unknown; choose {' or '.join(map(repr, RESAMPLING))}"
@@ -197,10 +186,10 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
         If it is not three positive whole numbers.
     """
     try:
-        shape = tuple(chunks)
+        shape: tuple[Any, ...] = tuple(chunks)
     except TypeError:
         shape = ()
-    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in shape)
+    whole = all(isinstance(n, Integral) and not isinstance(n, bool) and int(n) > 0 for n in shape)
     if len(shape) != 3 or not whole:
         raise InvalidInputError(
             f"chunks={chunks!r} is not a chunk shape; give (time, y, x), such as {DEFAULT_CHUNKS}"
@@ -210,17 +199,12 @@ def read_chunks(chunks: Any) -> tuple[int, int, int]:
             f"chunks={chunks!r} makes chunks of {math.prod(shape) * 2 / 1e6:.0f} MB, which is too "
             f"large (at most {_LARGEST_CHUNK * 2 / 1e6:.0f} MB); give for example {DEFAULT_CHUNKS}"
         )
-    return tuple(int(n) for n in shape)
+    depth, height, width = map(int, shape)
+    return depth, height, width
 
 
-def read_overviews(overviews: Any) -> bool:
-    """Read whether a cube is to have coarser levels.
-
-    Raises
-    ------
-    InvalidInputError
-        If it is neither True nor False.
-    """
+def _read_overviews(overviews: Any) -> bool:
+    """Read whether a cube is to have coarser levels."""
     if not isinstance(overviews, bool):
         raise InvalidInputError(
             f"overviews={overviews!r} is neither True nor False; give one, or leave it out"

@@ -4,13 +4,11 @@ import json
 import math
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
@@ -22,14 +20,13 @@ from rasterio.windows import Window
 
 from s2kit.credentials import shown_cause
 from s2kit.cube.acquisitions import Scene
-from s2kit.cube.jpeg2000 import LARGEST_FILE
+from s2kit.cube.jpeg2000 import member_of
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.rasters import open_raster
 from s2kit.cube.warp import source_coordinates
 from s2kit.errors import CubeError, SceneError
 from s2kit.scenes.radiometry import BANDS, METADATA, OddStatementError, read_offset, read_scale
 from s2kit.scenes.uri import in_zip
-from s2kit.zips import BROKEN, open_member
 
 _GDAL = {
     "GDAL_HTTP_CONNECTTIMEOUT": "10",
@@ -62,16 +59,15 @@ _LARGEST_WINDOW = 2**27
 _SLACK = 2
 """Pixels read beyond a window's outline, for the neighbours that interpolation needs."""
 
+_Read = Callable[[slice, slice], np.ndarray]
+
 
 @contextmanager
 def gdal() -> Iterator[None]:
     """Set GDAL up for reading scenes."""
-    with rasterio.Env(**_unless_chosen(_GDAL), **_GDAL_FIXED):
+    open_to_choice = {name: value for name, value in _GDAL.items() if name not in os.environ}
+    with rasterio.Env(**open_to_choice, **_GDAL_FIXED):
         yield
-
-
-def _unless_chosen(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name not in os.environ}
 
 
 @dataclass(frozen=True)
@@ -111,11 +107,9 @@ class Raster:
     def reach(self, grid: GeoBox) -> tuple[float, float]:
         """Return the half width of the interpolation kernel along y and x, in source pixels."""
         width, height = source_coordinates(grid, self.crs).pixel_size
-        return _at_least_one(height / -self.pixel[1]), _at_least_one(width / self.pixel[0])
-
-
-def _at_least_one(ratio: float) -> float:
-    return ratio if ratio > 1.05 else 1.0
+        ratios = height / -self.pixel[1], width / self.pixel[0]
+        along_y, along_x = (ratio if ratio > 1.05 else 1.0 for ratio in ratios)
+        return along_y, along_x
 
 
 @dataclass(frozen=True)
@@ -145,11 +139,9 @@ def opened(scene: Scene, layer: str) -> Iterator[tuple[DatasetReader, Raster]]:
     Raises
     ------
     SceneError
-        If the band is missing, cannot be read, or is not a north-up integer raster.
+        If the band cannot be read, or is not a north-up integer raster.
     """
-    asset = scene.assets.get(layer)
-    if asset is None:
-        raise SceneError(scene.id, f"has no band {layer}; it has {', '.join(scene.assets)}")
+    asset = scene.assets[layer]
     try:
         _check_complete(asset.href)
         with open_raster(asset.href) as dataset:
@@ -194,29 +186,23 @@ def _check_complete(href: str) -> None:
     zipped = in_zip(href)
     if not href.lower().endswith(".jp2") or not (zipped or Path(href).is_file()):
         return
-    if (_end_in_zip(*zipped) if zipped else _end_of(Path(href))) != _END:
+    if zipped:
+        end = _end_in_zip(*zipped)
+    else:
+        with Path(href).open("rb") as file:
+            file.seek(max(Path(href).stat().st_size - 2, 0))
+            end = file.read()
+    if end != b"\xff\xd9":
         raise ValueError("the file is truncated")
-
-
-_END = b"\xff\xd9"
-
-
-def _end_of(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - 2, 0))
-        return file.read()
 
 
 @lru_cache(maxsize=4096)
 def _end_in_zip(archive: str, name: str) -> bytes:
     """Read a file in a zip to its end, once: a zip has a checksum of each."""
     end = b""
-    try:
-        with zipfile.ZipFile(archive) as zipped, open_member(zipped, name, LARGEST_FILE) as file:
-            while part := file.read(2**20):
-                end = (end + part)[-2:]
-    except (*BROKEN, KeyError) as error:
-        raise ValueError(f"the zip is damaged ({error})") from error
+    with member_of(archive, name) as file:
+        while part := file.read(2**20):
+            end = (end + part)[-2:]
     return end
 
 
@@ -258,55 +244,13 @@ def _stated_by(dataset: DatasetReader) -> tuple[float | None, float | None]:
     )
 
 
-def fetch(
-    scene: Scene, layer: str, grid: GeoBox, rows: slice, *, scratch: str | None = None
-) -> Pixels | None:
-    """Read what a strip of the grid needs of a band.
-
-    Parameters
-    ----------
-    scene : Scene
-    layer : str
-    grid : odc.geo.geobox.GeoBox
-    rows : slice
-        The strip.
-    scratch : str, optional
-        A folder: the pixels go into a file there, decoded a row of tiles at a time, instead of
-        memory.
-
-    Returns
-    -------
-    Pixels or None
-        None where the band does not reach the strip.
-
-    Raises
-    ------
-    SceneError
-        If the band cannot be read.
-    """
-    with opened(scene, layer) as (dataset, raster):
-        window = raster.window(grid, rows, slice(0, grid.shape[1]))
-        if window is None:
-            return None
-        dtype = np.dtype(dataset.dtypes[0])
-        _check_window(window, scratch)
-        read = partial(_read, dataset, _Holes.of(scene, layer, dataset))
-        values = read(*window) if scratch is None else _spool(dataset, read, *window, scratch)
-        return Pixels(raster, *window, values, dtype)
-
-
-def _check_window(window: tuple[slice, slice], scratch: str | None) -> None:
-    pixels = math.prod(part.stop - part.start for part in window)
-    if scratch is None and pixels > _LARGEST_WINDOW:
-        raise ValueError(
-            f"{pixels:.1e} of its pixels lie in the region; at most {_LARGEST_WINDOW:.1e} are read"
-        )
-
-
 def fetch_masked(
     scene: Scene, layer: str, grid: GeoBox, rows: slice, *, scratch: str | None = None
 ) -> list[Pixels]:
-    """Read a band, and for a probability also the classification, whose no data is its own too.
+    """Read what a strip of the grid needs of a band, and for a probability of SCL too.
+
+    Where there is no data in the classification, there is none in a probability. With a folder as
+    ``scratch`` pixels go into files there, decoded a row of tiles at a time, instead of memory.
 
     Returns
     -------
@@ -318,50 +262,59 @@ def fetch_masked(
     SceneError
         If a band cannot be read, or SCL is on another grid.
     """
-    masked = layer in ("CLD", "SNW") and "SCL" in scene.assets
-    names = (layer, "SCL") if masked else (layer,)
-    found = [fetch(scene, name, grid, rows, scratch=scratch) for name in names]
-    if None in found:
+    names = (layer, "SCL") if layer in ("CLD", "SNW") and "SCL" in scene.assets else (layer,)
+    bands = [_fetch(scene, name, grid, rows, scratch) for name in names]
+    reached = [band for band in bands if band is not None]
+    if len(reached) < len(bands):
         return []
-    if masked and found[0].raster != found[1].raster:
+    if reached[0].raster != reached[-1].raster:
         raise SceneError(scene.id, f"{layer} and SCL are not on the same grid")
-    return found
+    return reached
 
 
-@dataclass(frozen=True)
-class _Holes:
-    """Which DN of a layer mean no data, and the one that they become."""
-
-    marks: tuple[int, ...]
-    hole: int
-    masked: bool
-    """Whether the raster has a mask beside its values."""
-
-    @classmethod
-    def of(cls, scene: Scene, layer: str, dataset: DatasetReader) -> "_Holes":
-        """Collect what the item and the raster itself state, besides 0, which always is no data.
-
-        Of a probability 0 is a value. 255 is no class.
-        """
-        stated = [scene.assets[layer].nodata, dataset.nodata, 255 if layer == "SCL" else None]
-        possible = range(1, np.iinfo(dataset.dtypes[0]).max + 1)
-        marks = {int(dn) for dn in stated if dn is not None and dn in possible}
-        masked = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
-        always = LAYER_SPECS[layer].nodata if layer in ("CLD", "SNW") else 0
-        return cls(tuple(marks), always, masked)
+def _fetch(
+    scene: Scene, layer: str, grid: GeoBox, rows: slice, scratch: str | None
+) -> Pixels | None:
+    with opened(scene, layer) as (dataset, raster):
+        window = raster.window(grid, rows, slice(0, grid.shape[1]))
+        if window is None:
+            return None
+        pixels = math.prod(part.stop - part.start for part in window)
+        if scratch is None and pixels > _LARGEST_WINDOW:
+            raise ValueError(
+                f"{pixels:.1e} of its pixels lie in the region; at most {_LARGEST_WINDOW:.1e} are "
+                "read"
+            )
+        read = _reader(dataset, layer, scene.assets[layer].nodata)
+        values = read(*window) if scratch is None else _spool(dataset, read, *window, scratch)
+        return Pixels(raster, *window, values, np.dtype(dataset.dtypes[0]))
 
 
-def _read(dataset: DatasetReader, holes: _Holes, rows: slice, cols: slice) -> np.ndarray:
-    window = Window.from_slices(rows, cols)
-    values = dataset.read(1, window=window)
-    for mark in holes.marks:
-        values[values == mark] = holes.hole
-    if holes.masked:
-        values[dataset.read_masks(1, window=window) == 0] = holes.hole
-    return values
+def _reader(dataset: DatasetReader, layer: str, nodata: float | None) -> _Read:
+    """Return a function that reads rows and columns, all that means no data as one DN.
+
+    No data is what the item, the raster itself or its mask states, besides 0, which always is. Of
+    a probability 0 is a value. 255 is no class.
+    """
+    stated = [nodata, dataset.nodata, 255 if layer == "SCL" else None]
+    possible = range(1, np.iinfo(dataset.dtypes[0]).max + 1)
+    marks = {int(dn) for dn in stated if dn is not None and dn in possible}
+    hole = LAYER_SPECS[layer].nodata if layer in ("CLD", "SNW") else 0
+    has_mask = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+
+    def read(rows: slice, cols: slice) -> np.ndarray:
+        window = Window.from_slices(rows, cols)
+        values = dataset.read(1, window=window)
+        for mark in marks:
+            values[values == mark] = hole
+        if has_mask:
+            values[dataset.read_masks(1, window=window) == 0] = hole
+        return values
+
+    return read
 
 
-def _spool(dataset: DatasetReader, read: Callable, rows: slice, cols: slice, scratch: str) -> Path:
+def _spool(dataset: DatasetReader, read: _Read, rows: slice, cols: slice, scratch: str) -> Path:
     height = dataset.block_shapes[0][0]
     edges = [rows.start, *range(-(-(rows.start + 1) // height) * height, rows.stop, height)]
     handle, name = tempfile.mkstemp(dir=scratch)

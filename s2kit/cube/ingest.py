@@ -6,8 +6,9 @@ memory is bounded by its block: neither the region nor the number of scenes ente
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache, partial
 
 import numpy as np
 
@@ -20,10 +21,10 @@ from s2kit.cube.layers import LAYER_SPECS, LayerSpec
 from s2kit.cube.lock import check_held
 from s2kit.cube.manifest import Table, entry_of
 from s2kit.cube.model import CubeSpec
-from s2kit.cube.offset import shift_of
 from s2kit.cube.store import Store
 from s2kit.cube.warp import block_coordinates, fill_bilinear, fill_nearest
 from s2kit.errors import SceneError
+from s2kit.scenes.radiometry import BANDS, offset_in_counts
 
 _BLOCK_BYTES = 2**27
 """One block of one layer, all steps of a time chunk."""
@@ -78,8 +79,6 @@ class Task:
 
     Attributes
     ----------
-    target : Target
-    layer : str
     chunk : int
         Index of the time chunk.
     rows : slice
@@ -87,7 +86,7 @@ class Task:
     steps : tuple of PlannedStep
         Those of the time chunk.
     kept_separator : str
-        In the names of the chunks that kept steps are read from.
+        In the names of the chunks that kept steps are read from; empty if there are none.
     tables : tuple of str
         The layer's tables in the manifest, by which chunks of kept steps are checked.
     staged : bool
@@ -101,14 +100,10 @@ class Task:
     chunk: int
     rows: slice
     steps: tuple[PlannedStep, ...]
-    kept_separator: str
+    kept_separator: str = ""
     tables: tuple[str, ...] = ()
     staged: bool = False
     only: frozenset[tuple[int, int]] | None = None
-
-    def wants(self, index: tuple[int, int, int]) -> bool:
-        """Return whether a chunk is to be made."""
-        return self.only is None or index[1:] in self.only
 
 
 @dataclass
@@ -119,10 +114,10 @@ class Outcome:
     """
 
     task: Task
+    valid: np.ndarray
+    clear: np.ndarray
     failed: dict[str, str] = field(default_factory=dict)
     written: Table = field(default_factory=dict)
-    valid: np.ndarray | None = None
-    clear: np.ndarray | None = None
 
 
 def strips(spec: CubeSpec, layer: str) -> list[slice]:
@@ -141,21 +136,21 @@ def run(task: Task) -> Outcome:
     Scenes that cannot be read are named in the outcome and leave no pixels behind only if the
     task is run again without them.
     """
-    outcome = Outcome(
-        task, valid=np.zeros(len(task.steps), int), clear=np.zeros(len(task.steps), int)
-    )
-    blocks = _blocks(task)
+    steps = len(task.steps)
+    outcome = Outcome(task, valid=np.zeros(steps, int), clear=np.zeros(steps, int))
+    blocks, tables = _blocks(task), _kept_tables(task)
     with gdal(), tempfile.TemporaryDirectory(prefix="s2kit-") as folder:
-        bands = _Bands(task, folder if len(blocks) > 1 else None, outcome.failed)
-        kept = _Kept(task)
+        several = len(blocks) > 1
+        fetch = partial(_fetch, task, outcome.failed, folder if several else None)
+        bands = cache(fetch) if several else fetch
         for cols in blocks:
-            _make_block(task, cols, bands, kept, outcome)
+            _make_block(task, cols, bands, tables, outcome)
     task.target.finish(outcome.written, stage=task.staged)
     return outcome
 
 
-def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, float]]:
-    """Compute for each step the valid and the clear share of the region.
+def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, dict[str, float]]:
+    """Compute for each step the valid and the clear share of the region, by their names.
 
     Valid is a pixel of the first layer that is not nodata; the clear share is NaN without SCL.
     """
@@ -169,7 +164,13 @@ def shares(outcomes: list[Outcome], spec: CubeSpec) -> dict[int, tuple[float, fl
             valid[at] += int(outcome.valid[step]) * (task.layer == spec.layers[0])
             clear[at] += int(outcome.clear[step])
     known = "SCL" in spec.layers
-    return {at: (valid[at] / pixels, clear[at] / pixels if known else np.nan) for at in valid}
+    return {
+        at: {
+            "valid_fraction": valid[at] / pixels,
+            "clear_fraction": clear[at] / pixels if known else np.nan,
+        }
+        for at in valid
+    }
 
 
 def _blocks(task: Task) -> list[slice]:
@@ -181,46 +182,39 @@ def _blocks(task: Task) -> list[slice]:
     return [slice(left, min(left + wide, width)) for left in range(0, width, wide)]
 
 
-class _Bands:
-    """The source bands of a task, each read once."""
+def _fetch(task: Task, failed: dict[str, str], scratch: str | None, scene: Scene) -> list[Pixels]:
+    """Read the band of a task, and for a probability the classification that masks it.
 
-    def __init__(self, task: Task, scratch: str | None, failed: dict[str, str]):
-        self.task, self.scratch, self.failed = task, scratch, failed
-        self.spooled: dict[str, list[Pixels]] = {}
-
-    def of(self, scene: Scene) -> list[Pixels]:
-        """Return the band of the task, and for a probability the classification that masks it.
-
-        An empty list means that the scene does not reach the strip, or cannot be read.
-        """
-        if scene.id in self.spooled:
-            return self.spooled[scene.id]
-        found = [] if scene.id in self.failed else self._fetch(scene)
-        if self.scratch is not None:
-            self.spooled[scene.id] = found
-        return found
-
-    def _fetch(self, scene: Scene) -> list[Pixels]:
-        grid, rows = self.task.target.spec.grid, self.task.rows
-        try:
-            return fetch_masked(scene, self.task.layer, grid, rows, scratch=self.scratch)
-        except SceneError as error:
-            self.failed[scene.id] = error.reason
-            return []
+    An empty list means that the scene does not reach the strip, or cannot be read.
+    """
+    if scene.id in failed:
+        return []
+    try:
+        grid = task.target.spec.grid
+        return fetch_masked(scene, task.layer, grid, task.rows, scratch=scratch)
+    except SceneError as error:
+        failed[scene.id] = error.reason
+        return []
 
 
-def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: Outcome) -> None:
+def _make_block(
+    task: Task,
+    cols: slice,
+    bands: Callable[[Scene], list[Pixels]],
+    tables: dict[int, Table],
+    outcome: Outcome,
+) -> None:
     layer, spec = LAYER_SPECS[task.layer], task.target.spec
     height, width = task.rows.stop - task.rows.start, cols.stop - cols.start
     padded = [-(-n // c) * c for n, c in zip((height, width), spec.chunks[1:], strict=True)]
     block = np.full((len(task.steps), *padded), layer.nodata, layer.dtype)
-    kept.restore(cols, block)
+    _restore_kept(task, cols, tables, block)
     for t, step in enumerate(task.steps):
         if step.kept is not None:
             continue
         inside = block[t, :height, :width]
         for scene in step.scenes:
-            _fill(inside, scene, bands.of(scene), spec, layer, task.rows, cols)
+            _fill(inside, scene, bands(scene), spec, layer, task.rows, cols)
         outcome.valid[t] += np.count_nonzero(inside != layer.nodata)
         if task.layer == "SCL":
             outcome.clear[t] += np.count_nonzero(np.isin(inside, CLEAR_CLASSES))
@@ -228,7 +222,7 @@ def _make_block(task: Task, cols: slice, bands: _Bands, kept: "_Kept", outcome: 
     target = task.target
     check_held(target.store, target.lock_token)
     for index, chunk in _chunks(task, cols, block):
-        if not task.wants(index):
+        if task.only is not None and index[1:] not in task.only:
             continue
         key = target.key(task.layer, index)
         if (chunk == layer.nodata).all():
@@ -252,75 +246,52 @@ def _chunks(
             yield index, block[:, i : i + high, j : j + wide]
 
 
-class _Kept:
-    """The steps of a task that stay, in the chunks that readers see."""
+def _kept_tables(task: Task) -> dict[int, Table]:
+    """Read the tables of the time chunks that hold the steps of a task that stay."""
+    store, orbit, depth = task.target.store, task.target.orbit, task.target.spec.chunks[0]
+    chunks = {step.kept // depth for step in task.steps if step.kept is not None}
+    return {chunk: read_table(store, orbit, task.tables[chunk]) for chunk in sorted(chunks)}
 
-    def __init__(self, task: Task):
-        self.task = task
-        self.steps = {t: step.kept for t, step in enumerate(task.steps) if step.kept is not None}
-        depth = task.target.spec.chunks[0]
-        self.tables = {
-            chunk: read_table(task.target.store, task.target.orbit, task.tables[chunk])
-            for chunk in sorted({step // depth for step in self.steps.values()})
-        }
-        self.chunk = np.empty(task.target.spec.chunks, LAYER_SPECS[task.layer].dtype)
 
-    def restore(self, cols: slice, block: np.ndarray) -> None:
-        """Copy the steps that stay into a block."""
-        depth = self.task.target.spec.chunks[0]
-        for old in self.tables:
-            for index, target in _chunks(self.task, cols, block):
-                chunk = self._read((old, *index[1:])) if self.task.wants(index) else None
-                if chunk is None:
-                    continue
-                for t, step in self.steps.items():
-                    if step // depth == old:
-                        target[t] = chunk[step % depth]
-
-    def _read(self, index: tuple[int, int, int]) -> np.ndarray | None:
-        """Return a chunk as stored, valid until the next one; None where there is none.
-
-        Raises
-        ------
-        CubeError
-            If it is not the one that was written.
-        """
-        task, target = self.task, self.task.target
-        key = chunk_key(target.orbit, task.layer, index, task.kept_separator)
-        expected = self.tables[index[0]].get(key)
-        if expected is None:
-            return None
-        data = require_whole(target.store, key, expected)
-        return decode(data, LAYER_SPECS[task.layer], target.spec.chunks, self.chunk)
+def _restore_kept(task: Task, cols: slice, tables: dict[int, Table], block: np.ndarray) -> None:
+    """Copy the steps that stay into a block, from the chunks that readers see."""
+    target, layer = task.target, LAYER_SPECS[task.layer]
+    depth = target.spec.chunks[0]
+    memory = np.empty(target.spec.chunks, layer.dtype)
+    for old, table in tables.items():
+        for (_, row, col), out in _chunks(task, cols, block):
+            key = chunk_key(target.orbit, task.layer, (old, row, col), task.kept_separator)
+            if key in table:
+                data = require_whole(target.store, key, table[key])
+                stored = decode(data, layer, target.spec.chunks, memory)
+                for t, step in enumerate(task.steps):
+                    if step.kept is not None and step.kept // depth == old:
+                        out[t] = stored[step.kept % depth]
 
 
 def _fill(
     out: np.ndarray,
     scene: Scene,
-    found: list[Pixels],
+    bands: list[Pixels],
     spec: CubeSpec,
     layer: LayerSpec,
     rows: slice,
     cols: slice,
 ) -> None:
-    if not found:
-        return
-    raster = found[0].raster
-    window = raster.window(spec.grid, rows, cols)
+    """Fill what is still nodata in a block with the pixels of a scene."""
+    window = bands[0].raster.window(spec.grid, rows, cols) if bands else None
     if window is None:
         return
-    values = found[0].read(*window)
-    nodata = 0
-    if layer.name in ("CLD", "SNW"):
+    raster, values, nodata = bands[0].raster, bands[0].read(*window), 0
+    if layer.name in ("CLD", "SNW"):  # 0 is a value of theirs; SCL states where there is no data
         nodata = layer.nodata
-        if len(found) > 1:
-            values = np.where(found[1].read(*window) == 0, np.uint8(nodata), values)
-    block = rows.start, rows.stop, cols.start, cols.stop
-    x, y = block_coordinates(spec.grid, raster.crs, *block)
+        if len(bands) > 1:
+            values = np.where(bands[1].read(*window) == 0, np.uint8(nodata), values)
+    x, y = block_coordinates(spec.grid, raster.crs, rows.start, rows.stop, cols.start, cols.stop)
     corner = (window[0].start, window[1].start)
-    pixel = (raster.origin, raster.pixel, corner, nodata, layer.nodata)
-    shift = shift_of(scene, layer.name)
+    shift = offset_in_counts(scene.assets[layer.name].offset) if layer.name in BANDS else 0
+    pixel = (raster.origin, raster.pixel, corner, nodata, layer.nodata, shift, layer.high)
     if layer.nearest or spec.resampling == "nearest":
-        fill_nearest(out, x, y, values, *pixel, shift, layer.high)
+        fill_nearest(out, x, y, values, *pixel)
     else:
-        fill_bilinear(out, x, y, values, *pixel, shift, layer.high, raster.reach(spec.grid))
+        fill_bilinear(out, x, y, values, *pixel, raster.reach(spec.grid))

@@ -1,7 +1,6 @@
-"""STAC items as a build takes them: read as scenes, and those that reach its region."""
+"""STAC items as a build takes them: read as scenes, and which of them reach its region."""
 
 import itertools
-from collections.abc import Iterable
 from typing import Any
 
 import pystac
@@ -10,9 +9,8 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.cube.acquisitions import Scene
-from s2kit.cube.model import CubeSpec, State
+from s2kit.cube.model import State
 from s2kit.errors import InvalidInputError, SceneError
-from s2kit.grid import outline_of
 from s2kit.scenes.find import complete
 
 
@@ -72,41 +70,25 @@ def name_reasons(failed: dict[str, str]) -> str:
     return "; ".join(named) + (f"; and {len(failed) - 3} more" if len(failed) > 3 else "")
 
 
-def split(
-    items: list[pystac.Item], scenes: dict[str, Scene], spec: CubeSpec
-) -> tuple[list[Scene], tuple[str, ...]]:
-    """Return the scenes that reach the region of a cube, and the ids of those that do not."""
-    outline = outline_of(spec.grid, spec.area)
-    reach = require_reach(items, outline)
-    names = [item.id for item in items]
-    inside = [scenes[n] for n, there in zip(names, reach, strict=True) if there and n in scenes]
-    outside = [n for n, there in zip(names, reach, strict=True) if not there and n in scenes]
-    return inside, tuple(outside)
-
-
-def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> list[bool]:
-    """Return which scenes reach a region, degrees; one without a footprint may.
+def require_reach(items: list[pystac.Item], outline: BaseGeometry) -> set[str]:
+    """Return the ids of the scenes that reach a region, degrees; one without a footprint may.
 
     Raises
     ------
     InvalidInputError
         If none does.
     """
-    reach = [
-        not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+    reach = {
+        item.id
         for item in items
-    ]
-    if not any(reach):
+        if not item.geometry or shapely.make_valid(shape(item.geometry)).intersects(outline)
+    }
+    if not reach:
         raise InvalidInputError(
             f"none of the {len(items)} scenes reaches the region "
             f"{tuple(round(v, 4) for v in outline.bounds)} (degrees); search for this region"
         )
     return reach
-
-
-def any_synthetic(scenes: Iterable[Scene]) -> bool:
-    """Return whether a scene is made-up practice data."""
-    return any(scene.synthetic for scene in scenes)
 
 
 def check_origin(state: State, scenes: list[Scene]) -> None:

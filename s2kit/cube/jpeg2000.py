@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import requests
 
@@ -22,7 +22,7 @@ _CELLS = 2**18
 """Code-blocks in a tile: it reserves 400 bytes for each. A whole Sentinel-2 tile in one piece with
 code-blocks of 64 × 64 has 40 000."""
 
-LARGEST_FILE = 2**31
+_LARGEST_FILE = 2**31
 """Bytes of a raster in a zip, unpacked: a band of Sentinel-2 has 130 MB."""
 
 _FIRST_BYTES = 2**16
@@ -57,42 +57,46 @@ def check_codestream(name: str) -> None:
         If it cannot be read.
     """
     with _opened(name) as file:
-        start = None if file is None else _find_codestream(file)
-        if start is None:
-            return
-        file.seek(start)
-        _check_markers(dict(_main_header(file)))
+        start = _find_codestream(file)
+        if start is not None:
+            file.seek(start)
+            _check_markers(dict(_main_header(file)))
 
 
 @contextmanager
-def _opened(name: str) -> Iterator[BinaryIO | None]:
+def _opened(name: str) -> Iterator[BinaryIO]:
+    """Open what a raster begins with; nothing of what is not looked at."""
     zipped = in_zip(name)
     if is_remote(name):
-        yield io.BytesIO(_first_bytes(name))
+        asked = {"Range": f"bytes=0-{_FIRST_BYTES - 1}"}
+        with requests.get(name, headers=asked, stream=True, timeout=_WAIT) as answer:
+            answer.raise_for_status()
+            yield io.BytesIO(answer.raw.read(_FIRST_BYTES, decode_content=True))
     elif zipped is not None:
-        archive, member = zipped
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                yield io.BytesIO(_beginning(opened, member))
-        except (*BROKEN, KeyError) as error:
-            raise ValueError(f"the zip is damaged ({error})") from error
+        with member_of(*zipped) as file:
+            begin = file.read(_FIRST_BYTES)
+        yield io.BytesIO(begin)
     elif Path(name).is_file():
         with Path(name).open("rb") as file:
             yield file
     else:
-        yield None
+        yield io.BytesIO()
 
 
-def _beginning(archive: zipfile.ZipFile, member: str) -> bytes:
-    with open_member(archive, member, LARGEST_FILE) as file:
-        return file.read(_FIRST_BYTES)
+@contextmanager
+def member_of(archive: str, name: str) -> Iterator[IO[bytes]]:
+    """Open a raster in a zip, to be read in parts.
 
-
-def _first_bytes(url: str) -> bytes:
-    asked = {"Range": f"bytes=0-{_FIRST_BYTES - 1}"}
-    with requests.get(url, headers=asked, stream=True, timeout=_WAIT) as answer:
-        answer.raise_for_status()
-        return answer.raw.read(_FIRST_BYTES, decode_content=True)
+    Raises
+    ------
+    ValueError
+        If the zip is damaged, or has no such member or one that is too large.
+    """
+    try:
+        with zipfile.ZipFile(archive) as zipped, open_member(zipped, name, _LARGEST_FILE) as file:
+            yield file
+    except (*BROKEN, KeyError) as error:
+        raise ValueError(f"the zip is damaged ({error})") from error
 
 
 def _find_codestream(file: BinaryIO) -> int | None:

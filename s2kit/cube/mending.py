@@ -1,8 +1,8 @@
 """Find what is damaged in a cube, and what can be made again from scenes."""
 
 from collections import ChainMap
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from s2kit.cube.checked_reads import read_table, read_whole
 from s2kit.cube.damaged import read_found
 from s2kit.cube.ingest import Target, Task
 from s2kit.cube.keys import chunk_key, group_of, is_object, read_chunk_key, table_key
-from s2kit.cube.manifest import Manifest, Table, copies_of, level_flags
+from s2kit.cube.manifest import Table, copies_of, level_flags
 from s2kit.cube.model import CubeSpec, Orbit
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.scene_checks import SceneChecks
@@ -42,154 +42,97 @@ class Damage:
     keys: frozenset[str]
     lost: str = ""
 
-    def of_level(self, base: bool) -> frozenset[str]:
-        """Return the damaged chunks of the base, or those of all coarser levels."""
-        return frozenset(k for k in self.keys if (read_chunk_key(k).level == 0) == base)
 
-
-@dataclass(frozen=True)
-class Damages:
-    """What is damaged in an orbit.
-
-    Attributes
-    ----------
-    chunks : list of Damage
-    documents : frozenset of str
-        Coordinates, their copies and metadata that are, which a commit writes again.
-    """
-
-    chunks: list[Damage]
-    documents: frozenset[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.chunks or self.documents)
-
-
-def find_damage(store: Store, number: int, orbit: Orbit, spec: CubeSpec) -> Damages:
+def find_damage(
+    store: Store, number: int, orbit: Orbit, spec: CubeSpec
+) -> tuple[list[Damage], frozenset[str]]:
     """Return what is missing, has another size, or was noted and is still damaged.
 
     To see every flipped bit, all of a cube must be read, which `s2kit.verify` does.
+
+    Returns
+    -------
+    chunks : list of Damage
+    documents : frozenset of str
+        Coordinates, their copies and metadata, which a commit writes again.
     """
-    if orbit.manifest is None:
-        return Damages([], documents=frozenset())
+    manifest = orbit.manifest
+    if manifest is None:
+        return [], frozenset()
     sizes: dict[str, int] = {}
     for level in range(len(spec.grids)):
         sizes |= store.sizes(group_of(number, level))
     noted = set(read_found(store))
     damages = []
-    for layer, names in orbit.manifest.tables.items():
-        for chunk in range(len(names)):
-            damage = _damage_of(store, number, orbit, spec, layer, chunk, sizes, noted)
-            if damage is not None:
-                damages.append(damage)
-    return Damages(damages, _damaged_documents(store, number, orbit.manifest, sizes, noted))
-
-
-def _damage_of(
-    store: Store,
-    number: int,
-    orbit: Orbit,
-    spec: CubeSpec,
-    layer: str,
-    chunk: int,
-    sizes: Mapping[str, int],
-    noted: Collection[str],
-) -> Damage | None:
-    try:
-        table = read_table(store, number, orbit.manifest.tables[layer][chunk])
-    except CubeError:
-        return _damage_without_table(number, orbit, spec, layer, chunk)
-    keys = frozenset(
-        key
-        for key, entry in table.items()
-        if sizes.get(key) != entry.size or (key in noted and read_whole(store, key, entry) is None)
-    )
-    return Damage(layer, chunk, table, keys) if keys else None
-
-
-def _damage_without_table(
-    number: int, orbit: Orbit, spec: CubeSpec, layer: str, chunk: int
-) -> Damage:
-    """Return all chunks that exist by the metadata."""
-    keys = set()
-    for level, grid in enumerate(spec.chunk_grids):
-        flags = level_flags(orbit.manifest.present[layer], spec.chunk_grids, level)[chunk]
-        for row, col in zip(*np.nonzero(flags.reshape(grid)), strict=True):
-            index = (chunk, int(row), int(col))
-            keys.add(chunk_key(number, layer, index, orbit.separator, level))
-    lost = table_key(number, orbit.manifest.tables[layer][chunk])
-    return Damage(layer, chunk, {}, frozenset(keys), lost)
-
-
-def _damaged_documents(
-    store: Store,
-    number: int,
-    manifest: Manifest,
-    sizes: Mapping[str, int],
-    noted: Collection[str],
-) -> frozenset[str]:
-    """Return which coordinates, their copies or metadata of an orbit are missing or damaged."""
-    found = {key for key in noted if is_object(key)}
+    for layer, names in manifest.tables.items():
+        for chunk, name in enumerate(names):
+            try:
+                table = read_table(store, number, name)
+            except CubeError:
+                keys = {
+                    chunk_key(number, layer, (chunk, row, col), orbit.separator, level)
+                    for level in range(len(spec.grids))
+                    for row, col in np.argwhere(
+                        level_flags(manifest.present[layer], spec.chunk_grids, level)[chunk]
+                    )
+                }
+                lost = table_key(number, name)
+                damages.append(Damage(layer, chunk, {}, frozenset(keys), lost))
+                continue
+            keys = {
+                key
+                for key, entry in table.items()
+                if sizes.get(key) != entry.size
+                or (key in noted and read_whole(store, key, entry) is None)
+            }
+            if keys:
+                damages.append(Damage(layer, chunk, table, frozenset(keys)))
+    documents = {key for key in noted if is_object(key)}
     try:
         table = read_table(store, number, manifest.coordinates)
     except CubeError:
-        return frozenset({table_key(number, manifest.coordinates), *found})
-    listed = table | copies_of(number, table)
-    return frozenset(found | {key for key, one in listed.items() if sizes.get(key) != one.size})
+        documents.add(table_key(number, manifest.coordinates))
+    else:
+        listed = table | copies_of(number, table)
+        documents |= {key for key, one in listed.items() if sizes.get(key) != one.size}
+    return damages, frozenset(documents)
 
 
 def make_again(
     damage: Damage,
     orbit: Orbit,
     target: Target,
-    acquisitions: Iterable[Acquisition],
     checks: SceneChecks,
     workers: Workers,
-) -> tuple[Table | None, dict[str, str]]:
+) -> Table | None:
     """Make the damaged chunks of a layer and time chunk again, and stage them.
 
-    Parameters
-    ----------
-    damage : Damage
-    orbit : Orbit
-        As the store has it.
-    target : Target
-    acquisitions : iterable of Acquisition
-        Those of the orbit that are given.
-    checks : SceneChecks
-        Takes the scenes that cannot be read.
-    workers : Workers
-
-    Returns
-    -------
-    written : dict of str to Entry or None
-        The chunks; None if not all of them can be made.
-    failed : dict of str to str
-        Scenes that could not be read, with the reason.
+    Returns None if not all of them can be made from the scenes that are given.
     """
     depth = target.spec.chunks[0]
     first = damage.chunk * depth
     span = range(first, min(first + depth, len(orbit.timeline["time"])))
     written: Table = {}
-    bases = damage.of_level(base=True)
+    bases = {key for key in damage.keys if not read_chunk_key(key).level}
     if bases:
-        steps = _steps_as_made(orbit, span, acquisitions)
+        steps = _steps_as_made(orbit, span, checks.acquisitions.get(target.orbit, []))
         if steps is None:
-            return None, {}
+            return None
         scenes = [scene for step in steps for scene in step.scenes]
-        checks.check_all(scenes, workers)
+        checks.check_all(scenes)
         if any(scene.id in checks.failed for scene in scenes):
-            return None, {}
-        steps = tuple(replace(step, scenes=checks.passed(step.scenes)) for step in steps)
-        outcomes = workers.run(ingest.run, _base_tasks(damage, steps, target), "mending")
+            return None
+        tasks = _base_tasks(damage, bases, tuple(map(checks.passed, steps)), target)
+        outcomes = workers.run(ingest.run, tasks, "mending")
         failed = dict(ChainMap(*(outcome.failed for outcome in outcomes)))
         written = dict(ChainMap(*(outcome.written for outcome in outcomes)))
         if failed or not bases <= written.keys():  # not read, or without data now
-            return None, failed
-    if damage.of_level(base=False):
-        task = _coarser_task(damage, len(span), target)
+            checks.refused |= failed
+            return None
+    if damage.keys - bases:
+        task = _coarser_task(damage, bases, len(span), target)
         written |= workers.run(coarsen, [task], "mending overviews")[0]
-    return (written if damage.keys <= written.keys() else None), {}
+    return written if damage.keys <= written.keys() else None
 
 
 def _steps_as_made(
@@ -207,27 +150,27 @@ def _steps_as_made(
     return tuple(steps)
 
 
-def _base_tasks(damage: Damage, steps: tuple[PlannedStep, ...], target: Target) -> list[Task]:
+def _base_tasks(
+    damage: Damage, bases: set[str], steps: tuple[PlannedStep, ...], target: Target
+) -> list[Task]:
     """Return the tasks that make the damaged chunks of the base."""
     high = target.spec.chunks[1]
-    places = {read_chunk_key(key).index[1:] for key in damage.of_level(base=True)}
-    tasks = []
-    for rows in ingest.strips(target.spec, damage.layer):
-        only = frozenset(p for p in places if rows.start <= p[0] * high < rows.stop)
-        if only:
-            task = Task(target, damage.layer, damage.chunk, rows, steps, target.separator)
-            tasks.append(replace(task, staged=True, only=only))
-    return tasks
+    places = {read_chunk_key(key).index[1:] for key in bases}
+    return [
+        Task(target, damage.layer, damage.chunk, rows, steps, staged=True, only=only)
+        for rows in ingest.strips(target.spec, damage.layer)
+        if (only := frozenset(p for p in places if rows.start <= p[0] * high < rows.stop))
+    ]
 
 
-def _coarser_task(damage: Damage, steps: int, target: Target) -> CoarserTask:
+def _coarser_task(damage: Damage, bases: set[str], steps: int, target: Target) -> CoarserTask:
     """Return the task that makes the damaged chunks of the coarser levels.
 
     Those of the base that were damaged are read from where they were just made.
     """
-    base = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
+    listed = {key: entry for key, entry in damage.table.items() if not read_chunk_key(key).level}
     present = nothing_present(target.spec)
-    for key in (*base, *damage.of_level(base=True)):
+    for key in listed.keys() | bases:
         present[read_chunk_key(key).index[1:]] = True
     return CoarserTask(
         target,
@@ -236,6 +179,6 @@ def _coarser_task(damage: Damage, steps: int, target: Target) -> CoarserTask:
         steps,
         present,
         staged=True,
-        known={key: entry for key, entry in base.items() if key not in damage.keys},
-        only=damage.of_level(base=False),
+        known={key: entry for key, entry in listed.items() if key not in bases},
+        only=damage.keys - bases,
     )

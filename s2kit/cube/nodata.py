@@ -7,7 +7,7 @@ classes (uint8) with 0 or 255, for no data.
 """
 
 from collections.abc import Hashable, Iterable, Mapping
-from functools import partial
+from functools import partial, reduce
 from numbers import Integral
 from typing import Any
 
@@ -42,11 +42,7 @@ def declares_nodata(name: Hashable) -> bool:
     return str(name).replace("_", "").casefold() in _DECLARED
 
 
-def _declared_in(attributes: Mapping[Any, Any]) -> list[Any]:
-    return [stated for name, stated in attributes.items() if declares_nodata(name)]
-
-
-def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
+def declared_nodata(layer: xr.DataArray, *, whole: bool | None = None) -> tuple[float, ...]:
     """Return the values that mean no data in a layer; NaN always does, and is not among them.
 
     Parameters
@@ -54,6 +50,8 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
     layer : xarray.DataArray
         Any numbers. The encoding of floats tells how they are to be stored, and is not asked;
         what is declared for classes (with ``flag_values``) does not hold for floats made of them.
+    whole : bool, optional
+        Whether its values are whole numbers, even if they are floats; by default those of its type.
 
     Returns
     -------
@@ -61,21 +59,18 @@ def declared_nodata(layer: xr.DataArray) -> tuple[float, ...]:
         What the layer states, and then what a layer of a cube of that name has when it is stored.
         0 for reflectances in unsigned numbers that state nothing: so it is in Level-2A products.
     """
-    return _marks(layer, layer.dtype.kind in "iu")
-
-
-def _marks(layer: xr.DataArray, whole: bool) -> tuple[float, ...]:
-    """Return what is declared of whole numbers, or of floats."""
     if layer.dtype.kind not in "iuf":
         return ()
-    places: list[Any] = []
+    whole = layer.dtype.kind in "iu" if whole is None else whole
+    stated: list[Any] = []
     if whole or "flag_values" not in layer.attrs:
-        places += [*_declared_in(layer.attrs), _of_rioxarray(layer)]
+        stated += [value for name, value in layer.attrs.items() if declares_nodata(name)]
+        stated.append(_of_rioxarray(layer))
     if whole:
-        places += _declared_in(layer.encoding)
+        stated += [value for name, value in layer.encoding.items() if declares_nodata(name)]
         if layer.name in LAYER_SPECS:
-            places.append(LAYER_SPECS[layer.name].nodata)
-    found = tuple(dict.fromkeys(value for place in places for value in _numbers(place)))
+            stated.append(LAYER_SPECS[layer.name].nodata)
+    found = tuple(dict.fromkeys(number for value in stated for number in _numbers(value)))
     if layer.name in BANDS and layer.dtype.kind == "u" and not _in_type(found, layer.dtype):
         return (*found, 0)
     return found
@@ -131,7 +126,10 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
                 f"{layer.name} states {name}={stated!r}, which is no number; correct the attribute"
             )
         found.append(values[0])
-    if layer.dtype.kind == "f" and found != [1, 0] and not _read_from_whole_numbers(layer):
+    # Floats with an encoding of whole numbers are packed ones as rioxarray reads them with
+    # ``masked=True``; what is calculated from them has no encoding.
+    stored = np.dtype(layer.encoding.get("dtype", layer.dtype)).kind
+    if layer.dtype.kind == "f" and stored not in "iu" and found != [1, 0]:
         stated = ", ".join(f"{name}={layer.attrs[name]}" for name in PACKED if name in layer.attrs)
         raise InvalidInputError(
             f"{layer.name} is {layer.dtype} and states {stated}; whether its values are those "
@@ -140,14 +138,6 @@ def packing(layer: xr.DataArray) -> tuple[float, float]:
             "calculate them first"
         )
     return found[0], found[1]
-
-
-def _read_from_whole_numbers(layer: xr.DataArray) -> bool:
-    """Return whether floats are packed numbers as they were read, with NaN for no data.
-
-    So rioxarray reads with ``masked=True``; what is calculated from them has no encoding.
-    """
-    return np.dtype(layer.encoding.get("dtype", layer.dtype)).kind in "iu"
 
 
 def has_data(layer: xr.DataArray) -> xr.DataArray:
@@ -214,7 +204,7 @@ def classes(layer: xr.DataArray) -> xr.DataArray:
     """
     if layer.dtype.kind not in "iuf":
         raise InvalidInputError(f"{layer.name} is {layer.dtype}; classes are whole numbers")
-    marks = _marks(layer, whole=True)
+    marks = declared_nodata(layer, whole=True)
     if layer.dtype == "uint8" and set(marks) <= set(_NO_CLASS):
         return layer
     found = _apply(partial(_as_classes, marks=marks, name=layer.name), layer, np.dtype("uint8"))
@@ -261,8 +251,9 @@ def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
     for name in names:
         layer = cube[name]
         found = classes(layer) if name == _CLASSES else physical(layer)
-        counts = name in _MEASURED_IN_COUNTS and (found.dtype.kind != "f" or _is_counts(layer))
-        if counts or found.dtype.kind not in "iufb":
+        whole = found.dtype.kind != "f"
+        counts = whole or (layer.dtype.kind in "iu" and packing(layer) == (1, 0))
+        if (name in _MEASURED_IN_COUNTS and counts) or found.dtype.kind not in "iufb":
             raise InvalidInputError(
                 f"{name} is {layer.dtype} without a scale; give physical values, as "
                 "s2kit.open_cube does, or state the scale: for reflectance in counts of 0.0001, "
@@ -271,11 +262,6 @@ def readable(cube: xr.Dataset, names: Iterable[Hashable]) -> xr.Dataset:
         if found is not layer:
             changed[name] = found
     return cube.assign(changed) if changed else cube
-
-
-def _is_counts(layer: xr.DataArray) -> bool:
-    """Return whether a layer holds whole numbers whose scale is not stated."""
-    return layer.dtype.kind in "iu" and packing(layer) == (1, 0)
 
 
 def _apply(function: Any, layer: xr.DataArray, dtype: np.dtype) -> xr.DataArray:
@@ -295,10 +281,7 @@ def _known(values: np.ndarray, marks: tuple[float, ...]) -> np.ndarray:
     tests = [values != mark for mark in _in_type(marks, values.dtype)]
     if values.dtype.kind == "f":
         tests.append(~np.isnan(values))
-    known = tests.pop() if tests else np.ones(values.shape, bool)
-    for one in tests:
-        known &= one
-    return known
+    return reduce(np.logical_and, tests) if tests else np.ones(values.shape, bool)
 
 
 def _in_type(marks: Iterable[float], dtype: np.dtype) -> list[Any]:

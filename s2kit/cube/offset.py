@@ -24,7 +24,6 @@ from s2kit.scenes.radiometry import (
     FLAG,
     METADATA,
     OFFSET,
-    offset_in_counts,
     offset_of_baseline,
     read_baseline,
 )
@@ -90,36 +89,26 @@ class Contradiction:
 
 
 def find_contradictions(scene: Scene) -> list[Contradiction]:
-    """Hold the stated offsets against an overview of the whole tile.
+    """Compare the stated offsets with an overview of the whole tile.
 
-    Parameters
-    ----------
-    scene : Scene
-        Its own metadata are final (`s2kit.scenes.radiometry.METADATA`), and so are JPEG 2000 files
-        of ESA, which nobody has written anew: neither is looked at.
-
-    Returns
-    -------
-    list of Contradiction
-        Empty where all is as stated, and where the pixels do not tell.
+    The product's own metadata are final (`s2kit.scenes.radiometry.METADATA`), and so are JPEG 2000
+    files of ESA, which nobody has written anew: neither is looked at. Nothing is returned where all
+    is as stated, and where the pixels leave a doubt.
     """
     groups: dict[tuple[str, float], list[str]] = {}
     for band in (name for name in BANDS if name in scene.assets):
         asset = scene.assets[band]
         groups.setdefault((asset.source, asset.offset), []).append(band)
+    baseline = read_baseline(scene.baseline)
+    before_offsets = baseline is not None and not offset_of_baseline(baseline)
     found = []
     for (source, stated), bands in groups.items():
-        if source == METADATA or (_before_offsets(scene) and stated == 0):
+        if source == METADATA or (before_offsets and stated == 0):
             continue
         shown = _shown_offset(scene, [band for band in _LOOKED_AT if band in bands])
-        if shown not in (None, stated):
+        if shown is not None and shown != stated:
             found.append(Contradiction(tuple(bands), stated, shown, source == FLAG))
     return found
-
-
-def _before_offsets(scene: Scene) -> bool:
-    baseline = read_baseline(scene.baseline)
-    return baseline is not None and not offset_of_baseline(baseline)
 
 
 def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
@@ -131,18 +120,13 @@ def corrected(scene: Scene, contradiction: Contradiction) -> Scene:
     return replace(scene, assets=assets)
 
 
-def shift_of(scene: Scene, layer: str) -> int:
-    """Return what is to be added to the DN of a layer to get the cube's stored value."""
-    return offset_in_counts(scene.assets[layer].offset) if layer in BANDS else 0
-
-
 def _shown_offset(scene: Scene, bands: list[str]) -> float | None:
     if len(bands) < _SEVERAL or "SCL" not in scene.assets:
         return None
     try:
         classes, bounds = _overview(scene, "SCL")
         overviews = {band: _overview(scene, band, classes.shape) for band in bands}
-    except (SceneError, _UnseenError):  # ingest reports what cannot be read, if it is needed
+    except SceneError:  # ingest reports what cannot be read, if it is needed
         return None
     return judge({b: dn for b, (dn, where) in overviews.items() if where == bounds}, classes)
 
@@ -165,11 +149,9 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     dark = [kind for kind in _DARK_CLASSES if np.count_nonzero(classes == kind) >= _ENOUGH]
     if len(dark) < _CLASSES or len(values) < _SEVERAL:
         return None
-    medians = [
-        [_median(values[b], classes == kind) for b in _VISIBLE if b in values] for kind in dark
-    ]
-    impossible = [sum(m < _IMPOSSIBLE for m in of_class) >= _SEVERAL for of_class in medians]
-    if sum(impossible) >= _CLASSES:
+    visible = [values[band] for band in _VISIBLE if band in values]
+    below = [sum(_median(dn[classes == kind]) < _IMPOSSIBLE for dn in visible) for kind in dark]
+    if sum(bands >= _SEVERAL for bands in below) >= _CLASSES:
         return 0.0
     if np.isin(classes, dark).sum() < _SHARE * np.count_nonzero(classes):
         return None
@@ -178,8 +160,9 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     return OFFSET if min(darkest) > _STILL_IN else None
 
 
-def _median(dn: np.ndarray, where: np.ndarray) -> float:
-    seen = dn[where & (dn > 0)]
+def _median(dn: np.ndarray) -> float:
+    """Return the median DN; ∞ where too few are known."""
+    seen = dn[dn > 0]
     return float(np.median(seen)) if len(seen) >= _ENOUGH else math.inf
 
 
@@ -189,18 +172,17 @@ def _darkest(dn: np.ndarray) -> float:
     return float(np.percentile(seen, 1)) if len(seen) >= _ENOUGH else -math.inf
 
 
-class _UnseenError(Exception):
-    """A raster is not looked at: that would take long, or nobody has written it anew."""
-
-
 def _overview(
     scene: Scene, layer: str, shape: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Read a whole raster in few pixels, and where it lies."""
+    """Read a whole raster in few pixels, and where it lies.
+
+    A SceneError also stands for one that nobody has written anew, or that takes long to read.
+    """
     with opened(scene, layer) as (dataset, _):
         large = math.prod(dataset.shape) > _WHOLE and not dataset.overviews(1)
         if dataset.driver != "GTiff" or large:
-            raise _UnseenError
+            raise ValueError("it is not looked at")
         step = max(1, math.ceil(max(dataset.shape) / _SIDE))
         own = tuple(math.ceil(n / step) for n in dataset.shape)
         return dataset.read(1, out_shape=shape or own), tuple(dataset.bounds)

@@ -27,8 +27,17 @@ def list_chunks(
         for key in store.keys(f"{group_of(number, level)}/{layer}")
         if _is_inside(key, orbit.separator, spec.chunk_grids[level])
     ]
-    entries = workers.look(lambda key: _entry(store, key), keys, "listing chunks")
-    table = dict(zip(keys, entries, strict=True))
+
+    def entry(key: str) -> Entry:
+        data = store.read(key)
+        if data is None or not is_whole(data):
+            raise CubeError(
+                f"{store.path(key)} is damaged, so that no list of whole chunks can be made; "
+                "the cube is as it was. Bring that file back from a copy, or build the cube anew"
+            )
+        return entry_of(data)
+
+    table = dict(zip(keys, workers.look(entry, keys, "listing chunks"), strict=True))
     chunks = -(-len(orbit.timeline["time"]) // spec.chunks[0])
     new = by_time_chunk(table, spec.layers, range(chunks))
     return empty_manifest(spec.layers, spec.chunk_grids).changed(0, new, spec.chunk_grids)
@@ -38,15 +47,5 @@ def _is_inside(key: str, separator: str, sizes: tuple[int, int]) -> bool:
     """Return whether an object is a chunk of a level, in its set of names."""
     if not (is_layer_chunk(key) and is_chunk(key.split("/", 3)[-1], separator)):
         return False
-    index = read_chunk_key(key).index[1:]
-    return all(n < size for n, size in zip(index, sizes, strict=True))
-
-
-def _entry(store: Store, key: str) -> Entry:
-    data = store.read(key)
-    if data is None or not is_whole(data):
-        raise CubeError(
-            f"{store.path(key)} is damaged, so that no list of whole chunks can be made; "
-            "the cube is as it was. Bring that file back from a copy, or build the cube anew"
-        )
-    return entry_of(data)
+    _, row, col = read_chunk_key(key).index
+    return row < sizes[0] and col < sizes[1]

@@ -6,7 +6,8 @@ pixels are handed up, so that a coarse pixel is the mean, or the mode, of all va
 under it; nothing is rounded twice. Memory is bounded by chunk and levels, not by the region.
 """
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numba
@@ -14,7 +15,7 @@ import numpy as np
 
 from s2kit.cube.checked_reads import read_table, require_whole
 from s2kit.cube.codec import decode, encode
-from s2kit.cube.ingest import Outcome, Target, Task
+from s2kit.cube.ingest import Outcome, Target
 from s2kit.cube.keys import read_chunk_key, staged
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import check_held
@@ -25,6 +26,9 @@ from s2kit.errors import CubeError
 _CLASSES = 12
 """Of Sen2Cor's classification; what lies above is none, and is not counted."""
 
+_Kernels = tuple[Callable[..., None], Callable[..., None], Callable[..., None]]
+"""Those that add a chunk of the base, add one of the level below, and write the result."""
+
 
 @dataclass(frozen=True)
 class CoarserTask:
@@ -34,7 +38,6 @@ class CoarserTask:
     ----------
     target : Target
         Its separator also names the chunks that are read.
-    layer : str
     chunk : int
         Index of the time chunk.
     steps : int
@@ -74,25 +77,19 @@ def coarser_tasks(outcomes: Iterable[Outcome]) -> list[CoarserTask]:
             continue
         place = base.layer, base.chunk
         if place not in tasks:
-            tasks[place] = _above(base)
+            kept = sum(step.kept is not None for step in base.steps) if base.staged else 0
+            tasks[place] = CoarserTask(
+                base.target,
+                *place,
+                len(base.steps),
+                nothing_present(base.target.spec),
+                base.staged,
+                kept=kept,
+                table=base.tables[base.chunk] if kept else "",
+            )
         for key in outcome.written:
             tasks[place].present[read_chunk_key(key).index[1:]] = True
     return list(tasks.values())
-
-
-def _above(base: Task) -> CoarserTask:
-    """Return the task that makes the levels of a layer in one time chunk."""
-    kept = sum(step.kept is not None for step in base.steps) if base.staged else 0
-    return CoarserTask(
-        base.target,
-        base.layer,
-        base.chunk,
-        len(base.steps),
-        nothing_present(base.target.spec),
-        base.staged,
-        kept=kept,
-        table=base.tables[base.chunk] if kept else "",
-    )
 
 
 def nothing_present(spec: CubeSpec) -> np.ndarray:
@@ -101,20 +98,21 @@ def nothing_present(spec: CubeSpec) -> np.ndarray:
 
 
 def coarsen(task: CoarserTask) -> Table:
-    """Write the chunks of all levels, and remove those that are left over.
-
-    Returns
-    -------
-    dict of str to Entry
-        What was written.
-    """
-    written = _Walk(task).go()
-    task.target.finish(written, stage=task.staged)
-    return written
+    """Write the chunks of all levels, which are returned, and remove those that are left over."""
+    walk = _Walk(task)
+    for row, col in np.ndindex(walk.present[-1].shape):
+        check_held(task.target.store, task.target.lock_token)
+        walk.visit(len(walk.present) - 1, row, col)
+    task.target.finish(walk.written, stage=task.staged)
+    return walk.written
 
 
 class _Walk:
-    """The walk through the quadtree, with one set of sums for each level."""
+    """The walk through the quadtree, with the totals of one chunk for each level.
+
+    Totals are sums and counts of the valid base pixels under each pixel of a chunk; for the
+    classification, counts of each class.
+    """
 
     def __init__(self, task: CoarserTask):
         self.task, self.target, self.layer = task, task.target, LAYER_SPECS[task.layer]
@@ -123,8 +121,9 @@ class _Walk:
         for _ in spec.grids[1:]:
             self.present.append(_halved(self.present[-1]))
         shape = (task.steps - task.kept, *spec.chunks[1:])
-        kind = _Modes if task.layer == "SCL" else _Means
-        self.sums = [kind(shape, level, self.layer.nodata) for level in range(len(self.present))]
+        modes = task.layer == "SCL"
+        self.add_base, self.add_finer, self.result = _MODES if modes else _MEANS
+        self.totals = [_no_totals(shape, n, modes) for n in range(len(self.present))]
         self.whole = np.full(spec.chunks, self.layer.nodata, self.layer.dtype)
         self.base = np.empty_like(self.whole)
         self.before: Table = {}
@@ -132,19 +131,13 @@ class _Walk:
             self.before = read_table(self.target.store, self.target.orbit, task.table)
         self.written: Table = {}
 
-    def go(self) -> Table:
-        """Visit all chunks."""
-        for row, col in np.ndindex(self.present[-1].shape):
-            check_held(self.target.store, self.target.lock_token)
-            self._visit(len(self.present) - 1, row, col)
-        return self.written
-
-    def _visit(self, level: int, row: int, col: int) -> None:
+    def visit(self, level: int, row: int, col: int) -> None:
         """Sum up what lies under a chunk, and write it."""
         if not self.present[level][row, col]:
             self._clear(level, row, col)
             return
-        self.sums[level].clear()
+        for array in self.totals[level]:
+            array[:] = 0
         for down, right in np.ndindex(2, 2):
             child = (2 * row + down, 2 * col + right)
             if all(n < size for n, size in zip(child, self.present[level - 1].shape, strict=True)):
@@ -155,18 +148,18 @@ class _Walk:
         """Add a chunk of the level below."""
         corner = (row % 2 * self.whole.shape[1], col % 2 * self.whole.shape[2])
         if level > 1:
-            self._visit(level - 1, row, col)
+            self.visit(level - 1, row, col)
         if not self.present[level - 1][row, col]:
             return
         if level > 1:
-            self.sums[level].add(self.sums[level - 1], *corner)
+            self.add_finer(*self.totals[level - 1], *self.totals[level], *corner)
         else:
-            self.sums[level].add_pixels(self._read(row, col), *corner)
+            self.add_base(self._read(row, col), self.layer.nodata, *self.totals[level], *corner)
 
     def _read(self, row: int, col: int) -> np.ndarray:
         task, store, key = self.task, self.target.store, self._key(0, row, col)
         if key in task.known:
-            data = require_whole(store, key, task.known[key])
+            data: bytes | None = require_whole(store, key, task.known[key])
         else:
             data = store.read(staged(key) if task.staged else key)
         try:
@@ -184,7 +177,7 @@ class _Walk:
         task, key = self.task, self._key(level, row, col)
         values = self.whole[: task.steps]
         self._restore(key, values[: task.kept])
-        self.sums[level].result(values[task.kept :])
+        self.result(*self.totals[level], self.layer.nodata, values[task.kept :])
         if (values == self.layer.nodata).all():
             self._remove(level, row, col)
             return
@@ -196,23 +189,22 @@ class _Walk:
 
     def _restore(self, key: str, kept: np.ndarray) -> None:
         """Copy the steps that stay from the chunk that readers see."""
-        if not len(kept):
-            return
         entry = self.before.get(key)
         if entry is None:
             kept[:] = self.layer.nodata
-            return
-        data = require_whole(self.target.store, key, entry)
-        kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
+        else:
+            data = require_whole(self.target.store, key, entry)
+            kept[:] = decode(data, self.layer, self.base.shape, self.base)[: len(kept)]
 
     def _clear(self, level: int, row: int, col: int) -> None:
         """Remove what a build that died left in and under a chunk."""
         for below in range(level, 0, -1):
-            rows, cols = ((n << level - below, n + 1 << level - below) for n in (row, col))
-            height, width = self.present[below].shape
-            for i in range(rows[0], min(rows[1], height)):
-                for j in range(cols[0], min(cols[1], width)):
-                    self._remove(below, i, j)
+            places = zip((row, col), self.present[below].shape, strict=True)
+            under = [
+                range(n << level - below, min(n + 1 << level - below, size)) for n, size in places
+            ]
+            for i, j in itertools.product(*under):
+                self._remove(below, i, j)
 
     def _remove(self, level: int, row: int, col: int) -> None:
         if self.task.only is None:
@@ -229,57 +221,19 @@ def _halved(present: np.ndarray) -> np.ndarray:
     return even.reshape(-(-rows // 2), 2, -(-cols // 2), 2).any((1, 3))
 
 
-def _counter(level: int) -> np.dtype:
-    """Return the smallest type that counts the base pixels under a pixel of a level."""
-    return np.min_scalar_type(4**level)
+def _no_totals(shape: tuple[int, int, int], level: int, modes: bool) -> tuple[np.ndarray, ...]:
+    """Return sums and counts, or counts of each class, of no pixels.
+
+    Counts are of the smallest type that holds the number of base pixels under one of the level.
+    """
+    counter = np.min_scalar_type(4**level)
+    if modes:
+        return (np.zeros((*shape, _CLASSES), counter),)
+    return np.zeros(shape, "i8"), np.zeros(shape, counter)
 
 
-class _Means:
-    """Sums and counts of the valid base pixels under each pixel of a chunk."""
-
-    def __init__(self, shape: tuple[int, int, int], level: int, nodata: int):
-        self.nodata = nodata
-        self.sums, self.counts = np.zeros(shape, "i8"), np.zeros(shape, _counter(level))
-
-    def clear(self) -> None:
-        """Start anew."""
-        self.sums[:] = 0
-        self.counts[:] = 0
-
-    def add_pixels(self, values: np.ndarray, top: int, left: int) -> None:
-        """Add a chunk of the base, whose corner lies there in pixels of its own size."""
-        _add_values(values, self.nodata, self.sums, self.counts, top, left)
-
-    def add(self, finer: "_Means", top: int, left: int) -> None:
-        """Add a chunk of the level below."""
-        _add_sums(finer.sums, finer.counts, self.sums, self.counts, top, left)
-
-    def result(self, out: np.ndarray) -> None:
-        """Write the means, rounded half away from zero, as GDAL rounds."""
-        _divide(self.sums, self.counts, self.nodata, out)
-
-
-class _Modes:
-    """Counts of each class among the base pixels under each pixel of a chunk."""
-
-    def __init__(self, shape: tuple[int, int, int], level: int, nodata: int):
-        self.counts = np.zeros((*shape, _CLASSES), _counter(level))
-
-    def clear(self) -> None:
-        """Start anew."""
-        self.counts[:] = 0
-
-    def add_pixels(self, values: np.ndarray, top: int, left: int) -> None:
-        """Add a chunk of the base, whose corner lies there in pixels of its own size."""
-        _add_classes(values, self.counts, top, left)
-
-    def add(self, finer: "_Modes", top: int, left: int) -> None:
-        """Add a chunk of the level below."""
-        _add_counts(finer.counts, self.counts, top, left)
-
-    def result(self, out: np.ndarray) -> None:
-        """Write the most frequent class, the smallest of equals; 0 where there is none."""
-        _most_frequent(self.counts, out)
+# The kernels of means and of modes take the same arguments: ``top, left`` is the corner of a chunk
+# of the level below, in pixels of its own size.
 
 
 @numba.njit(nogil=True, cache=True)
@@ -308,6 +262,7 @@ def _add_sums(finer_sums, finer_counts, sums, counts, top, left):
 
 @numba.njit(nogil=True, cache=True)
 def _divide(sums, counts, nodata, out):
+    """Write the means, rounded half away from zero, as GDAL rounds."""
     times, rows, cols = sums.shape
     for t in range(times):
         for y in range(rows):
@@ -322,14 +277,14 @@ def _divide(sums, counts, nodata, out):
 
 
 @numba.njit(nogil=True, cache=True)
-def _add_classes(values, counts, top, left):
+def _add_classes(values, nodata, counts, top, left):
     times, rows, cols = values.shape
     classes = counts.shape[3]
     for t in range(times):
         for y in range(rows):
             for x in range(cols):
                 value = values[t, y, x]
-                if 0 < value < classes:
+                if value != nodata and value < classes:
                     counts[t, (top + y) >> 1, (left + x) >> 1, value] += 1
 
 
@@ -345,13 +300,18 @@ def _add_counts(finer, counts, top, left):
 
 
 @numba.njit(nogil=True, cache=True)
-def _most_frequent(counts, out):
+def _most_frequent(counts, nodata, out):
+    """Write the most frequent class, the smallest of equals."""
     times, rows, cols, classes = counts.shape
     for t in range(times):
         for y in range(rows):
             for x in range(cols):
-                best, most = 0, 0
+                best, most = nodata, 0
                 for value in range(1, classes):
                     if counts[t, y, x, value] > most:
                         best, most = value, counts[t, y, x, value]
                 out[t, y, x] = best
+
+
+_MEANS: _Kernels = _add_values, _add_sums, _divide
+_MODES: _Kernels = _add_classes, _add_counts, _most_frequent

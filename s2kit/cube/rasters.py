@@ -80,8 +80,7 @@ def open_raster(name: str) -> Iterator[DatasetReader]:
         rasterio.Env(**{} if plain else _NOTHING_BESIDE),
         _open(name, drivers) as dataset,
     ):
-        _check_own(dataset)
-        _check_block(dataset)
+        _check(dataset)
         yield dataset
 
 
@@ -119,16 +118,18 @@ def _check_beside(name: str) -> None:
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it lies where it belongs
                 dataset = _open(str(beside), ("GTiff",))
             with dataset:
-                _check_own(dataset)
-                _check_block(dataset)
+                _check(dataset)
         elif beside.name.lower() in (f"{path.name}.aux".lower(), f"{path.stem}.aux".lower()):
             with beside.open("rb") as file:
                 if file.read(len(_ERDAS)) == _ERDAS:
                     raise ValueError(f"{beside.name} beside it may lead to other files; remove it")
 
 
-def _check_own(dataset: DatasetReader) -> None:
-    """Refuse a raster that says, in itself or in ``.aux.xml``, that its overviews lie elsewhere."""
+def _check(dataset: DatasetReader) -> None:
+    """Refuse a raster that leads elsewhere, or whose tiles, strips or chunks fill the memory.
+
+    It says in itself or in ``.aux.xml`` where its overviews lie.
+    """
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
         raise ValueError(
             "its metadata say that its overviews are another file; remove OVERVIEW_FILE"
@@ -138,16 +139,6 @@ def _check_own(dataset: DatasetReader) -> None:
             raise ValueError("it is a list of references to other files, not a Zarr store")
         if any(re.fullmatch(r"DIM_.*_INDEX", tag) for tag in dataset.tags(1)):
             raise ValueError("it has more than the dimensions y and x")
-
-
-def _is_references(name: str) -> bool:
-    """Return whether a Zarr store is a file: a list of references to others, as kerchunk writes."""
-    store = local_part(name)
-    return name.lower().split('":')[0].endswith(".json") or (store is not None and store.is_file())
-
-
-def _check_block(dataset: DatasetReader) -> None:
-    """Refuse tiles, strips or chunks that fill the memory."""
     if not dataset.count:
         return
     height, width = dataset.block_shapes[0]
@@ -160,3 +151,9 @@ def _check_block(dataset: DatasetReader) -> None:
             f"its blocks of {width} × {height} pixels take {size / 1e6:.0f} MB each; at most "
             f"{LARGEST_BLOCK / 1e6:.0f} MB are read at once: write it anew in tiles of 512 × 512"
         )
+
+
+def _is_references(name: str) -> bool:
+    """Return whether a Zarr store is a file: a list of references to others, as kerchunk writes."""
+    store = local_part(name)
+    return name.lower().split('":')[0].endswith(".json") or (store is not None and store.is_file())

@@ -1,6 +1,8 @@
 """What a build did, in words and tables."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -9,7 +11,6 @@ from s2kit.cube.keys import group_of, is_chunk
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.state import read_state
 from s2kit.cube.storage import open_store
-from s2kit.cube.store import Store
 
 
 @dataclass(frozen=True)
@@ -52,41 +53,36 @@ class BuildReport:
     """Of the store, as it can be read."""
 
     def __post_init__(self):
-        told = {name: _told(getattr(self, name)) for name in ("failed", "corrected", "notes")}
-        told |= {"outside": tuple(map(without_credentials, self.outside))}
-        for name, value in {"_place": self.store, "store": shown_place(self.store), **told}.items():
+        shown: dict[str, Any] = {"_place": self.store, "store": shown_place(self.store)}
+        for name in ("failed", "corrected", "notes"):
+            reasons = getattr(self, name).items()
+            shown[name] = {without_credentials(k): without_credentials(v) for k, v in reasons}
+        shown["outside"] = tuple(map(without_credentials, self.outside))
+        for name, value in shown.items():
             object.__setattr__(self, name, value)
 
     def __str__(self) -> str:
         orbits = ", ".join(f"R{orbit:03d}: {n}" for orbit, n in sorted(self.steps.items()))
         lines = [
             f"{self.store}: {sum(self.steps.values())} steps ({orbits}), "
-            f"{sum(self.added.values())} written by this build",
-            *(
-                [f"mended: {len(self.mended)} damaged objects, such as {self.mended[0]}"]
-                if self.mended
-                else []
-            ),
-            *(f"set aside: {scene}: {why}" for scene, why in self.failed.items()),
-            *(f"corrected: {scene}: {why}" for scene, why in self.corrected.items()),
-            *(
-                f"odd, in {len(names)} scenes, such as {names[0]}: {why}"
-                for why, names in self._noted().items()
-            ),
-            *(
-                f"damaged: {key}: not all scenes of its dates were given and can be read; give "
-                "them, or bring this chunk back from a copy"
-                for key in self.damaged
-            ),
+            f"{sum(self.added.values())} written by this build"
+        ]
+        if self.mended:
+            lines.append(f"mended: {len(self.mended)} damaged objects, such as {self.mended[0]}")
+        lines += [f"set aside: {scene}: {why}" for scene, why in self.failed.items()]
+        lines += [f"corrected: {scene}: {why}" for scene, why in self.corrected.items()]
+        odd: dict[str, list[str]] = {}
+        for scene, why in self.notes.items():
+            odd.setdefault(why, []).append(scene)
+        lines += [
+            f"odd, in {len(names)} scenes, such as {names[0]}: {why}" for why, names in odd.items()
+        ]
+        lines += [
+            f"damaged: {key}: not all scenes of its dates were given and can be read; give "
+            "them, or bring this chunk back from a copy"
+            for key in self.damaged
         ]
         return "\n".join(lines)
-
-    def _noted(self) -> dict[str, list[str]]:
-        """Collect the scenes of which the same is to be said."""
-        scenes: dict[str, list[str]] = {}
-        for scene, why in self.notes.items():
-            scenes.setdefault(why, []).append(scene)
-        return scenes
 
     def storage(self) -> pd.DataFrame:
         """Measure what each layer takes in the store; overviews are not counted.
@@ -99,27 +95,18 @@ class BuildReport:
         """
         store = open_store(self._place)
         state = read_state(store)
-        pixels = state.spec.grid.shape[0] * state.spec.grid.shape[1]
-        steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
+        assert state is not None  # a build has just written it
         rows = []
         for name in state.spec.layers:
             sizes = [
                 size
-                for n, orbit in state.orbits.items()
-                for size in _sizes(store, n, name, orbit.separator)
+                for number, orbit in state.orbits.items()
+                for key, size in store.sizes(f"{group_of(number)}/{name}").items()
+                if is_chunk(key.split("/", 3)[-1], orbit.separator)
             ]
-            raw = pixels * steps * int(LAYER_SPECS[name].dtype[-1])
+            steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
+            raw = steps * math.prod(state.spec.grid.shape) * int(LAYER_SPECS[name].dtype[-1])
             stored = sum(sizes)
             rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
         columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]
         return pd.DataFrame(rows, columns=columns).set_index("layer")
-
-
-def _told(reasons: dict[str, str]) -> dict[str, str]:
-    return {without_credentials(k): without_credentials(v) for k, v in reasons.items()}
-
-
-def _sizes(store: Store, orbit: int, layer: str, separator: str) -> list[int]:
-    prefix = f"{group_of(orbit)}/{layer}"
-    sizes = {key.removeprefix(f"{prefix}/"): size for key, size in store.sizes(prefix).items()}
-    return [size for name, size in sizes.items() if is_chunk(name, separator)]

@@ -32,19 +32,11 @@ _NUDGE = 1e-10
 
 
 class SourceCoordinates:
-    """Where each pixel centre of a grid lies in another coordinate system.
-
-    Parameters
-    ----------
-    grid : odc.geo.geobox.GeoBox
-        The target grid.
-    crs : rasterio.crs.CRS
-        The source's coordinate system.
-    """
+    """Where each pixel centre of a target grid lies in the coordinate system of a source."""
 
     def __init__(self, grid: GeoBox, crs: CRS):
         self.grid = grid
-        target = CRS.from_wkt(grid.crs.to_wkt())
+        target = CRS.from_wkt(crs_of(grid).to_wkt())
         self._splines = None if target == crs else _fit_splines(grid, crs)
 
     def at(self, row: np.ndarray, col: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +100,8 @@ def _stops(first: int, end: int) -> np.ndarray:
 
 
 def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBivariateSpline]:
-    step = _spacing(grid)
+    metres = abs(grid.affine.a) * (111_320 if crs_of(grid).is_geographic else 1)
+    step = int(np.clip(_LATTICE_METRES // metres, 1, _LATTICE))
     height, width = grid.shape
     row = np.arange(-2.0 * step, height + 3 * step, step)
     col = np.arange(-2.0 * step, width + 3 * step, step)
@@ -122,12 +115,6 @@ def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBi
             "a smaller region or another coordinate system"
         )
     return RectBivariateSpline(row, col, xs), RectBivariateSpline(row, col, ys)
-
-
-def _spacing(grid: GeoBox) -> int:
-    """Pixels between two points of the lattice, never more than `_LATTICE_METRES`."""
-    metres = abs(grid.affine.a) * (111_320 if grid.crs.geographic else 1)
-    return int(np.clip(_LATTICE_METRES // metres, 1, _LATTICE))
 
 
 @numba.njit(nogil=True, cache=True)

@@ -23,8 +23,8 @@ class Workers:
 
     def __init__(self, client: Any, progress: bool):
         self._client, self._progress = client, progress
-        self._executor: Executor | None = None
         self.remote = client is not None
+        self._executor: Executor
 
     @contextmanager
     def started(self) -> Iterator[None]:
