@@ -222,14 +222,13 @@ def _describe_array(raster: xr.DataArray) -> _Raster:
             'raster.rio.write_crs("EPSG:28992")'
         )
     _read_dtype(label, flat.dtype)
-    marks, (scale, offset) = declared_nodata(flat), packing(flat)
-    dims = flat.odc.spatial_dims
-    pixels = flat.transpose(*dims).values
+    scale, offset = packing(flat)
+    flat = flat.transpose(*flat.odc.spatial_dims)
+    pixels = flat.values
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # all that rasterio takes
-    nodata = np.nan if pixels.dtype.kind == "f" else fill_of(flat)
-    if marks and nodata is not None:
-        known = has_data(flat).transpose(*dims).values
-        pixels = np.where(known, pixels, pixels.dtype.type(nodata))
+    nodata = fill_of(flat)
+    if declared_nodata(flat) and nodata is not None:
+        pixels = np.where(has_data(flat).values, pixels, pixels.dtype.type(nodata))
     return _Raster(
         label=label,
         name=raster.name,

@@ -110,7 +110,8 @@ def make_features(
         first, last = (f"{time:.10}" for time in (part.time.values.min(), part.time.values.max()))
         period = read_period(first if start is None else start, last if end is None else end)
         begin, stop = (np.datetime64(day.date()) for day in (period.first, period.last))
-        days = np.arange(begin, stop + 1, np.timedelta64(int(step), "D")).astype(str).tolist()
+        after = stop + np.timedelta64(1, "D")
+        days = np.arange(begin, after, np.timedelta64(int(step), "D")).astype(str).tolist()
         recipe |= {"start": days[0], "end": str(stop), "days": days}
     return apply_recipe(cube, recipe, clear)
 

@@ -214,8 +214,7 @@ def _card(model: Classifier) -> str:
     """Return the card of a classifier, Markdown."""
     document, source = _document(model), model.source or {}
     recipe = {k: v for k, v in (model.recipe or {}).items() if k != "days"}
-    made_up: dict[Any, str]
-    made_up = {True: "yes: practice data, not observed by any satellite", False: "no"}
+    made_up = {True: "yes: practice data, not observed by any satellite", False: "no", None: ""}
     facts = {
         "cube": source.get("title"),
         "synthetic": made_up.get(source.get("synthetic")),

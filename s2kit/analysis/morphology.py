@@ -33,11 +33,6 @@ def metres_per_pixel(cube: xr.Dataset) -> float:
             "distances in metres need square pixels side by side; make the mask of the whole cube "
             "first, and then take a part of it"
         )
-    return float(steps[0]) * _metres(cube)
-
-
-def _metres(cube: xr.Dataset) -> float:
-    """Return the length of the unit of the coordinate system; without one, of that of x."""
     crs, unit = cube.rio.crs, str(cube["x"].attrs.get("units", "metre"))
     if crs.is_geographic if crs else unit.startswith("degree"):
         raise InvalidInputError(
@@ -45,13 +40,13 @@ def _metres(cube: xr.Dataset) -> float:
             "coordinate system, such as that of the UTM zone"
         )
     if crs:
-        return float(crs.linear_units_factor[1])
+        return float(steps[0]) * float(crs.linear_units_factor[1])
     if unit not in ("m", "metre", "meter", "metres", "meters"):
         raise InvalidInputError(
             f"distances are in metres, x is in {unit!r}; state the coordinate system: "
             'cube.rio.write_crs("EPSG:28992")'
         )
-    return 1.0
+    return float(steps[0])
 
 
 def grow(marked: xr.DataArray, width: float, margin: float) -> xr.DataArray:

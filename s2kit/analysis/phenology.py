@@ -221,7 +221,7 @@ def _along_time(
 def _regular_block(
     values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int, penalty: np.ndarray | None
 ) -> np.ndarray:
-    """Interpolate, shape (…, time) → (…, day): linearly, or by smooth curves in the same gaps."""
+    """Interpolate, shape (…, time) → (…, day): linearly, or in the same gaps by smooth curves."""
     series = np.ascontiguousarray(values.reshape(-1, len(days)).T)
     series = series.astype(np.result_type(values, "float32"), copy=False)
     found = interpolate(series, np.isfinite(series), days, grid, False, gap)

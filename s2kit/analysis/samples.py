@@ -143,9 +143,8 @@ def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
             f"features {grid.shape} in {grid.crs}; bring it there with "
             "labels.rio.reproject_match(features)"
         )
-    values = labels.transpose("y", "x").values
-    known = has_data(labels).transpose("y", "x").values
-    return np.where(known, values, _NO_LABEL)
+    labels = labels.transpose("y", "x")
+    return np.where(has_data(labels).values, labels.values, _NO_LABEL)
 
 
 def _squares(labels: np.ndarray, grid: GeoBox) -> Iterator[_Area]:

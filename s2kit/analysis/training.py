@@ -185,12 +185,10 @@ def _judge(
     """Compute the scores of the models on the test's pixels."""
     answers = {name: model.predict(pixels) for name, model in models.items()}
     classes = models["network"].classes_
+    judges = {"accuracy": accuracy_score, "balanced accuracy": balanced_accuracy_score}
     comparison = {
-        name: {
-            "accuracy": accuracy_score(true, answer),
-            "balanced accuracy": balanced_accuracy_score(true, answer),
-        }
-        for name, answer in answers.items()
+        score: {name: judge(true, answer) for name, answer in answers.items()}
+        for score, judge in judges.items()
     }
     confusion = confusion_matrix(true, answers["network"], labels=classes)
     each = precision_recall_fscore_support(
@@ -202,7 +200,7 @@ def _judge(
     importance = {"mean": shuffled.importances_mean, "std": shuffled.importances_std}
     columns = ("precision", "recall", "F1", "pixels")
     return {
-        "comparison": pd.DataFrame(comparison).T,
+        "comparison": pd.DataFrame(comparison),
         "confusion": pd.DataFrame(confusion, classes, classes),
         "classes": pd.DataFrame(dict(zip(columns, each, strict=True)), classes),
         "importance": pd.DataFrame(importance, list(names)).sort_values("mean", ascending=False),

@@ -137,12 +137,12 @@ def _as_stored(maps: xr.Dataset, grid: GeoBox) -> tuple[xr.Dataset, dict[Hashabl
     if mapping is None:  # stated in another way, which GDAL and xarray do not read
         mapping = "spatial_ref"
         maps = maps.rio.write_crs(crs_of(grid).to_wkt(), grid_mapping_name=mapping)
-    layers, encoding = {}, {}
+    layers, encoding, crs = {}, {}, gdal_crs(grid)
     for name, layer in maps.data_vars.items():
         chunked = layer.chunk({axis: size for axis, size in sizes.items() if axis in layer.dims})
         found, kept = _store(chunked)
         attrs = {key: v for key, v in found.attrs.items() if not declares_nodata(key)}
-        layers[name] = (found.dims, found.data, attrs | {"_CRS": gdal_crs(grid)})
+        layers[name] = (found.dims, found.data, attrs | {"_CRS": crs})
         encoding[name] = kept | {"compressors": CODEC, "grid_mapping": mapping}
     coords = maps.drop_vars(maps.data_vars).copy()
     for coordinate in coords.variables.values():
