@@ -143,8 +143,8 @@ def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
             f"features {grid.shape} in {grid.crs}; bring it there with "
             "labels.rio.reproject_match(features)"
         )
-    labels = labels.transpose("y", "x")
-    return np.where(has_data(labels).values, labels.values, _NO_LABEL)
+    known = has_data(labels).transpose("y", "x").values  # transposed first, rio.set_nodata is lost
+    return np.where(known, labels.transpose("y", "x").values, _NO_LABEL)
 
 
 def _squares(labels: np.ndarray, grid: GeoBox) -> Iterator[_Area]:

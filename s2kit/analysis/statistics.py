@@ -74,7 +74,7 @@ def time_statistics(
     """
     wanted = _read_percentiles(percentiles)
     steps = steps_in_period(read_cube(cube), start, end)
-    part = take_steps(cube, steps)
+    part = take_steps(cube.drop_vars(cube.data_vars), steps)
     groups = group_steps(part.time, period)
     reduction = read_reduction(cube, variable, clear, steps)
     found = moments(reduction, groups)

@@ -17,9 +17,9 @@ from s2kit.analysis.blocks import as_rows, blocks_of, map_blocks, whole_series
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.kernels import moments as kernels
 from s2kit.analysis.kernels.percentiles import percentiles
-from s2kit.analysis.masks import CLEAR, read_clear
+from s2kit.analysis.masks import CLEAR
 from s2kit.analysis.periods import Groups
-from s2kit.analysis.validation import read_cube, take_steps
+from s2kit.analysis.validation import read_cube, read_mask, take_steps
 from s2kit.cube.chunk_columns import columns, lie_alike
 from s2kit.cube.chunk_reader import ConcatenatedLayer, StoredLayer
 from s2kit.cube.dask_layers import source_of
@@ -98,13 +98,12 @@ def read_reduction(
     else:
         evaluate = formula = read_formula(cube, variable)
         names, name, unit = formula.bands, formula.name, "1"
-    by_classes = clear is None and "SCL" in cube.data_vars
-    stored = [*names, "SCL"] if by_classes else names
-    cube = read_cube(cube, *stored)
+    stored = [*names, "SCL"] if clear is None else list(names)
+    cube = read_cube(cube, *stored)[stored]  # to take steps of the others would take time
     steps = np.ones(cube.sizes.get("time", 0), bool) if steps is None else steps
     part = take_steps(cube, steps)
     layers = [part[name] for name in names]
-    mask = part["SCL"] if by_classes else read_clear(part, clear)
+    mask = part["SCL"] if clear is None else read_mask(clear, part)
     for layer in layers:
         if layer.dtype.kind != "f" or set(layer.dims) != set(mask.dims):
             raise InvalidInputError(
@@ -114,8 +113,8 @@ def read_reduction(
     space = tuple(str(dim) for dim in layers[0].dims if dim != "time")
     first, *others = (blocks_of(one.transpose("time", *space)) for one in (*layers, mask))
     alike = [first, *(one.rechunk(first.chunks, method="tasks") for one in others)]
-    wanted = kernels.class_bits(CLEAR if by_classes else (True,))
-    sources = _sources([cube[name] for name in stored]) if by_classes else None
+    wanted = kernels.class_bits(CLEAR if clear is None else (True,))
+    sources = _sources([cube[name] for name in stored]) if clear is None else None
     return TimeReduction(alike, evaluate, wanted, space, name, unit, steps, sources)
 
 
