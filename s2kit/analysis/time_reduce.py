@@ -99,7 +99,8 @@ def read_reduction(
         evaluate = formula = read_formula(cube, variable)
         names, name, unit = formula.bands, formula.name, "1"
     stored = [*names, "SCL"] if clear is None else list(names)
-    cube = read_cube(cube, *stored)[stored]  # to take steps of the others would take time
+    cube = read_cube(cube, *stored)
+    cube = cube[stored] if clear is None else cube  # to take steps of the others would take time
     steps = np.ones(cube.sizes.get("time", 0), bool) if steps is None else steps
     part = take_steps(cube, steps)
     layers = [part[name] for name in names]
