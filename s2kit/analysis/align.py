@@ -1,7 +1,7 @@
 """Alignment of local rasters, such as elevation or soil, to the cube's grid."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class _Raster:
     """A raster before it is warped; a file is described and not read."""
 
     label: str
-    name: str
+    name: Hashable
     pixels: rasterio.Band | np.ndarray
     dtype: np.dtype
     crs: CRS
@@ -64,6 +64,11 @@ class _Raster:
     scale: float
     offset: float
     attrs: dict[str, Any]
+
+    @property
+    def bounds(self) -> Bounds:
+        """Left, bottom, right, top in the raster's own system."""
+        return array_bounds(*self.shape, self.transform)
 
     @property
     def is_whole(self) -> bool:
@@ -100,9 +105,8 @@ def align_raster(
     xarray.DataArray, dims (y, x)
         In memory, with exactly the cube's coordinates, in the unit of the raster. Measurements are
         float32, or float64 if the raster needs it, with NaN for no data; scale and offset are
-        applied. Whole numbers that
-        were chosen by ``"nearest"`` or ``"mode"`` keep their type; the attribute ``_FillValue``
-        is then their no data.
+        applied. Whole numbers that were chosen by ``"nearest"`` or ``"mode"`` keep their type; the
+        attribute ``_FillValue`` is then their no data.
 
     Raises
     ------
@@ -126,11 +130,9 @@ def align_raster(
     """
     grid = read_grid(cube)
     with gdal(), _open(raster) as source:
-        area = area_of_data(cube, grid)
-        there = array_bounds(*source.shape, source.transform)
-        into = operation_into(f"the pixels of {source.label}", there, source.crs, grid, area)
-        wanted = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
-        _check_overlap(source, grid, wanted)
+        area, what = area_of_data(cube, grid), f"the pixels of {source.label}"
+        into = operation_into(what, source.bounds, source.crs, grid, area)
+        wanted = into.transform_bounds(*grid.boundingbox.bbox, direction="INVERSE")
         detail = _read_detail(source, grid, wanted)
         method = _read_method(resampling, source, detail)
         try:
@@ -147,7 +149,7 @@ def align_raster(
         values = values * values.dtype.type(source.scale) + values.dtype.type(source.offset)
     coords = {name: cube[name] for name in ("y", "x")}
     aligned = xr.DataArray(values, coords, ("y", "x"), source.name, attrs)
-    return aligned.rio.write_crs(grid.crs.to_wkt())
+    return aligned.rio.write_crs(crs_of(grid).to_wkt())
 
 
 @contextmanager
@@ -220,14 +222,13 @@ def _describe_array(raster: xr.DataArray) -> _Raster:
             'raster.rio.write_crs("EPSG:28992")'
         )
     _read_dtype(label, flat.dtype)
-    marks, (scale, offset) = declared_nodata(flat), packing(flat)
-    dims = flat.odc.spatial_dims
-    pixels = flat.transpose(*dims).values
+    scale, offset = packing(flat)
+    flat = flat.transpose(*flat.odc.spatial_dims)
+    pixels = flat.values
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # all that rasterio takes
-    nodata = np.nan if pixels.dtype.kind == "f" else fill_of(flat)
-    if marks and nodata is not None:
-        known = has_data(flat).transpose(*dims).values
-        pixels = np.where(known, pixels, pixels.dtype.type(nodata))
+    nodata = fill_of(flat)
+    if declared_nodata(flat) and nodata is not None:
+        pixels = np.where(has_data(flat).values, pixels, pixels.dtype.type(nodata))
     return _Raster(
         label=label,
         name=raster.name,
@@ -251,26 +252,20 @@ def _read_dtype(label: str, dtype: Any) -> np.dtype:
     return found
 
 
-def _check_overlap(source: _Raster, grid: GeoBox, wanted: Bounds) -> None:
-    """Refuse a raster that does not reach the box of the cube in the raster's system."""
-    there = array_bounds(*source.shape, source.transform)
-    if not shapely.relate_pattern(shapely.box(*wanted), shapely.box(*there), "T********"):
-        raise InvalidInputError(
-            f"{source.label} does not overlap the cube: it lies at "
-            f"{name_place(there, source.crs)}, the cube at "
-            f"{name_place(grid.extent.geom.bounds, crs_of(grid))}; is its coordinate system "
-            f"({source.crs.name}) right?"
-        )
-
-
 def _read_detail(source: _Raster, grid: GeoBox, wanted: Bounds) -> float:
     """Return how many pixels of a raster lie in one of the cube, on average.
 
-    Raises
-    ------
-    InvalidInputError
-        If so many that the warper would hold gigabytes for one pixel of the cube.
+    Refuse a raster that does not reach the box of the cube in the raster's system, and one of so
+    many pixels that the warper would hold gigabytes for one of the cube.
     """
+    there = shapely.box(*source.bounds)
+    if not shapely.relate_pattern(shapely.box(*wanted), there, "T********"):
+        raise InvalidInputError(
+            f"{source.label} does not overlap the cube: it lies at "
+            f"{name_place(source.bounds, source.crs)}, the cube at "
+            f"{name_place(grid.boundingbox.bbox, crs_of(grid))}; is its coordinate system "
+            f"({source.crs.name}) right?"
+        )
     left, bottom, right, top = wanted
     pixels = (right - left) * (top - bottom) / abs(source.transform.determinant)
     detail = pixels / (grid.shape.y * grid.shape.x)
@@ -284,12 +279,12 @@ def _read_detail(source: _Raster, grid: GeoBox, wanted: Bounds) -> float:
 
 
 def _read_method(resampling: str | None, source: _Raster, detail: float) -> str:
-    if resampling in _METHODS:
-        return resampling
     if resampling is not None:
-        raise InvalidInputError(
-            f"resampling={resampling!r} is unknown; accepted: {', '.join(_METHODS)}"
-        )
+        if resampling not in _METHODS:
+            raise InvalidInputError(
+                f"resampling={resampling!r} is unknown; accepted: {', '.join(_METHODS)}"
+            )
+        return resampling
     if source.is_whole:
         raise InvalidInputError(
             f"{source.label} holds whole numbers ({source.dtype}), which may be classes or "
@@ -314,7 +309,7 @@ def _warp(source: _Raster, grid: GeoBox, method: str, into: str) -> np.ndarray:
         **georeference,
         src_nodata=source.nodata,
         dst_transform=grid.affine,
-        dst_crs=grid.crs.to_wkt(),
+        dst_crs=crs_of(grid).to_wkt(),
         dst_nodata=np.nan,
         resampling=Resampling[method],
         COORDINATE_OPERATION=into,
@@ -330,10 +325,10 @@ def _as_whole(values: np.ndarray, source: _Raster) -> tuple[np.ndarray, int | No
     if nodata is None and empty.any():
         limits = np.iinfo(source.dtype)
         free = [n for n in (limits.max, limits.min, 0) if not (values == n).any()]
-        nodata = free[0] if free else None
-    if nodata is None and empty.any():
-        raise InvalidInputError(
-            f"{source.label} does not cover the cube and has no value for no data; state one that "
-            "is free: raster.rio.write_nodata(99)"
-        )
+        if not free:
+            raise InvalidInputError(
+                f"{source.label} does not cover the cube and has no value for no data; state one "
+                "that is free: raster.rio.write_nodata(99)"
+            )
+        nodata = free[0]
     return np.where(empty, nodata or 0, values).astype(source.dtype), nodata

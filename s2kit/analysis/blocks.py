@@ -39,19 +39,11 @@ def map_blocks(
     return da.map_blocks(function, *arrays, chunks=chunks, dtype=dtype, meta=meta, **options)
 
 
-def map_overlap(
-    function: Callable, array: da.Array, depth: int, dtype: str, **options: Any
-) -> da.Array:
-    """Apply a function to blocks that overlap their neighbours by so many pixels in y and x.
-
-    These are the last two axes.
-    """
-    y, x = array.ndim - 2, array.ndim - 1
-    depths = {axis: min(depth, array.shape[axis]) for axis in (y, x)}
+def map_overlap(function: Callable, array: da.Array, depth: int, dtype: str) -> da.Array:
+    """Apply a function to blocks that overlap by so many pixels in y and x, the last two axes."""
+    depths = {axis: min(depth, array.shape[axis]) for axis in (array.ndim - 2, array.ndim - 1)}
     meta = np.empty((0,) * array.ndim, dtype)
-    return da.map_overlap(
-        function, array, depth=depths, boundary="none", dtype=dtype, meta=meta, **options
-    )
+    return da.map_overlap(function, array, depth=depths, boundary="none", dtype=dtype, meta=meta)
 
 
 def as_rows(block: np.ndarray, dtype: str | None = None) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A trained classifier with its scores, and the map of land cover that it makes of a cube."""
 
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cached_property, partial
 from threading import Lock
 from typing import Any
 
@@ -163,19 +163,25 @@ def flag_meaning(label: str | int) -> str:
 
 
 class _OneThread:
-    """Keeps BLAS on one thread: Dask runs blocks side by side, and more threads would compete.
+    """Context with BLAS on one thread: Dask runs blocks side by side, and more would compete.
 
     The number of threads is that of the whole process. So the first block or training that runs
     sets it, and the last one sets it back.
     """
 
-    def __init__(self):
-        self._lock, self._running, self._limit = Lock(), 0, None
+    def __init__(self) -> None:
+        self._lock, self._running = Lock(), 0
+        self._limit: Any = None
+
+    @cached_property
+    def _blas(self) -> ThreadpoolController:
+        """The BLAS libraries of this process: looking for them takes milliseconds."""
+        return ThreadpoolController().select(user_api="blas")
 
     def __enter__(self) -> None:
         with self._lock:
             if not self._running:
-                self._limit = _blas().limit(limits=1)
+                self._limit = self._blas.limit(limits=1)
             self._running += 1
 
     def __exit__(self, *_) -> None:
@@ -183,12 +189,6 @@ class _OneThread:
             self._running -= 1
             if not self._running:
                 self._limit.restore_original_limits()
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Return the BLAS libraries of this process: looking for them takes milliseconds."""
-    return ThreadpoolController().select(user_api="blas")
 
 
 one_thread = _OneThread()
@@ -233,11 +233,16 @@ def classify(
     (100, 100)
     """
     features = _same_features(cube, model, clear)
-    chunks = ((2,), *features.chunks[1:])
+    chunks = ((2,), *features.data.chunks[1:])
     both = map_blocks(partial(_classify_block, model=model), features.data, chunks=chunks)
+    legend = {  # as CF names classes
+        "long_name": "land cover",
+        "flag_values": np.append(np.uint8(0), model.codes),
+        "flag_meanings": " ".join(["no_data", *map(flag_meaning, model.classes)]),
+    }
     attrs = {"long_name": "probability of the class", "units": "1"}
     layers = {
-        "landcover": (("y", "x"), both[0].astype("uint8"), _legend(model)),
+        "landcover": (("y", "x"), both[0].astype("uint8"), legend),
         "probability": (("y", "x"), both[1], attrs),
     }
     land = xr.Dataset(layers, features.drop_vars("feature").coords)
@@ -278,16 +283,6 @@ def _same_features(cube: xr.Dataset, model: Classifier, clear: xr.DataArray | No
             "make; train it without, or apply model.pipeline to your own table"
         )
     return features.sel(feature=list(model.features)).chunk(feature=-1)
-
-
-def _legend(model: Classifier) -> dict[str, Any]:
-    """Return the attributes that name the classes of a map, as CF does."""
-    meanings = ["no_data", *map(flag_meaning, model.classes)]
-    return {
-        "long_name": "land cover",
-        "flag_values": np.append(np.uint8(0), model.codes),
-        "flag_meanings": " ".join(meanings),
-    }
 
 
 def _classify_block(block: np.ndarray, model: Classifier) -> np.ndarray:

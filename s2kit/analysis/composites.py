@@ -30,8 +30,6 @@ _FAR = 500.0
 _SIGMA = 30.0
 """Days from the middle of the period at which an observation counts 0.6 (`_score`)."""
 
-_NEVER = np.datetime64("NaT", "ns")
-
 
 def composite(
     cube: xr.Dataset,
@@ -103,12 +101,10 @@ def composite(
     read_cube(cube)
     if method not in METHODS:
         raise InvalidInputError(f"method={method!r} is unknown; accepted: {', '.join(METHODS)}")
-    scl = ["SCL"] if clear is None and "SCL" in cube.data_vars else []
-    cube = read_cube(cube, *(name for name in BANDS if name in cube.data_vars), *scl)
-    cube = in_order(cube)  # of equals the earlier one is taken
+    names = [name for name in BANDS if name in cube.data_vars]
+    cube = in_order(read_cube(cube, *names))  # of equals the earlier one is taken
     steps = steps_in_period(cube, start, end)
     part = take_steps(cube, steps)
-    names = [name for name in BANDS if name in part.data_vars]
     if not {"y", "x"} <= set(part.dims):
         raise InvalidInputError(
             f"the cube has the dimensions {dict(part.sizes)}; a composite needs time, y and x: "
@@ -139,15 +135,11 @@ def composite(
 def _dates(steps: np.ndarray, times: np.ndarray) -> np.ndarray:
     chosen = np.nan_to_num(steps, nan=-1).astype("i8")
     days = times.astype("datetime64[D]").astype("datetime64[ns]")
-    return np.where(chosen >= 0, days[chosen], _NEVER)
+    return np.where(chosen >= 0, days[chosen], np.datetime64("NaT", "ns"))
 
 
 def _method(
-    method: str,
-    cube: xr.Dataset,
-    names: list[str],
-    seen: xr.DataArray,
-    groups: Groups,
+    method: str, cube: xr.Dataset, names: list[str], seen: xr.DataArray, groups: Groups
 ) -> tuple[list[xr.DataArray], Callable[..., np.ndarray]]:
     """Return the arrays that a method needs besides bands and mask, and its function of blocks."""
     if method == "max_ndvi":
@@ -204,10 +196,10 @@ def _choose_best(*blocks: np.ndarray, groups: Groups, bands: int) -> np.ndarray:
         steps = np.flatnonzero(groups.ids == g)
         best = steps[ranked[steps].argmax(0)]
         number = usable[steps].sum(0)
-        for i, band in enumerate([*layers, None]):
-            chosen = best if band is None else np.take_along_axis(band, best[None], 0)[0]
-            out[g, i if band is not None else -1] = np.where(number, chosen, np.nan)
-        out[g, -2] = number
+        for i, band in enumerate(layers):
+            chosen = np.take_along_axis(band, best[None], 0)[0]
+            out[g, i] = np.where(number, chosen, np.nan)
+        out[g, -2], out[g, -1] = number, np.where(number, best, np.nan)
     return out
 
 
@@ -218,18 +210,14 @@ def _score(cube: xr.Dataset, seen: xr.DataArray, groups: Groups) -> xr.DataArray
     500 m here beyond which cloud does not matter; the second is a Gaussian of the days from the
     middle of the period. What is not clear, or not seen at all, counts as cloud.
     """
-    dates = xr.DataArray(_date_score(cube.time, groups), dims="time")
+    days = (cube.time.values.astype("M8[ns]") - groups.middles[groups.ids]) / np.timedelta64(1, "D")
+    dates = xr.DataArray(np.exp(-0.5 * (days / _SIGMA) ** 2).astype("float32"), dims="time")
     reach = _FAR / metres_per_pixel(cube)
-    away = map_overlap(_cloud_score, blocks_of(seen), int(reach), "float32", reach=reach)
+    score = partial(_cloud_score, reach=reach)
+    away = map_overlap(score, blocks_of(seen), int(reach), "float32")
     return seen.copy(data=away) + dates
 
 
 def _cloud_score(seen: np.ndarray, reach: float) -> np.ndarray:
     away = np.minimum(distance(~seen, reach), np.float32(reach)) / np.float32(reach) * 50
     return 1 / (1 + np.exp(-0.2 * (away - 25)))
-
-
-def _date_score(time: xr.DataArray, groups: Groups) -> np.ndarray:
-    away = time.values.astype("M8[ns]") - groups.middles[groups.ids]
-    days = away / np.timedelta64(1, "D")
-    return np.exp(-0.5 * (days / _SIGMA) ** 2).astype("float32")

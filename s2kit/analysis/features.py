@@ -22,7 +22,7 @@ from s2kit.analysis.validation import (
     in_order,
     read_cube,
     require_whole,
-    select_period,
+    steps_in_period,
     take_steps,
 )
 from s2kit.errors import InvalidInputError
@@ -92,24 +92,32 @@ def make_features(
     if kind not in KINDS:
         raise InvalidInputError(f"kind={kind!r} is unknown; accepted: {', '.join(KINDS)}")
     part = _part(cube, start, end)
-    recipe = {"kind": kind, "start": _day(start), "end": _day(end), "own_mask": clear is not None}
+    recipe: dict[str, Any] = {"kind": kind, "start": _day(start), "end": _day(end)}
+    recipe["own_mask"] = clear is not None
     if kind == "seasons":
-        recipe |= {"bands": _bands(part), "seasons": _seasons(part)}
+        bands = [band for band in BANDS if band in part.data_vars]
+        if not bands:
+            raise InvalidInputError(
+                f"the cube has none of {', '.join(BANDS)}, which kind='seasons' needs; it has "
+                f"{', '.join(map(str, part.data_vars)) or 'no layers'}"
+            )
+        found = part.time.dt.season.values
+        recipe |= {"bands": bands, "seasons": [name for name in _SEASONS if name in found]}
     else:
         recipe["index"] = index if index in list(part.data_vars) else read_formula(part, index).name
     if kind == "series":
-        days = _grid(part, start, end, step)
-        recipe |= {"start": days[0], "end": _last_day(part, end), "days": days}
+        require_whole("step", step, 1, MOST_DAYS)
+        first, last = (f"{time:.10}" for time in (part.time.values.min(), part.time.values.max()))
+        period = read_period(first if start is None else start, last if end is None else end)
+        begin, stop = (np.datetime64(day.date()) for day in (period.first, period.last))
+        after = stop + np.timedelta64(1, "D")
+        days = np.arange(begin, after, np.timedelta64(int(step), "D")).astype(str).tolist()
+        recipe |= {"start": days[0], "end": str(stop), "days": days}
     return apply_recipe(cube, recipe, clear)
 
 
 def check_recipe(recipe: Any) -> None:
-    """Check that a recipe is one that `make_features` writes.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless a recipe is one that `make_features` writes."""
     if not isinstance(recipe, dict):
         raise ValueError(f"the recipe of the features is {recipe!r:.80}")
     kind = recipe.get("kind")
@@ -121,7 +129,7 @@ def check_recipe(recipe: Any) -> None:
         and isinstance(recipe.get("own_mask"), bool)
         and (kind != "seasons" or (_is_part(seasons, _SEASONS) and _is_part(bands, BANDS)))
         and (kind == "seasons" or isinstance(index, str))
-        and (kind != "series" or (_is_list(days) and all(map(_is_day, days))))
+        and (kind != "series" or (_is_list(days) and all(map(_is_day, recipe["days"]))))
     )
     if not valid:
         raise ValueError("the recipe of the features is none that s2kit.make_features writes")
@@ -133,8 +141,7 @@ def _is_list(value: Any) -> bool:
 
 def _is_part(value: Any, whole: Sequence[str]) -> bool:
     """Return whether a value lists some of the members of another list, each once."""
-    names = value if _is_list(value) and all(isinstance(one, str) for one in value) else []
-    return bool(names) and len(set(names)) == len(names) and set(names) <= set(whole)
+    return _is_list(value) and all(one in whole and value.count(one) == 1 for one in value)
 
 
 def _is_day(value: Any) -> bool:
@@ -159,11 +166,11 @@ def apply_recipe(
     names, planes = _MAKERS[recipe["kind"]](part, clear, recipe)
     # one block holds all features of its pixels, which is what a classifier needs
     data = whole_series(da.concatenate(planes))
-    flat = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
-    coords, dims = flat | {"feature": names}, ("feature", "y", "x")
+    coords = {name: coord for name, coord in part.coords.items() if "time" not in coord.dims}
+    coords["feature"] = names
     attrs = {"recipe": json.dumps(dict(recipe)), "source": json.dumps(_describe(part))}
-    features = xr.DataArray(data, coords, dims, "features", attrs)
-    features.encoding = {"grid_mapping": "spatial_ref"} if "spatial_ref" in flat else {}
+    features = xr.DataArray(data, coords, ("feature", "y", "x"), "features", attrs)
+    features.encoding = {"grid_mapping": "spatial_ref"} if "spatial_ref" in coords else {}
     return features
 
 
@@ -174,16 +181,15 @@ def _part(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Data
             f"the cube has the dimensions {', '.join(map(str, cube.dims)) or 'none'}; features are "
             "a map: select with lists, cube.isel(y=[5]), to keep the dimensions"
         )
-    part = in_order(select_period(cube, start, end))
-    return part.transpose("time", "y", "x", ...)
+    part = take_steps(cube, steps_in_period(cube, start, end))
+    return in_order(part).transpose("time", "y", "x", ...)
 
 
 def _season_medians(
     part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, Any]
 ) -> _Planes:
     wanted, bands = recipe["seasons"], recipe["bands"]
-    scl = ["SCL"] if clear is None and "SCL" in part.data_vars else []
-    part = read_cube(part, *bands, *scl)
+    read_cube(part, *bands)
     season = part.time.dt.season.values
     lacking = [name for name in wanted if name not in season]
     if lacking:
@@ -195,9 +201,8 @@ def _season_medians(
     ids = np.array([wanted.index(name) for name in season[inside]], "i8")
     never = np.empty(0, "M8[ns]")  # a season of all years
     groups = Groups(ids, never, list(wanted), never)
-    steps = take_steps(part, inside)
-    reductions = [read_reduction(steps, band, clear) for band in bands]
-    medians = [rank(part, inside, one, groups, [50])[:, 0] for one in reductions]
+    reductions = [read_reduction(part, band, clear, inside) for band in bands]
+    medians = [rank(one, groups, [50])[:, 0] for one in reductions]
     return [f"{band} {name}" for band in bands for name in wanted], medians
 
 
@@ -229,34 +234,6 @@ def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
     values, clear = as_rows(evaluate(*layers[:-1]), "float32"), as_rows(layers[-1])
     found = interpolate(values, clear, times, days, True, MOST_DAYS)
     return found.reshape(len(days), *layers[0].shape[1:])
-
-
-def _bands(part: xr.Dataset) -> list[str]:
-    bands = [band for band in BANDS if band in part.data_vars]
-    if not bands:
-        raise InvalidInputError(
-            f"the cube has none of {', '.join(BANDS)}, which kind='seasons' needs; it has "
-            f"{', '.join(map(str, part.data_vars)) or 'no layers'}"
-        )
-    return bands
-
-
-def _seasons(part: xr.Dataset) -> list[str]:
-    found = set(part.time.dt.season.values)
-    return [name for name in _SEASONS if name in found]
-
-
-def _grid(part: xr.Dataset, start: Moment | None, end: Moment | None, step: int) -> list[str]:
-    require_whole("step", step, 1, MOST_DAYS)
-    first = f"{part.time.values.min():.10}" if start is None else start
-    begin = read_period(first, first).first.date()
-    stop = np.datetime64(_last_day(part, end)) + np.timedelta64(1, "D")
-    return np.arange(begin, stop, int(step), "M8[D]").astype(str).tolist()
-
-
-def _last_day(part: xr.Dataset, end: Moment | None) -> str:
-    last = f"{part.time.values.max():.10}" if end is None else end
-    return read_period(last, last).last.date().isoformat()
 
 
 def _day(moment: Moment | None) -> str | None:

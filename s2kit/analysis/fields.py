@@ -2,7 +2,7 @@
 
 import math
 import os
-from typing import Any
+from typing import Any, TypeAlias
 
 import geopandas as gpd
 import numpy as np
@@ -12,14 +12,14 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
-from s2kit.analysis.table_size import require_json_cells, require_layer_cells, require_parquet
+from s2kit.analysis.table_size import require_cells, require_json_cells, require_parquet
 from s2kit.bounds import require_file
 from s2kit.credentials import clean_warnings, shown_cause
 from s2kit.crs import DEGREES, Bounds, area_of, move, name_area, name_place, operation, why_none
 from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, area_of_grid, crs_of, read_grid
 
-Fields = str | os.PathLike | gpd.GeoDataFrame
+Fields: TypeAlias = str | os.PathLike | gpd.GeoDataFrame
 
 _UNREADABLE = (
     *(OSError, ValueError, RuntimeError, IndexError),
@@ -71,7 +71,13 @@ def read_fields(
     (492, ['field_id', 'crop', 'area_ha', 'geometry'])
     """
     table = read_table(fields, layer)
-    _check_kind(table)
+    types = sorted(table.geom_type.dropna().unique())
+    if types and {_KINDS.get(name) for name in types} not in ({"polygons"}, {"points"}):
+        raise InvalidInputError(
+            f"the fields are of the types {', '.join(types)}; give polygons only or points only: "
+            'fields[fields.geom_type == "Polygon"] selects, fields.explode() splits a MultiPoint, '
+            "fields.buffer(5) makes polygons around lines"
+        )
     return place_fields(table, cube)
 
 
@@ -148,6 +154,8 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
             )
         require_parquet(path)
         return gpd.read_parquet(path)
+    import pyogrio  # brings a GDAL of its own, 28 MB
+
     require_json_cells(path)
     found = gpd.list_layers(path)
     layers = list(found["name"][found["geometry_type"].notna()])
@@ -159,7 +167,8 @@ def _read_file(path: str, layer: str | None) -> gpd.GeoDataFrame:
             f"{path} holds the layers {', '.join(map(repr, layers))}; {asked}: "
             f"s2kit.read_fields({path!r}, cube, layer={layers[-1] if layers else ''!r})"
         )
-    require_layer_cells(path, layer)
+    known = pyogrio.read_info(path, layer=layer, force_feature_count=True)
+    require_cells(path, known["features"], len(known["fields"]))
     return gpd.read_file(path, layer=layer)
 
 
@@ -211,17 +220,6 @@ def _lie_apart(bounds: Bounds, crs: CRS, area: Bounds) -> bool:
     return not shapely.box(west - 1, south - 1, east + 1, north + 1).intersects(shapely.box(*area))
 
 
-def _check_kind(fields: gpd.GeoDataFrame) -> None:
-    types = sorted(fields.geom_type.dropna().unique())
-    if not types or {_KINDS.get(name) for name in types} in ({"polygons"}, {"points"}):
-        return
-    raise InvalidInputError(
-        f"the fields are of the types {', '.join(types)}; give polygons only or points only: "
-        'fields[fields.geom_type == "Polygon"] selects, fields.explode() splits a MultiPoint, '
-        "fields.buffer(5) makes polygons around lines"
-    )
-
-
 def _check_filled(fields: gpd.GeoDataFrame, outlines: np.ndarray) -> None:
     empty = shapely.is_missing(outlines) | shapely.is_empty(outlines)
     if not empty.any():
@@ -242,29 +240,24 @@ def _check_reach(own: gpd.GeoSeries, far: np.ndarray, grid: GeoBox, into: Transf
     """Refuse fields that cover the grid in their own system, but not in that of the grid."""
     if own.empty:
         return
-    bounds = into.transform_bounds(*grid.extent.geom.bounds, direction="INVERSE")
+    bounds = into.transform_bounds(*grid.boundingbox.bbox, direction="INVERSE")
     here = shapely.box(*bounds)
     over = own.contains(here) | (far & own.intersects(here))
     if over.any():
+        west, south, east, north = bounds  # a little farther out, in short numbers
+        digits = 2 - math.floor(math.log10(max(east - west, north - south)))
+        more = 10.0**-digits
+        outwards = (west - more, south - more, east + more, north + more)
+        wide = tuple(round(float(v), max(digits, 0)) for v in outwards)
         raise InvalidInputError(
             f"the field {over.index[over][0]!r} reaches beyond the area of {crs_of(grid).name}; "
-            f"cut it to the surroundings of the cube first: fields.clip({_rounded(bounds)})"
+            f"cut it to the surroundings of the cube first: fields.clip({wide})"
         )
 
 
-def _rounded(bounds: tuple) -> tuple:
-    """Return west, south, east, north a little farther out, in short numbers."""
-    west, south, east, north = bounds
-    digits = 2 - math.floor(math.log10(max(east - west, north - south)))
-    more = 10.0**-digits
-    wide = (west - more, south - more, east + more, north + more)
-    return tuple(round(float(v), max(digits, 0)) for v in wide)
-
-
 def _explain_distance(own: gpd.GeoDataFrame, moved: gpd.GeoDataFrame, grid: GeoBox) -> str:
-    """Explain where fields lie that do not touch the cube, and what may be the cause."""
-    bounds, here = own.total_bounds, grid.extent.geom.bounds
-    crs = crs_of(grid)
+    """Return where fields lie that do not touch the cube, and what may be the cause."""
+    bounds, here, crs = own.total_bounds, grid.boundingbox.bbox, crs_of(grid)
     message = (
         f"none of the {len(own)} fields touches the cube: they lie at "
         f"{name_place(moved.total_bounds, crs)}, the cube at {name_place(here, crs)}; is their "

@@ -101,7 +101,9 @@ class Formula:
     def ratio(self) -> tuple[int, int] | None:
         """Places of the bands a and b, if the formula is (a - b) / (a + b); or else None."""
         found = _RATIO.fullmatch(spyndex.indices[self.name].formula)
-        return tuple(map(self.symbols.index, found.groups())) if found else None
+        if found is None:
+            return None
+        return self.symbols.index(found[1]), self.symbols.index(found[2])
 
     def __call__(self, *values: np.ndarray) -> np.ndarray:
         """Compute the index of reflectances 0-1; float32, not finite where it is not defined."""
@@ -119,14 +121,15 @@ def read_formula(cube: xr.Dataset, name: str) -> Formula:
     """Return an index by name, and the layers of a cube that it takes; raises as `index` does."""
     read_cube(cube)
     found = spyndex.indices[_known(name)]
-    bands, constants, missing = {}, {}, []
+    bands: dict[str, str] = {}
+    constants, missing = {}, []
     for symbol in found.bands:
         band = _SYMBOLS.get(symbol.removeprefix("lambda"))
         known = spyndex.constants[symbol].default if symbol in spyndex.constants else None
         known = _CONSTANTS.get(found.short_name, {}).get(symbol, known)
         if known is not None:
             constants[symbol] = float(known)
-        elif band not in cube.data_vars:
+        elif band is None or band not in cube.data_vars:
             missing.append(band or f"{symbol} (no layer of a cube)")
         elif symbol.startswith("lambda"):
             constants[symbol] = float(WAVELENGTHS[band][0])

@@ -1,6 +1,6 @@
 """Masks of clear observations: classes, cloud probability, a margin around cloud and shadow."""
 
-import math
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from numbers import Real
@@ -80,10 +80,13 @@ def clear_mask(
     cloudy = _lookup(cube["SCL"], set(CLOUDY) - wanted)
     doubtful = cloudy
     if max_cloud is not None:
-        above = cube["CLD"] > _percent("max_cloud", max_cloud)
+        highest = _read_number("max_cloud", max_cloud, 100, "a probability; give 0 to 100 %")
+        above = cube["CLD"] > np.float32(highest)
         doubtful = cloudy | (clear & above)  # what would be clear if it were no cloud
         clear, cloudy = clear & ~above, cloudy | above
-    width, margin = _read_distance("specks", specks), _read_distance("buffer", buffer)
+    distance = sys.float_info.max, "a distance; give metres, such as 60, or 0"
+    width = _read_number("specks", specks, *distance)
+    margin = _read_number("buffer", buffer, *distance)
     if width or margin:
         size = metres_per_pixel(cube)
         near = grow(cloudy, width / size, margin / size)
@@ -189,16 +192,10 @@ def _read_classes(keep: Iterable[int]) -> set[int]:
     )
 
 
-def _percent(name: str, value: float) -> np.float32:
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value <= 100:
-        return np.float32(value)
-    raise InvalidInputError(f"{name}={value!r} is not a probability; give 0 to 100 %")
-
-
-def _read_distance(name: str, value: float) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf:
+def _read_number(name: str, value: float, most: float, wanted: str) -> float:
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value <= most:
         return float(value)
-    raise InvalidInputError(f"{name}={value!r} is not a distance; give metres, such as 60, or 0")
+    raise InvalidInputError(f"{name}={value!r} is not {wanted}")
 
 
 def _lookup(classes: xr.DataArray, wanted: Iterable[int]) -> xr.DataArray:
@@ -208,9 +205,4 @@ def _lookup(classes: xr.DataArray, wanted: Iterable[int]) -> xr.DataArray:
 
 def is_class(wanted: Iterable[int]) -> Callable[[np.ndarray], np.ndarray]:
     """Return a function of an array, uint8, that returns where it holds one of these classes."""
-    return partial(_find, bits=class_bits(wanted))
-
-
-def _find(classes: np.ndarray, bits: np.uint32) -> np.ndarray:
-    flat = np.ascontiguousarray(classes).ravel()
-    return find_classes(flat, bits).reshape(classes.shape)
+    return partial(find_classes, bits=class_bits(wanted))

@@ -184,12 +184,7 @@ def _read_document(document: dict[str, Any], pipeline: Any) -> Classifier:
 
 
 def _check_network(model: Classifier) -> None:
-    """Check that the arrays of a network are finite numbers and fit each other.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Raise ValueError unless the arrays of a network are finite numbers and fit each other."""
     scaler, network = model.pipeline
     outputs = 1 if len(model.classes) == 2 else len(model.classes)
     sizes = [len(model.features), *network.hidden_layer_sizes, outputs]
@@ -201,19 +196,16 @@ def _check_network(model: Classifier) -> None:
         raise ValueError(f"a network of layers of {sizes} states {stated}")
     if scaler.with_mean is not True or scaler.with_std is not True:
         raise ValueError("the features are not scaled by mean and standard deviation")
-    arrays = {"mean_": scaler.mean_, "scale_": scaler.scale_}
-    wanted = {"mean_": sizes[:1], "scale_": sizes[:1]}
-    wanted |= {f"coefs_ {i}": list(pair) for i, pair in enumerate(itertools.pairwise(sizes))}
-    wanted |= {f"intercepts_ {i}": [size] for i, size in enumerate(sizes[1:])}
-    for name in ("coefs_", "intercepts_"):
-        arrays |= {f"{name} {i}": layer for i, layer in enumerate(getattr(network, name))}
-    if arrays.keys() != wanted.keys():
-        raise ValueError(f"a network of {len(sizes)} layers lacks {wanted.keys() - arrays.keys()}")
-    for name, array in arrays.items():
+    arrays = [scaler.mean_, scaler.scale_, *network.coefs_, *network.intercepts_]
+    widths = [(size,) for size in sizes]
+    shapes = [widths[0], widths[0], *itertools.pairwise(sizes), *widths[1:]]
+    if len(arrays) != len(shapes):
+        raise ValueError(f"a network of {len(sizes)} layers has {len(arrays)} arrays")
+    for array, shape in zip(arrays, shapes, strict=True):
         if not isinstance(array, np.ndarray) or array.dtype not in ("float32", "float64"):
-            raise ValueError(f"{name} is no array of numbers")
-        if list(array.shape) != wanted[name] or not np.isfinite(array).all():
-            raise ValueError(f"{name} is not {wanted[name]} finite numbers")
+            raise ValueError(f"{array!r:.80} is no array of numbers")
+        if array.shape != shape or not np.isfinite(array).all():
+            raise ValueError(f"an array of the shape {array.shape} is not {shape} finite numbers")
     if (scaler.scale_ <= 0).any():
         raise ValueError("a scale is not above 0")
 
@@ -222,7 +214,7 @@ def _card(model: Classifier) -> str:
     """Return the card of a classifier, Markdown."""
     document, source = _document(model), model.source or {}
     recipe = {k: v for k, v in (model.recipe or {}).items() if k != "days"}
-    made_up = {True: "yes: practice data, not observed by any satellite", False: "no"}
+    made_up = {True: "yes: practice data, not observed by any satellite", False: "no", None: ""}
     facts = {
         "cube": source.get("title"),
         "synthetic": made_up.get(source.get("synthetic")),

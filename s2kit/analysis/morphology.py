@@ -1,6 +1,7 @@
 """Margins around marked pixels, and removal of small patches: morphology in metres."""
 
 import math
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -20,8 +21,8 @@ def metres_per_pixel(cube: xr.Dataset) -> float:
         If there is no map of square pixels side by side, or it is in degrees.
     """
     known = {"y", "x"} <= set(cube.dims) & set(cube.coords)
-    axes = [np.atleast_1d(cube[axis].values) for axis in "yx" if known]
-    steps = np.concatenate([np.abs(np.diff(axis)) for axis in axes]) if known else []
+    axes = [cube[axis].values for axis in "yx"] if known else [np.empty(0)]
+    steps = np.concatenate([np.abs(np.diff(axis)) for axis in axes])
     if not len(steps) or not all(map(len, axes)):
         raise InvalidInputError(
             "distances in metres need a map of more than one pixel; make the mask of the whole "
@@ -32,11 +33,6 @@ def metres_per_pixel(cube: xr.Dataset) -> float:
             "distances in metres need square pixels side by side; make the mask of the whole cube "
             "first, and then take a part of it"
         )
-    return float(steps[0]) * _metres(cube)
-
-
-def _metres(cube: xr.Dataset) -> float:
-    """Return the length of the unit of the coordinate system; without one, of that of x."""
     crs, unit = cube.rio.crs, str(cube["x"].attrs.get("units", "metre"))
     if crs.is_geographic if crs else unit.startswith("degree"):
         raise InvalidInputError(
@@ -44,13 +40,13 @@ def _metres(cube: xr.Dataset) -> float:
             "coordinate system, such as that of the UTM zone"
         )
     if crs:
-        return float(crs.linear_units_factor[1])
+        return float(steps[0]) * float(crs.linear_units_factor[1])
     if unit not in ("m", "metre", "meter", "metres", "meters"):
         raise InvalidInputError(
             f"distances are in metres, x is in {unit!r}; state the coordinate system: "
             'cube.rio.write_crs("EPSG:28992")'
         )
-    return 1.0
+    return float(steps[0])
 
 
 def grow(marked: xr.DataArray, width: float, margin: float) -> xr.DataArray:
@@ -73,18 +69,18 @@ def grow(marked: xr.DataArray, width: float, margin: float) -> xr.DataArray:
     maps = marked.transpose(..., "y", "x")
     square = math.ceil(round(width, 6))
     depth = 3 * square * (square > 1) + math.floor(margin)
-    options = {"square": square, "margin": margin}
-    if maps.chunks is None:
-        grown = _grow_block(maps.values, **options)
-    else:
-        grown = map_overlap(_grow_block, maps.data, depth, "bool", **options)
+    block = partial(_grow_block, square=square, margin=margin)
+    lazy = maps.chunks is not None
+    grown = map_overlap(block, maps.data, depth, "bool") if lazy else block(maps.values)
     return maps.copy(data=grown).transpose(*marked.dims)
 
 
 def _grow_block(marked: np.ndarray, square: int, margin: float) -> np.ndarray:
     maps = np.ascontiguousarray(marked).reshape(-1, *marked.shape[-2:])
     if square > 1:
-        maps = maps & _near(_open(maps, square), square)
+        size = 2 * square + 1  # of the square around each pixel of an opened patch
+        opened = _open(maps, square)
+        maps = maps & ndimage.maximum_filter(opened, (1, size, size), mode="constant", cval=0)
     return (distance(maps, margin) <= margin if margin >= 1 else maps).reshape(marked.shape)
 
 
@@ -95,9 +91,3 @@ def _open(maps: np.ndarray, square: int) -> np.ndarray:
     corners = ndimage.minimum_filter(wider, (1, square, square))
     back = -1 if square % 2 == 0 else 0  # the window of an even size lies to one side
     return ndimage.maximum_filter(corners, (1, square, square), origin=(0, back, back))[known]
-
-
-def _near(maps: np.ndarray, reach: int) -> np.ndarray:
-    """Mark the square around each marked pixel."""
-    size = 2 * reach + 1
-    return ndimage.maximum_filter(maps, size=(1, size, size), mode="constant", cval=0)

@@ -56,23 +56,19 @@ def group_steps(time: xr.DataArray, period: str | None) -> Groups:
         )
     moments = pd.DatetimeIndex(time.values)
     if period is None:
-        first, last = f"{moments.min():%Y-%m-%d}", f"{moments.max():%Y-%m-%d}"
-        start = np.array([moments.min()], "datetime64[ns]").astype("datetime64[D]")
-        middle = moments.min() + (moments.max() - moments.min()) / 2
-        ids, label = np.zeros(len(moments), "i8"), f"{first} to {last}"
-        middles = np.array([middle], "datetime64[ns]")
-        return Groups(ids, start.astype("datetime64[ns]"), [label], middles)
+        first, last = moments.min(), moments.max()
+        start = np.array([first.normalize()], "datetime64[ns]")
+        middle = np.array([first + (last - first) / 2], "datetime64[ns]")
+        label = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
+        return Groups(np.zeros(len(moments), "i8"), start, [label], middle)
     begins = moments.to_period(_FREQUENCIES[period])
     found, ids = np.unique(begins.asi8, return_inverse=True)
     periods = pd.PeriodIndex.from_ordinals(found, freq=begins.freq)
     starts, ends = periods.start_time, (periods + 1).start_time
-    labels = [_label(start, period) for start in starts]
+    if period == "season":
+        labels = [f"{start.year}-{_SEASONS[start.month]}" for start in starts]
+    else:
+        labels = starts.strftime("%Y" if period == "year" else "%Y-%m").tolist()
     middles = starts + (ends - starts) / 2
     starts, middles = (moment.values.astype("datetime64[ns]") for moment in (starts, middles))
     return Groups(ids.astype("i8"), starts, labels, middles)
-
-
-def _label(start: pd.Timestamp, period: str) -> str:
-    if period == "season":
-        return f"{start.year}-{_SEASONS[start.month]}"
-    return f"{start:%Y}" if period == "year" else f"{start:%Y-%m}"

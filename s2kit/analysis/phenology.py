@@ -98,8 +98,8 @@ def regular_series(
     grid = np.arange(0, length, int(step))
     if length > MOST_DAYS:
         raise InvalidInputError(f"the series runs over {length} days; give at most {MOST_DAYS}")
-    fit = _lines if method == "linear" else partial(_curves, penalty=_penalty(length, _SMOOTHING))
-    block = partial(fit, days=days - days[0], grid=grid, gap=gap)
+    penalty = None if method == "linear" else _penalty(length, _SMOOTHING)
+    block = partial(_regular_block, days=days - days[0], grid=grid, gap=gap, penalty=penalty)
     dtype = np.result_type(series.dtype, "float32")
     regular = _along_time(block, series, [["time"]], [dtype], {"time": len(grid)})
     times = (days[0] + grid).astype("M8[D]").astype("M8[ns]")
@@ -218,19 +218,16 @@ def _along_time(
     )
 
 
-def _lines(values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int) -> np.ndarray:
-    """Interpolate linearly, shape (…, time) → (…, day)."""
+def _regular_block(
+    values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int, penalty: np.ndarray | None
+) -> np.ndarray:
+    """Interpolate, shape (…, time) → (…, day): linearly, or in the same gaps by smooth curves."""
     series = np.ascontiguousarray(values.reshape(-1, len(days)).T)
     series = series.astype(np.result_type(values, "float32"), copy=False)
     found = interpolate(series, np.isfinite(series), days, grid, False, gap)
-    return found.T.reshape(*values.shape[:-1], len(grid))
-
-
-def _curves(
-    values: np.ndarray, days: np.ndarray, grid: np.ndarray, gap: int, penalty: np.ndarray
-) -> np.ndarray:
-    """Fit smooth curves where `_lines` has values, shape (…, time) → (…, day)."""
-    out = _lines(values, days, grid, gap)
+    out = found.T.reshape(*values.shape[:-1], len(grid))
+    if penalty is None:
+        return out
     for pixel in np.ndindex(values.shape[:-1]):
         between = np.isfinite(out[pixel])
         if between.any():

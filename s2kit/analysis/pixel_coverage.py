@@ -50,14 +50,13 @@ def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
     Notes
     -----
     Fractions are exact but for the rounding of float32 (library exactextract); those that rounding
-    alone makes, along a border between pixels, are left out. A point takes the
-    pixel that holds it; on the border between two, the one to the east or south.
+    alone makes, along a border between pixels, are left out. A point takes the pixel that holds it;
+    on the border between two, the one to the east or south.
     """
     if (fields.geom_type == "Point").all():
         return _cover_points(fields, grid)
-    west, south, east, north = grid.extent.geom.bounds
     empty = np.broadcast_to(np.uint8(0), grid.shape)  # only its position matters
-    raster = NumPyRasterSource(empty, west, south, east, north, srs_wkt=fields.crs.to_wkt())
+    raster = NumPyRasterSource(empty, *grid.boundingbox.bbox, srs_wkt=fields.crs.to_wkt())
     found = exact_extract(
         raster, fields.geometry.to_frame(), ["coverage", "cell_id"], output="pandas"
     )
@@ -77,22 +76,19 @@ def cover(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
 
 def _cover_points(fields: gpd.GeoDataFrame, grid: GeoBox) -> Coverage:
     affine, (height, width) = grid.affine, grid.shape
-    col = np.floor((fields.geometry.x.to_numpy() - affine.c) / affine.a)
-    row = np.floor((fields.geometry.y.to_numpy() - affine.f) / affine.e)
-    row, col = (
-        np.minimum(n, size - 1).astype("int32") for n, size in ((row, height), (col, width))
-    )
-    ones = np.ones(len(fields))
-    return Coverage(np.arange(len(fields), dtype="int32"), row, col, ones, ones)
+    # on the eastern and southern edge of the grid, the last pixel
+    x, y = fields.geometry.x.to_numpy(), fields.geometry.y.to_numpy()
+    col = np.minimum(np.floor((x - affine.c) / affine.a), width - 1)
+    row = np.minimum(np.floor((y - affine.f) / affine.e), height - 1)
+    field, ones = np.arange(len(fields), dtype="int32"), np.ones(len(fields))
+    return Coverage(field, row.astype("int32"), col.astype("int32"), ones, ones)
 
 
 def cut_around(data: xr.Dataset, covered: Coverage) -> tuple[xr.Dataset, Coverage]:
     """Return the window of data around all fields, and the pixels within it."""
-    first = {"y": int(covered.row.min()), "x": int(covered.col.min())}
-    last = {"y": int(covered.row.max()), "x": int(covered.col.max())}
-    window = {axis: slice(first[axis], last[axis] + 1) for axis in first}
-    moved = replace(covered, row=covered.row - first["y"], col=covered.col - first["x"])
-    return data.isel(window), moved
+    rows, cols = (slice(int(n.min()), int(n.max()) + 1) for n in (covered.row, covered.col))
+    moved = replace(covered, row=covered.row - rows.start, col=covered.col - cols.start)
+    return data.isel(y=rows, x=cols), moved
 
 
 def describe(moments: np.ndarray, whole: np.ndarray) -> dict[str, np.ndarray]:

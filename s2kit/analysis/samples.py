@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import rioxarray  # noqa: F401  (registers `.rio`)
@@ -18,7 +17,7 @@ from s2kit.analysis.fields import Fields, read_fields
 from s2kit.analysis.validation import require_whole
 from s2kit.cube.nodata import has_data
 from s2kit.errors import InvalidInputError
-from s2kit.grid import read_grid
+from s2kit.grid import crs_of, read_grid
 
 PLACE = ["label", "field", "x", "y"]
 """Columns of a table of samples besides the features."""
@@ -81,14 +80,18 @@ def sample_pixels(
     >>> int(samples.groupby("field").size().max()), sorted(set(samples.label))[:2]
     (5, ['grassland', 'maize'])
     """
-    _require_features(features)
+    if not isinstance(features, xr.DataArray) or set(features.dims) != {"feature", "y", "x"}:
+        dims = getattr(features, "dims", type(features).__name__)
+        raise InvalidInputError(
+            f"features is {dims}; give what s2kit.make_features returns: dims (feature, y, x)"
+        )
     grid = read_grid(features)
     require_whole("per_field", per_field, 1)
     require_whole("seed", seed, 0)
     if isinstance(fields, xr.DataArray):
-        areas = _squares(_read_labels_map(fields, grid), _square_size(grid))
+        areas = _squares(_read_labels_map(fields, grid), grid)
     else:
-        areas = _inside_fields(_read_labelled(fields, column, features), column, features)
+        areas = _inside_fields(fields, column, features)
     spots = _draw(areas, per_field, seed)
     at = {name: xr.DataArray(spots[name].to_numpy(), dims="pixel") for name in ("y", "x")}
     with TqdmCallback(desc="features of the pixels", tqdm_class=tqdm, delay=PATIENCE, leave=False):
@@ -101,16 +104,8 @@ def sample_pixels(
     return _complete(table)
 
 
-def _require_features(features: Any) -> None:
-    if isinstance(features, xr.DataArray) and set(features.dims) == {"feature", "y", "x"}:
-        return
-    dims = getattr(features, "dims", type(features).__name__)
-    raise InvalidInputError(
-        f"features is {dims}; give what s2kit.make_features returns: dims (feature, y, x)"
-    )
-
-
-def _read_labelled(fields: Fields, column: str | None, features: xr.DataArray) -> gpd.GeoDataFrame:
+def _inside_fields(fields: Fields, column: str | None, features: xr.DataArray) -> Iterator[_Area]:
+    """Yield the pixels whose centre lies within each field that has a label."""
     table = read_fields(fields, features)
     named = [name for name in table.columns if name != table.active_geometry_name]
     if column not in named:
@@ -118,11 +113,7 @@ def _read_labelled(fields: Fields, column: str | None, features: xr.DataArray) -
             f"column={column!r} is not in the fields; name the one that holds the label: "
             f"{', '.join(map(str, named)) or 'there is none'}"
         )
-    return table[table[column].notna()]
-
-
-def _inside_fields(table: gpd.GeoDataFrame, column: str, features: xr.DataArray) -> Iterator[_Area]:
-    """Yield the pixels whose centre lies within each field."""
+    table = table[table[column].notna()]
     x, y = features.x.values, features.y.values
     for field, label, outline in zip(table.index, table[column], table.geometry, strict=True):
         found = [_inside(part, x, y) for part in shapely.get_parts(outline)]
@@ -152,20 +143,15 @@ def _read_labels_map(labels: xr.DataArray, grid: GeoBox) -> np.ndarray:
             f"features {grid.shape} in {grid.crs}; bring it there with "
             "labels.rio.reproject_match(features)"
         )
-    values = labels.transpose("y", "x").values
-    known = has_data(labels).transpose("y", "x").values
-    return np.where(known, values, _NO_LABEL)
+    known = has_data(labels).transpose("y", "x").values  # transposed first, rio.set_nodata is lost
+    return np.where(known, labels.transpose("y", "x").values, _NO_LABEL)
 
 
-def _square_size(grid: GeoBox) -> int:
-    """Return the side of a square in pixels, at least one."""
-    if grid.crs.geographic:
-        raise InvalidInputError("squares are in metres, but the cube is in degrees; give fields")
-    return max(round(_SQUARE / abs(grid.affine.a)), 1)
-
-
-def _squares(labels: np.ndarray, size: int) -> Iterator[_Area]:
+def _squares(labels: np.ndarray, grid: GeoBox) -> Iterator[_Area]:
     """Yield the pixels of each class in each square."""
+    if crs_of(grid).is_geographic:
+        raise InvalidInputError("squares are in metres, but the cube is in degrees; give fields")
+    size = max(round(_SQUARE / abs(grid.affine.a)), 1)
     corners = np.ndindex(*(-(-n // size) for n in labels.shape))
     for number, (row, col) in enumerate(corners):
         top, left = row * size, col * size

@@ -8,8 +8,8 @@ import xarray as xr
 
 from s2kit.analysis.kernels.moments import COUNT, MAX, MEAN, MIN, SQUARES
 from s2kit.analysis.periods import Groups, group_steps
-from s2kit.analysis.time_reduce import moments, rank, read_layers, read_reduction
-from s2kit.analysis.validation import Moment, steps_in_period, take_steps
+from s2kit.analysis.time_reduce import moments, rank, read_reduction
+from s2kit.analysis.validation import Moment, read_cube, steps_in_period, take_steps
 from s2kit.errors import InvalidInputError
 
 _STATISTICS = {
@@ -73,18 +73,17 @@ def time_statistics(
     ['2021', '2022', '2023']
     """
     wanted = _read_percentiles(percentiles)
-    cube = read_layers(cube, variable, clear)
-    steps = steps_in_period(cube, start, end)
-    part = take_steps(cube, steps)
+    steps = steps_in_period(read_cube(cube), start, end)
+    part = take_steps(cube.drop_vars(cube.data_vars), steps)
     groups = group_steps(part.time, period)
-    reduction = read_reduction(part, variable, clear)
-    found = moments(cube, steps, reduction, groups)
+    reduction = read_reduction(cube, variable, clear, steps)
+    found = moments(reduction, groups)
     results = {
         name: (found[:, plane], reduction.attrs(words))
         for name, (plane, words) in _STATISTICS.items()
     }
     if wanted:
-        ranked = rank(cube, steps, reduction, groups, wanted)
+        ranked = rank(reduction, groups, wanted)
         for n, q in enumerate(wanted):
             results[f"p{q:g}"] = ranked[:, n], reduction.attrs(f"{q:g} % percentile")
     number = found[:, COUNT].astype("int32")

@@ -17,8 +17,10 @@ MOST_CELLS = 20_000_000
 LARGEST_TEXT = 100_000_000
 """Bytes of a file of JSON, unpacked. In memory it takes twice as many before it is a table."""
 
-_SPACE = re.compile(r"[ \t\r\n\x1e]*")
+_SPACE = r"[ \t\r\n\x1e]*"
 """Space between values; the last sign begins each of a GeoJSON text sequence (RFC 8142)."""
+
+_SIGNS = {sign: re.compile(f"{_SPACE}{re.escape(sign)}{_SPACE}") for sign in "{}[]:,"}
 
 _COLLECTION = 7
 """Code of a collection of shapes; a thousand more for each further dimension (ISO 19125)."""
@@ -61,14 +63,6 @@ def require_json_cells(path: str) -> None:
                 "or GeoPackage"
             ) from error
         require_cells(path, rows, columns)
-
-
-def require_layer_cells(path: str, layer: str | None) -> None:
-    """Check rows and columns of a layer of a file, as GDAL counts them, as `require_cells`."""
-    import pyogrio  # brings a GDAL of its own, 28 MB
-
-    known = pyogrio.read_info(path, layer=layer, force_feature_count=True)
-    require_cells(path, known["features"], len(known["fields"]))
 
 
 def require_parquet(path: str) -> None:
@@ -114,21 +108,11 @@ def _json_texts(path: str) -> Iterator[str]:
     elif Path(path).is_file() and zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                yield from _text_in_zip(archive, name, path)
+                with open_member(archive, name, sys.maxsize) as member:
+                    yield from _text(member, path)
     elif Path(path).is_file():
         with Path(path).open("rb") as file:
             yield from _text(file, path)
-
-
-def _text_in_zip(archive: zipfile.ZipFile, name: str, path: str) -> Iterator[str]:
-    try:
-        member = open_member(archive, name, sys.maxsize)
-    except ValueError as error:
-        raise InvalidInputError(
-            f"{path:.200} cannot be read ({error}); save it as a GeoPackage"
-        ) from error
-    with member as file:
-        yield from _text(file, path)
 
 
 def _text(file: Any, path: str) -> Iterator[str]:
@@ -148,65 +132,53 @@ def _text(file: Any, path: str) -> Iterator[str]:
 
 def _count(text: str) -> tuple[int, int]:
     """Count the features of a text, and the names of their properties."""
-    rows, names = 0, set()
+    rows, names = 0, set[str]()
     for feature in _features(text):
-        for part in (feature, *map(feature.get, ("properties", "attributes"))):
-            names.update(part if isinstance(part, dict) else ())
+        for part in (feature, feature.get("properties"), feature.get("attributes")):
+            names.update(_members(part))
         rows += 1
     return rows, len(names)
 
 
 def _features(text: str) -> Iterator[dict]:
-    """Yield the features of collections, or of a sequence of values, one after the other."""
-    here = _Json(text)
-    while here.step_over("{"):
+    """Yield the features of collections, or of a sequence of values, one after the other.
+
+    Each is decoded by itself, so that not all are in memory at once.
+    """
+    at = max(text.find("{"), 0)
+
+    def step_over(sign: str) -> bool:
+        """Return whether a sign is next, and go on after it."""
+        nonlocal at
+        found = _SIGNS[sign].match(text, at)
+        at = found.end() if found else at
+        return found is not None
+
+    def value() -> Any:
+        """Decode the next value; ValueError where there is none."""
+        nonlocal at
+        found, at = _DECODER.raw_decode(text, at)
+        return found
+
+    while step_over("{"):
         others = {}
-        while not here.step_over("}"):
-            name = here.value()
+        while not step_over("}"):
+            name = value()
             if not isinstance(name, str):
                 raise ValueError(f"{name!r:.40} is no name of a member")
-            here.step_over(":")
-            if name in ("features", "geometries") and here.step_over("["):
-                while not here.step_over("]"):
-                    yield _members(here.value())
-                    here.step_over(",")
+            step_over(":")
+            if name in ("features", "geometries") and step_over("["):
+                while not step_over("]"):
+                    yield _members(value())
+                    step_over(",")
             else:
-                others[name] = here.value()
-            here.step_over(",")
-        yield from map(_members, _shapes_of_topojson(others))
+                others[name] = value()
+            step_over(",")
+        for layer in _members(others.get("objects")).values():  # of TopoJSON
+            shapes = _members(layer).get("geometries")
+            yield from map(_members, shapes if isinstance(shapes, list) else ())
         yield others
-
-
-def _shapes_of_topojson(document: dict) -> Iterator[Any]:
-    for one in _members(document.get("objects")).values():
-        found = _members(one).get("geometries")
-        yield from found if isinstance(found, list) else ()
 
 
 def _members(value: Any) -> dict:
     return value if isinstance(value, dict) else {}
-
-
-class _Json:
-    """A reader of JSON, value by value, so that not all are in memory at once."""
-
-    def __init__(self, text: str):
-        self.text, self.at = text, max(text.find("{"), 0)
-
-    def value(self) -> Any:
-        """Decode the next value; ValueError where there is none."""
-        found, self.at = _DECODER.raw_decode(self.text, self.at)
-        self._skip_space()
-        return found
-
-    def step_over(self, sign: str) -> bool:
-        """Return whether a sign is next, and go on after it."""
-        self._skip_space()
-        if not self.text.startswith(sign, self.at):
-            return False
-        self.at += 1
-        self._skip_space()
-        return True
-
-    def _skip_space(self) -> None:
-        self.at = _SPACE.match(self.text, self.at).end()

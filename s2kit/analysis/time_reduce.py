@@ -4,7 +4,7 @@ The layers of a cube as it was opened are read chunk by chunk as they are stored
 reduced in Dask's blocks.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -17,9 +17,9 @@ from s2kit.analysis.blocks import as_rows, blocks_of, map_blocks, whole_series
 from s2kit.analysis.indices import read_formula
 from s2kit.analysis.kernels import moments as kernels
 from s2kit.analysis.kernels.percentiles import percentiles
-from s2kit.analysis.masks import CLEAR, read_clear
+from s2kit.analysis.masks import CLEAR
 from s2kit.analysis.periods import Groups
-from s2kit.analysis.validation import read_cube
+from s2kit.analysis.validation import read_cube, read_mask, take_steps
 from s2kit.cube.chunk_columns import columns, lie_alike
 from s2kit.cube.chunk_reader import ConcatenatedLayer, StoredLayer
 from s2kit.cube.dask_layers import source_of
@@ -51,8 +51,11 @@ class TimeReduction:
         Dimensions of the layers after time.
     name, unit : str
         Of the values.
-    names : list of str
-        Of the layers in the cube; without the last one where a mask was given.
+    steps : numpy.ndarray, shape (time,), bool
+        Which steps of the cube the layers hold.
+    sources : list or None
+        What the layers, with all steps of the cube, are stored in; None if one of them is not as
+        it was opened, or the last one is a mask.
     """
 
     layers: list[da.Array]
@@ -61,132 +64,111 @@ class TimeReduction:
     space: tuple[str, ...]
     name: str
     unit: str
-    names: list[str]
+    steps: np.ndarray
+    sources: list[StoredLayer | ConcatenatedLayer] | None
+
+    def without_arrays(self) -> "TimeReduction":
+        """Return what tasks need: the arrays themselves would be sent to each of them."""
+        return replace(self, layers=[], sources=None)
 
     def attrs(self, statistic: str) -> dict[str, str]:
         """Return the attributes of a statistic of the values."""
         return {"long_name": f"{statistic} of {self.name}", "units": self.unit}
 
 
-def read_reduction(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> TimeReduction:
-    """Read what a variable is computed from; with no mask, the classes of SCL decide what is clear.
+def read_reduction(
+    cube: xr.Dataset, variable: str, clear: xr.DataArray | None, steps: np.ndarray | None = None
+) -> TimeReduction:
+    """Read what a variable is computed from, at some steps or at all.
+
+    With no mask, the classes of SCL decide what is clear.
 
     Raises
     ------
     InvalidInputError
-        As `read_layers`, or if a layer is not one of numbers along time.
+        If the variable is unknown, a layer is missing or not one of numbers along time, or the
+        mask does not fit.
     """
-    cube = read_layers(cube, variable, clear)
-    if _is_layer(cube, variable):
-        names, evaluate, attrs = [variable], np.asarray, cube[variable].attrs
+    names: tuple[str, ...]
+    evaluate: Callable[..., np.ndarray]
+    read_cube(cube)
+    if isinstance(variable, str) and variable in cube.data_vars:
+        names, evaluate, attrs = (variable,), np.asarray, cube[variable].attrs
         name, unit = attrs.get("long_name", variable), attrs.get("units") or "1"
     else:
-        formula = read_formula(cube, variable)
-        names, evaluate, name, unit = list(formula.bands), formula, formula.name, "1"
-    layers = [cube[name] for name in names]
-    mask, kept = cube.get("SCL"), CLEAR
-    if clear is not None or mask is None:
-        mask, kept = read_clear(cube, clear), (True,)
-    else:
-        names = [*names, "SCL"]
+        evaluate = formula = read_formula(cube, variable)
+        names, name, unit = formula.bands, formula.name, "1"
+    stored = [*names, "SCL"] if clear is None else list(names)
+    cube = read_cube(cube, *stored)
+    cube = cube[stored] if clear is None else cube  # to take steps of the others would take time
+    steps = np.ones(cube.sizes.get("time", 0), bool) if steps is None else steps
+    part = take_steps(cube, steps)
+    layers = [part[name] for name in names]
+    mask = part["SCL"] if clear is None else read_mask(clear, part)
     for layer in layers:
         if layer.dtype.kind != "f" or set(layer.dims) != set(mask.dims):
             raise InvalidInputError(
                 f"{layer.name} is {layer.dtype} with the dimensions {layer.dims}; give a layer of "
                 "numbers along time, such as 'B08', or an index"
             )
-    space = tuple(dim for dim in layers[0].dims if dim != "time")
+    space = tuple(str(dim) for dim in layers[0].dims if dim != "time")
     first, *others = (blocks_of(one.transpose("time", *space)) for one in (*layers, mask))
     alike = [first, *(one.rechunk(first.chunks, method="tasks") for one in others)]
-    return TimeReduction(alike, evaluate, kernels.class_bits(kept), space, name, unit, names)
+    wanted = kernels.class_bits(CLEAR if clear is None else (True,))
+    sources = _sources([cube[name] for name in stored]) if clear is None else None
+    return TimeReduction(alike, evaluate, wanted, space, name, unit, steps, sources)
 
 
-def read_layers(cube: xr.Dataset, variable: str, clear: xr.DataArray | None) -> xr.Dataset:
-    """Return a cube with the layers of a variable and of its mask, as `read_cube` does."""
-    read_cube(cube)
-    names = [variable] if _is_layer(cube, variable) else read_formula(cube, variable).bands
-    scl = ["SCL"] if clear is None and "SCL" in cube.data_vars and "SCL" not in names else []
-    return read_cube(cube, *names, *scl)
+def _sources(layers: list[xr.DataArray]) -> list[StoredLayer | ConcatenatedLayer] | None:
+    """Return what all layers are stored in; None if one is not as it was opened."""
+    found = [source_of(one) for one in layers if one.dims == ("time", "y", "x")]
+    sources = [source for source in found if source is not None]
+    return sources if len(sources) == len(layers) and lie_alike(sources) else None
 
 
-def _is_layer(cube: xr.Dataset, variable: str) -> bool:
-    return isinstance(variable, str) and variable in cube.data_vars
-
-
-def moments(
-    cube: xr.Dataset, steps: np.ndarray, reduction: TimeReduction, groups: Groups
-) -> da.Array:
+def moments(reduction: TimeReduction, groups: Groups) -> da.Array:
     """Compute count, mean, standard deviation, minimum and maximum of each period.
-
-    Parameters
-    ----------
-    cube : xarray.Dataset, dims (time, y, x)
-    steps : numpy.ndarray, shape (time,), bool
-        Which steps of the cube are those of the reduction.
-    reduction : TimeReduction
-    groups : Groups
-        The period of each of its steps.
 
     Returns
     -------
     dask.array.Array, shape (period, 5, …), float32
         Planes as `kernels.COUNT` … `kernels.MAX`, the deviation in place of the squares.
     """
-    sources = _sources(cube, reduction)
-    if sources is None:
+    if reduction.sources is None:
         return _moments_of_blocks(reduction, groups)
-    return _over_windows(_moments_of_columns, sources, steps, reduction, groups, 5)
+    return _over_windows(_moments_of_columns, reduction, groups, 5)
 
 
-def rank(
-    cube: xr.Dataset,
-    steps: np.ndarray,
-    reduction: TimeReduction,
-    groups: Groups,
-    wanted: Sequence[float],
-) -> da.Array:
-    """Compute percentiles of each period, shape (period, percentile, …), float32; see `moments`."""
-    sources, q = _sources(cube, reduction), np.asarray(wanted, "float64")
-    if sources is not None:
-        return _over_windows(_rank_of_columns, sources, steps, reduction, groups, len(q), q=q)
+def rank(reduction: TimeReduction, groups: Groups, wanted: Sequence[float]) -> da.Array:
+    """Compute percentiles of each period, shape (period, percentile, …), float32."""
+    q = np.asarray(wanted, "float64")
+    if reduction.sources is not None:
+        return _over_windows(_rank_of_columns, reduction, groups, len(q), q=q)
     layers = list(map(whole_series, reduction.layers))
-    chunks = (groups.number, len(q), *layers[0].chunks[1:])
-    own = {"reduction": replace(reduction, layers=[]), "groups": groups, "q": q}
-    return map_blocks(_rank_of_block, *layers, chunks=chunks, new_axis=1, **own)
-
-
-def _sources(
-    cube: xr.Dataset, reduction: TimeReduction
-) -> list[StoredLayer | ConcatenatedLayer] | None:
-    """Return what all layers are stored in; None if one is not as it was opened."""
-    layers = [cube[name] for name in reduction.names]
-    sources = [source_of(one) for one in layers if one.dims == ("time", "y", "x")]
-    complete = len(sources) == len(reduction.layers) and None not in sources
-    return sources if complete and lie_alike(sources) else None
+    return map_blocks(
+        _rank_of_block,
+        *layers,
+        chunks=(groups.number, len(q), *layers[0].chunks[1:]),
+        new_axis=1,
+        reduction=reduction.without_arrays(),
+        groups=groups,
+        q=q,
+    )
 
 
 def _over_windows(
-    reduce: Callable,
-    sources: list,
-    steps: np.ndarray,
-    reduction: TimeReduction,
-    groups: Groups,
-    planes: int,
-    **options: Any,
+    reduce: Callable, reduction: TimeReduction, groups: Groups, planes: int, **options: Any
 ) -> da.Array:
     """Apply a reduction to what is stored, window by window; returns (period, planes, y, x)."""
-    ids = np.full(len(steps), -1)
-    ids[steps] = groups.ids
-    space = [_wider(sizes) for sizes in reduction.layers[0].chunks[1:]]
+    ids = np.full(len(reduction.steps), -1)
+    ids[reduction.steps] = groups.ids
+    space = []
+    for sizes in reduction.layers[0].chunks[1:]:
+        joined = max(1, _WIDTH // max(sizes))  # blocks side by side: fewer tasks of Dask
+        space.append(tuple(sum(sizes[i : i + joined]) for i in range(0, len(sizes), joined)))
     chunks = ((groups.number,), (planes,), *space)
-    options |= {"reduction": replace(reduction, layers=[]), "number": groups.number}
-    return map_blocks(reduce, sources, ids, chunks=chunks, **options)
-
-
-def _wider(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Join blocks side by side, so that Dask has fewer tasks."""
-    joined = max(1, _WIDTH // max(sizes))
-    return tuple(sum(sizes[i : i + joined]) for i in range(0, len(sizes), joined))
+    options |= {"reduction": reduction.without_arrays(), "number": groups.number}
+    return map_blocks(reduce, reduction.sources, ids, chunks=chunks, **options)
 
 
 def _window(block_info: dict, *planes: int) -> tuple[slice, slice, np.ndarray]:
@@ -250,15 +232,13 @@ def _rank_of_block(*layers, reduction, groups, q) -> np.ndarray:
 
 def _is_clear(classes: np.ndarray, reduction: TimeReduction) -> np.ndarray:
     """Return which observations are clear, shape (time, pixel), bool."""
-    rows = as_rows(classes, "uint8")
-    return kernels.find_classes(rows.ravel(), reduction.wanted).reshape(rows.shape)
+    return kernels.find_classes(as_rows(classes, "uint8"), reduction.wanted)
 
 
 def _moments_of_blocks(reduction: TimeReduction, groups: Groups) -> da.Array:
-    """Reduce the blocks of Dask arrays.
+    """Reduce each block of steps to the periods that it touches, and merge these.
 
-    Each block of steps is reduced by itself, to the periods that it touches, and these are then
-    merged: however long the cube, only one block of it is held at a time.
+    However long the cube, only one block of it is held at a time.
     """
     times, *space = reduction.layers[0].chunks
     touched = [np.unique(groups.ids[a:b]) for a, b in pairwise(np.cumsum([0, *times]))]
@@ -271,7 +251,7 @@ def _moments_of_blocks(reduction: TimeReduction, groups: Groups) -> da.Array:
         chunks=(tuple(map(len, touched)), 5, *space),
         dtype="float64",
         new_axis=1,
-        reduction=replace(reduction, layers=[]),
+        reduction=reduction.without_arrays(),
     )
     chunks, owners = (groups.number, 5, *space), np.concatenate(touched)
     return map_blocks(
@@ -283,20 +263,14 @@ def _block_moments(ids, *layers, reduction) -> np.ndarray:
     """Compute moments, shape (period, 5, …), of the periods that a block of steps touches."""
     touched, local = np.unique(ids.ravel(), return_inverse=True)
     sums = kernels.start_sums(len(touched), layers[0][0].size)
-    for slab, steps in _slabs(layers):
-        values = as_rows(reduction.evaluate(*slab[:-1]), "float32")
-        classes = as_rows(slab[-1], "uint8")
-        kernels.add_steps(values, classes, reduction.wanted, local[steps], *sums)
+    depth = max(1, _SLAB // max(1, layers[0][0].size))
+    for first in range(0, len(local), depth):
+        steps = slice(first, first + depth)
+        *bands, classes = (layer[steps] for layer in layers)
+        values, flat = as_rows(reduction.evaluate(*bands), "float32"), as_rows(classes, "uint8")
+        kernels.add_steps(values, flat, reduction.wanted, local[steps], *sums)
     found = kernels.moments_of_sums(*sums)
     return found.reshape(5, len(touched), *layers[0].shape[1:]).swapaxes(0, 1)
-
-
-def _slabs(layers: Sequence[np.ndarray]) -> Iterator[tuple[list[np.ndarray], slice]]:
-    """Cut blocks into slabs of a few steps."""
-    depth = max(1, _SLAB // max(1, layers[0][0].size))
-    for first in range(0, len(layers[0]), depth):
-        steps = slice(first, first + depth)
-        yield [layer[steps] for layer in layers], steps
 
 
 def _merge_block(parts: np.ndarray, owners: np.ndarray, number: int) -> np.ndarray:

@@ -91,39 +91,36 @@ def train_classifier(
     ['network', 'random forest', 'majority class']
     """
     require_whole("seed", seed, 0)
-    pixels, names, labels, fields = _read_samples(features, labels, groups)
-    test = split_fields(labels, fields, share=_TEST, seed=seed)
-    _require_enough(labels[~test])
-    models = {
-        "network": make_pipeline(StandardScaler(), _network(sum(~test), seed)),
-        "random forest": RandomForestClassifier(random_state=seed, n_jobs=-1),
-        "majority class": DummyClassifier(),
-    }
-    with one_thread:
-        for model in tqdm(models.values(), "training", delay=PATIENCE, leave=False):
-            model.fit(pixels[~test], labels[~test])
-        scores = _judge(models, pixels[test], labels[test], names, seed)
-    trained = models["network"]
-    recipe, source = (json.loads(features.attrs.get(n, "null")) for n in ("recipe", "source"))
-    classes = tuple(trained.classes_.tolist())
-    judged = Scores(**scores, split=_sizes(test, fields))
-    return Classifier(trained, classes, names, recipe, source, judged, int(seed))
-
-
-def _network(pixels: int, seed: int) -> MLPClassifier:
-    """Return a network that learns in small batches from few pixels.
-
-    With scikit-learn's 200 pixels a batch, some hundred of them are a handful of steps in each
-    round, and it stops before it has learnt.
-    """
-    return MLPClassifier(
+    pixels, names, true, fields = _read_samples(features, labels, groups)
+    test = split_fields(true, fields, share=_TEST, seed=seed)
+    _require_enough(true[~test])
+    network = MLPClassifier(
         _LAYERS,
-        batch_size=int(np.clip(pixels // 50, 32, 200)),
+        # with scikit-learn's 200, few pixels are a handful of steps in each round, and the network
+        # stops before it has learnt
+        batch_size=int(np.clip(sum(~test) // 50, 32, 200)),
         random_state=seed,
         early_stopping=True,
         validation_fraction=_HELD_OUT,
         n_iter_no_change=20,
     )
+    models = {
+        "network": make_pipeline(StandardScaler(), network),
+        "random forest": RandomForestClassifier(random_state=seed, n_jobs=-1),
+        "majority class": DummyClassifier(),
+    }
+    with one_thread:
+        for model in tqdm(models.values(), "training", delay=PATIENCE, leave=False):
+            model.fit(pixels[~test], true[~test])
+        scores = _judge(models, pixels[test], true[test], names, seed)
+    trained = models["network"]
+    recipe, source = (json.loads(features.attrs.get(n, "null")) for n in ("recipe", "source"))
+    classes = tuple(trained.classes_.tolist())
+    sides = {"train": fields[~test], "test": fields[test]}
+    sizes = {name: (len(side), pd.unique(side).size) for name, side in sides.items()}
+    split = pd.DataFrame.from_dict(sizes, "index", columns=["pixels", "fields"])
+    judged = Scores(**scores, split=split)
+    return Classifier(trained, classes, names, recipe, source, judged, int(seed))
 
 
 def split_fields(labels: np.ndarray, fields: np.ndarray, *, share: float, seed: int) -> np.ndarray:
@@ -188,12 +185,10 @@ def _judge(
     """Compute the scores of the models on the test's pixels."""
     answers = {name: model.predict(pixels) for name, model in models.items()}
     classes = models["network"].classes_
+    judges = {"accuracy": accuracy_score, "balanced accuracy": balanced_accuracy_score}
     comparison = {
-        name: {
-            "accuracy": accuracy_score(true, answer),
-            "balanced accuracy": balanced_accuracy_score(true, answer),
-        }
-        for name, answer in answers.items()
+        score: {name: judge(true, answer) for name, answer in answers.items()}
+        for score, judge in judges.items()
     }
     confusion = confusion_matrix(true, answers["network"], labels=classes)
     each = precision_recall_fscore_support(
@@ -205,17 +200,11 @@ def _judge(
     importance = {"mean": shuffled.importances_mean, "std": shuffled.importances_std}
     columns = ("precision", "recall", "F1", "pixels")
     return {
-        "comparison": pd.DataFrame(comparison).T,
+        "comparison": pd.DataFrame(comparison),
         "confusion": pd.DataFrame(confusion, classes, classes),
         "classes": pd.DataFrame(dict(zip(columns, each, strict=True)), classes),
         "importance": pd.DataFrame(importance, list(names)).sort_values("mean", ascending=False),
     }
-
-
-def _sizes(test: np.ndarray, fields: np.ndarray) -> pd.DataFrame:
-    sides = {"train": fields[~test], "test": fields[test]}
-    rows = {name: (len(side), pd.unique(side).size) for name, side in sides.items()}
-    return pd.DataFrame.from_dict(rows, "index", columns=["pixels", "fields"])
 
 
 def _read_samples(
@@ -227,14 +216,14 @@ def _read_samples(
             "s2kit.sample_pixels"
         )
     table = features.drop(columns=PLACE, errors="ignore")
-    labels, groups = (np.asarray(one) for one in (labels, groups))
-    if labels.ndim != 1 or groups.ndim != 1 or not table.shape[1]:
+    classes, fields = np.asarray(labels), np.asarray(groups)
+    if classes.ndim != 1 or fields.ndim != 1 or not table.shape[1]:
         raise InvalidInputError(
-            f"there are features of shape {table.shape}, labels of {labels.shape} and groups of "
-            f"{groups.shape}; give at least one feature, and one label and one group for each row: "
+            f"there are features of shape {table.shape}, labels of {classes.shape} and groups of "
+            f"{fields.shape}; give at least one feature, and one label and one group for each row: "
             "samples.label and samples.field"
         )
-    lengths = {"features": len(table), "labels": len(labels), "groups": len(groups)}
+    lengths = {"features": len(table), "labels": len(classes), "groups": len(fields)}
     if len(set(lengths.values())) > 1 or not len(table):
         raise InvalidInputError(
             f"there are {', '.join(f'{n} {name}' for name, n in lengths.items())}; give one label "
@@ -244,24 +233,20 @@ def _read_samples(
         pixels = table.to_numpy("float32")
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"features must be numbers: {error}") from error
-    _require_complete(table, pixels)
-    fields = pd.Series(groups)
-    if fields.isna().any():
-        raise InvalidInputError(f"{fields.isna().sum()} rows have no group; leave them out")
-    return pixels, tuple(map(str, table.columns)), _read_labels(labels), fields.to_numpy()
-
-
-def _require_complete(table: pd.DataFrame, pixels: np.ndarray) -> None:
-    bad = ~np.isfinite(pixels)
-    if bad.any():
-        worst = table.columns[bad.sum(axis=0).argmax()]
+    lacking = (~np.isfinite(pixels)).sum(axis=0)
+    if lacking.any():
+        rows = (~np.isfinite(pixels)).any(axis=1).sum()
         raise InvalidInputError(
-            f"{bad.any(axis=1).sum()} of {len(table)} rows lack a feature, most often {worst!r} "
-            f"({bad.sum(axis=0).max()} rows); leave them out with samples.dropna()"
+            f"{rows} of {len(table)} rows lack a feature, most often "
+            f"{table.columns[np.argmax(lacking)]!r} ({np.max(lacking)} rows); leave them out with "
+            "samples.dropna()"
         )
+    if unknown := pd.isna(fields).sum():
+        raise InvalidInputError(f"{unknown} rows have no group; leave them out")
+    return pixels, tuple(map(str, table.columns)), _read_labels(classes), fields
 
 
-def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
+def _read_labels(labels: np.ndarray) -> np.ndarray:
     """Return labels as whole numbers if they are, or else as text."""
     values = pd.Series(labels).replace([np.inf, -np.inf], np.nan)
     if values.isna().any():
@@ -285,10 +270,11 @@ def _read_labels(labels: Sequence[str | int]) -> np.ndarray:
 def _require_enough(labels: np.ndarray) -> None:
     """Refuse so few pixels that none can be held out to decide when the training stops."""
     classes, number = np.unique(labels, return_counts=True)
-    if number.min() < 2 or np.ceil(_HELD_OUT * len(labels)) < len(classes):
+    rarest = np.argmin(number)
+    if number[rarest] < 2 or np.ceil(_HELD_OUT * len(labels)) < len(classes):
         raise InvalidInputError(
             f"{len(labels)} pixels of {len(classes)} classes are left for training, "
-            f"{number.min()} of class {classes[number.argmin()]}; the network needs at least "
+            f"{number[rarest]} of class {classes[rarest]}; the network needs at least "
             f"{int(len(classes) / _HELD_OUT)}, and 2 of each. Draw more pixels per field, or add "
             "fields"
         )

@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -13,6 +13,7 @@ from s2kit.grid import require_pixels
 from s2kit.scenes.period import read_period
 
 Moment = str | date | datetime
+Data = TypeVar("Data", xr.Dataset, xr.DataArray)
 
 MOST_DAYS = 36_525
 """A century: longer steps and series are mistakes."""
@@ -56,26 +57,19 @@ def read_cube(cube: Any, *layers: str) -> xr.Dataset:
     return readable(cube, layers)
 
 
-def select_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) -> xr.Dataset:
-    """Return the steps of a cube in a period, as `steps_in_period` finds them."""
-    return take_steps(cube, steps_in_period(cube, start, end))
-
-
 def in_order(cube: xr.Dataset) -> xr.Dataset:
     """Return a cube in order of time; raise `InvalidInputError` if its steps have no dates."""
     _require_dates(cube)
     return cube if cube.indexes["time"].is_monotonic_increasing else cube.sortby("time")
 
 
-def take_steps(data: xr.Dataset | xr.DataArray, steps: np.ndarray) -> xr.Dataset | xr.DataArray:
-    """Return the steps where ``steps`` is True; unchanged if it is all of them.
-
-    As a slice if it is one, so that Dask need not gather them.
-    """
+def take_steps(data: Data, steps: np.ndarray) -> Data:
+    """Return the steps where ``steps``, shape (time,), is True."""
     if steps.all():
         return data
     places = np.flatnonzero(steps)
     run = slice(places[0], places[-1] + 1)
+    # as a slice if it is one, so that Dask need not gather them
     return data.isel(time=run if len(places) == run.stop - run.start else places)
 
 
@@ -89,14 +83,13 @@ def steps_in_period(cube: xr.Dataset, start: Moment | None, end: Moment | None) 
     """
     _require_dates(cube)
     times = cube.time.values
-    first, last = f"{times.min():.10}", f"{times.max():.10}"
     period = read_period(_EARLIEST if start is None else start, _LATEST if end is None else end)
     begin, stop = (moment.replace(tzinfo=None) for moment in (period.first, period.last))
     inside = (times >= np.datetime64(begin)) & (times <= np.datetime64(stop))
     if not inside.any():
         raise InvalidInputError(
             f"the cube has no steps from {start or 'its beginning'} to {end or 'its end'}; it runs "
-            f"from {first} to {last}"
+            f"from {times.min():.10} to {times.max():.10}"
         )
     return inside
 
@@ -136,28 +129,24 @@ def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
             "the same part of the cube"
         )
     for name, size in wanted.items():
-        own, theirs = _coordinate(mask, name), _coordinate(cube, name)
+        own, theirs = mask.indexes.get(name), cube.indexes.get(name)
         if own is None or theirs is None:
-            fits = mask.sizes[name] == size
+            fits = same = mask.sizes[name] == size
         else:
-            fits = np.isin(theirs.values, own.values).all()
+            fits, same = bool(np.isin(theirs, own).all()), np.array_equal(own, theirs)
         if not fits:
             raise InvalidInputError(
                 f"clear is {mask.sizes[name]} along {name}, the cube {size}, or its coordinates "
                 "are others; make the mask from the same part of the cube"
             )
-        if own is not None and theirs is not None and not np.array_equal(own, theirs):
+        if not same:
             if not mask.indexes[name].is_unique:
                 raise InvalidInputError(
                     f"the mask has the same {name} more than once; make it from the same part of "
                     "the cube"
                 )
-            mask = mask.sel({name: theirs.values})
+            mask = mask.sel({name: cube[name].values})
     return mask.transpose(*wanted)
-
-
-def _coordinate(data: xr.DataArray | xr.Dataset, name: str) -> xr.DataArray | None:
-    return data.coords[name] if name in data.coords else None  # noqa: SIM401 (get invents one)
 
 
 def require_whole(name: str, value: Any, least: int, most: int = 2**31 - 1) -> None:

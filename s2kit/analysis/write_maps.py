@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import fsspec
 import numpy as np
 import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
+from odc.geo.geobox import GeoBox
 from tqdm.dask import TqdmCallback
 
 from s2kit.atomic import replacing
@@ -23,7 +24,7 @@ from s2kit.cube.storage import require_zarr_name
 from s2kit.cube.store import TROUBLE
 from s2kit.cube.zarr_documents import gdal_crs
 from s2kit.errors import CubeError, InvalidInputError
-from s2kit.grid import geobox_of, require_pixels
+from s2kit.grid import crs_of, geobox_of, require_pixels
 from s2kit.scenes.item import BANDS
 
 _CHUNK = 256
@@ -74,7 +75,7 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     >>> xarray.open_zarr("data/median.zarr").B04.shape
     (100, 100)
     """
-    maps = _read_maps(result)
+    maps, grid = _read_maps(result)
     if not isinstance(store, str | os.PathLike) or not os.fspath(store).strip():
         raise InvalidInputError(f"store is {store!r}; give a path or a URL, such as 'median.zarr'")
     target = os.fspath(store)
@@ -82,7 +83,7 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     _check_free(target)
     try:
         with _in_place(target) as draft, TqdmCallback(desc="writing", leave=False):
-            stored, encoding = _as_stored(maps)
+            stored, encoding = _as_stored(maps, grid)
             stored.to_zarr(draft, mode="w-", zarr_format=2, consolidated=True, encoding=encoding)
     except (CubeError, InvalidInputError):
         raise
@@ -99,7 +100,8 @@ def write_result(result: xr.Dataset | xr.DataArray, store: str | os.PathLike) ->
     return target
 
 
-def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
+def _read_maps(result: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, GeoBox]:
+    """Return maps as a dataset, and their grid."""
     if isinstance(result, xr.DataArray):
         if result.name in result.coords:
             raise InvalidInputError(
@@ -125,18 +127,17 @@ def _read_maps(result: xr.Dataset | xr.DataArray) -> xr.Dataset:
             "cube's coordinates x, y and spatial_ref, or add a system: "
             "result.rio.write_crs('EPSG:28992')"
         )
-    return result
+    return result, grid
 
 
-def _as_stored(maps: xr.Dataset) -> tuple[xr.Dataset, dict[str, dict]]:
+def _as_stored(maps: xr.Dataset, grid: GeoBox) -> tuple[xr.Dataset, dict[Hashable, dict[str, Any]]]:
     """Return maps as they are to be written, in blocks, and how each layer is to be encoded."""
     sizes = {"y": _CHUNK, "x": _CHUNK} | ({"time": 1} if "time" in maps.dims else {})
     mapping = next((name for name, one in maps.coords.items() if "crs_wkt" in one.attrs), None)
     if mapping is None:  # stated in another way, which GDAL and xarray do not read
         mapping = "spatial_ref"
-        maps = maps.rio.write_crs(geobox_of(maps).crs.to_wkt(), grid_mapping_name=mapping)
-    crs = gdal_crs(geobox_of(maps))
-    layers, encoding = {}, {}
+        maps = maps.rio.write_crs(crs_of(grid).to_wkt(), grid_mapping_name=mapping)
+    layers, encoding, crs = {}, {}, gdal_crs(grid)
     for name, layer in maps.data_vars.items():
         chunked = layer.chunk({axis: size for axis, size in sizes.items() if axis in layer.dims})
         found, kept = _store(chunked)
@@ -166,18 +167,13 @@ def _store(layer: xr.DataArray) -> tuple[xr.DataArray, dict[str, Any]]:
             return layer, {}
         one = len(declared_nodata(layer)) == 1
         return layer if one else layer.where(has_data(layer), fill), {"_FillValue": fill}
-    found = physical(layer)
-    if not _is_reflectance_of_a_cube(layer):
-        return found, {}
-    packed = LAYER_SPECS[layer.name]
-    check = partial(_require_fit, name=layer.name)
-    encoding = {"dtype": packed.dtype, "scale_factor": packed.scale, "_FillValue": packed.nodata}
-    return _checked(found, check), encoding
-
-
-def _is_reflectance_of_a_cube(layer: xr.DataArray) -> bool:
+    found, name = physical(layer), str(layer.name)
     scale = layer.encoding.get("scale_factor", 0)
-    return layer.name in BANDS and np.isclose(scale, LAYER_SPECS[layer.name].scale, rtol=1e-6)
+    if name not in BANDS or not np.isclose(scale, LAYER_SPECS[name].scale, rtol=1e-6):
+        return found, {}
+    packed = LAYER_SPECS[name]
+    encoding = {"dtype": packed.dtype, "scale_factor": packed.scale, "_FillValue": packed.nodata}
+    return _checked(found, partial(_require_fit, name=name)), encoding
 
 
 def _checked(layer: xr.DataArray, check: Callable[[np.ndarray], np.ndarray]) -> xr.DataArray:
@@ -229,11 +225,12 @@ def _taken(target: str) -> CubeError:
 
 
 @contextmanager
-def _in_place(target: str):
+def _in_place(target: str) -> Iterator[str]:
     """Yield a path to write to that becomes the target when all is written."""
     fs, path = fsspec.url_to_fs(target)
+    local = isinstance(fs, LocalFileSystem)
     try:
-        if isinstance(fs, LocalFileSystem):
+        if local:
             place = Path(path)
             place.parent.mkdir(parents=True, exist_ok=True)
             with replacing(place) as draft:
@@ -241,20 +238,12 @@ def _in_place(target: str):
                 if place.exists():
                     raise FileExistsError(path)
         else:
-            with _removed_on_failure(fs, path):
-                yield target
+            yield target
     except FileExistsError as error:  # written by another process meanwhile, and its own
         raise _taken(target) from shown_cause(error)
-
-
-@contextmanager
-def _removed_on_failure(fs: fsspec.AbstractFileSystem, path: str) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError:
-        raise
     except BaseException:
-        _remove(fs, path)
+        if not local:
+            _remove(fs, path)
         raise
 
 

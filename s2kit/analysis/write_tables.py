@@ -1,6 +1,5 @@
 """Tables of fields in files for other programs: GeoPackage, GeoParquet, CSV."""
 
-import itertools
 import os
 from pathlib import Path
 
@@ -102,7 +101,7 @@ def _write_geopackage(rows: pd.DataFrame, path: Path) -> None:
             "fields), or save as .parquet or .csv"
         )
     taken = {str(name).lower() for name in rows.columns}
-    names = itertools.chain(["fid"], (f"row_{n}" for n in itertools.count()))
+    names = ["fid", *(f"row_{n}" for n in range(len(taken)))]
     number = next(name for name in names if name not in taken)
     rows.to_file(path, driver="GPKG", layer_options={"FID": number})
 

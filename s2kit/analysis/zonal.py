@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
+from dask.typing import Key
 from tqdm.dask import TqdmCallback
 
 from s2kit.analysis.fields import Fields, read_fields
@@ -19,7 +20,7 @@ from s2kit.analysis.kernels.moments import add_weighted, empty_moments, merge_mo
 from s2kit.analysis.masks import read_clear
 from s2kit.analysis.pixel_coverage import Coverage, cover, cut_around, describe
 from s2kit.analysis.time_reduce import TimeReduction, read_reduction
-from s2kit.analysis.validation import Moment, read_cube, select_period
+from s2kit.analysis.validation import Moment, read_cube, steps_in_period, take_steps
 from s2kit.cube.nodata import NO_CLASS_NAMES, classes, has_data, physical, with_attribute
 from s2kit.errors import InvalidInputError
 from s2kit.grid import read_grid
@@ -102,43 +103,36 @@ def describe_series(
     read_cube(cube)
     grid = read_grid(cube)
     found = read_fields(fields, cube)
-    part, covered = cut_around(select_period(cube, start, end), cover(found, grid))
-    ordered = part.transpose("time", "y", "x", ...)
-    places, blocks = _by_block(read_reduction(ordered, variable, read_clear(part, clear)), covered)
+    whole, steps = cover(found, grid), steps_in_period(cube, start, end)
+    part, covered = cut_around(take_steps(cube, steps).transpose("time", "y", "x", ...), whole)
+    places, blocks = _by_block(read_reduction(part, variable, read_clear(part, clear)), covered)
     with TqdmCallback(desc="fields", leave=False, delay=2):
         parts = blocks.compute(**compute)
     times = part.time.values
     moments = empty_moments(len(found), len(times))
-    for (steps, own), block in zip(places, parts, strict=True):
-        moments[:, own, steps] = merge_moments(moments[:, own, steps], block)
+    for (some, own), block in zip(places, parts, strict=True):
+        moments[:, own, some] = merge_moments(moments[:, own, some], block)
     table = {"field": found.index.repeat(len(times)), "time": np.tile(times, len(found))}
-    whole = np.repeat(covered.whole, len(times))
-    return pd.DataFrame(table | describe(moments.reshape(5, -1), whole))
+    area = np.repeat(covered.whole, len(times))
+    return pd.DataFrame(table | describe(moments.reshape(5, -1), area))
 
 
 def _by_block(
     reduction: TimeReduction, covered: Coverage
 ) -> tuple[list[tuple[slice, np.ndarray]], da.Array]:
-    """Compute the moments of fields in each block that holds any of their pixels.
+    """Return steps and fields of each block that holds pixels of fields, and their moments, lazy.
 
-    Returns
-    -------
-    places : list of (slice, numpy.ndarray)
-        Steps and fields of each of these blocks.
-    moments : dask.array.Array, shape (block,)
-        As `_block_moments` returns them; a graph of its own, since of a large cube most blocks are
-        not to be read at all.
+    A graph of its own, since of a large cube most blocks are not to be read at all.
     """
     layers = reduction.layers
     steps, rows, cols = (np.cumsum([0, *sizes]) for sizes in layers[0].chunks)
-    row, col = (
-        np.searchsorted(borders, places, "right") - 1
-        for borders, places in ((rows, covered.row), (cols, covered.col))
-    )
+    row = np.searchsorted(rows, covered.row, "right") - 1
+    col = np.searchsorted(cols, covered.col, "right") - 1
     order = np.lexsort((col, row))
     new = (np.diff(row[order]) != 0) | (np.diff(col[order]) != 0)
     name = f"fields-{uuid.uuid4().hex}"
-    places, tasks = [], {}
+    places: list[tuple[slice, np.ndarray]] = []
+    tasks: dict[Key, Any] = {}
     for pixels in np.split(order, np.flatnonzero(new) + 1):
         y, x = int(row[pixels[0]]), int(col[pixels[0]])
         width = cols[x + 1] - cols[x]
@@ -154,7 +148,8 @@ def _by_block(
         for t, ends in enumerate(itertools.pairwise(steps)):
             tasks[name, len(places)] = task, *((a.name, t, y, x) for a in layers)
             places.append((slice(*ends), own))
-    graph = HighLevelGraph.from_collections(name, tasks, layers)
+    # dask's own arrays lack attributes that its protocol of collections asks for
+    graph = HighLevelGraph.from_collections(name, tasks, layers)  # type: ignore[arg-type]
     return places, da.Array(graph, name, ((1,) * len(places),), object)
 
 
@@ -217,7 +212,7 @@ def field_statistics(data: xr.Dataset | xr.DataArray, fields: Fields) -> gpd.Geo
     near, covered = cut_around(maps, cover(found, read_grid(data)))
     with TqdmCallback(desc="maps", leave=False, delay=2):
         near = near.compute()
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, layer in near.data_vars.items():
         prefix = f"{name}_" if isinstance(data, xr.Dataset) else ""
         summarise, layer = _read_map(layer.transpose("y", "x"))

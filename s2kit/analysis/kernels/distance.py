@@ -40,13 +40,14 @@ def _squared_distance(marked, reach):
     out = np.full(marked.shape, far * far, np.int32)
     squares = np.empty((rows, cols), np.int32)
     for t in range(steps):
-        if not marked[t].any():
+        if not marked[t].any():  # as in many steps of a cube
             continue
         for y in range(rows):
             _squared_gaps(marked[t, y], squares[y], far)
         for y in range(rows):
             target = out[t, y]
             for other in range(max(y - reach, 0), min(y + reach + 1, rows)):
+                # whole numbers: exact, and twice as many fit a vector as of float64
                 near, away = squares[other], np.int32((other - y) * (other - y))
                 for x in range(cols):
                     target[x] = min(target[x], near[x] + away)
@@ -56,7 +57,7 @@ def _squared_distance(marked, reach):
 @numba.njit(nogil=True, cache=True)
 def _squared_gaps(marked, out, far):
     """Write the squared distance of each pixel of a row to the nearest marked one in that row."""
-    last = far  # once from the left, once from the right
+    last = far  # to the nearest on the left, and then to that on the right
     for x in range(len(marked)):
         last = np.int32(0) if marked[x] else min(np.int32(last + 1), far)
         out[x] = last

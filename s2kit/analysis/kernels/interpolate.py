@@ -35,11 +35,13 @@ def interpolate(values, clear, times, days, hold, gap):
         for d in range(len(days) if number > 1 or (hold and number) else 0):
             if not hold and not when[0] <= days[d] <= when[number - 1]:
                 continue
-            while a + 1 < number and when[a + 1] <= days[d]:
+            while a + 1 < number and when[a + 1] <= days[d]:  # both ascend: on from the last one
                 a += 1
             b = min(a + 1, number - 1)
+            # the days at both ends of a gap are known
             if when[b] - when[a] > gap and when[a] < days[d] < when[b]:
                 continue
+            # beyond the first and the last one, their values hold
             share = (days[d] - when[a]) / max(when[b] - when[a], 1)
             out[d, p] = height[a] + (height[b] - height[a]) * min(max(share, 0.0), 1.0)
     return out

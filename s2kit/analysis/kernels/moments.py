@@ -31,9 +31,13 @@ def _is_wanted(value, bits):
     return (k < 32) & (((bits >> (k & np.uint32(31))) & np.uint32(1)) != 0)
 
 
+def find_classes(classes: np.ndarray, bits: np.uint32) -> np.ndarray:
+    """Return where an array, uint8 or bool, holds one of the classes in ``bits``, bool."""
+    return _find(np.ascontiguousarray(classes).ravel(), bits).reshape(classes.shape)
+
+
 @numba.njit(nogil=True, cache=True)
-def find_classes(classes, bits):
-    """Return where values, shape (pixel,), uint8 or bool, are of the classes wanted."""
+def _find(classes, bits):
     out = np.empty(len(classes), np.bool_)
     for i in range(len(classes)):
         out[i] = _is_wanted(classes[i], bits)

@@ -46,6 +46,7 @@ def find_seasons(curves, days, first, last, threshold):
         for t in range(steps):
             if np.isfinite(curves[p, t]):
                 v[n], d[n] = curves[p, t], days[t]
+                # a gap only where steps are missing: a curve may have a value every two months
                 gaps[n] = n > 0 and t - last_step > 1 and d[n] - d[n - 1] > LONGEST_GAP
                 n, last_step = n + 1, t
         if n < 3 or v[:n].max() - v[:n].min() <= _FLAT * np.abs(v[:n]).max():
