@@ -129,23 +129,24 @@ def read_mask(mask: Any, cube: xr.Dataset) -> xr.DataArray:
             "the same part of the cube"
         )
     for name, size in wanted.items():
-        own, theirs = mask.indexes.get(name), cube.indexes.get(name)
-        if own is None or theirs is None:
-            fits = same = mask.sizes[name] == size
-        else:
+        if name in mask.coords and name in cube.coords:
+            own, theirs = mask[name].values, cube[name].values
             fits, same = bool(np.isin(theirs, own).all()), np.array_equal(own, theirs)
+        else:
+            fits = same = mask.sizes[name] == size
         if not fits:
             raise InvalidInputError(
                 f"clear is {mask.sizes[name]} along {name}, the cube {size}, or its coordinates "
                 "are others; make the mask from the same part of the cube"
             )
         if not same:
-            if not mask.indexes[name].is_unique:
+            if len(np.unique(own)) < len(own):
                 raise InvalidInputError(
                     f"the mask has the same {name} more than once; make it from the same part of "
                     "the cube"
                 )
-            mask = mask.sel({name: cube[name].values})
+            mask = mask.set_xindex(name) if name not in mask.indexes else mask
+            mask = mask.sel({name: theirs})
     return mask.transpose(*wanted)
 
 

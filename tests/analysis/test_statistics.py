@@ -295,9 +295,20 @@ def test_masks_from_elsewhere_are_refused():
     for moved in (
         mask.assign_coords(x=mask.x + 10),
         mask.assign_coords(time=mask.time + np.timedelta64(1, "h")),
+        mask.assign_coords(x=mask.x + 10).drop_indexes("x"),
     ):
         with pytest.raises(InvalidInputError, match="the same part of the cube"):
             s2kit.time_statistics(cube, "NDVI", clear=moved)
+
+
+def test_masks_fit_by_their_coordinates():
+    """A mask of more pixels, with or without an index, is cut by its coordinates."""
+    cube = in_memory(random_layers(5, (6, 6, 5)), every(9, 6))
+    mask = s2kit.clear_mask(cube)
+    part = cube.isel(x=slice(1, 4))
+    expected = s2kit.time_statistics(part, "NDVI", clear=mask.isel(x=slice(1, 4)))
+    for wider in (mask, mask.drop_indexes("x")):
+        xr.testing.assert_equal(s2kit.time_statistics(part, "NDVI", clear=wider), expected)
 
 
 @pytest.mark.parametrize("thing", [None, "cube.zarr", np.ones(3)])
