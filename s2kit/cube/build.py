@@ -202,8 +202,8 @@ class _Build:
         if failed or corrected or self.damaged:
             names = [*failed, *corrected, *self.damaged]
             warnings.warn(
-                f"{len(failed)} scenes set aside, {len(corrected)} offsets corrected, "
-                f"{len(self.damaged)} chunks damaged "
+                f"scenes set aside: {len(failed)}, offsets corrected: {len(corrected)}, damaged "
+                f"chunks: {len(self.damaged)} "
                 f"({', '.join(names[:3])}{' …' if len(names) > 3 else ''}); see the report",
                 SceneWarning,
                 stacklevel=3,

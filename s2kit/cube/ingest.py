@@ -7,6 +7,7 @@ memory is bounded by its block: neither the region nor the number of scenes ente
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, partial
 
@@ -139,9 +140,12 @@ def run(task: Task) -> Outcome:
     steps = len(task.steps)
     outcome = Outcome(task, valid=np.zeros(steps, int), clear=np.zeros(steps, int))
     blocks, tables = _blocks(task), _kept_tables(task)
-    with gdal(), tempfile.TemporaryDirectory(prefix="s2kit-") as folder:
-        several = len(blocks) > 1
-        fetch = partial(_fetch, task, outcome.failed, folder if several else None)
+    several = len(blocks) > 1
+    scratch: AbstractContextManager = (
+        tempfile.TemporaryDirectory(prefix="s2kit-") if several else nullcontext()
+    )
+    with gdal(), scratch as folder:
+        fetch = partial(_fetch, task, outcome.failed, folder)
         bands = cache(fetch) if several else fetch
         for cols in blocks:
             _make_block(task, cols, bands, tables, outcome)

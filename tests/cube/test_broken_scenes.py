@@ -84,7 +84,7 @@ def build(items, store):
 def check_set_aside(items, broken: pystac.Item, folder: Path, *, quiet: bool = True) -> str:
     """One scene is named, with a reason that is returned; the rest is as if it were not there."""
     store, without = folder / "cube.zarr", folder / "without.zarr"
-    with pytest.warns(SceneWarning, match=f"1 scenes set aside.*{broken.id}"):
+    with pytest.warns(SceneWarning, match=f"set aside: 1.*{broken.id}"):
         report = s2kit.build_cube(items, store, progress=False, **OPTIONS)
     assert list(report.failed) == [broken.id]
     assert f"set aside: {broken.id}: {report.failed[broken.id]}" in str(report)

@@ -65,7 +65,7 @@ def stored(store) -> xr.Dataset:
 
 def check_same_ground(items, store, lying: set[str], seed: int = 0) -> None:
     """All steps hold the same ground, and the lying scenes are reported in every way."""
-    with pytest.warns(SceneWarning, match=f"{len(lying)} offsets corrected"):
+    with pytest.warns(SceneWarning, match=f"corrected: {len(lying)}"):
         report = build(items, store)
     assert set(report.corrected) == lying
     assert not report.failed
@@ -225,7 +225,7 @@ def test_evidence_is_that_of_the_tile(tmp_path):
     dn["SCL"][20:45, 20:45] = 9
     feature = earth_search(tmp_path, name_of(1), dn, applied=True)
     items = s2kit.find_scenes(save_items(tmp_path / "items.json", [feature]), AOI, "2021", "2022")
-    with pytest.warns(SceneWarning, match="1 offsets corrected"):
+    with pytest.warns(SceneWarning, match="corrected: 1"):
         report = build(items, tmp_path / "cube.zarr")
     assert set(report.corrected) == {str(name_of(1))}
 

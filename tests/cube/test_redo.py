@@ -211,7 +211,7 @@ def test_chunk_whose_scene_fails_while_it_is_made_again(days, tmp_path, monkeypa
     for layer in ("B04", "SCL"):
         (store / f"S2/R051/{layer}/0.0.0").write_bytes(b"damaged")
     failing(monkeypatch, "B04", 1)
-    with pytest.warns(SceneWarning, match="1 chunks damaged"):
+    with pytest.warns(SceneWarning, match="damaged chunks: 1"):
         report = s2kit.build_cube(days[:2], store, progress=False)
     assert report.damaged == ("S2/R051/B04/0.0.0",)
     assert (store / "S2/R051/B04/0.0.0").read_bytes() == b"damaged"
@@ -232,7 +232,7 @@ def test_scene_that_cannot_be_read_while_a_chunk_is_made_again(days, tmp_path, m
 
     with monkeypatch.context() as patch:
         patch.setattr(build_module.ingest, "fetch_masked", unreadable)
-        with pytest.warns(SceneWarning, match="1 chunks damaged"):
+        with pytest.warns(SceneWarning, match="damaged chunks: 1"):
             report = s2kit.build_cube(days[:2], store, progress=False)
     assert report.damaged == ("S2/R051/B04/0.0.0",)
     assert set(report.failed.values()) == {"cannot be read now"}
