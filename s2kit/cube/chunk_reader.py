@@ -25,10 +25,9 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
-from s2kit.cube.archive import Archive
 from s2kit.cube.codec import decode_coordinate
 from s2kit.cube.layers import TIMELINE, TIMELINE_CHUNK
-from s2kit.cube.store import Store
+from s2kit.cube.store import Objects
 from s2kit.errors import CubeError
 
 AT_ONCE = 64
@@ -63,7 +62,7 @@ class StoredLayer(BackendArray):
 
     Parameters
     ----------
-    objects : Store or Archive
+    objects : Objects
         Where the chunks are.
     prefix : str
         Name of the array in the store, such as ``S2/R051/B04``.
@@ -83,7 +82,7 @@ class StoredLayer(BackendArray):
 
     def __init__(
         self,
-        objects: Store | Archive,
+        objects: Objects,
         prefix: str,
         document: dict[str, Any],
         scale: float | None,

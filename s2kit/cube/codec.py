@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numcodecs import Blosc, blosc
+from numpy.typing import DTypeLike
 
 from s2kit.cube.layers import TIMELINE_CHUNK, LayerSpec
 
@@ -73,7 +74,7 @@ def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]
 
 
 def decode_coordinate(
-    parts: list[bytes | None], dtype: str, length: int, chunk: int = TIMELINE_CHUNK
+    parts: list[bytes | None], dtype: DTypeLike, length: int, chunk: int = TIMELINE_CHUNK
 ) -> np.ndarray:
     """Restore a coordinate from its objects.
 
@@ -82,9 +83,10 @@ def decode_coordinate(
     ValueError
         If one is missing, or has another size.
     """
-    if None in parts:
-        raise ValueError("a part of a coordinate is missing")
+    decoded = []
     for part in parts:
+        if part is None:
+            raise ValueError("a part of a coordinate is missing")
         require_size(part, chunk * np.dtype(dtype).itemsize)
-    decoded = [np.frombuffer(COORDINATE_CODEC.decode(part), dtype) for part in parts]
+        decoded.append(np.frombuffer(COORDINATE_CODEC.decode(part), dtype))
     return np.concatenate(decoded)[:length]

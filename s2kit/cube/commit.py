@@ -49,7 +49,7 @@ from s2kit.cube.manifest import (
     write_table,
 )
 from s2kit.cube.model import CubeSpec, State
-from s2kit.cube.state import check_metadata, read_documents, read_state
+from s2kit.cube.state import check_documents, read_documents, read_state
 from s2kit.cube.store import Draft, Store
 from s2kit.cube.zarr_documents import coordinate_objects, metadata_objects
 from s2kit.errors import CubeError, GridMismatchError
@@ -233,7 +233,7 @@ def _check_recorded(store: Store, part: Part) -> None:
     if METADATA not in part:
         return
     try:
-        check_metadata(store.url, part[METADATA])
+        check_documents(store.url, read_documents(store.url, part[METADATA]))
     except CubeError as error:
         raise CubeError(
             f"{store.path(REDO)} would write metadata that are not those of a cube of s2kit; "

@@ -19,7 +19,7 @@ from s2kit.bounds import parse_json
 from s2kit.credentials import shown_cause
 from s2kit.cube.keys import LOCK, WORK_FOLDER
 from s2kit.cube.local_store import ATTEMPTS, LocalStore
-from s2kit.cube.store import TROUBLE, Store
+from s2kit.cube.store import TROUBLE, Objects, Store
 from s2kit.errors import CubeError, CubeLockedError
 
 try:
@@ -86,13 +86,13 @@ def check_held(store: Store, token: str) -> None:
         )
 
 
-def is_locked(store: Store) -> bool:
+def is_locked(store: Objects) -> bool:
     """Return whether a living build holds the lock, as far as that is known here."""
     holder = _holder(store)
     return bool(holder) and not _is_dead(holder)
 
 
-def _holder(store: Store) -> dict[str, Any]:
+def _holder(store: Objects) -> dict[str, Any]:
     """Return who holds the lock; empty if nobody does, or somebody is just writing it."""
     try:
         return dict(parse_json(store.read(LOCK) or b"{}"))

@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -20,8 +20,7 @@ from s2kit.cube.keys import group_of, read_group
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.local_store import LocalStore
-from s2kit.cube.snapshot import Snapshot, is_foreign, while_steady
-from s2kit.cube.storage import is_zip, open_store
+from s2kit.cube.snapshot import Snapshot, while_steady
 from s2kit.cube.zarr_documents import TITLE
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import InvalidInputError
@@ -88,25 +87,34 @@ def open_cube(
     wanted = _read_number("level", level, 1)
 
     def open_one(state: Snapshot) -> xr.Dataset:
-        if is_foreign(state.documents):
-            state.steady = False
-            return _open_foreign(store, state.documents, number, wanted, dask)
-        _check_level(state, wanted)
-        return next(_open(state, _orbits(state.documents, number), [wanted], dask))
+        if not state.manifests:
+            return _open_foreign(str(store), state, number, wanted, dask)
+        if wanted not in state.levels:
+            raise InvalidInputError(
+                f"level={wanted} is not in the cube; it has {', '.join(map(str, state.levels))}. "
+                f"Coarser levels go down to {SMALLEST} pixels, and are built with the cube: "
+                "s2kit.build_cube makes them in a new store, unless overviews=False"
+            )
+        orbits = _choose(list(state.manifests), number)
+        return next(_open(state, dict.fromkeys(orbits), [wanted], dask))
 
     return while_steady(store, open_one)
 
 
 def _open_foreign(
-    store: str | os.PathLike, documents: dict[str, Any], orbit: int | None, level: int, dask: bool
+    store: str, state: Snapshot, orbit: int | None, level: int, dask: bool
 ) -> xr.Dataset:
     """Open a cube of the same layout that another program made."""
     if level:
         raise InvalidInputError(
             f"level={level} is not in the cube, which another program made; it has 0"
         )
-    orbits = _choose(foreign_orbits(documents), orbit)
-    return open_foreign(_place(str(store)), orbits, dask)
+    place: Any = store
+    if isinstance(state.objects, Archive):
+        place = zarr_store(state.objects)
+    elif isinstance(state.objects, LocalStore):  # a path may hold what has a meaning in URLs
+        place = zarr.storage.LocalStore(state.objects.root, read_only=True)
+    return open_foreign(place, _choose(foreign_orbits(state.documents), orbit), dask)
 
 
 def _read_number(name: str, value: Any, example: int) -> int:
@@ -116,27 +124,12 @@ def _read_number(name: str, value: Any, example: int) -> int:
     raise InvalidInputError(f"{name}={value!r} is not a whole number, such as {example}")
 
 
-def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
-    """Return the orbits that are asked for, each with all of its steps."""
-    return dict.fromkeys(_choose(documents[".zattrs"]["s2kit"]["orbits"], orbit))
-
-
 def _choose(orbits: list[int], asked: int | None) -> list[int]:
     if asked is not None and asked not in orbits:
         raise InvalidInputError(
             f"orbit={asked!r} is not in the cube; it has {', '.join(map(str, orbits))}"
         )
     return orbits if asked is None else [asked]
-
-
-def _check_level(state: Snapshot, level: int) -> None:
-    levels = state.levels
-    if level not in levels:
-        raise InvalidInputError(
-            f"level={level} is not in the cube; it has {', '.join(map(str, levels))}. Coarser "
-            f"levels go down to {SMALLEST} pixels, and are built with the cube: s2kit.build_cube "
-            "makes them in a new store, unless overviews=False"
-        )
 
 
 def _open(
@@ -166,9 +159,8 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
             for group, one in opened.items()
         ]
         source = ConcatenatedLayer(parts, order) if len(parts) > 1 else parts[0]
-        layers[name] = _variable(orbits[0][name], source)
-        if dask:
-            layers[name] = layers[name].copy(data=in_blocks(source, blocks))
+        data = in_blocks(source, blocks) if dask else indexing.LazilyIndexedArray(source)
+        layers[name] = _variable(orbits[0][name], data, parts[0])
     cube = cube.assign(layers)
     for variable in cube.variables.values():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
@@ -199,14 +191,15 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     """
     sources = {name: whole_source(layer) for name, layer in cube.data_vars.items()}
     origins = {_origin(name, source) for name, source in sources.items()}
-    if len(origins) != 1 or None in origins or "time" not in cube.coords:
+    origin = origins.pop() if len(origins) == 1 else None
+    if origin is None or "time" not in cube.coords:
         return [cube]
-    store, groups, counts = origins.pop()
+    store, groups, counts = origin
     orbits, (level, *_) = zip(*map(read_group, groups), strict=True)
     steps = dict(zip(orbits, counts, strict=True))
 
     def open_levels(state: Snapshot) -> list[xr.Dataset]:
-        if not steps.keys() <= _orbits(state.documents, None).keys():
+        if not steps.keys() <= state.manifests.keys():
             return []
         return list(_open(state, steps, state.levels[level:], dask))
 
@@ -223,7 +216,7 @@ def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
     return same and found.rio.crs == cube.rio.crs
 
 
-def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
+def _origin(name: Hashable, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
     """Return the store of a layer, its groups, and how many of their steps it has."""
     if source is None:
         return None
@@ -232,7 +225,7 @@ def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple 
         return None
     groups, names = zip(*(part.prefix.rsplit("/", 1) for part in parts), strict=True)
     objects = parts[0].objects
-    place = objects.root if getattr(objects, "local", False) else objects.url
+    place = objects.root if isinstance(objects, LocalStore) else objects.url
     return (place, groups, tuple(part.shape[0] for part in parts)) if set(names) == {name} else None
 
 
@@ -255,18 +248,6 @@ def _open_group(
     if not np.array_equal(stored.time, along_time["time"]):
         raise ValueError(f"the times of {group} are not those of its orbit")
     return stored.assign_coords(along_time).isel(time=slice(count))
-
-
-def _place(store: str) -> Any:
-    """Return the store as zarr takes it; a path may hold characters with a meaning in URLs."""
-    if is_zip(store):
-        return zarr_store(Archive(store))
-    found = open_store(store)
-    return (
-        zarr.storage.LocalStore(found.root, read_only=True)
-        if isinstance(found, LocalStore)
-        else store
-    )
 
 
 def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
@@ -304,7 +285,7 @@ def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: b
     return StoredLayer(state.objects, prefix, document, scale, times, mapping, present, threads)
 
 
-def _variable(stored: xr.DataArray, source: StoredLayer | ConcatenatedLayer) -> xr.Variable:
+def _variable(stored: xr.DataArray, data: Any, layer: StoredLayer) -> xr.Variable:
     """Return a layer in physical values, described as CF says.
 
     No data is declared where odc-geo and rioxarray look for it; in the encoding, it is that of what
@@ -312,10 +293,9 @@ def _variable(stored: xr.DataArray, source: StoredLayer | ConcatenatedLayer) -> 
     """
     ours = ("_CRS", "_FillValue", "scale_factor")
     attrs = {name: value for name, value in stored.attrs.items() if name not in ours}
-    encoding = {"grid_mapping": "spatial_ref"}
-    layer, _ = source.parts[0]
+    encoding: dict[str, Any] = {"grid_mapping": "spatial_ref"}
     attrs["nodata"] = int(layer.nodata) if layer.scale is None else np.nan
     if layer.scale is not None:
-        encoding |= {"dtype": layer.stored, "scale_factor": np.float32(layer.scale)}
-        encoding |= {"_FillValue": layer.nodata}
-    return xr.Variable(stored.dims, indexing.LazilyIndexedArray(source), attrs, encoding)
+        encoding |= {"dtype": layer.stored, "_FillValue": layer.nodata}
+        encoding["scale_factor"] = np.float32(layer.scale)
+    return xr.Variable(stored.dims, data, attrs, encoding)

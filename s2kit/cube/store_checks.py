@@ -143,7 +143,8 @@ def _check_kit(kit: Json) -> list[tuple[int, int]]:
     _check("format", kit["format"], type(kit["format"]) is int)
     _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER_SPECS) and kit["layers"])
     _check("orbits", kit["orbits"], _is_distinct(kit["orbits"], _ORBITS))
-    retired = kit.get("retired", [])
+    manifest, retired = kit.get("manifest", {}), kit.get("retired", [])
+    _check("manifest", manifest, set(manifest) <= set(map(str, kit["orbits"])))
     _check("retired", retired, _is_distinct(retired, kit["orbits"]))
     _check("resampling", kit["resampling"], kit["resampling"] in RESAMPLING)
     for name in ("synthetic", "overviews"):

@@ -71,9 +71,9 @@ def metadata_objects(state: State) -> dict[str, bytes]:
             group = group_of(orbit, level)
             own = _group_documents(state, orbit, level)
             documents |= {f"{group}/{key}": document for key, document in own.items()}
-            consolidated[f"{group}/{METADATA}"] = _consolidate(own)
+            consolidated[f"{group}/{METADATA}"] = consolidate(own)
     documents[".zattrs"]["s2kit"][DIGEST] = metadata_digest(documents)
-    consolidated[METADATA] = _consolidate(documents)
+    consolidated[METADATA] = consolidate(documents)
     return {key: dump(document) for key, document in (documents | consolidated).items()}
 
 
@@ -100,7 +100,8 @@ def gdal_crs(grid: GeoBox) -> dict[str, str]:
     return {"wkt": grid.crs.to_wkt()}
 
 
-def _consolidate(documents: Documents) -> dict[str, Any]:
+def consolidate(documents: Documents) -> dict[str, Any]:
+    """Return the consolidated metadata of a group."""
     return {"metadata": documents, "zarr_consolidated_format": 1}
 
 

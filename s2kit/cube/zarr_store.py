@@ -9,16 +9,15 @@ import numpy as np
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from s2kit.cube.archive import Archive
 from s2kit.cube.codec import blosc_size
-from s2kit.cube.store import Store
+from s2kit.cube.store import Objects, Store
 from s2kit.cube.store_checks import LARGEST_CHUNK, check_foreign
 from s2kit.errors import CubeError
 
 _METADATA = ".zmetadata"
 
 
-def zarr_store(objects: Store | Archive) -> MemoryStore:
+def zarr_store(objects: Objects) -> MemoryStore:
     """Return a store of zarr, whose objects are read when they are asked for.
 
     A chunk that Blosc would unpack to more bytes than its array says ends in CubeError: Blosc takes
@@ -30,7 +29,7 @@ def zarr_store(objects: Store | Archive) -> MemoryStore:
 class _Objects(MutableMapping[str, Buffer]):
     """Objects by name; zarr's store in memory takes any mapping for its memory."""
 
-    def __init__(self, objects: Store | Archive):
+    def __init__(self, objects: Objects):
         self.objects = objects
         self._documents: dict[str, Any] | None = None
 
