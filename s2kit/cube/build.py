@@ -18,7 +18,7 @@ from s2kit.cube.acquisitions import (
 )
 from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
-from s2kit.cube.damaged import forget_found, has_note, write_found
+from s2kit.cube.damaged import has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import (
     any_synthetic,
@@ -388,7 +388,7 @@ class _Build:
                 self._publish(number, orbit, steps, tables, chunks, moves=True)
         self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
-            write_found(self.store, left) if left else forget_found(self.store)
+            write_found(self.store, left)
 
     def _list_chunks(self, number: int) -> None:
         """Make the manifest of an orbit that an earlier kit wrote."""

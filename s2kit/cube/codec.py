@@ -15,13 +15,10 @@ CODEC = Blosc(cname="lz4", clevel=9, shuffle=Blosc.BITSHUFFLE)
 date of real scenes at 120 m, as much for 4, and 8 % less for full chunks of practice data; it takes
 up to seven times as long to compress, and up to twice as long to decompress."""
 
-
 COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
-
 
 LARGEST_CHUNK = 2**27 + 2**20
 """Bytes of a chunk as it is stored, at most: those of the largest chunk shape, and some more."""
-
 
 LARGEST_DOCUMENT = 2**26
 """Bytes of a metadata document. That of the practice cube has 0.1 MB."""

@@ -13,7 +13,6 @@ from s2kit.errors import CubeError
 _FOUND = f"{WORK_FOLDER}/damaged"
 """What `s2kit.verify` found, for the next build."""
 
-
 _noting = threading.Lock()
 
 
@@ -24,11 +23,13 @@ def note_found(store: Store, key: str) -> None:
 
 
 def write_found(store: Store, keys: Iterable[str]) -> None:
-    """Note what is damaged where the next build looks, if the store can be written to."""
+    """Note what is damaged where the next build looks, or remove the note, if that is possible."""
     known = sorted(filter(_is_known, keys))  # an unfinished commit is no object of the cube
     with suppress(CubeError, OSError):
         if known:
             store.write(_FOUND, json.dumps(known).encode())
+        else:
+            store.delete(_FOUND)
 
 
 def read_found(store: Store) -> list[str]:
@@ -47,9 +48,3 @@ def has_note(store: Store) -> bool:
 
 def _is_known(name: object) -> bool:
     return isinstance(name, str) and (is_object(name) or is_layer_chunk(name))
-
-
-def forget_found(store: Store) -> None:
-    """Remove the note."""
-    with suppress(CubeError, OSError):
-        store.delete(_FOUND)

@@ -1,7 +1,7 @@
 """The names of the objects in a store: groups, chunks, documents, tables."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from s2kit.cube.layers import LAYER_SPECS, TIMELINE
 
@@ -31,7 +31,8 @@ def chunk_key(
     return f"{group_of(orbit, level)}/{layer}/{separator.join(map(str, index))}"
 
 
-class ChunkId(NamedTuple):
+@dataclass(frozen=True)
+class ChunkId:
     """Which chunk an object holds."""
 
     orbit: int
@@ -42,17 +43,13 @@ class ChunkId(NamedTuple):
 
 _GROUP = r"S2/R(?P<orbit>\d{3})(?:_L(?P<level>[1-9]\d?))?"
 
-
 _LAYERS = "|".join(LAYER_SPECS)
 
-
 _COORDINATES = "|".join((*TIMELINE, "x", "y", "spatial_ref"))
-
 
 _CHUNK_KEY = re.compile(
     rf"{_GROUP}/(?P<layer>{_LAYERS})/(?P<index>\d{{1,9}}([./])\d{{1,9}}\5\d{{1,9}})"
 )
-
 
 _OBJECT_KEY = re.compile(
     rf"\.z(group|attrs|metadata)|S2/\.z(group|attrs)|{_GROUP}/(\.z(group|attrs|metadata)"

@@ -22,14 +22,12 @@ WAVELENGTHS = {
 }
 """Nominal centre wavelength in nm and name (ESA, Sentinel-2 User Handbook)."""
 
-
 _SCL_MEANINGS = (
     "no_data saturated_or_defective dark_area_pixels cloud_shadows vegetation bare_soils water "
     "unclassified cloud_medium_probability cloud_high_probability thin_cirrus snow"
 )
 """Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 Level-2A Algorithm Theoretical
 Basis Document, S2-PDGS-MPC-ATBD-L2A)."""
-
 
 _SCL_COLOURS = (
     "#000000 #ff0000 #2f2f2f #643200 #00a000 #ffe65a "
@@ -118,14 +116,11 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
 }
 """Every layer a cube can hold, in the order in which it is stored."""
 
-
 TIMELINE_CHUNK = 128
 """Steps in one chunk of a coordinate along time."""
 
-
 _NAMES = "<U"
 """Stored type of the product names of a step; its width is the grid's, see `timeline_types`."""
-
 
 TIMELINE = {
     "time": ("<i8", "start of the datatake, UTC"),

@@ -197,8 +197,6 @@ class LocalStore(Store):
         self.delete(target)
         try:
             os.link(self.path(source), self.path(target))
-        except FileNotFoundError:
-            raise
         except OSError:
             shutil.copyfile(self.path(source), self.path(target))
 

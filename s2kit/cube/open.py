@@ -15,7 +15,7 @@ from xarray.core import indexing
 from s2kit.cube.archive import Archive
 from s2kit.cube.chunk_reader import MAPPING, ConcatenatedLayer, StoredLayer
 from s2kit.cube.dask_layers import blocks_of, in_blocks, require_steps, whole_source
-from s2kit.cube.foreign import foreign_orbits, open_foreign
+from s2kit.cube.foreign import foreign_orbits, join_orbits, open_foreign
 from s2kit.cube.keys import group_of, read_group
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
@@ -138,10 +138,13 @@ def _open(
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
     timelines = {orbit: _open_timeline(state, orbit) for orbit in steps}
     for level in levels:
-        opened = {
-            (group := group_of(orbit, level)): _open_group(state, group, timelines[orbit], count)
-            for orbit, count in steps.items()
-        }
+        opened = {}
+        for orbit, count in steps.items():
+            group = group_of(orbit, level)
+            stored = state.group(group)
+            if not np.array_equal(stored.time, timelines[orbit]["time"]):
+                raise ValueError(f"the times of {group} are not those of its orbit")
+            opened[group] = stored.assign_coords(timelines[orbit]).isel(time=slice(count))
         cube = _assemble(opened, state, dask)
         yield cube.assign_attrs(overview_level=level) if level else cube
 
@@ -150,7 +153,10 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
     """Put the layers of some groups, one of each orbit, into one cube."""
     orbits = list(opened.values())
     order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
-    cube = _join(orbits, order) if len(orbits) > 1 else orbits[0]
+    cube = orbits[0]
+    if len(orbits) > 1:
+        along_time = [one.drop_vars(one.data_vars) for one in orbits]
+        cube = join_orbits(along_time).isel(time=order).assign_attrs(title=TITLE)
     blocks = blocks_of(cube, orbits)
     layers = {}
     for name in orbits[0].data_vars:
@@ -239,29 +245,6 @@ def _open_timeline(state: Snapshot, orbit: int) -> dict[str, xr.Variable]:
         raise ValueError(f"the product names of orbit {orbit} are missing")
     along_time["relative_orbit"] = xr.Variable("time", np.full(stored.sizes["time"], orbit))
     return along_time
-
-
-def _open_group(
-    state: Snapshot, group: str, along_time: dict[str, xr.Variable], count: int | None
-) -> xr.Dataset:
-    stored = state.group(group)
-    if not np.array_equal(stored.time, along_time["time"]):
-        raise ValueError(f"the times of {group} are not those of its orbit")
-    return stored.assign_coords(along_time).isel(time=slice(count))
-
-
-def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
-    """Put the overpasses of all orbits in one order of time."""
-    layers = list(orbits[0].data_vars)
-    joined = xr.concat(
-        [orbit.drop_vars(layers) for orbit in orbits],
-        "time",
-        coords="different",
-        compat="equals",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
-    return joined.isel(time=order).assign_attrs(title=TITLE)
 
 
 def _trim(coordinate: xr.Variable) -> xr.Variable:

@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +22,7 @@ from s2kit.cube.store_checks import check_foreign
 from s2kit.errors import CubeError, InvalidInputError
 
 
+@dataclass(eq=False)
 class Snapshot:
     """What a cube is by its metadata at one moment.
 
@@ -41,15 +43,13 @@ class Snapshot:
         not, the metadata may have changed meanwhile.
     """
 
-    def __init__(
-        self,
-        objects: Objects,
-        documents: dict[str, Any],
-        manifests: dict[int, Manifest | None],
-        chunk_grids: Sequence[ChunkGrid] = (),
-    ):
-        self.objects, self.documents, self.manifests = objects, documents, manifests
-        self.chunk_grids, self.steady = chunk_grids, bool(manifests)
+    objects: Objects
+    documents: dict[str, Any]
+    manifests: dict[int, Manifest | None]
+    chunk_grids: Sequence[ChunkGrid] = ()
+
+    def __post_init__(self):
+        self.steady = bool(self.manifests)
         self._tables: dict[int, Table] = {}
         self._groups: dict[str, xr.Dataset] = {}
 
@@ -129,9 +129,7 @@ def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
 
 _TRIES = 5
 
-
 TROUBLE_OPENING = (*TROUBLE, ImportError, KeyError)
-
 
 _Opened = TypeVar("_Opened")
 

@@ -1,7 +1,7 @@
 """Check all of a cube against its manifest: which objects are missing or damaged."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -13,8 +13,8 @@ from tqdm.auto import tqdm
 from s2kit.bounds import parse_json
 from s2kit.credentials import shown_place
 from s2kit.cube.archive import Archive
-from s2kit.cube.chunk_reader import AT_ONCE
-from s2kit.cube.damaged import forget_found, write_found
+from s2kit.cube.chunk_reader import AT_ONCE, batches
+from s2kit.cube.damaged import write_found
 from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
 from s2kit.cube.local_store import LocalStore
 from s2kit.cube.lock import is_locked
@@ -105,7 +105,8 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
         busy = check.is_committing()
         report = check.run()
         if not busy and not check.is_committing() and read_metadata(store) == metadata:
-            check.note()
+            if check.store:  # for the next build
+                write_found(check.store, check.damaged)
             return report
     raise CubeError(f"{check.place} is changing all the time; verify it when no build is at work")
 
@@ -149,13 +150,6 @@ class _Check:
         unlisted = tuple(n for n, manifest in self.manifests.items() if manifest is None)
         return VerifyReport(self.place, self.count, self.size, self.damaged, unlisted)
 
-    def note(self) -> None:
-        """Leave a note for the next build, or remove an earlier one, where that is possible."""
-        if self.store and self.damaged:
-            write_found(self.store, self.damaged)
-        elif self.store:
-            forget_found(self.store)
-
     def _check_documents(self) -> None:
         """Compare the metadata documents with what the consolidated one says they are."""
         groups = {key.rpartition("/")[0] for key in self.documents if key.endswith("/.zgroup")}
@@ -164,7 +158,7 @@ class _Check:
             for group in groups - {"S2"}
         }
         expected = self.documents | consolidated
-        for keys in _batches(list(expected)):
+        for keys in batches(list(expected)):
             for key, data in zip(keys, self._read(keys), strict=True):
                 if not isinstance(data, bytes):
                     self.damaged[key] = _absence(data)
@@ -187,7 +181,7 @@ class _Check:
         bar = tqdm(total=len(listed), desc="verifying", disable=not self.progress, leave=False)
         threads = 1 if self.far else CPU_COUNT  # a batch is fetched together from a server
         with bar, ThreadPoolExecutor(threads) as pool:
-            for what in pool.map(self._compare, _batches(list(listed.items()))):
+            for what in pool.map(self._compare, batches(list(listed.items()))):
                 self.damaged |= what
                 bar.update(AT_ONCE)
 
@@ -199,10 +193,10 @@ class _Check:
             if (what := _difference(entry, data))
         }
 
-    def _read(self, keys: list[str]) -> Sequence[bytes | CubeError | None]:
+    def _read(self, keys: Sequence[str]) -> Sequence[bytes | CubeError | None]:
         """Return objects; None for a missing one, and the error for one that a disk cannot read."""
         try:
-            found = self.objects.read_all(keys)
+            found = self.objects.read_all(list(keys))
         except CubeError as error:
             if self.far:
                 raise
@@ -226,12 +220,6 @@ class _Check:
                     inside = is_chunk(name, separator) and int(name.split(separator)[0]) < chunks
                     if inside and key not in listed:
                         self.damaged[key] = "is not in the manifest"
-
-
-def _batches(things: list) -> Iterator[list]:
-    """Cut a list into parts that are fetched together."""
-    for first in range(0, len(things), AT_ONCE):
-        yield things[first : first + AT_ONCE]
 
 
 def _below(documents: Documents, group: str) -> Documents:
