@@ -26,7 +26,8 @@ from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
 from s2kit.cube.codec import blosc_size, decode_coordinate, is_whole
-from s2kit.cube.layers import TIMELINE, TIMELINE_CHUNK
+from s2kit.cube.keys import coordinate_keys
+from s2kit.cube.layers import TIMELINE
 from s2kit.cube.store import Objects
 from s2kit.errors import CubeError
 
@@ -142,7 +143,7 @@ class StoredLayer(BackendArray):
         CubeError
         """
         group, _ = self.prefix.rsplit("/", 1)
-        steps = [f"{group}/time/{i}" for i in range(-(-len(self.times) // TIMELINE_CHUNK))]
+        steps = coordinate_keys(f"{group}/time", len(self.times))
         found = self.objects.read_all([f"{self.prefix}/.zarray", f"{group}/{MAPPING}", *steps])
         document, mapping, *times = found
         if document is None or mapping is None or None in times:

@@ -161,8 +161,14 @@ def redo(store: Store) -> None:
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
                 "cube, so it is not from a build of s2kit; nothing was written. Remove it"
             )
-        for part in parts:
-            _check_recorded(store, part)
+        for metadata in (part[METADATA] for part in parts if METADATA in part):
+            try:
+                check_documents(store.url, read_documents(store.url, metadata))
+            except CubeError as error:
+                raise CubeError(
+                    f"{store.path(REDO)} would write metadata that are not those of a cube of "
+                    f"s2kit; nothing was written. Remove it ({error})"
+                ) from error
         drafts = [store.prepare(part) for part in parts]
         store.sync(draft.source for part in drafts for draft in part)
         _apply(store, drafts, moved)
@@ -213,19 +219,6 @@ def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
         return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-
-
-def _check_recorded(store: Store, part: Part) -> None:
-    """Check that metadata that a record would put in place are those of a cube."""
-    if METADATA not in part:
-        return
-    try:
-        check_documents(store.url, read_documents(store.url, part[METADATA]))
-    except CubeError as error:
-        raise CubeError(
-            f"{store.path(REDO)} would write metadata that are not those of a cube of s2kit; "
-            f"nothing was written. Remove it ({error})"
-        ) from error
 
 
 def _digest(record: dict[str, Any]) -> str:

@@ -11,14 +11,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from s2kit.cube.layers import LAYER_SPECS
-from s2kit.cube.nodata import (
-    classes,
-    declares_nodata,
-    fill_of,
-    packing,
-    physical,
-    without_encoding,
-)
+from s2kit.cube.nodata import classes, declares_nodata, fill_of, packing, physical, without_encoding
 from s2kit.errors import CubeError
 from s2kit.grid import DEFAULT_CRS
 from s2kit.scenes.item import BANDS

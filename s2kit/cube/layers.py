@@ -127,10 +127,7 @@ TIMELINE = {
     "platform": ("<U16", "satellite"),
     "processing_baseline": ("<U32", "processing baselines of the products"),
     "products": (_NAMES, "products that made the step, in the order in which they fill it"),
-    "failed": (
-        _NAMES,
-        "products that could not be read: a hole there is not 'no data'",
-    ),
+    "failed": (_NAMES, "products that could not be read: a hole there is not 'no data'"),
     "corrected": (_NAMES, "products whose stated radiometric offset the pixels contradicted"),
     "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),
     "valid_fraction": ("<f4", "share of the region with data in the first layer"),

@@ -162,13 +162,8 @@ class LocalStore(Store):
 
     def _put(self, key: str, data: bytes) -> None:
         try:
-            handle = self._create(key)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(handle, view) :]
-            finally:
-                os.close(handle)
+            with open(self._create(key), "wb") as file:  # noqa: PTH123 (no path of a handle)
+                file.write(data)
         except OSError:
             self.delete(key)
             raise

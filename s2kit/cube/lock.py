@@ -54,8 +54,15 @@ def lock(store: Store) -> Iterator[str]:
     CubeLockedError
         If another build holds it.
     """
-    token = uuid.uuid4().hex
-    mine = json.dumps(_whoami() | {_TOKEN: token}).encode()
+    process, token = psutil.Process(), uuid.uuid4().hex
+    holder = {
+        "host": socket.gethostname(),
+        "pid": process.pid,
+        "started": process.create_time(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        _TOKEN: token,
+    }
+    mine = json.dumps(holder).encode()
     handle = None
     if isinstance(store, LocalStore) and sys.platform != "win32":
         handle = _take_file(store, mine)
@@ -209,16 +216,6 @@ def _locks_reach_all_hosts(path: Path) -> bool:
     if kind.startswith("nfs"):
         return not any(option in options for option in _OWN_LOCKS)
     return kind not in _NETWORK and not kind.startswith("fuse")
-
-
-def _whoami() -> dict[str, Any]:
-    process = psutil.Process()
-    return {
-        "host": socket.gethostname(),
-        "pid": process.pid,
-        "started": process.create_time(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numcodecs import Zstd
 
-from s2kit.cube.keys import group_of, is_object, read_chunk_key, table_key
+from s2kit.cube.keys import group_of, is_known, read_chunk_key, table_key
 from s2kit.errors import CubeError
 
 _CODEC = Zstd(level=9)
@@ -94,10 +94,11 @@ def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
             raise ValueError("it is missing")
         if name != entry_of(data).digest:
             raise ValueError("its digest is another one")
-        table = {}
+        table, own = {}, (f"{group_of(orbit)}/", f"{group_of(orbit)}_L")
         for line in _unpack(data).decode().splitlines():
             digest, size, key = line.split(" ", 2)
-            _check_listed(key, orbit)
+            if not (is_known(key) and key.startswith(own)):
+                raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
             table[key] = Entry(int(size), digest)
         return table
     except (ValueError, zlib.error) as error:
@@ -114,16 +115,6 @@ def _unpack(data: bytes) -> bytes:
     if not stream.eof:
         raise ValueError("it is cut off, or too large")
     return text
-
-
-def _check_listed(key: str, orbit: int) -> None:
-    """Refuse a name that is none of a chunk or a coordinate of the orbit."""
-    try:
-        own = read_chunk_key(key).orbit == orbit
-    except ValueError:
-        own = is_object(key) and key.startswith((f"{group_of(orbit)}/", f"{group_of(orbit)}_L"))
-    if not own:
-        raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
 
 
 def copies_of(orbit: int, table: Table) -> Table:

@@ -210,16 +210,11 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
         return list(_open(state, steps, state.levels[level:], dask))
 
     levels = while_steady(store, open_levels)
-    if not levels or not _alike(levels[0], cube):
+    same = levels and all(np.array_equal(levels[0][n], cube[n]) for n in ("time", "y", "x"))
+    if not same or levels[0].rio.crs != cube.rio.crs:
         require_steps(cube)
         return [cube]
     return [one[list(cube.data_vars)] for one in levels]
-
-
-def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
-    """Return whether two cubes have the same steps and pixels."""
-    same = all(np.array_equal(found[name], cube[name]) for name in ("time", "y", "x"))
-    return same and found.rio.crs == cube.rio.crs
 
 
 def _origin(name: Hashable, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:

@@ -1,5 +1,6 @@
 """One state of a cube: its metadata as they were read, its manifests, and its coordinates."""
 
+import itertools
 import os
 import zipfile
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from s2kit.credentials import shown_cause
 from s2kit.cube.checked_reads import read_coordinate_table, read_coordinates
 from s2kit.cube.codec import decode_coordinate
 from s2kit.cube.foreign import foreign_orbits
-from s2kit.cube.keys import METADATA, read_group
+from s2kit.cube.keys import METADATA, coordinate_keys, read_group
 from s2kit.cube.manifest import ChunkGrid, Manifest, Table, level_flags
 from s2kit.cube.state import check_documents, read_documents
 from s2kit.cube.storage import is_zip, open_objects
@@ -85,10 +86,12 @@ class Snapshot:
             for key, document in self.documents.items()
             if key.startswith(f"{group}/") and key.endswith("/.zarray") and key.count("/") == 3
         }
-        along = [name for name, array in arrays.items() if len(array["shape"]) == 1]
-        keys = {name: _chunk_keys(f"{group}/{name}", arrays[name]) for name in along}
-        asked = [key for name in along for key in keys[name]]
-        found = self._read_listed(group, asked)
+        keys = {
+            name: coordinate_keys(f"{group}/{name}", *array["shape"], *array["chunks"])
+            for name, array in arrays.items()
+            if len(array["shape"]) == 1
+        }
+        found = self._read_listed(group, list(itertools.chain(*keys.values())))
         variables = {
             name: self._variable(f"{group}/{name}", {key: found[key] for key in keys.get(name, ())})
             for name in arrays
@@ -97,10 +100,8 @@ class Snapshot:
         return xr.decode_cf(stored, mask_and_scale=False, decode_coords="all")
 
     def _variable(self, prefix: str, parts: dict[str, bytes | None]) -> xr.Variable:
-        array, attrs = (
-            self.documents[f"{prefix}/.zarray"],
-            dict(self.documents[f"{prefix}/.zattrs"]),
-        )
+        array = self.documents[f"{prefix}/.zarray"]
+        attrs = dict(self.documents[f"{prefix}/.zattrs"])
         dims, dtype = attrs.pop("_ARRAY_DIMENSIONS"), np.dtype(array["dtype"])
         shape, chunks = array["shape"], tuple(array["chunks"])
         if len(dims) == 1:
@@ -120,11 +121,6 @@ class Snapshot:
         found = read_coordinates(self.objects, orbit, self._tables[orbit], keys)
         self.steady &= found.keys() <= self._tables[orbit].keys()
         return found
-
-
-def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
-    count = -(-max(array["shape"][0], 1) // max(array["chunks"][0], 1))
-    return [f"{prefix}/{i}" for i in range(count)]
 
 
 _TRIES = 5

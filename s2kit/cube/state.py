@@ -6,13 +6,12 @@ from typing import Any
 import odc.geo
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj.exceptions import CRSError
 
 from s2kit.bounds import parse_json
 from s2kit.cube.checked_reads import read_coordinate_table, read_coordinates
 from s2kit.cube.codec import decode_coordinate
-from s2kit.cube.keys import METADATA, REDO, group_of
-from s2kit.cube.layers import TIMELINE_CHUNK, is_text, timeline_types
+from s2kit.cube.keys import METADATA, REDO, coordinate_keys, group_of
+from s2kit.cube.layers import is_text, timeline_types
 from s2kit.cube.manifest import Manifest, read_manifest
 from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.store import Store
@@ -20,7 +19,7 @@ from s2kit.cube.store_checks import check_cube, check_digest
 from s2kit.cube.zarr_documents import FORMAT
 from s2kit.errors import CubeError
 
-ODD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError, CRSError)
+ODD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
 """What reading metadata raises that are not a cube's."""
 
 
@@ -127,19 +126,14 @@ def check_documents(
 
 
 def _read_orbit(
-    store: Store,
-    documents: dict[str, Any],
-    orbit: int,
-    spec: CubeSpec,
-    manifest: Manifest | None,
+    store: Store, documents: dict[str, Any], orbit: int, spec: CubeSpec, manifest: Manifest | None
 ) -> Orbit:
     group = group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
-    count = -(-max(length, 1) // TIMELINE_CHUNK)
     table = read_coordinate_table(store, orbit, manifest)
     timeline = {}
     for name, dtype in timeline_types(spec.grid).items():
-        keys = [f"{group}/{name}/{i}" for i in range(count)]
+        keys = coordinate_keys(f"{group}/{name}", length)
         parts = read_coordinates(store, orbit, table, keys)
         values = decode_coordinate(list(parts.values()), dtype, length)
         timeline[name] = values.astype("O") if is_text(dtype) else values
