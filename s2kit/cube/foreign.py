@@ -17,9 +17,6 @@ from s2kit.grid import DEFAULT_CRS
 from s2kit.scenes.item import BANDS
 from s2kit.scenes.region import PRESETS
 
-ASSUMED = "assumed"
-"""Attribute that lists what the store does not say and was assumed."""
-
 _GROUP = re.compile(r"S2/R(\d{3})/\.zgroup")
 
 
@@ -54,7 +51,7 @@ def open_foreign(place: Any, orbits: list[int], dask: bool) -> xr.Dataset:
     opened = [_open_orbit(place, orbit, dask, assumed) for orbit in orbits]
     cube = join_orbits(opened) if len(opened) > 1 else opened[0]
     said = [f"{what} ({', '.join(names)})" if names else what for what, names in assumed.items()]
-    told = {ASSUMED: "; ".join(said) or "nothing", "synthetic": 0}
+    told = {"assumed": "; ".join(said) or "nothing", "synthetic": 0}
     return cube.sortby("time").assign_attrs(told)
 
 

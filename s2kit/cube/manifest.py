@@ -94,10 +94,11 @@ def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
             raise ValueError("it is missing")
         if name != entry_of(data).digest:
             raise ValueError("its digest is another one")
-        table, own = {}, (f"{group_of(orbit)}/", f"{group_of(orbit)}_L")
+        table = {}
+        groups = (f"{group_of(orbit)}/", f"{group_of(orbit)}_L")
         for line in _unpack(data).decode().splitlines():
             digest, size, key = line.split(" ", 2)
-            if not (is_known(key) and key.startswith(own)):
+            if not (is_known(key) and key.startswith(groups)):
                 raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
             table[key] = Entry(int(size), digest)
         return table
@@ -171,7 +172,8 @@ class Manifest:
         self, tables: Mapping[tuple[str, int], Table]
     ) -> tuple["Manifest", dict[str, bytes]]:
         """Return a manifest with other digests for some layers and time chunks, and these."""
-        names, stored = dict(self.tables), dict[str, bytes]()
+        names = dict(self.tables)
+        stored: dict[str, bytes] = {}
         for (layer, chunk), table in tables.items():
             name = add_table(stored, table)
             names[layer] = (*names[layer][:chunk], name, *names[layer][chunk + 1 :])

@@ -160,16 +160,16 @@ class _Check:
         expected = self.documents | consolidated
         for keys in batches(list(expected)):
             for key, data in zip(keys, self._read(keys), strict=True):
-                if not isinstance(data, bytes):
-                    self.damaged[key] = _absence(data)
+                if isinstance(data, str):
+                    self.damaged[key] = data
                 elif _parsed(data) != expected[key]:
                     self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
         key = table_key(orbit, name)
         [data] = self._read([key])
-        if not isinstance(data, bytes):
-            self.damaged[key] = _absence(data)
+        if isinstance(data, str):
+            self.damaged[key] = data
             return {}
         try:
             return parse_table(self.place, orbit, name, data)
@@ -193,18 +193,20 @@ class _Check:
             if (what := _difference(entry, data))
         }
 
-    def _read(self, keys: Sequence[str]) -> Sequence[bytes | CubeError | None]:
-        """Return objects; None for a missing one, and the error for one that a disk cannot read."""
+    def _read(self, keys: Sequence[str]) -> list[bytes | str]:
+        """Return objects, or what is wrong where there is none, or a disk cannot read it."""
         try:
             found = self.objects.read_all(list(keys))
-        except CubeError as error:
+        except CubeError:
             if self.far:
                 raise
-            return [error] if len(keys) == 1 else [self._read([key])[0] for key in keys]
+            if len(keys) == 1:
+                return ["cannot be read from the disk"]
+            return [self._read([key])[0] for key in keys]
         with self._counting:
             self.count += sum(data is not None for data in found)
             self.size += sum(len(data or b"") for data in found)
-        return found
+        return ["missing" if data is None else data for data in found]
 
     def _check_strangers(self, orbit: int, manifest: Manifest, listed: Table) -> None:
         """Find chunks that are not in the manifest, but that programs without it would read."""
@@ -235,14 +237,10 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _difference(entry: Entry, data: bytes | CubeError | None) -> str:
+def _difference(entry: Entry, data: bytes | str) -> str:
     """Return what is wrong with an object; nothing if it is whole."""
-    if not isinstance(data, bytes):
-        return _absence(data)
+    if isinstance(data, str):
+        return data
     if len(data) != entry.size:
         return f"has {len(data)} bytes instead of {entry.size}"
     return "" if entry.matches(data) else "has another digest: bytes have changed"
-
-
-def _absence(error: CubeError | None) -> str:
-    return "missing" if error is None else "cannot be read from the disk"
