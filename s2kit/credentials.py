@@ -109,19 +109,8 @@ def shown_cause(error: BaseException) -> BaseException | None:
 
     For ``raise … from shown_cause(error)``: Python and Jupyter print the messages of all causes.
     """
-    told = "".join(
-        line for one in _chain(error) for line in traceback.format_exception_only(type(one), one)
-    )
-    return error if without_credentials(told) == told else None
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        hidden = error.__cause__ is None and error.__suppress_context__
-        error = error.__cause__ or (None if hidden else error.__context__)
+    shown = "".join(traceback.format_exception(error, limit=0))
+    return error if without_credentials(shown) == shown else None
 
 
 @contextmanager

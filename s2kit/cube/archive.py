@@ -4,11 +4,12 @@ import zipfile
 from pathlib import Path
 
 from s2kit.cube.codec import largest
+from s2kit.cube.store import Objects
 from s2kit.errors import CubeError
 from s2kit.zips import BROKEN, read_member
 
 
-class Archive:
+class Archive(Objects):
     """The objects of a cube in a zip of what its folder holds."""
 
     def __init__(self, url: str):
@@ -25,10 +26,6 @@ class Archive:
 
     def __dask_tokenize__(self):
         return self.url, Path(self.url).stat().st_mtime_ns
-
-    def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Return objects by name; None where there is none."""
-        return [self.read(key) for key in keys]
 
     def read(self, key: str) -> bytes | None:
         """Return an object, or None where there is none."""

@@ -14,7 +14,7 @@ from s2kit.cube import ingest
 from s2kit.cube.acquisitions import Plan, PlannedStep, group_into_acquisitions, timeline_row
 from s2kit.cube.build_options import BuildOptions, check_same_spec, new_spec
 from s2kit.cube.commit import claim, clear_up, commit, link_kept, redo, remove_retired
-from s2kit.cube.damaged import forget_found, has_note, write_found
+from s2kit.cube.damaged import has_note, write_found
 from s2kit.cube.ingest import Outcome, Target, Task
 from s2kit.cube.items import check_origin, name_reasons, read_items, read_scenes, require_reach
 from s2kit.cube.keys import other_separator, staged
@@ -369,4 +369,4 @@ class _Build:
                 )
         self.damaged, self.mended = tuple(sorted(left)), tuple(sorted(whole))
         if noted:
-            write_found(self.store, left) if left else forget_found(self.store)
+            write_found(self.store, left)

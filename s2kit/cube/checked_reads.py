@@ -1,18 +1,27 @@
 """Read objects of a store and compare them with the manifest."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from s2kit.cube.damaged import note_found
 from s2kit.cube.keys import table_key
 from s2kit.cube.local_store import LocalStore
-from s2kit.cube.manifest import Entry, Table, parse_table
-from s2kit.cube.store import Store
+from s2kit.cube.manifest import Entry, Manifest, Table, parse_table
+from s2kit.cube.store import Objects, Store
 from s2kit.errors import CubeError
 
 
-def read_table(store: Store, orbit: int, name: str) -> Table:
+def read_table(objects: Objects, orbit: int, name: str) -> Table:
     """Read a stored table; errors are those of `parse_table`."""
-    return parse_table(store.url, orbit, name, store.read(table_key(orbit, name)))
+    return parse_table(objects.url, orbit, name, objects.read(table_key(orbit, name)))
+
+
+def read_coordinate_table(objects: Objects, orbit: int, manifest: Manifest | None) -> Table:
+    """Return the table of an orbit's coordinates; nothing where it is damaged, or replaced."""
+    with suppress(CubeError):
+        if manifest and manifest.coordinates:
+            return read_table(objects, orbit, manifest.coordinates)
+    return {}
 
 
 def require_whole(store: Store, key: str, expected: Entry) -> bytes:
@@ -49,7 +58,7 @@ def read_whole(store: Store, key: str, expected: Entry) -> bytes | None:
 
 
 def read_coordinates(
-    store: Store, orbit: int, table: Table, keys: Sequence[str]
+    objects: Objects, orbit: int, table: Table, keys: Sequence[str]
 ) -> dict[str, bytes | None]:
     """Return coordinates by name: from their copies where they are not what the table lists.
 
@@ -61,15 +70,15 @@ def read_coordinates(
     CubeError
         If one and its copy are missing or damaged.
     """
-    found = dict(zip(keys, store.read_all(list(keys)), strict=True))
+    found = dict(zip(keys, objects.read_all(list(keys)), strict=True))
     for key in found.keys() & table.keys():
         if not table[key].matches(found[key]):
             copy = table_key(orbit, table[key].digest)
-            found[key] = store.read(copy)
+            found[key] = objects.read(copy)
             if not table[key].matches(found[key]):
                 raise CubeError(
-                    f"{store.url}: {key} is missing or damaged, and so is its copy {copy}. Scenes "
-                    "do not make it again: bring one of the two back from a copy of the cube, or "
-                    "build it anew elsewhere"
+                    f"{objects.url}: {key} is missing or damaged, and so is its copy {copy}. "
+                    "Scenes do not make it again: bring one of the two back from a copy of the "
+                    "cube, or build it anew elsewhere"
                 )
     return found

@@ -14,12 +14,14 @@ from s2kit.cube.chunk_reader import (
     ChunkSelection,
     ConcatenatedLayer,
     StoredLayer,
+    batches,
     fetch,
     require,
     select_chunks,
 )
 
 Piece = tuple[np.ndarray, list[tuple[StoredLayer, np.ndarray]]]
+_Orbit = tuple[list[StoredLayer], list[tuple[ChunkSelection, np.ndarray]]]
 
 
 def lie_alike(layers: Sequence[StoredLayer | ConcatenatedLayer]) -> bool:
@@ -57,7 +59,7 @@ def columns(
         steps, and of each layer itself and what it holds, shape (step, y, x), valid until the
         next piece. Where a layer has no chunk there is nothing, and no piece.
     """
-    orbits = []
+    orbits: list[_Orbit] = []
     for parts in zip(*(layer.parts for layer in layers), strict=True):
         stored, places = [layer for layer, _ in parts], parts[0][1]
         wanted = np.flatnonzero(steps[places])
@@ -66,28 +68,25 @@ def columns(
         require(stored)  # no chunk is no data, but no layer is an error
     _, height, width = stored[0].chunks
     _, top, left = stored[0].origin
-    across = list(select_chunks(np.arange(cols.start, cols.stop) + left, width))
-    for y in select_chunks(np.arange(rows.start, rows.stop) + top, height):
-        for x in across:
-            yield y.target, x.target, _pieces(orbits, y, x)
+    down = select_chunks(np.arange(rows.start, rows.stop) + top, height)
+    across = select_chunks(np.arange(cols.start, cols.stop) + left, width)
+    for y, x in itertools.product(down, across):
+        assert isinstance(y.target, slice) and isinstance(x.target, slice)  # of a whole window
+        yield y.target, x.target, _pieces(orbits, y, x)
 
 
-def _pieces(orbits: list, y: ChunkSelection, x: ChunkSelection) -> Iterator[Piece]:
+def _pieces(orbits: list[_Orbit], y: ChunkSelection, x: ChunkSelection) -> Iterator[Piece]:
     for layers, times in orbits:
-        together = max(1, AT_ONCE // len(layers))
-        for first in range(0, len(times), together):
-            some = times[first : first + together]
+        for some in batches(times, max(1, AT_ONCE // len(layers))):
             chunks = [(layer, (t.chunk, y.chunk, x.chunk)) for t, _ in some for layer in layers]
-            names = [layer.key(*index) for layer, index in chunks]
-            objects = zip(names, fetch(chunks), strict=True)
+            objects = iter(fetch(chunks))
             for t, steps in some:
                 found = list(itertools.islice(objects, len(layers)))
-                if all(data is not None for _, data in found):
+                whole = [(name, data) for name, data in found if data is not None]
+                if len(whole) == len(layers):
                     part = (t.inside, y.inside, x.inside)
-                    yield (
-                        steps,
-                        [
-                            (layer, layer.decompress(*one, slot)[part])
-                            for slot, (layer, one) in enumerate(zip(layers, found, strict=True))
-                        ],
-                    )
+                    stored = [
+                        (layer, layer.decompress(*one, slot)[part])
+                        for slot, (layer, one) in enumerate(zip(layers, whole, strict=True))
+                    ]
+                    yield steps, stored

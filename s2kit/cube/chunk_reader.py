@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -25,27 +25,23 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from s2kit.credentials import shown_cause
-from s2kit.cube.archive import Archive
-from s2kit.cube.codec import decode_coordinate
-from s2kit.cube.layers import TIMELINE, TIMELINE_CHUNK
-from s2kit.cube.store import Store
+from s2kit.cube.codec import blosc_size, decode_coordinate, is_whole
+from s2kit.cube.keys import coordinate_keys
+from s2kit.cube.layers import TIMELINE
+from s2kit.cube.store import Objects
 from s2kit.errors import CubeError
 
 AT_ONCE = 64
 """Objects that are fetched together from a remote store."""
 
+_T = TypeVar("_T")
+
 MAPPING = "spatial_ref/.zattrs"
 """Where a group says in which system and grid its pixels lie."""
 
 
-class _Buffers(threading.local):
-    """One thread's buffers, each of which holds one chunk at a time."""
-
-    def __init__(self):
-        self.slots = {}
-
-
-_buffers = _Buffers()
+_buffers = threading.local()
+"""The buffers of each thread, by slot; each holds one chunk at a time."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +54,13 @@ class ChunkSelection:
     size: int
 
 
+@dataclass(eq=False, repr=False)
 class StoredLayer(BackendArray):
     """One layer of one orbit as it lies in its store, in physical values.
 
     Parameters
     ----------
-    objects : Store or Archive
+    objects : Objects
         Where the chunks are.
     prefix : str
         Name of the array in the store, such as ``S2/R051/B04``.
@@ -81,24 +78,21 @@ class StoredLayer(BackendArray):
         Work on several chunks side by side; Dask has threads of its own.
     """
 
-    def __init__(
-        self,
-        objects: Store | Archive,
-        prefix: str,
-        document: dict[str, Any],
-        scale: float | None,
-        times: np.ndarray,
-        mapping: dict[str, Any],
-        present: np.ndarray | None = None,
-        threads: bool = False,
-    ):
-        self.objects, self.prefix, self.document, self.scale = objects, prefix, document, scale
-        self.times, self.mapping, self.present, self.threads = times, mapping, present, threads
-        self.shape = (len(times), *document["shape"][1:])
+    objects: Objects
+    prefix: str
+    document: dict[str, Any]
+    scale: float | None
+    times: np.ndarray
+    mapping: dict[str, Any]
+    present: np.ndarray | None = None
+    threads: bool = False
+
+    def __post_init__(self):
+        self.shape = (len(self.times), *self.document["shape"][1:])
         self.origin = (0, 0, 0)
-        self.chunks = tuple(document["chunks"])
-        self.stored = np.dtype(document["dtype"])
-        self.dtype = self.stored if scale is None else np.dtype("float32")
+        self.chunks = tuple(self.document["chunks"])
+        self.stored = np.dtype(self.document["dtype"])
+        self.dtype = self.stored if self.scale is None else np.dtype("float32")
 
     def __dask_tokenize__(self):
         state = (self.objects, self.prefix, self.document, self.scale, self.times, self.mapping)
@@ -125,23 +119,14 @@ class StoredLayer(BackendArray):
         axes = [list(select_chunks(p, c)) for p, c in zip(places, self.chunks, strict=True)]
         pieces = [(t, y, x) for t in axes[0] for y in axes[1] for x in axes[2]]
         there = False
-        for first in range(0, len(pieces), AT_ONCE):
-            some = pieces[first : first + AT_ONCE]
-            chunks = [(self, tuple(selection.chunk for selection in piece)) for piece in some]
-            names = [self.key(*index) for _, index in chunks]
-            found = fetch(chunks)
-            there |= any(data is not None for data in found)
-            put = partial(self._put, out)
+        for some in batches(pieces):
+            found = fetch([(self, (t.chunk, y.chunk, x.chunk)) for t, y, x in some])
+            there |= any(data is not None for _, data in found)
             each = _pool().map if self.threads else map
-            deque(each(put, some, names, found), 0)
+            deque(each(partial(self._fill, out), some, found), 0)
         if not there:
             require([self])
         return out.reshape([n for w in wanted for n in np.shape(w)])
-
-    def _put(
-        self, out: np.ndarray, piece: tuple[ChunkSelection, ...], name: str, data: bytes | None
-    ) -> None:
-        self._fill(out, piece, None if data is None else self.decompress(name, data))
 
     @property
     def parts(self) -> list[tuple["StoredLayer", np.ndarray]]:
@@ -158,16 +143,15 @@ class StoredLayer(BackendArray):
         CubeError
         """
         group, _ = self.prefix.rsplit("/", 1)
-        chunks = range(-(-len(self.times) // TIMELINE_CHUNK))
-        steps = [f"{group}/time/{i}" for i in chunks]
+        steps = coordinate_keys(f"{group}/time", len(self.times))
         found = self.objects.read_all([f"{self.prefix}/.zarray", f"{group}/{MAPPING}", *steps])
-        if None in found:
+        document, mapping, *times = found
+        if document is None or mapping is None or None in times:
             require([self])
         else:
-            (document, mapping), times = map(json.loads, found[:2]), found[2:]
             now = decode_coordinate(times, TIMELINE["time"][0], len(self.times))
-            alike = _layout(document) == _layout(self.document) and mapping == self.mapping
-            if alike and np.array_equal(now, self.times):
+            alike = _layout(json.loads(document)) == _layout(self.document)
+            if alike and json.loads(mapping) == self.mapping and np.array_equal(now, self.times):
                 return
         raise CubeError(
             f"the steps or the grid of {self.objects.url} have changed since it was opened; open "
@@ -176,13 +160,14 @@ class StoredLayer(BackendArray):
 
     def key(self, *index: int) -> str:
         """Return the name of a chunk."""
-        return f"{self.prefix}/{_separator(self.document).join(map(str, index))}"
+        separator = self.document.get("dimension_separator", ".")
+        return f"{self.prefix}/{separator.join(map(str, index))}"
 
     def decompress(self, name: str, data: bytes, slot: int = 0) -> np.ndarray:
         """Decompress a chunk into a buffer of this thread: valid until the slot's next one."""
         buffer = _buffer(math.prod(self.chunks) * self.stored.itemsize, slot)
         try:
-            if _blosc_sizes(data) != (buffer.size, len(data)):
+            if blosc_size(data) != buffer.size or not is_whole(data):
                 raise ValueError(f"{len(data)} bytes do not hold a chunk of {self.chunks}")
             blosc.decompress(data, buffer)
         except (RuntimeError, ValueError) as error:
@@ -193,19 +178,19 @@ class StoredLayer(BackendArray):
         return buffer.view(self.stored).reshape(self.chunks)
 
     def _fill(
-        self, out: np.ndarray, piece: tuple[ChunkSelection, ...], chunk: np.ndarray | None
+        self, out: np.ndarray, piece: tuple[ChunkSelection, ...], found: tuple[str, bytes | None]
     ) -> None:
+        name, data = found
         target = tuple(selection.target for selection in piece)
-        if chunk is None:
+        if data is None:
             out[_outer(target)] = self.nodata if self.scale is None else np.nan
             return
+        chunk = self.decompress(name, data)
         inside = tuple(selection.inside for selection in piece)
-        if self.scale is None:
-            out[_outer(target)] = chunk[_outer(inside)]
-        elif all(isinstance(part, slice) for part in (*inside, *target)):
-            begin = (*(part.start for part in inside), *(part.start for part in target))
+        starts = tuple(part.start for part in (*inside, *target) if isinstance(part, slice))
+        if self.scale is not None and len(starts) == 6:
             sizes = tuple(selection.size for selection in piece)
-            _decode(chunk, out, *begin, *sizes, self.nodata, np.float32(self.scale))
+            _decode(chunk, out, starts, sizes, self.nodata, np.float32(self.scale))
         else:
             out[_outer(target)] = self.decode(chunk[_outer(inside)])
 
@@ -219,7 +204,7 @@ class StoredLayer(BackendArray):
         if self.scale is None:
             return counts
         values = np.empty(counts.shape, "float32")
-        _decode(counts, values, *([0] * 6), *counts.shape, self.nodata, np.float32(self.scale))
+        _decode(counts, values, (0,) * 6, counts.shape, self.nodata, np.float32(self.scale))
         return values
 
 
@@ -271,8 +256,16 @@ class ConcatenatedLayer(BackendArray):
         return values if np.ndim(self.order[time]) else values[0]
 
 
-def fetch(chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]]) -> list[bytes | None]:
-    """Return the objects of chunks of one store; None where there is no data.
+def batches(things: Sequence[_T], size: int = AT_ONCE) -> Iterator[Sequence[_T]]:
+    """Cut a sequence into parts that are fetched together."""
+    for first in range(0, len(things), size):
+        yield things[first : first + size]
+
+
+def fetch(
+    chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]],
+) -> list[tuple[str, bytes | None]]:
+    """Return names and objects of chunks of one store; None where there is no data.
 
     What does not exist by the manifest is not asked for.
 
@@ -281,14 +274,16 @@ def fetch(chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]]) -> list[by
     CubeError
         If one that exists by the manifest is missing.
     """
+    named = {layer.key(*index): (layer, index) for layer, index in chunks}
     asked = [
-        layer.key(*index) if layer.present is None or layer.present[index] else None
-        for layer, index in chunks
+        name
+        for name, (layer, index) in named.items()
+        if layer.present is None or layer.present[index]
     ]
-    found = iter(chunks[0][0].objects.read_all([name for name in asked if name is not None]))
-    data = [None if name is None else next(found) for name in asked]
-    for (layer, _), name, one in zip(chunks, asked, data, strict=True):
-        if name is not None and one is None and layer.present is not None:
+    found = dict(zip(asked, chunks[0][0].objects.read_all(asked), strict=True))
+    for name, data in found.items():
+        layer, _ = named[name]
+        if data is None and layer.present is not None:
             require([layer])
             layer.require_steps()
             raise CubeError(
@@ -296,7 +291,7 @@ def fetch(chunks: Sequence[tuple[StoredLayer, tuple[int, int, int]]]) -> list[by
                 "data'. Build the cube again with the same scenes, which mends it, or bring that "
                 "file back from a copy; s2kit.verify lists all that is damaged"
             )
-    return data
+    return [(name, found.get(name)) for name in named]
 
 
 def require(layers: Sequence[StoredLayer]) -> None:
@@ -320,25 +315,16 @@ def _layout(document: dict[str, Any]) -> dict[str, Any]:
     return document | {"shape": document["shape"][1:]}
 
 
-def _separator(document: dict[str, Any]) -> str:
-    return document.get("dimension_separator", ".")
-
-
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(CPU_COUNT, "s2kit-read")
 
 
-def _blosc_sizes(data: bytes) -> tuple[int, int]:
-    """Return the sizes before and after compression that Blosc's header states."""
-    return int.from_bytes(data[4:8], "little"), int.from_bytes(data[12:16], "little")
-
-
 def _buffer(size: int, slot: int) -> np.ndarray:
-    held = _buffers.slots.get(slot)
-    if held is None or held.size < size:
-        held = _buffers.slots[slot] = np.empty(size, "u1")
-    return held[:size]
+    slots: dict[int, np.ndarray] = vars(_buffers).setdefault("slots", {})
+    if slot not in slots or slots[slot].size < size:
+        slots[slot] = np.empty(size, "u1")
+    return slots[slot][:size]
 
 
 def select_chunks(wanted: np.ndarray, size: int) -> Iterator[ChunkSelection]:
@@ -369,8 +355,13 @@ def _outer(key: tuple) -> tuple:
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode(chunk, out, t0, y0, x0, t1, y1, x1, times, rows, cols, nodata, scale):
-    """Write a part of a chunk, scaled, NaN where it is nodata, to its place in ``out``."""
+def _decode(chunk, out, starts, sizes, nodata, scale):
+    """Write a part of a chunk, scaled, NaN where it is nodata, to its place in ``out``.
+
+    ``starts`` are those of (time, y, x) in the chunk, and then in ``out``.
+    """
+    t0, y0, x0, t1, y1, x1 = starts
+    times, rows, cols = sizes
     nan = np.float32(np.nan)
     for t in range(times):
         for y in range(rows):

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from numcodecs import Blosc, blosc
+from numpy.typing import DTypeLike
 
 from s2kit.cube.layers import TIMELINE_CHUNK, LayerSpec
 
@@ -14,13 +15,10 @@ CODEC = Blosc(cname="lz4", clevel=9, shuffle=Blosc.BITSHUFFLE)
 date of real scenes at 120 m, as much for 4, and 8 % less for full chunks of practice data; it takes
 up to seven times as long to compress, and up to twice as long to decompress."""
 
-
 COORDINATE_CODEC = Blosc(cname="zstd", clevel=5, shuffle=Blosc.NOSHUFFLE)
-
 
 LARGEST_CHUNK = 2**27 + 2**20
 """Bytes of a chunk as it is stored, at most: those of the largest chunk shape, and some more."""
-
 
 LARGEST_DOCUMENT = 2**26
 """Bytes of a metadata document. That of the practice cube has 0.1 MB."""
@@ -73,7 +71,7 @@ def encode_coordinate(values: np.ndarray, chunk: int, dtype: str) -> list[bytes]
 
 
 def decode_coordinate(
-    parts: list[bytes | None], dtype: str, length: int, chunk: int = TIMELINE_CHUNK
+    parts: list[bytes | None], dtype: DTypeLike, length: int, chunk: int = TIMELINE_CHUNK
 ) -> np.ndarray:
     """Restore a coordinate from its objects.
 
@@ -82,9 +80,10 @@ def decode_coordinate(
     ValueError
         If one is missing, or has another size.
     """
-    if None in parts:
-        raise ValueError("a part of a coordinate is missing")
+    decoded = []
     for part in parts:
+        if part is None:
+            raise ValueError("a part of a coordinate is missing")
         require_size(part, chunk * np.dtype(dtype).itemsize)
-    decoded = [np.frombuffer(COORDINATE_CODEC.decode(part), dtype) for part in parts]
+        decoded.append(np.frombuffer(COORDINATE_CODEC.decode(part), dtype))
     return np.concatenate(decoded)[:length]

@@ -15,7 +15,6 @@ so open it anew. The next build that writes removes the old pixels.
 """
 
 import base64
-import binascii
 import hashlib
 import itertools
 import json
@@ -40,16 +39,9 @@ from s2kit.cube.keys import (
     staged,
     table_key,
 )
-from s2kit.cube.manifest import (
-    Manifest,
-    Table,
-    copies_of,
-    entry_of,
-    is_digest,
-    write_table,
-)
+from s2kit.cube.manifest import Manifest, Table, add_table, copies_of, entry_of, is_digest
 from s2kit.cube.model import CubeSpec, State
-from s2kit.cube.state import check_metadata, read_documents, read_state
+from s2kit.cube.state import check_documents, read_documents, read_state
 from s2kit.cube.store import Draft, Store
 from s2kit.cube.zarr_documents import coordinate_objects, metadata_objects
 from s2kit.errors import CubeError, GridMismatchError
@@ -119,19 +111,18 @@ def commit(
     State
         With the names of all tables.
     """
-    old = read_state(store)
+    old, changed = read_state(store), state.orbits[orbit]
+    assert changed.manifest is not None
     coordinates = coordinate_objects(state, orbit)
-    listed = write_table({key: entry_of(data) for key, data in coordinates.items()})
-    copies = {entry_of(data).digest: data for data in (listed, *coordinates.values())}
-    moved = _tables_of_moved(written) if moves else {}
-    tables = {**tables, **copies, **moved}
-    for name, data in tables.items():
+    entries = {key: entry_of(data) for key, data in coordinates.items()}
+    stored = {**tables, **{entries[key].digest: data for key, data in coordinates.items()}}
+    manifest = replace(changed.manifest, coordinates=add_table(stored, entries))
+    state = replace(state, orbits=state.orbits | {orbit: replace(changed, manifest=manifest)})
+    moved = [add_table(stored, table) for table in _by_time_chunk(written)] if moves else []
+    for name, data in stored.items():
         key = table_key(orbit, name)
         if store.read(key) != data:  # one that stays is not written anew while others read it
             store.put(key, data)
-    changed = state.orbits[orbit]
-    manifest = replace(changed.manifest, coordinates=entry_of(listed).digest)
-    state = replace(state, orbits=state.orbits | {orbit: replace(changed, manifest=manifest)})
     interim = {}
     if old is not None and orbit in old.orbits and keep < len(old.orbits[orbit].timeline["time"]):
         interim = metadata_objects(_cut(old, orbit, keep))
@@ -142,7 +133,7 @@ def commit(
         written=[
             *(staged(key) if moves else key for key in written),
             *linked,
-            *(table_key(orbit, name) for name in tables),
+            *(table_key(orbit, name) for name in stored),
         ],
         moved=_Moved(orbit, tuple(moved)),
     )
@@ -170,8 +161,14 @@ def redo(store: Store) -> None:
                 f"{store.path(REDO)} would write {strange[0][:80]!r}, which is no object of a "
                 "cube, so it is not from a build of s2kit; nothing was written. Remove it"
             )
-        for part in parts:
-            _check_recorded(store, part)
+        for metadata in (part[METADATA] for part in parts if METADATA in part):
+            try:
+                check_documents(store.url, read_documents(store.url, metadata))
+            except CubeError as error:
+                raise CubeError(
+                    f"{store.path(REDO)} would write metadata that are not those of a cube of "
+                    f"s2kit; nothing was written. Remove it ({error})"
+                ) from error
         drafts = [store.prepare(part) for part in parts]
         store.sync(draft.source for part in drafts for draft in part)
         _apply(store, drafts, moved)
@@ -196,14 +193,13 @@ class _Moved(NamedTuple):
     tables: tuple[str, ...] = ()
 
 
-def _tables_of_moved(written: Table) -> dict[str, bytes]:
-    """Return tables of chunks, one of each layer and time chunk, by their names."""
+def _by_time_chunk(written: Table) -> Iterable[Table]:
+    """Sort chunks by layer and time chunk."""
     parts: dict[tuple[str, int], Table] = {}
     for key, entry in written.items():
         place = read_chunk_key(key)
         parts.setdefault((place.layer, place.index[0]), {})[key] = entry
-    stored = map(write_table, parts.values())
-    return {entry_of(data).digest: data for data in stored}
+    return parts.values()
 
 
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
@@ -221,24 +217,8 @@ def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
         if not all(map(is_digest, moved["tables"])):
             return None
         return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
-    except (
-        *(ValueError, LookupError, TypeError, AttributeError),
-        *(OverflowError, RecursionError, binascii.Error),
-    ):
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
-
-
-def _check_recorded(store: Store, part: Part) -> None:
-    """Check that metadata that a record would put in place are those of a cube."""
-    if METADATA not in part:
-        return
-    try:
-        check_metadata(store.url, part[METADATA])
-    except CubeError as error:
-        raise CubeError(
-            f"{store.path(REDO)} would write metadata that are not those of a cube of s2kit; "
-            f"nothing was written. Remove it ({error})"
-        ) from error
 
 
 def _digest(record: dict[str, Any]) -> str:
@@ -246,26 +226,12 @@ def _digest(record: dict[str, Any]) -> str:
 
 
 def _carry_out(
-    store: Store,
-    interim: Part,
-    objects: Part,
-    *,
-    written: Iterable[str],
-    moved: _Moved,
+    store: Store, interim: Part, objects: Part, *, written: Iterable[str], moved: _Moved
 ) -> None:
-    """Make objects visible, or nothing of them if the storage is full or the process dies.
+    """Make objects visible in their order, or none if the storage is full or the process dies.
 
-    Parameters
-    ----------
-    store : Store
-    interim : dict of str to bytes
-        What readers are to see while the objects are replaced.
-    objects : dict of str to bytes
-        In the order in which they are replaced.
-    written : iterable of str
-        What was written before, and is to be on the disk first.
-    moved : _Moved
-        The staged chunks among it.
+    The interim objects are what readers see meanwhile. What was written before, of which the staged
+    chunks are moved, is on the disk first.
     """
     parts = [store.prepare(part) for part in (interim, objects)]
     drafts = [draft.source for part in parts for draft in part]
@@ -309,7 +275,8 @@ def _apply(store: Store, parts: list[list[Draft]], moved: _Moved) -> None:
 
 def _move(store: Store, moved: _Moved) -> tuple[Table, list[str]]:
     """Put staged chunks in their places; return them, and what is neither staged nor in place."""
-    chunks, lost = {}, []
+    chunks: Table = {}
+    lost = []
     for name in moved.tables:
         try:
             chunks |= read_table(store, moved.orbit, name)
@@ -343,9 +310,10 @@ def _remove_tables(store: Store) -> None:
 
 def _cut(state: State, orbit: int, keep: int) -> State:
     whole = state.orbits[orbit]
-    cut = replace(whole, timeline={n: v[:keep] for n, v in whole.timeline.items()})
-    if cut.manifest:  # the coordinates become those of the next state meanwhile
-        cut = replace(cut, manifest=replace(cut.manifest, coordinates=""))
+    timeline = {name: values[:keep] for name, values in whole.timeline.items()}
+    # The coordinates become those of the next state meanwhile.
+    manifest = whole.manifest and replace(whole.manifest, coordinates="")
+    cut = replace(whole, timeline=timeline, manifest=manifest)
     return replace(state, orbits=state.orbits | {orbit: cut})
 
 
@@ -362,28 +330,9 @@ def remove_retired(store: Store, orbit: int, separator: str, spec: CubeSpec) -> 
 def link_kept(
     store: Store, orbit: int, manifest: Manifest, separator: str, chunks: int, spec: CubeSpec
 ) -> tuple[Manifest, dict[str, bytes], list[str]]:
-    """Copy the names of the chunks before a change to the other set of names.
+    """Copy the first time chunks, which stay, from the set of names in use to the other one.
 
-    Parameters
-    ----------
-    store : Store
-    orbit : int
-    manifest : Manifest
-        Of the orbit as it is.
-    separator : str
-        In the names that its chunks have.
-    chunks : int
-        How many time chunks stay.
-    spec : CubeSpec
-
-    Returns
-    -------
-    manifest : Manifest
-        With the new names.
-    tables : dict of str to bytes
-        Its tables as stored.
-    linked : list of str
-        The new names.
+    Returns the manifest with the new names, its tables as stored, and these names.
     """
     other = other_separator(separator)
     tables: dict[str, list[Table]] = {}

@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from s2kit.bounds import parse_json
-from s2kit.cube.keys import WORK_FOLDER, is_layer_chunk, is_object
+from s2kit.cube.keys import WORK_FOLDER, is_known
 from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 _FOUND = f"{WORK_FOLDER}/damaged"
 """What `s2kit.verify` found, for the next build."""
-
 
 _noting = threading.Lock()
 
@@ -24,11 +23,13 @@ def note_found(store: Store, key: str) -> None:
 
 
 def write_found(store: Store, keys: Iterable[str]) -> None:
-    """Note what is damaged where the next build looks, if the store can be written to."""
-    known = sorted(filter(_is_known, keys))  # an unfinished commit is no object of the cube
+    """Note what is damaged where the next build looks, or remove the note, if that is possible."""
+    known = sorted(filter(is_known, keys))  # an unfinished commit is no object of the cube
     with suppress(CubeError, OSError):
         if known:
             store.write(_FOUND, json.dumps(known).encode())
+        else:
+            store.delete(_FOUND)
 
 
 def read_found(store: Store) -> list[str]:
@@ -37,19 +38,10 @@ def read_found(store: Store) -> list[str]:
         names = parse_json(store.read_own(_FOUND) or b"[]")
     except (ValueError, RecursionError):
         return []
-    return [name for name in names if _is_known(name)] if isinstance(names, list) else []
+    names = names if isinstance(names, list) else []
+    return [name for name in names if isinstance(name, str) and is_known(name)]
 
 
 def has_note(store: Store) -> bool:
     """Return whether there is a note, whatever it says."""
     return store.has(_FOUND)
-
-
-def _is_known(name: object) -> bool:
-    return isinstance(name, str) and (is_object(name) or is_layer_chunk(name))
-
-
-def forget_found(store: Store) -> None:
-    """Remove the note."""
-    with suppress(CubeError, OSError):
-        store.delete(_FOUND)

@@ -111,10 +111,10 @@ def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
         source = whole_source(layer)
         if source is None:
             if layer.chunks is None:
-                sizes = dict(zip(("time", "y", "x"), _BLOCK, strict=True))
-                layers[name] = part[name].chunk({dim: sizes[dim] for dim in layer.dims})
+                block = zip(("time", "y", "x"), _BLOCK, strict=True)
+                layers[name] = part[name].chunk({d: n for d, n in block if d in layer.dims})
             continue
-        blocks = {"time": _BLOCK[0]}
+        blocks: dict[str, Any] = {"time": _BLOCK[0]}
         _, *sizes = source.parts[0][0].chunks
         for dim, wanted, most, size in zip("yx", (rows, cols), _BLOCK[1:], sizes, strict=True):
             blocks[dim] = _cut_blocks(wanted, size * _repeats(most, size))

@@ -11,21 +11,11 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from s2kit.cube.layers import LAYER_SPECS
-from s2kit.cube.nodata import (
-    classes,
-    declares_nodata,
-    fill_of,
-    packing,
-    physical,
-    without_encoding,
-)
+from s2kit.cube.nodata import classes, declares_nodata, fill_of, packing, physical, without_encoding
 from s2kit.errors import CubeError
 from s2kit.grid import DEFAULT_CRS
 from s2kit.scenes.item import BANDS
 from s2kit.scenes.region import PRESETS
-
-ASSUMED = "assumed"
-"""Attribute that lists what the store does not say and was assumed."""
 
 _GROUP = re.compile(r"S2/R(\d{3})/\.zgroup")
 
@@ -59,12 +49,9 @@ def open_foreign(place: Any, orbits: list[int], dask: bool) -> xr.Dataset:
     """
     assumed: Assumed = {}
     opened = [_open_orbit(place, orbit, dask, assumed) for orbit in orbits]
-    cube = opened[0]
-    if len(opened) > 1:
-        options = {"coords": "different", "compat": "equals", "join": "exact"}
-        cube = xr.concat(opened, "time", combine_attrs="drop_conflicts", **options)
+    cube = join_orbits(opened) if len(opened) > 1 else opened[0]
     said = [f"{what} ({', '.join(names)})" if names else what for what, names in assumed.items()]
-    told = {ASSUMED: "; ".join(said) or "nothing", "synthetic": 0}
+    told = {"assumed": "; ".join(said) or "nothing", "synthetic": 0}
     return cube.sortby("time").assign_attrs(told)
 
 
@@ -72,9 +59,20 @@ Assumed = dict[str, list[str]]
 """What is assumed → the layers that it is assumed of; none for the cube as a whole."""
 
 
+def join_orbits(orbits: list[xr.Dataset]) -> xr.Dataset:
+    """Put the steps of orbits one after the other."""
+    return xr.concat(
+        orbits,
+        "time",
+        coords="different",
+        compat="equals",
+        join="exact",
+        combine_attrs="drop_conflicts",
+    )
+
+
 def _open_orbit(place: Any, orbit: int, dask: bool, assumed: Assumed) -> xr.Dataset:
     group = f"S2/R{orbit:03d}"
-    options = {"mask_and_scale": False, "decode_coords": "all", "cache": False}
     stored = xr.open_dataset(
         place,
         engine="zarr",
@@ -82,7 +80,9 @@ def _open_orbit(place: Any, orbit: int, dask: bool, assumed: Assumed) -> xr.Data
         consolidated=True,
         zarr_format=2,
         chunks={} if dask else None,
-        **options,
+        mask_and_scale=False,
+        decode_coords="all",
+        cache=False,
     )
     cubes = [n for n, layer in stored.data_vars.items() if set(layer.dims) == {"time", "y", "x"}]
     if not cubes or not {"time", "y", "x"} <= set(stored.coords):
@@ -127,13 +127,14 @@ def _assume(assumed: Assumed, what: str, *layers: str) -> None:
 def _decoded(layer: xr.DataArray) -> xr.DataArray:
     """Return a layer in physical values, described as one of a cube."""
     if layer.name == "SCL":
-        found, attrs, nodata = classes(layer), LAYER_SPECS["SCL"].attrs, 0
-    else:
-        floats = layer.dtype.kind == "f"  # packed ones too: they are as they were stored
-        found = xr.decode_cf(layer.to_dataset())[layer.name] if floats else physical(layer)
-        found, attrs, nodata = physical(found), {}, np.nan
-        found = found.astype("float32") if found.dtype.kind in "iu" else found
-    found.attrs = attrs | without_encoding(found.attrs) | {"nodata": nodata}
+        found = classes(layer)
+        found.attrs = LAYER_SPECS["SCL"].attrs | without_encoding(found.attrs) | {"nodata": 0}
+        return found
+    if layer.dtype.kind == "f":  # packed ones too: they are as they were stored
+        layer = xr.decode_cf(layer.to_dataset())[layer.name]
+    found = physical(layer)
+    found = found.astype("float32") if found.dtype.kind in "iu" else found
+    found.attrs = without_encoding(found.attrs) | {"nodata": np.nan}
     return found
 
 

@@ -1,9 +1,9 @@
 """The names of the objects in a store: groups, chunks, documents, tables."""
 
 import re
-from typing import NamedTuple
+from dataclasses import dataclass
 
-from s2kit.cube.layers import LAYER_SPECS, TIMELINE
+from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK
 
 SEPARATORS = (".", "/")
 """Zarr 2 names a chunk ``0.1.2`` or ``0/1/2``, as its metadata say. So an array has two sets of
@@ -31,7 +31,8 @@ def chunk_key(
     return f"{group_of(orbit, level)}/{layer}/{separator.join(map(str, index))}"
 
 
-class ChunkId(NamedTuple):
+@dataclass(frozen=True)
+class ChunkId:
     """Which chunk an object holds."""
 
     orbit: int
@@ -42,17 +43,13 @@ class ChunkId(NamedTuple):
 
 _GROUP = r"S2/R(?P<orbit>\d{3})(?:_L(?P<level>[1-9]\d?))?"
 
-
 _LAYERS = "|".join(LAYER_SPECS)
 
-
 _COORDINATES = "|".join((*TIMELINE, "x", "y", "spatial_ref"))
-
 
 _CHUNK_KEY = re.compile(
     rf"{_GROUP}/(?P<layer>{_LAYERS})/(?P<index>\d{{1,9}}([./])\d{{1,9}}\5\d{{1,9}})"
 )
-
 
 _OBJECT_KEY = re.compile(
     rf"\.z(group|attrs|metadata)|S2/\.z(group|attrs)|{_GROUP}/(\.z(group|attrs|metadata)"
@@ -97,10 +94,20 @@ def is_layer_chunk(key: str) -> bool:
     return _CHUNK_KEY.fullmatch(key) is not None
 
 
+def is_known(key: str) -> bool:
+    """Return whether a name is that of an object that a cube can have."""
+    return is_object(key) or is_layer_chunk(key)
+
+
 def is_chunk(name: str, separator: str) -> bool:
     """Return whether a name below a layer is that of a chunk, in one of the two sets of names."""
     parts = name.split(separator)
     return len(parts) == 3 and all(part.isdigit() for part in parts)
+
+
+def coordinate_keys(prefix: str, length: int, chunk: int = TIMELINE_CHUNK) -> list[str]:
+    """Return the names of the objects that hold a coordinate of so many values."""
+    return [f"{prefix}/{i}" for i in range(-(-max(length, 1) // chunk))]
 
 
 METADATA = ".zmetadata"

@@ -5,6 +5,7 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
+from s2kit.grid import crs_of
 from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALE, SCALES
 
 WAVELENGTHS = {
@@ -21,14 +22,12 @@ WAVELENGTHS = {
 }
 """Nominal centre wavelength in nm and name (ESA, Sentinel-2 User Handbook)."""
 
-
 _SCL_MEANINGS = (
     "no_data saturated_or_defective dark_area_pixels cloud_shadows vegetation bare_soils water "
     "unclassified cloud_medium_probability cloud_high_probability thin_cirrus snow"
 )
 """Classes 0–11 of Sen2Cor's scene classification (ESA, Sentinel-2 Level-2A Algorithm Theoretical
 Basis Document, S2-PDGS-MPC-ATBD-L2A)."""
-
 
 _SCL_COLOURS = (
     "#000000 #ff0000 #2f2f2f #643200 #00a000 #ffe65a "
@@ -70,92 +69,65 @@ class LayerSpec:
         return self.attrs.get("scale_factor", 1.0)
 
 
+def _layer(name: str, stored: tuple[str, int, int], nearest: bool, **attrs: Any) -> LayerSpec:
+    """Describe a layer that is stored as (dtype, value for no data, largest value)."""
+    attrs["native_resolution_m"] = RESOLUTION[name]
+    return LayerSpec(name, *stored, nearest, attrs)
+
+
 def _reflectance(name: str) -> LayerSpec:
     wavelength, colour = WAVELENGTHS[name]
-    attrs = {
-        "long_name": f"{colour} ({name}), surface reflectance",
-        "standard_name": "surface_bidirectional_reflectance",
-        "units": "1",
-        "scale_factor": SCALE,
-        "wavelength_nm": wavelength,
-        "native_resolution_m": RESOLUTION[name],
-    }
-    return LayerSpec(name, "<i2", -9999, 32767, False, attrs)
+    return _layer(
+        name,
+        ("<i2", -9999, 32767),
+        nearest=False,
+        long_name=f"{colour} ({name}), surface reflectance",
+        standard_name="surface_bidirectional_reflectance",
+        units="1",
+        scale_factor=SCALE,
+        wavelength_nm=wavelength,
+    )
+
+
+def _probability(name: str, of: str) -> LayerSpec:
+    return _layer(name, ("|u1", 255, 254), True, long_name=f"{of} probability", units="percent")
 
 
 LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
-    "SCL": LayerSpec(
+    "SCL": _layer(
         "SCL",
-        "|u1",
-        0,
-        255,
-        True,
-        {
-            "long_name": "scene classification (Sen2Cor)",
-            "flag_values": list(range(12)),
-            "flag_meanings": _SCL_MEANINGS,
-            "flag_colors": _SCL_COLOURS,
-            "native_resolution_m": RESOLUTION["SCL"],
-        },
+        ("|u1", 0, 255),
+        nearest=True,
+        long_name="scene classification (Sen2Cor)",
+        flag_values=list(range(12)),
+        flag_meanings=_SCL_MEANINGS,
+        flag_colors=_SCL_COLOURS,
     ),
-    "CLD": LayerSpec(
-        "CLD",
-        "|u1",
-        255,
-        254,
-        True,
-        {
-            "long_name": "cloud probability",
-            "units": "percent",
-            "native_resolution_m": RESOLUTION["CLD"],
-        },
-    ),
-    "SNW": LayerSpec(
-        "SNW",
-        "|u1",
-        255,
-        254,
-        True,
-        {
-            "long_name": "snow probability",
-            "units": "percent",
-            "native_resolution_m": RESOLUTION["SNW"],
-        },
-    ),
-    "WVP": LayerSpec(
+    "CLD": _probability("CLD", "cloud"),
+    "SNW": _probability("SNW", "snow"),
+    "WVP": _layer(
         "WVP",
-        "<u2",
-        65535,
-        65534,
-        False,
-        {
-            "long_name": "water vapour column",
-            "units": "cm",
-            "scale_factor": SCALES["WVP"],
-            "native_resolution_m": RESOLUTION["WVP"],
-        },
+        ("<u2", 65535, 65534),
+        nearest=False,
+        long_name="water vapour column",
+        units="cm",
+        scale_factor=SCALES["WVP"],
     ),
 }
 """Every layer a cube can hold, in the order in which it is stored."""
 
-
 TIMELINE_CHUNK = 128
 """Steps in one chunk of a coordinate along time."""
 
-
 _NAMES = "<U"
 """Stored type of the product names of a step; its width is the grid's, see `timeline_types`."""
-
 
 TIMELINE = {
     "time": ("<i8", "start of the datatake, UTC"),
     "platform": ("<U16", "satellite"),
     "processing_baseline": ("<U32", "processing baselines of the products"),
     "products": (_NAMES, "products that made the step, in the order in which they fill it"),
-    "failed": (
-        _NAMES,
-        "products that could not be read: a hole there is not 'no data'",
-    ),
+    "failed": (_NAMES, "products that could not be read: a hole there is not 'no data'"),
     "corrected": (_NAMES, "products whose stated radiometric offset the pixels contradicted"),
     "clear_fraction": ("<f4", "share of the region seen clear: SCL 4, 5, 6 or 7"),
     "valid_fraction": ("<f4", "share of the region with data in the first layer"),
@@ -177,7 +149,6 @@ def timeline_types(grid: GeoBox, level: int = 0) -> dict[str, str]:
     """
     if level:
         return {"time": TIMELINE["time"][0]}
-    degrees = grid.crs.geographic
-    side = max(grid.shape) * abs(grid.affine.a) * (111_320 if degrees else 1)
+    side = max(grid.shape) * abs(grid.affine.a) * (111_320 if crs_of(grid).is_geographic else 1)
     width = 999 if side <= 100_000 else 4096
     return {name: f"<U{width}" if t == _NAMES else t for name, (t, _) in TIMELINE.items()}

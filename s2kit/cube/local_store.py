@@ -13,7 +13,7 @@ from s2kit.bounds import read_file
 from s2kit.credentials import shown_cause
 from s2kit.cube.codec import largest
 from s2kit.cube.keys import STAGING, WORK_FOLDER
-from s2kit.cube.store import Draft, Store, new_draft
+from s2kit.cube.store import Draft, Objects, Store, new_draft
 from s2kit.errors import CubeError
 
 ATTEMPTS = 1000
@@ -28,9 +28,12 @@ class LocalStore(Store):
         self._folders: set[str] = set()  # known to be folders of the store itself
 
     def __reduce__(self):
-        from s2kit.cube.storage import open_store
-
+        open_store, _ = super().__reduce__()
         return open_store, (self.root,)  # a worker has another folder
+
+    def read_all(self, keys: list[str]) -> list[bytes | None]:
+        """Return several objects; None for those that are absent."""
+        return Objects.read_all(self, keys)
 
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the work folder; a link counts as absent."""
@@ -159,13 +162,8 @@ class LocalStore(Store):
 
     def _put(self, key: str, data: bytes) -> None:
         try:
-            handle = self._create(key)
-            try:
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(handle, view) :]
-            finally:
-                os.close(handle)
+            with open(self._create(key), "wb") as file:  # noqa: PTH123 (no path of a handle)
+                file.write(data)
         except OSError:
             self.delete(key)
             raise
@@ -194,17 +192,15 @@ class LocalStore(Store):
         self.delete(target)
         try:
             os.link(self.path(source), self.path(target))
-        except FileNotFoundError:
-            raise
         except OSError:
             shutil.copyfile(self.path(source), self.path(target))
 
     def _with_folders(self, keys: Iterable[str]) -> Iterator[Path]:
         """Yield the files of objects, and then their folders up to the root."""
-        root, folders = Path(self.root), set()
+        folders: set[Path] = set()
         for key in keys:
             path = Path(self.path(key))
-            folders.update(one for one in path.parents if one.is_relative_to(root))
+            folders.update(one for one in path.parents if one.is_relative_to(self.root))
             yield path
         yield from folders
 

@@ -1,10 +1,10 @@
 """The lock of the build that writes a store."""
 
 import errno
-import itertools
 import json
 import os
 import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,13 +19,11 @@ from s2kit.bounds import parse_json
 from s2kit.credentials import shown_cause
 from s2kit.cube.keys import LOCK, WORK_FOLDER
 from s2kit.cube.local_store import ATTEMPTS, LocalStore
-from s2kit.cube.store import TROUBLE, Store
+from s2kit.cube.store import TROUBLE, Objects, Store
 from s2kit.errors import CubeError, CubeLockedError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -56,10 +54,17 @@ def lock(store: Store) -> Iterator[str]:
     CubeLockedError
         If another build holds it.
     """
-    token = uuid.uuid4().hex
-    mine = json.dumps(_whoami() | {_TOKEN: token}).encode()
+    process, token = psutil.Process(), uuid.uuid4().hex
+    holder = {
+        "host": socket.gethostname(),
+        "pid": process.pid,
+        "started": process.create_time(),
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+        _TOKEN: token,
+    }
+    mine = json.dumps(holder).encode()
     handle = None
-    if isinstance(store, LocalStore) and fcntl:
+    if isinstance(store, LocalStore) and sys.platform != "win32":
         handle = _take_file(store, mine)
     else:
         _take_object(store, token, mine)
@@ -86,13 +91,13 @@ def check_held(store: Store, token: str) -> None:
         )
 
 
-def is_locked(store: Store) -> bool:
+def is_locked(store: Objects) -> bool:
     """Return whether a living build holds the lock, as far as that is known here."""
     holder = _holder(store)
     return bool(holder) and not _is_dead(holder)
 
 
-def _holder(store: Store) -> dict[str, Any]:
+def _holder(store: Objects) -> dict[str, Any]:
     """Return who holds the lock; empty if nobody does, or somebody is just writing it."""
     try:
         return dict(parse_json(store.read(LOCK) or b"{}"))
@@ -108,7 +113,10 @@ def _take_file(store: LocalStore, mine: bytes) -> int:
         try:
             if os.fstat(handle).st_nlink != 1:
                 raise _strange(path)  # a name of a file that is somewhere else too
-            _check_host(store)
+            holder = _holder(store)
+            elsewhere = holder.get("host", socket.gethostname()) != socket.gethostname()
+            if elsewhere and not _locks_reach_all_hosts(Path(store.root)):
+                raise _held(store, holder)  # it may be alive
             store.clear_drafts()
             os.truncate(handle, 0)
             os.write(handle, mine)
@@ -121,13 +129,11 @@ def _take_file(store: LocalStore, mine: bytes) -> int:
 
 
 def _open_locked(store: LocalStore, path: Path) -> int:
-    for attempt in itertools.count():
+    for _ in range(ATTEMPTS):
         try:
             store.enter(LOCK, make=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o644)
         except (FileNotFoundError, FileExistsError):
-            if attempt == ATTEMPTS:
-                raise
             store.forget_folders()
             continue  # who held the lock has just cleared up
         except OSError as error:
@@ -136,26 +142,16 @@ def _open_locked(store: LocalStore, path: Path) -> int:
             raise
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_ino == path.stat().st_ino:
-                return handle
-        except BlockingIOError:
+            with suppress(FileNotFoundError):
+                if os.fstat(handle).st_ino == path.stat().st_ino:
+                    return handle
+        except OSError as error:
             os.close(handle)
-            raise _held(store, _holder(store)) from None
-        except FileNotFoundError:
-            pass
-        except OSError:
-            os.close(handle)
+            if isinstance(error, BlockingIOError):
+                raise _held(store, _holder(store)) from None
             raise
         os.close(handle)
-
-
-def _check_host(store: LocalStore) -> None:
-    """Check that a lock of another host cannot be alive where this system's locks do not reach."""
-    holder = _holder(store)
-    if holder.get("host", socket.gethostname()) == socket.gethostname():
-        return
-    if not _locks_reach_all_hosts(Path(store.root)):
-        raise _held(store, holder)
+    raise FileNotFoundError(f"{path} cannot be made")
 
 
 def _take_object(store: Store, token: str, mine: bytes) -> None:
@@ -220,16 +216,6 @@ def _locks_reach_all_hosts(path: Path) -> bool:
     if kind.startswith("nfs"):
         return not any(option in options for option in _OWN_LOCKS)
     return kind not in _NETWORK and not kind.startswith("fuse")
-
-
-def _whoami() -> dict[str, Any]:
-    process = psutil.Process()
-    return {
-        "host": socket.gethostname(),
-        "pid": process.pid,
-        "started": process.create_time(),
-        "since": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
 
 
 def _is_dead(holder: dict[str, Any]) -> bool:

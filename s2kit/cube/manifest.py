@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numcodecs import Zstd
 
-from s2kit.cube.keys import group_of, is_object, read_chunk_key, table_key
+from s2kit.cube.keys import group_of, is_known, read_chunk_key, table_key
 from s2kit.errors import CubeError
 
 _CODEC = Zstd(level=9)
@@ -73,18 +73,16 @@ def write_table(table: Mapping[str, Entry]) -> bytes:
     return gzip.compress("".join(lines).encode(), mtime=0)
 
 
-def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
-    """Return what a stored table lists.
+def add_table(stored: dict[str, bytes], table: Mapping[str, Entry]) -> str:
+    """Add a table, as it is stored, to others by name; return its name."""
+    data = write_table(table)
+    name = entry_of(data).digest
+    stored[name] = data
+    return name
 
-    Parameters
-    ----------
-    place : str
-        Of the store, for errors.
-    orbit : int
-    name : str
-        The digest that it has if it is whole.
-    data : bytes or None
-        As it was read.
+
+def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
+    """Return what a stored table lists; its name is the digest that it has if it is whole.
 
     Raises
     ------
@@ -96,9 +94,13 @@ def parse_table(place: str, orbit: int, name: str, data: bytes | None) -> Table:
             raise ValueError("it is missing")
         if name != entry_of(data).digest:
             raise ValueError("its digest is another one")
-        table = dict(map(_read_line, _unpack(data).decode().splitlines()))
-        for listed in table:
-            _check_listed(listed, orbit)
+        table = {}
+        groups = (f"{group_of(orbit)}/", f"{group_of(orbit)}_L")
+        for line in _unpack(data).decode().splitlines():
+            digest, size, key = line.split(" ", 2)
+            if not (is_known(key) and key.startswith(groups)):
+                raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
+            table[key] = Entry(int(size), digest)
         return table
     except (ValueError, zlib.error) as error:
         raise CubeError(
@@ -114,21 +116,6 @@ def _unpack(data: bytes) -> bytes:
     if not stream.eof:
         raise ValueError("it is cut off, or too large")
     return text
-
-
-def _check_listed(key: str, orbit: int) -> None:
-    """Refuse a name that is none of a chunk or a coordinate of the orbit."""
-    try:
-        own = read_chunk_key(key).orbit == orbit
-    except ValueError:
-        own = is_object(key) and key.startswith((f"{group_of(orbit)}/", f"{group_of(orbit)}_L"))
-    if not own:
-        raise ValueError(f"it lists {key[:80]!r}, which is not of orbit {orbit}")
-
-
-def _read_line(line: str) -> tuple[str, Entry]:
-    digest, size, key = line.split(" ", 2)
-    return key, Entry(int(size), digest)
 
 
 def copies_of(orbit: int, table: Table) -> Table:
@@ -156,8 +143,7 @@ class Manifest:
 
     def names(self) -> list[str]:
         """Return the names of all tables."""
-        coordinates = [self.coordinates] if self.coordinates else []
-        return [*coordinates, *itertools.chain(*self.tables.values())]
+        return [*filter(None, [self.coordinates]), *itertools.chain(*self.tables.values())]
 
     def document(self) -> dict[str, Any]:
         """Return what the metadata say."""
@@ -173,11 +159,10 @@ class Manifest:
         self, first: int, tables: Mapping[str, Sequence[Table]], grids: Sequence[ChunkGrid]
     ) -> tuple["Manifest", dict[str, bytes]]:
         """Return a manifest with other time chunks from one on, and its new tables as stored."""
-        names, present, stored = {}, {}, {}
+        names, present = {}, {}
+        stored: dict[str, bytes] = {}
         for layer, known in self.tables.items():
-            data = [write_table(table) for table in tables[layer]]
-            own = [entry_of(one).digest for one in data]
-            stored |= dict(zip(own, data, strict=True))
+            own = [add_table(stored, table) for table in tables[layer]]
             names[layer] = (*known[:first], *own)
             flags = [flags_of(table, grids) for table in tables[layer]]
             present[layer] = np.vstack([self.present[layer][:first], *flags])
@@ -187,12 +172,11 @@ class Manifest:
         self, tables: Mapping[tuple[str, int], Table]
     ) -> tuple["Manifest", dict[str, bytes]]:
         """Return a manifest with other digests for some layers and time chunks, and these."""
-        names, stored = dict(self.tables), {}
+        names = dict(self.tables)
+        stored: dict[str, bytes] = {}
         for (layer, chunk), table in tables.items():
-            data = write_table(table)
-            name = entry_of(data).digest
+            name = add_table(stored, table)
             names[layer] = (*names[layer][:chunk], name, *names[layer][chunk + 1 :])
-            stored[name] = data
         return replace(self, tables=names), stored
 
 
@@ -206,15 +190,7 @@ def empty_manifest(layers: Iterable[str], grids: Sequence[ChunkGrid]) -> Manifes
 def read_manifest(
     document: dict[str, Any], layers: Sequence[str], grids: Sequence[ChunkGrid]
 ) -> Manifest:
-    """Read a manifest out of the metadata.
-
-    Parameters
-    ----------
-    document : dict
-    layers : sequence of str
-        Of the cube, in their order.
-    grids : sequence of tuple of int
-        How many chunks each level has, (rows, columns).
+    """Read the manifest of a cube with these layers and chunks of its levels.
 
     Raises
     ------

@@ -1,6 +1,5 @@
 """What a cube is: its layers, its coordinates along time, and what is fixed when it is made."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,14 +11,8 @@ from s2kit.crs import Bounds
 from s2kit.cube.keys import SEPARATORS
 from s2kit.cube.layers import TIMELINE, is_text
 from s2kit.cube.levels import level_grids
-from s2kit.cube.manifest import Manifest
+from s2kit.cube.manifest import ChunkGrid, Manifest
 from s2kit.grid import area_of_grid
-
-
-def chunk_grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, int]:
-    """Return how many chunks (rows, columns) hold so many pixels."""
-    rows, columns = (-(-n // size) for n, size in zip(shape, chunks, strict=True))
-    return rows, columns
 
 
 @dataclass(frozen=True)
@@ -51,9 +44,10 @@ class CubeSpec:
         return area_of_grid(self.grid)
 
     @property
-    def chunk_grids(self) -> tuple[tuple[int, int], ...]:
+    def chunk_grids(self) -> tuple[ChunkGrid, ...]:
         """How many chunks each level has, (rows, columns)."""
-        return tuple(chunk_grid(grid.shape, self.chunks[1:]) for grid in self.grids)
+        _, height, width = self.chunks
+        return tuple((-(-g.shape.y // height), -(-g.shape.x // width)) for g in self.grids)
 
     @cached_property
     def grids(self) -> tuple[GeoBox, ...]:

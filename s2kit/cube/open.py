@@ -2,7 +2,7 @@
 
 import operator
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -15,13 +15,12 @@ from xarray.core import indexing
 from s2kit.cube.archive import Archive
 from s2kit.cube.chunk_reader import MAPPING, ConcatenatedLayer, StoredLayer
 from s2kit.cube.dask_layers import blocks_of, in_blocks, require_steps, whole_source
-from s2kit.cube.foreign import foreign_orbits, open_foreign
+from s2kit.cube.foreign import foreign_orbits, join_orbits, open_foreign
 from s2kit.cube.keys import group_of, read_group
 from s2kit.cube.layers import TIMELINE
 from s2kit.cube.levels import SMALLEST
 from s2kit.cube.local_store import LocalStore
-from s2kit.cube.snapshot import Snapshot, is_foreign, while_steady
-from s2kit.cube.storage import is_zip, open_store
+from s2kit.cube.snapshot import Snapshot, while_steady
 from s2kit.cube.zarr_documents import TITLE
 from s2kit.cube.zarr_store import zarr_store
 from s2kit.errors import InvalidInputError
@@ -88,25 +87,34 @@ def open_cube(
     wanted = _read_number("level", level, 1)
 
     def open_one(state: Snapshot) -> xr.Dataset:
-        if is_foreign(state.documents):
-            state.steady = False
-            return _open_foreign(store, state.documents, number, wanted, dask)
-        _check_level(state, wanted)
-        return next(_open(state, _orbits(state.documents, number), [wanted], dask))
+        if not state.manifests:
+            return _open_foreign(str(store), state, number, wanted, dask)
+        if wanted not in state.levels:
+            raise InvalidInputError(
+                f"level={wanted} is not in the cube; it has {', '.join(map(str, state.levels))}. "
+                f"Coarser levels go down to {SMALLEST} pixels, and are built with the cube: "
+                "s2kit.build_cube makes them in a new store, unless overviews=False"
+            )
+        orbits = _choose(list(state.manifests), number)
+        return next(_open(state, dict.fromkeys(orbits), [wanted], dask))
 
     return while_steady(store, open_one)
 
 
 def _open_foreign(
-    store: str | os.PathLike, documents: dict[str, Any], orbit: int | None, level: int, dask: bool
+    store: str, state: Snapshot, orbit: int | None, level: int, dask: bool
 ) -> xr.Dataset:
     """Open a cube of the same layout that another program made."""
     if level:
         raise InvalidInputError(
             f"level={level} is not in the cube, which another program made; it has 0"
         )
-    orbits = _choose(foreign_orbits(documents), orbit)
-    return open_foreign(_place(str(store)), orbits, dask)
+    place: Any = store
+    if isinstance(state.objects, Archive):
+        place = zarr_store(state.objects)
+    elif isinstance(state.objects, LocalStore):  # a path may hold what has a meaning in URLs
+        place = zarr.storage.LocalStore(state.objects.root, read_only=True)
+    return open_foreign(place, _choose(foreign_orbits(state.documents), orbit), dask)
 
 
 def _read_number(name: str, value: Any, example: int) -> int:
@@ -114,11 +122,6 @@ def _read_number(name: str, value: Any, example: int) -> int:
         with suppress(TypeError):
             return operator.index(value)
     raise InvalidInputError(f"{name}={value!r} is not a whole number, such as {example}")
-
-
-def _orbits(documents: dict[str, Any], orbit: int | None) -> dict[int, None]:
-    """Return the orbits that are asked for, each with all of its steps."""
-    return dict.fromkeys(_choose(documents[".zattrs"]["s2kit"]["orbits"], orbit))
 
 
 def _choose(orbits: list[int], asked: int | None) -> list[int]:
@@ -129,26 +132,19 @@ def _choose(orbits: list[int], asked: int | None) -> list[int]:
     return orbits if asked is None else [asked]
 
 
-def _check_level(state: Snapshot, level: int) -> None:
-    levels = state.levels
-    if level not in levels:
-        raise InvalidInputError(
-            f"level={level} is not in the cube; it has {', '.join(map(str, levels))}. Coarser "
-            f"levels go down to {SMALLEST} pixels, and are built with the cube: s2kit.build_cube "
-            "makes them in a new store, unless overviews=False"
-        )
-
-
 def _open(
     state: Snapshot, steps: Mapping[int, int | None], levels: Iterable[int], dask: bool
 ) -> Iterator[xr.Dataset]:
     """Open some levels, which share what lies along time: so many steps of each orbit, or all."""
     timelines = {orbit: _open_timeline(state, orbit) for orbit in steps}
     for level in levels:
-        opened = {
-            (group := group_of(orbit, level)): _open_group(state, group, timelines[orbit], count)
-            for orbit, count in steps.items()
-        }
+        opened = {}
+        for orbit, count in steps.items():
+            group = group_of(orbit, level)
+            stored = state.group(group)
+            if not np.array_equal(stored.time, timelines[orbit]["time"]):
+                raise ValueError(f"the times of {group} are not those of its orbit")
+            opened[group] = stored.assign_coords(timelines[orbit]).isel(time=slice(count))
         cube = _assemble(opened, state, dask)
         yield cube.assign_attrs(overview_level=level) if level else cube
 
@@ -157,7 +153,10 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
     """Put the layers of some groups, one of each orbit, into one cube."""
     orbits = list(opened.values())
     order = np.concatenate([one.time for one in orbits]).argsort(kind="stable")
-    cube = _join(orbits, order) if len(orbits) > 1 else orbits[0]
+    cube = orbits[0]
+    if len(orbits) > 1:
+        along_time = [one.drop_vars(one.data_vars) for one in orbits]
+        cube = join_orbits(along_time).isel(time=order).assign_attrs(title=TITLE)
     blocks = blocks_of(cube, orbits)
     layers = {}
     for name in orbits[0].data_vars:
@@ -166,9 +165,8 @@ def _assemble(opened: dict[str, xr.Dataset], state: Snapshot, dask: bool) -> xr.
             for group, one in opened.items()
         ]
         source = ConcatenatedLayer(parts, order) if len(parts) > 1 else parts[0]
-        layers[name] = _variable(orbits[0][name], source)
-        if dask:
-            layers[name] = layers[name].copy(data=in_blocks(source, blocks))
+        data = in_blocks(source, blocks) if dask else indexing.LazilyIndexedArray(source)
+        layers[name] = _variable(orbits[0][name], data, parts[0])
     cube = cube.assign(layers)
     for variable in cube.variables.values():
         variable.encoding = {k: v for k, v in variable.encoding.items() if k in _ENCODING}
@@ -199,31 +197,27 @@ def levels_of(cube: xr.Dataset, *, dask: bool = False) -> list[xr.Dataset]:
     """
     sources = {name: whole_source(layer) for name, layer in cube.data_vars.items()}
     origins = {_origin(name, source) for name, source in sources.items()}
-    if len(origins) != 1 or None in origins or "time" not in cube.coords:
+    origin = origins.pop() if len(origins) == 1 else None
+    if origin is None or "time" not in cube.coords:
         return [cube]
-    store, groups, counts = origins.pop()
+    store, groups, counts = origin
     orbits, (level, *_) = zip(*map(read_group, groups), strict=True)
     steps = dict(zip(orbits, counts, strict=True))
 
     def open_levels(state: Snapshot) -> list[xr.Dataset]:
-        if not steps.keys() <= _orbits(state.documents, None).keys():
+        if not steps.keys() <= state.manifests.keys():
             return []
         return list(_open(state, steps, state.levels[level:], dask))
 
     levels = while_steady(store, open_levels)
-    if not levels or not _alike(levels[0], cube):
+    same = levels and all(np.array_equal(levels[0][n], cube[n]) for n in ("time", "y", "x"))
+    if not same or levels[0].rio.crs != cube.rio.crs:
         require_steps(cube)
         return [cube]
     return [one[list(cube.data_vars)] for one in levels]
 
 
-def _alike(found: xr.Dataset, cube: xr.Dataset) -> bool:
-    """Return whether two cubes have the same steps and pixels."""
-    same = all(np.array_equal(found[name], cube[name]) for name in ("time", "y", "x"))
-    return same and found.rio.crs == cube.rio.crs
-
-
-def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
+def _origin(name: Hashable, source: StoredLayer | ConcatenatedLayer | None) -> tuple | None:
     """Return the store of a layer, its groups, and how many of their steps it has."""
     if source is None:
         return None
@@ -232,7 +226,7 @@ def _origin(name: str, source: StoredLayer | ConcatenatedLayer | None) -> tuple 
         return None
     groups, names = zip(*(part.prefix.rsplit("/", 1) for part in parts), strict=True)
     objects = parts[0].objects
-    place = objects.root if getattr(objects, "local", False) else objects.url
+    place = objects.root if isinstance(objects, LocalStore) else objects.url
     return (place, groups, tuple(part.shape[0] for part in parts)) if set(names) == {name} else None
 
 
@@ -246,41 +240,6 @@ def _open_timeline(state: Snapshot, orbit: int) -> dict[str, xr.Variable]:
         raise ValueError(f"the product names of orbit {orbit} are missing")
     along_time["relative_orbit"] = xr.Variable("time", np.full(stored.sizes["time"], orbit))
     return along_time
-
-
-def _open_group(
-    state: Snapshot, group: str, along_time: dict[str, xr.Variable], count: int | None
-) -> xr.Dataset:
-    stored = state.group(group)
-    if not np.array_equal(stored.time, along_time["time"]):
-        raise ValueError(f"the times of {group} are not those of its orbit")
-    return stored.assign_coords(along_time).isel(time=slice(count))
-
-
-def _place(store: str) -> Any:
-    """Return the store as zarr takes it; a path may hold characters with a meaning in URLs."""
-    if is_zip(store):
-        return zarr_store(Archive(store))
-    found = open_store(store)
-    return (
-        zarr.storage.LocalStore(found.root, read_only=True)
-        if isinstance(found, LocalStore)
-        else store
-    )
-
-
-def _join(orbits: list[xr.Dataset], order: np.ndarray) -> xr.Dataset:
-    """Put the overpasses of all orbits in one order of time."""
-    layers = list(orbits[0].data_vars)
-    joined = xr.concat(
-        [orbit.drop_vars(layers) for orbit in orbits],
-        "time",
-        coords="different",
-        compat="equals",
-        join="exact",
-        combine_attrs="drop_conflicts",
-    )
-    return joined.isel(time=order).assign_attrs(title=TITLE)
 
 
 def _trim(coordinate: xr.Variable) -> xr.Variable:
@@ -304,7 +263,7 @@ def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: b
     return StoredLayer(state.objects, prefix, document, scale, times, mapping, present, threads)
 
 
-def _variable(stored: xr.DataArray, source: StoredLayer | ConcatenatedLayer) -> xr.Variable:
+def _variable(stored: xr.DataArray, data: Any, layer: StoredLayer) -> xr.Variable:
     """Return a layer in physical values, described as CF says.
 
     No data is declared where odc-geo and rioxarray look for it; in the encoding, it is that of what
@@ -312,10 +271,9 @@ def _variable(stored: xr.DataArray, source: StoredLayer | ConcatenatedLayer) -> 
     """
     ours = ("_CRS", "_FillValue", "scale_factor")
     attrs = {name: value for name, value in stored.attrs.items() if name not in ours}
-    encoding = {"grid_mapping": "spatial_ref"}
-    layer, _ = source.parts[0]
+    encoding: dict[str, Any] = {"grid_mapping": "spatial_ref"}
     attrs["nodata"] = int(layer.nodata) if layer.scale is None else np.nan
     if layer.scale is not None:
-        encoding |= {"dtype": layer.stored, "scale_factor": np.float32(layer.scale)}
-        encoding |= {"_FillValue": layer.nodata}
-    return xr.Variable(stored.dims, indexing.LazilyIndexedArray(source), attrs, encoding)
+        encoding |= {"dtype": layer.stored, "_FillValue": layer.nodata}
+        encoding["scale_factor"] = np.float32(layer.scale)
+    return xr.Variable(stored.dims, data, attrs, encoding)

@@ -1,36 +1,41 @@
 """One state of a cube: its metadata as they were read, its manifests, and its coordinates."""
 
+import itertools
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from s2kit.credentials import shown_cause
-from s2kit.cube.archive import Archive
-from s2kit.cube.checked_reads import read_coordinates, read_table
+from s2kit.cube.checked_reads import read_coordinate_table, read_coordinates
 from s2kit.cube.codec import decode_coordinate
 from s2kit.cube.foreign import foreign_orbits
-from s2kit.cube.keys import METADATA, group_of, read_group
-from s2kit.cube.manifest import Manifest, Table, level_flags, read_manifest
-from s2kit.cube.model import chunk_grid
-from s2kit.cube.state import read_documents
+from s2kit.cube.keys import METADATA, coordinate_keys, read_group
+from s2kit.cube.manifest import ChunkGrid, Manifest, Table, level_flags
+from s2kit.cube.state import check_documents, read_documents
 from s2kit.cube.storage import is_zip, open_objects
-from s2kit.cube.store import FAR, TROUBLE, Store
-from s2kit.cube.store_checks import check_cube, check_digest, check_foreign
+from s2kit.cube.store import FAR, TROUBLE, Objects
+from s2kit.cube.store_checks import check_foreign
 from s2kit.errors import CubeError, InvalidInputError
 
 
+@dataclass(eq=False)
 class Snapshot:
     """What a cube is by its metadata at one moment.
 
     Parameters
     ----------
-    objects : Store or Archive
+    objects : Objects
     documents : dict
         The consolidated metadata: documents by name.
+    manifests : dict of int to Manifest or None
+        By relative orbit; empty for a cube that another program made.
+    chunk_grids : sequence of tuple of int
+        How many chunks each level has, (rows, columns).
 
     Attributes
     ----------
@@ -39,44 +44,29 @@ class Snapshot:
         not, the metadata may have changed meanwhile.
     """
 
-    def __init__(self, objects: Store | Archive, documents: dict[str, Any]):
-        self.objects, self.documents = objects, documents
-        self.steady = True
-        self._manifests: dict[int, Manifest | None] = {}
+    objects: Objects
+    documents: dict[str, Any]
+    manifests: dict[int, Manifest | None]
+    chunk_grids: Sequence[ChunkGrid] = ()
+
+    def __post_init__(self):
+        self.steady = bool(self.manifests)
         self._tables: dict[int, Table] = {}
         self._groups: dict[str, xr.Dataset] = {}
 
     @property
     def levels(self) -> range:
         """The levels of the cube, 0 first."""
-        orbit = self.documents[".zattrs"]["s2kit"]["orbits"][0]
-        last = 0
-        while f"{group_of(orbit, last + 1)}/.zgroup" in self.documents:
-            last += 1
-        return range(last + 1)
+        return range(len(self.chunk_grids))
 
     def present(self, prefix: str) -> np.ndarray | None:
         """Return which chunks a layer of a group has; None where there is no manifest."""
         group, layer = prefix.rsplit("/", 1)
         orbit, level = read_group(group)
-        manifest = self._manifest(orbit)
+        manifest = self.manifests[orbit]
         if manifest is None:
             return None
-        return level_flags(manifest.present[layer], self._chunk_grids(orbit), level)
-
-    def _manifest(self, orbit: int) -> Manifest | None:
-        if orbit not in self._manifests:
-            kit = self.documents[".zattrs"]["s2kit"]
-            told = kit.get("manifest", {}).get(str(orbit))
-            grids = self._chunk_grids(orbit)
-            self._manifests[orbit] = told and read_manifest(told, kit["layers"], grids)
-        return self._manifests[orbit]
-
-    def _chunk_grids(self, orbit: int) -> list[tuple[int, int]]:
-        layer = self.documents[".zattrs"]["s2kit"]["layers"][0]
-        names = [f"{group_of(orbit, level)}/{layer}/.zarray" for level in self.levels]
-        arrays = [self.documents[name] for name in names]
-        return [chunk_grid(array["shape"][1:], array["chunks"][1:]) for array in arrays]
+        return level_flags(manifest.present[layer], self.chunk_grids, level)
 
     def group(self, name: str) -> xr.Dataset:
         """Return a group with its coordinates, which are read; its layers hold nothing.
@@ -96,62 +86,46 @@ class Snapshot:
             for key, document in self.documents.items()
             if key.startswith(f"{group}/") and key.endswith("/.zarray") and key.count("/") == 3
         }
-        along = [name for name, array in arrays.items() if len(array["shape"]) == 1]
-        keys = {name: _chunk_keys(f"{group}/{name}", arrays[name]) for name in along}
-        asked = [key for name in along for key in keys[name]]
-        found = self._read_listed(group, asked)
-        variables = {
-            name: self._variable(group, name, array, [found[key] for key in keys.get(name, ())])
+        keys = {
+            name: coordinate_keys(f"{group}/{name}", *array["shape"], *array["chunks"])
             for name, array in arrays.items()
+            if len(array["shape"]) == 1
         }
-        attrs = dict(self.documents[f"{group}/.zattrs"])
-        stored = xr.Dataset(variables, attrs=attrs)
+        found = self._read_listed(group, list(itertools.chain(*keys.values())))
+        variables = {
+            name: self._variable(f"{group}/{name}", {key: found[key] for key in keys.get(name, ())})
+            for name in arrays
+        }
+        stored = xr.Dataset(variables, attrs=self.documents[f"{group}/.zattrs"])
         return xr.decode_cf(stored, mask_and_scale=False, decode_coords="all")
 
-    def _variable(
-        self, group: str, name: str, array: dict[str, Any], parts: list[bytes | None]
-    ) -> xr.Variable:
-        attrs = dict(self.documents[f"{group}/{name}/.zattrs"])
+    def _variable(self, prefix: str, parts: dict[str, bytes | None]) -> xr.Variable:
+        array = self.documents[f"{prefix}/.zarray"]
+        attrs = dict(self.documents[f"{prefix}/.zattrs"])
         dims, dtype = attrs.pop("_ARRAY_DIMENSIONS"), np.dtype(array["dtype"])
+        shape, chunks = array["shape"], tuple(array["chunks"])
         if len(dims) == 1:
             try:
-                values = decode_coordinate(parts, array["dtype"], *array["shape"], *array["chunks"])
+                values = decode_coordinate(list(parts.values()), dtype, *shape, *chunks)
             except (ValueError, RuntimeError) as error:
-                named = ", ".join(_chunk_keys(f"{group}/{name}", array))
-                raise ValueError(f"{named}: {error}") from error
+                raise ValueError(f"{', '.join(parts)}: {error}") from error
         else:  # spatial_ref holds 0; the values of layers are not read here
-            values = np.broadcast_to(np.zeros((), dtype), array["shape"])
-        return xr.Variable(dims, values, attrs, {"chunks": tuple(array["chunks"]), "dtype": dtype})
+            values = np.broadcast_to(np.zeros((), dtype), shape)
+        return xr.Variable(dims, values, attrs, {"chunks": chunks, "dtype": dtype})
 
     def _read_listed(self, group: str, keys: list[str]) -> dict[str, bytes | None]:
         """Read coordinates, and compare them with the manifest."""
         orbit, _ = read_group(group)
-        table = self._table(orbit)
-        found = read_coordinates(self.objects, orbit, table, keys)
-        self.steady &= found.keys() <= table.keys()
-        return found
-
-    def _table(self, orbit: int) -> Table:
         if orbit not in self._tables:
-            manifest = self._manifest(orbit)
-            try:
-                name = manifest.coordinates if manifest else ""
-                self._tables[orbit] = read_table(self.objects, orbit, name) if name else {}
-            except CubeError:  # another state has followed, or it is damaged: `verify` tells
-                self._tables[orbit] = {}
-        return self._tables[orbit]
-
-
-def _chunk_keys(prefix: str, array: dict[str, Any]) -> list[str]:
-    count = -(-max(array["shape"][0], 1) // max(array["chunks"][0], 1))
-    return [f"{prefix}/{i}" for i in range(count)]
+            self._tables[orbit] = read_coordinate_table(self.objects, orbit, self.manifests[orbit])
+        found = read_coordinates(self.objects, orbit, self._tables[orbit], keys)
+        self.steady &= found.keys() <= self._tables[orbit].keys()
+        return found
 
 
 _TRIES = 5
 
-
 TROUBLE_OPENING = (*TROUBLE, ImportError, KeyError)
-
 
 _Opened = TypeVar("_Opened")
 
@@ -162,7 +136,7 @@ def while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -
         before = read_metadata(store)
         damage = None
         try:
-            state = Snapshot(open_objects(str(store)), _documents(store, before))
+            state = _snapshot(str(store), before)
             opened = use(state)
             if state.steady:
                 return opened
@@ -195,7 +169,10 @@ def read_metadata(store: str | os.PathLike) -> bytes:
         If there are none, or they cannot be read.
     """
     try:
-        data = _read_object(str(store))
+        if is_zip(str(store)):
+            with zipfile.ZipFile(store) as archive:
+                archive.getinfo(METADATA)
+        data = open_objects(str(store)).read(METADATA)
     except (*TROUBLE_OPENING, zipfile.BadZipFile) as error:
         raise CubeError(
             f"{store} cannot be opened: {type(error).__name__}: {error}. Give the place of a cube "
@@ -209,19 +186,13 @@ def read_metadata(store: str | os.PathLike) -> bytes:
     return data
 
 
-def _read_object(store: str) -> bytes | None:
-    if is_zip(store):
-        with zipfile.ZipFile(store) as archive:
-            archive.getinfo(METADATA)
-    return open_objects(store).read_all([METADATA])[0]
-
-
-def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
-    documents = read_documents(str(store), metadata)
+def _snapshot(store: str, metadata: bytes) -> Snapshot:
+    documents = read_documents(store, metadata)
+    objects = open_objects(store)
     try:
-        if is_foreign(documents):
-            check_foreign(str(store), documents)
-            return documents
+        if "s2kit" not in documents.get(".zattrs", {}) and foreign_orbits(documents):
+            check_foreign(store, documents)
+            return Snapshot(objects, documents, {})
         orbits = documents[".zattrs"]["s2kit"]["orbits"]
     except (ValueError, KeyError, TypeError) as error:
         raise CubeError(
@@ -229,11 +200,5 @@ def _documents(store: str | os.PathLike, metadata: bytes) -> dict[str, Any]:
         ) from shown_cause(error)
     if not orbits:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
-    check_cube(str(store), documents)
-    check_digest(str(store), documents)
-    return documents
-
-
-def is_foreign(documents: dict[str, Any]) -> bool:
-    """Return whether another program made a cube of this layout."""
-    return "s2kit" not in documents.get(".zattrs", {}) and bool(foreign_orbits(documents))
+    spec, manifests = check_documents(store, documents)
+    return Snapshot(objects, documents, manifests, spec.chunk_grids)

@@ -10,8 +10,7 @@ from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.http import make_client
 from s2kit.cube.local_store import LocalStore
-from s2kit.cube.remote_store import RemoteStore
-from s2kit.cube.store import Store
+from s2kit.cube.store import Objects, Store
 from s2kit.errors import CubeError, InvalidInputError
 
 
@@ -58,7 +57,7 @@ def open_store(url: str | os.PathLike) -> Store:
         ) from shown_cause(error)
     if isinstance(fs, LocalFileSystem):
         return LocalStore(place, root, fs)
-    return RemoteStore(place + query, root, fs, query)
+    return Store(place + query, root, fs, query)
 
 
 def open_to_write(url: str | os.PathLike) -> Store:
@@ -71,7 +70,7 @@ def open_to_write(url: str | os.PathLike) -> Store:
     """
     store = open_store(url)
     require_zarr_name(store.url)
-    if store.url.startswith(("http://", "https://")):
+    if not store.listable:
         raise InvalidInputError(
             f"store={store.url!r} can only be read; build into a path or an s3:// URL"
         )
@@ -99,6 +98,6 @@ def is_zip(store: str) -> bool:
     return store.endswith(".zip") and "://" not in store
 
 
-def open_objects(store: str) -> Store | Archive:
+def open_objects(store: str) -> Objects:
     """Open a store or a zip of one."""
     return Archive(store) if is_zip(store) else open_store(store)

@@ -6,10 +6,12 @@ program made, the codecs must be harmless, whatever those installed would do (``
 its author wrote), and the chunks of a size that fits in memory.
 """
 
+import itertools
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from odc.geo.geobox import GeoBox
 
 from s2kit.cube.build_options import RESAMPLING, read_chunks
 from s2kit.cube.keys import SEPARATORS, group_of
-from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK
+from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK, LayerSpec
 from s2kit.cube.levels import level_grids
 from s2kit.cube.zarr_documents import DIGEST, FORMAT_WITH_DIGEST, metadata_digest
 from s2kit.errors import CubeError, InvalidInputError
@@ -39,58 +41,38 @@ _WIDEST = 2**16
 """Characters of a text along time: the products of a step."""
 
 _ORBIT = re.compile(r"S2/R\d+(_L\d+)?")
-_ARRAY = re.compile(r"(.+)/\.zarray")
 
 Json = dict[str, Any]
 
 
 def check_cube(place: str, documents: Json) -> None:
-    """Check that the metadata of a cube of s2kit are those of its layout.
-
-    Parameters
-    ----------
-    place : str
-        Of the store, for errors.
-    documents : dict
-        The consolidated metadata: documents by name.
+    """Check that the consolidated metadata of a cube of s2kit are those of its layout.
 
     Raises
     ------
     CubeError
         If something differs, by its name.
     """
-    try:
+    advice = (
+        "Its metadata are not those that s2kit.build_cube writes; bring them back from a copy, or "
+        "build the cube anew elsewhere"
+    )
+    with _refused(place, advice):
         _check_names(documents)
         kit = documents[".zattrs"]["s2kit"]
-        grids = _check_kit(kit)
-        groups, known = set(), set()
-        for orbit in kit["orbits"]:
-            for level, shape in enumerate(grids):
-                group = group_of(orbit, level)
-                if level == 0 or f"{group}/.zgroup" in documents:
-                    groups.add(group)
-                    known |= set(_check_group(documents, group, shape, kit, level))
-        _check_no_more(documents, groups, known)
-        _check_others(documents, known)
-    except (_OddError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = str(error) if isinstance(error, _OddError) else f"{type(error).__name__}: {error}"
-        raise CubeError(
-            f"{place} is refused, nothing of it was decoded: {what}. Its metadata are not those "
-            "that s2kit.build_cube writes; bring them back from a copy, or build the cube anew "
-            "elsewhere"
-        ) from error
+        shapes = _check_kit(kit)
+        known: dict[str, set[str]] = {}
+        for orbit, (level, shape) in itertools.product(kit["orbits"], enumerate(shapes)):
+            group = group_of(orbit, level)
+            known[group] = _check_group(documents, group, shape, kit, level)
+        _check_no_more(documents, known)
+        _check_others(documents, set().union(*known.values()))
 
 
 def check_digest(place: str, documents: Json) -> None:
-    """Check that the metadata of a cube are those that were written.
+    """Check that metadata that passed `check_cube` are those that were written.
 
-    Parameters
-    ----------
-    place : str
-        Of the store, for errors.
-    documents : dict
-        The consolidated metadata, checked by `check_cube`. Those of an earlier format state no
-        digest.
+    Those of an earlier format state no digest.
 
     Raises
     ------
@@ -115,20 +97,30 @@ def check_foreign(place: str, documents: Json) -> None:
         If a codec is not among `COMPRESSORS` and `FILTERS`, or a chunk larger than
         `LARGEST_CHUNK`.
     """
-    try:
+    advice = (
+        f"Accepted are the compressors {', '.join(COMPRESSORS)} or none, the filters "
+        f"{', '.join(FILTERS)}, and chunks up to {LARGEST_CHUNK / 1e9:.1f} GB; ask whoever made it "
+        "to write it so"
+    )
+    with _refused(place, advice):
         _check_names(documents)
         _check_others(documents, ())
-    except (_OddError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        what = str(error) if isinstance(error, _OddError) else f"{type(error).__name__}: {error}"
-        raise CubeError(
-            f"{place} is refused, nothing of it was decoded: {what}. Accepted are the compressors "
-            f"{', '.join(COMPRESSORS)} or none, the filters {', '.join(FILTERS)}, and chunks up to "
-            f"{LARGEST_CHUNK / 1e9:.1f} GB; ask whoever made it to write it so"
-        ) from error
 
 
 class _OddError(Exception):
     """What is odd in the metadata."""
+
+
+@contextmanager
+def _refused(place: str, advice: str) -> Iterator[None]:
+    """Raise CubeError where something is odd, or is not there to be checked."""
+    try:
+        yield
+    except (_OddError, LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        what = str(error) if isinstance(error, _OddError) else f"{type(error).__name__}: {error}"
+        raise CubeError(
+            f"{place} is refused, nothing of it was decoded: {what}. {advice}"
+        ) from error
 
 
 def _check_names(documents: Json) -> None:
@@ -143,7 +135,8 @@ def _check_kit(kit: Json) -> list[tuple[int, int]]:
     _check("format", kit["format"], type(kit["format"]) is int)
     _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER_SPECS) and kit["layers"])
     _check("orbits", kit["orbits"], _is_distinct(kit["orbits"], _ORBITS))
-    retired = kit.get("retired", [])
+    manifest, retired = kit.get("manifest", {}), kit.get("retired", [])
+    _check("manifest", manifest, set(manifest) <= set(map(str, kit["orbits"])))
     _check("retired", retired, _is_distinct(retired, kit["orbits"]))
     _check("resampling", kit["resampling"], kit["resampling"] in RESAMPLING)
     for name in ("synthetic", "overviews"):
@@ -157,7 +150,7 @@ def _check_kit(kit: Json) -> list[tuple[int, int]]:
     numbers = isinstance(transform, list) and len(transform) == 6
     _check("transform", transform, numbers and all(map(math.isfinite, transform)))
     grid = GeoBox(tuple(shape), Affine(*transform), None)
-    return [tuple(one.shape) for one in (level_grids(grid) if kit.get("overviews") else (grid,))]
+    return [one.shape.shape for one in (level_grids(grid) if kit.get("overviews") else (grid,))]
 
 
 def _check(what: str, found: Any, right: Any) -> None:
@@ -181,42 +174,39 @@ def _are_counts(found: Any, length: int | None = None, least: int = 1) -> bool:
 
 def _check_group(
     documents: Json, group: str, shape: tuple[int, int], kit: Json, level: int
-) -> Iterator[str]:
-    """Check the layers and coordinates of one level of an orbit; yield their names."""
+) -> set[str]:
+    """Check the layers and coordinates of one level of an orbit; return their names."""
     found = documents[f"{group}/time/.zarray"]["shape"]
     _check(f"{group}/time, shape", found, _are_counts(found, 1, 0))
     steps, (height, width) = found[0], shape
-    for name in kit["layers"]:
-        _check_layer(documents, f"{group}/{name}", [steps, height, width], kit["chunks"])
-        yield f"{group}/{name}"
-    for name, size in (("y", height), ("x", width)):
-        _check_coordinate(documents, f"{group}/{name}", [size], "<f8")
-        yield f"{group}/{name}"
-    _check_coordinate(documents, f"{group}/spatial_ref", [], "<i8")
-    yield f"{group}/spatial_ref"
-    along_time = TIMELINE if level == 0 else {"time": TIMELINE["time"]}
-    for name, (dtype, _) in along_time.items():
+    stored = [steps, height, width]
+    arrays = {name: (stored, LAYER_SPECS[name].dtype, kit["chunks"]) for name in kit["layers"]}
+    arrays |= {"y": ([height], "<f8", [height]), "x": ([width], "<f8", [width])}
+    arrays |= {"spatial_ref": ([], "<i8", [])}
+    for name in TIMELINE if level == 0 else ("time",):
         if f"{group}/{name}/.zarray" in documents:
-            _check_coordinate(documents, f"{group}/{name}", [steps], dtype, [TIMELINE_CHUNK])
-            yield f"{group}/{name}"
+            arrays[name] = ([steps], TIMELINE[name][0], [TIMELINE_CHUNK])
+    for name, (size, dtype, chunks) in arrays.items():
+        _check_array(f"{group}/{name}", documents[f"{group}/{name}/.zarray"], size, dtype, chunks)
+    for name in kit["layers"]:
+        _check_layer(documents, f"{group}/{name}", LAYER_SPECS[name])
+    return {f"{group}/{name}" for name in arrays}
 
 
-def _check_no_more(documents: Json, groups: set[str], known: set[str]) -> None:
+def _check_no_more(documents: Json, known: Json) -> None:
     """Check that there are no further levels, nor arrays in those that there are."""
     for name in documents:
         parent, _, kind = name.rpartition("/")
-        if kind == ".zgroup" and _ORBIT.fullmatch(parent) and parent not in groups:
+        if kind == ".zgroup" and _ORBIT.fullmatch(parent) and parent not in known:
             raise _OddError(f"{parent} is no orbit or level of the cube")
-        inside = any(parent.startswith(f"{group}/") for group in groups)
-        if kind in (".zarray", ".zgroup") and inside and parent not in known:
-            raise _OddError(f"{parent} is none of its layers and coordinates")
+        for group, arrays in known.items():
+            inside = kind in (".zarray", ".zgroup") and parent.startswith(f"{group}/")
+            if inside and parent not in arrays:
+                raise _OddError(f"{parent} is none of its layers and coordinates")
 
 
-def _check_layer(documents: Json, name: str, shape: list[int], chunks: list[int]) -> None:
-    layer = LAYER_SPECS[name.rsplit("/", 1)[-1]]
+def _check_layer(documents: Json, name: str, layer: LayerSpec) -> None:
     document, attrs = documents[f"{name}/.zarray"], documents[f"{name}/.zattrs"]
-    _check_array(name, document, shape, layer.dtype)
-    _same(name, "chunks", document["chunks"], chunks)
     _same(name, "fill_value", document["fill_value"], layer.nodata)
     for key in ("scale_factor", "add_offset"):
         _same(name, key, attrs.get(key), layer.attrs.get(key))
@@ -224,29 +214,28 @@ def _check_layer(documents: Json, name: str, shape: list[int], chunks: list[int]
     _same(name, "_ARRAY_DIMENSIONS", attrs["_ARRAY_DIMENSIONS"], ["time", "y", "x"])
 
 
-def _check_coordinate(
-    documents: Json, name: str, shape: list[int], dtype: str, chunks: list[int] | None = None
+def _check_array(
+    name: str, document: Json, shape: list[int], dtype: str, chunks: list[int]
 ) -> None:
-    document = documents[f"{name}/.zarray"]
+    """Check what all arrays of a cube have in common."""
+    found = document["dtype"]
     if dtype.startswith("<U"):  # the width is the grid's, see `layers.timeline_types`
-        found = document["dtype"]
         text = re.fullmatch(r"<U(\d{1,5})", found) if isinstance(found, str) else None
         _check(f"{name}, dtype", found, text and 1 <= int(text[1]) <= _WIDEST)
-        dtype = found
-    _check_array(name, document, shape, dtype)
-    _same(name, "chunks", document["chunks"], shape if chunks is None else chunks)
-
-
-def _check_array(name: str, document: Json, shape: list[int], dtype: str) -> None:
-    """Check what all arrays of a cube have in common."""
-    _same(name, "zarr_format", document["zarr_format"], 2)
-    _same(name, "shape", document["shape"], shape)
-    _same(name, "dtype", document["dtype"], dtype)
-    _same(name, "order", document["order"], "C")
+    else:
+        _same(name, "dtype", found, dtype)
+    for key, wanted in (("shape", shape), ("chunks", chunks), ("order", "C")):
+        _same(name, key, document[key], wanted)
     _same(name, "filters", document.get("filters") or None, None)
-    separator, compressor = document.get("dimension_separator", "."), document["compressor"]
-    _check(f"{name}, dimension_separator", separator, separator in SEPARATORS)
+    compressor = document["compressor"]
     _check(f"{name}, compressor", compressor, _id_of(compressor) == "blosc")
+    _check_zarr(name, document)
+
+
+def _check_zarr(name: str, document: Json) -> None:
+    separator = document.get("dimension_separator", ".")
+    _check(f"{name}, dimension_separator", separator, separator in SEPARATORS)
+    _same(name, "zarr_format", document["zarr_format"], 2)
 
 
 def _same(name: str, key: str, found: Any, wanted: Any) -> None:
@@ -259,22 +248,20 @@ def _id_of(codec: Any) -> Any:
     return codec.get("id") if isinstance(codec, dict) else None
 
 
-def _check_others(documents: Json, known: Iterable[str]) -> None:
+def _check_others(documents: Json, known: Collection[str]) -> None:
     """Check that arrays that are not of the layout ask for nothing harmful."""
-    for name in documents:
-        array = _ARRAY.fullmatch(name)
-        if array and array[1] not in known:
-            _check_harmless(array[1], documents[name])
+    for name, document in documents.items():
+        array, _, kind = name.rpartition("/")
+        if array and kind == ".zarray" and array not in known:
+            _check_harmless(array, document)
 
 
 def _check_harmless(name: str, document: Json) -> None:
     shape, chunks, order = document["shape"], document["chunks"], document.get("order", "C")
-    _same(name, "zarr_format", document["zarr_format"], 2)
+    _check_zarr(name, document)
     _check(f"{name}, shape", shape, _are_counts(shape, least=0))
     _check(f"{name}, chunks", chunks, _are_counts(chunks, len(shape)))
     _check(f"{name}, order", order, order in ("C", "F"))
-    separator = document.get("dimension_separator", ".")
-    _check(f"{name}, dimension_separator", separator, separator in SEPARATORS)
     compressor, filters = document["compressor"], document.get("filters") or []
     right = compressor is None or _id_of(compressor) in COMPRESSORS
     _check(f"{name}, compressor", compressor, right)
@@ -294,8 +281,9 @@ def _computes(codec: Json) -> bool:
 
 def _size_of(name: str, dtype: Any, filters: list[Json]) -> int:
     """Return the bytes of one value; of a text of any length, those of a reference to it."""
-    kind = np.dtype(dtype) if isinstance(dtype, str) else None
-    text = kind is not None and kind.kind == "O" and [f["id"] for f in filters] == [_TEXT]
-    numbers = kind is not None and kind.kind in "biufSUMm" and _TEXT not in map(_id_of, filters)
+    _check(f"{name}, dtype", dtype, isinstance(dtype, str))
+    kind, codecs = np.dtype(dtype), [codec["id"] for codec in filters]
+    text = kind.kind == "O" and codecs == [_TEXT]
+    numbers = kind.kind in "biufSUMm" and _TEXT not in codecs
     _check(f"{name}, dtype", dtype, text or numbers)
     return kind.itemsize

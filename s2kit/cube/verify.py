@@ -1,7 +1,7 @@
 """Check all of a cube against its manifest: which objects are missing or damaged."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -12,18 +12,18 @@ from tqdm.auto import tqdm
 
 from s2kit.bounds import parse_json
 from s2kit.credentials import shown_place
-from s2kit.cube.chunk_reader import AT_ONCE
-from s2kit.cube.damaged import forget_found, write_found
+from s2kit.cube.archive import Archive
+from s2kit.cube.chunk_reader import AT_ONCE, batches
+from s2kit.cube.damaged import write_found
 from s2kit.cube.keys import METADATA, REDO, group_of, is_chunk, table_key
+from s2kit.cube.local_store import LocalStore
 from s2kit.cube.lock import is_locked
-from s2kit.cube.manifest import Entry, Manifest, Table, copies_of, parse_table, read_manifest
-from s2kit.cube.model import CubeSpec
-from s2kit.cube.remote_store import RemoteStore
+from s2kit.cube.manifest import Entry, Manifest, Table, copies_of, parse_table
 from s2kit.cube.snapshot import read_metadata
-from s2kit.cube.state import read_documents, read_spec
+from s2kit.cube.state import check_documents, read_documents
 from s2kit.cube.storage import open_objects
 from s2kit.cube.store import Store
-from s2kit.cube.store_checks import check_cube, check_digest
+from s2kit.cube.zarr_documents import Documents, consolidate
 from s2kit.errors import CubeError
 
 _TRIES = 3
@@ -105,7 +105,8 @@ def verify(store: str | os.PathLike, *, progress: bool = True) -> VerifyReport:
         busy = check.is_committing()
         report = check.run()
         if not busy and not check.is_committing() and read_metadata(store) == metadata:
-            check.note()
+            if check.store:  # for the next build
+                write_found(check.store, check.damaged)
             return report
     raise CubeError(f"{check.place} is changing all the time; verify it when no build is at work")
 
@@ -116,39 +117,26 @@ class _Check:
     def __init__(self, store: str | os.PathLike, metadata: bytes, progress: bool):
         self.place, self.progress = shown_place(str(store)), progress
         self.objects = open_objects(str(store))
+        self.store: Store | None = None
+        if isinstance(self.objects, Store) and self.objects.listable:
+            self.store = self.objects
+        self.far = not isinstance(self.objects, LocalStore | Archive)
         self.damaged: dict[str, str] = {}
         self.count = self.size = 0
         self._counting = Lock()
-        far = isinstance(self.objects, RemoteStore)
-        self.threads = 1 if far else CPU_COUNT  # a batch is fetched together from a server
         self.documents = read_documents(self.place, metadata)
-        check_cube(self.place, self.documents)
-        check_digest(self.place, self.documents)
-        try:
-            kit = self.documents[".zattrs"]["s2kit"]
-            self.spec: CubeSpec = read_spec(kit)
-            self.orbits = {int(n): kit.get("manifest", {}).get(str(n)) for n in kit["orbits"]}
-            self.manifests = {
-                n: read_manifest(told, self.spec.layers, self.spec.chunk_grids)
-                for n, told in self.orbits.items()
-                if told is not None
-            }
-        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
-            raise CubeError(
-                f"{self.place}: its metadata are damaged, or are none of s2kit ({error}); bring "
-                f"{METADATA} back from a copy"
-            ) from error
+        self.spec, self.manifests = check_documents(self.place, self.documents)
 
     def is_committing(self) -> bool:
         """Return whether a build is just putting new objects in place."""
-        if not isinstance(self.objects, Store):
-            return False
         return self.objects.read_own(REDO) is not None and is_locked(self.objects)
 
     def run(self) -> VerifyReport:
         """Compare everything."""
         self._check_documents()
         for orbit, manifest in self.manifests.items():
+            if manifest is None:
+                continue
             listed: Table = {}
             for name in manifest.names():
                 table = self._read_table(orbit, name)
@@ -157,41 +145,31 @@ class _Check:
                     listed |= copies_of(orbit, table)
             self._check_objects(listed)
             self._check_strangers(orbit, manifest, listed)
-        if isinstance(self.objects, Store) and self.objects.read_own(REDO) is not None:
+        if self.objects.read_own(REDO) is not None:
             self.damaged[REDO] = "a build died while it committed; run it again, which finishes it"
-        unlisted = tuple(n for n, told in self.orbits.items() if told is None)
+        unlisted = tuple(n for n, manifest in self.manifests.items() if manifest is None)
         return VerifyReport(self.place, self.count, self.size, self.damaged, unlisted)
-
-    def note(self) -> None:
-        """Leave a note for the next build, or remove an earlier one, where that is possible."""
-        if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
-            return
-        if self.damaged:
-            write_found(self.objects, self.damaged)
-        else:
-            forget_found(self.objects)
 
     def _check_documents(self) -> None:
         """Compare the metadata documents with what the consolidated one says they are."""
         groups = {key.rpartition("/")[0] for key in self.documents if key.endswith("/.zgroup")}
         consolidated = {
-            f"{group}/{METADATA}": _below(self.documents, group)
-            for group in groups
-            if group != "S2"
+            f"{group}/{METADATA}": consolidate(_below(self.documents, group))
+            for group in groups - {"S2"}
         }
         expected = self.documents | consolidated
-        for keys in _batches(list(expected)):
+        for keys in batches(list(expected)):
             for key, data in zip(keys, self._read(keys), strict=True):
-                if not isinstance(data, bytes):
-                    self.damaged[key] = _absence(data)
+                if isinstance(data, str):
+                    self.damaged[key] = data
                 elif _parsed(data) != expected[key]:
                     self.damaged[key] = f"is not what {METADATA} says; one of the two is damaged"
 
     def _read_table(self, orbit: int, name: str) -> Table:
         key = table_key(orbit, name)
         [data] = self._read([key])
-        if not isinstance(data, bytes):
-            self.damaged[key] = _absence(data)
+        if isinstance(data, str):
+            self.damaged[key] = data
             return {}
         try:
             return parse_table(self.place, orbit, name, data)
@@ -201,8 +179,9 @@ class _Check:
 
     def _check_objects(self, listed: Table) -> None:
         bar = tqdm(total=len(listed), desc="verifying", disable=not self.progress, leave=False)
-        with bar, ThreadPoolExecutor(self.threads) as pool:
-            for what in pool.map(self._compare, _batches(list(listed.items()))):
+        threads = 1 if self.far else CPU_COUNT  # a batch is fetched together from a server
+        with bar, ThreadPoolExecutor(threads) as pool:
+            for what in pool.map(self._compare, batches(list(listed.items()))):
                 self.damaged |= what
                 bar.update(AT_ONCE)
 
@@ -214,49 +193,41 @@ class _Check:
             if (what := _difference(entry, data))
         }
 
-    def _read(self, keys: list[str]) -> list[bytes | CubeError | None]:
-        """Return objects; None for a missing one, and the error for one that a disk cannot read."""
+    def _read(self, keys: Sequence[str]) -> list[bytes | str]:
+        """Return objects, or what is wrong where there is none, or a disk cannot read it."""
         try:
-            found = self.objects.read_all(keys)
-        except CubeError as error:
-            if isinstance(self.objects, RemoteStore):
+            found = self.objects.read_all(list(keys))
+        except CubeError:
+            if self.far:
                 raise
-            return [error] if len(keys) == 1 else [self._read([key])[0] for key in keys]
+            if len(keys) == 1:
+                return ["cannot be read from the disk"]
+            return [self._read([key])[0] for key in keys]
         with self._counting:
             self.count += sum(data is not None for data in found)
             self.size += sum(len(data or b"") for data in found)
-        return found
+        return ["missing" if data is None else data for data in found]
 
     def _check_strangers(self, orbit: int, manifest: Manifest, listed: Table) -> None:
         """Find chunks that are not in the manifest, but that programs without it would read."""
-        if not isinstance(self.objects, Store) or self.objects.url.startswith("http"):
+        if self.store is None:
             return
         for level in range(len(self.spec.grids)):
             for layer in manifest.tables:
                 prefix = f"{group_of(orbit, level)}/{layer}"
                 separator = self.documents[f"{prefix}/.zarray"]["dimension_separator"]
                 chunks = len(manifest.tables[layer])
-                for key in self.objects.sizes(prefix):
+                for key in self.store.sizes(prefix):
                     name = key.removeprefix(f"{prefix}/")
                     inside = is_chunk(name, separator) and int(name.split(separator)[0]) < chunks
                     if inside and key not in listed:
                         self.damaged[key] = "is not in the manifest"
 
 
-def _batches(things: list) -> Iterator[list]:
-    """Cut a list into parts that are fetched together."""
-    for first in range(0, len(things), AT_ONCE):
-        yield things[first : first + AT_ONCE]
-
-
-def _below(documents: dict[str, Any], group: str) -> dict[str, Any]:
-    """Return the consolidated metadata of a group."""
-    own = {
-        key.removeprefix(f"{group}/"): value
-        for key, value in documents.items()
-        if key.startswith(f"{group}/")
-    }
-    return {"metadata": own, "zarr_consolidated_format": 1}
+def _below(documents: Documents, group: str) -> Documents:
+    """Return the documents of a group, by names below it."""
+    start = f"{group}/"
+    return {key.removeprefix(start): d for key, d in documents.items() if key.startswith(start)}
 
 
 def _parsed(data: bytes) -> Any:
@@ -266,14 +237,10 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def _difference(entry: Entry, data: bytes | CubeError | None) -> str:
+def _difference(entry: Entry, data: bytes | str) -> str:
     """Return what is wrong with an object; nothing if it is whole."""
-    if not isinstance(data, bytes):
-        return _absence(data)
+    if isinstance(data, str):
+        return data
     if len(data) != entry.size:
         return f"has {len(data)} bytes instead of {entry.size}"
     return "" if entry.matches(data) else "has another digest: bytes have changed"
-
-
-def _absence(error: CubeError | None) -> str:
-    return "missing" if error is None else "cannot be read from the disk"

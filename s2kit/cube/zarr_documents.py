@@ -17,7 +17,7 @@ from s2kit.cube.codec import CODEC, COORDINATE_CODEC, encode_coordinate
 from s2kit.cube.keys import METADATA, group_of
 from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK, is_text, timeline_types
 from s2kit.cube.model import CubeSpec, State
-from s2kit.grid import REGION
+from s2kit.grid import REGION, crs_of
 
 Documents = dict[str, dict[str, Any]]
 """Metadata documents by the names of their objects."""
@@ -48,16 +48,9 @@ def metadata_digest(documents: Documents) -> str:
 
 
 def metadata_objects(state: State) -> dict[str, bytes]:
-    """Return all metadata documents as stored, the consolidated ones last, the root's at the end.
+    """Return all metadata documents as stored, in the order in which they are to be replaced.
 
-    Parameters
-    ----------
-    state : State
-
-    Returns
-    -------
-    dict of str to bytes
-        In the order in which they are to be replaced.
+    The consolidated ones are last, the root's at the end.
     """
     documents: Documents = {
         ".zgroup": _ZARR_GROUP,
@@ -71,9 +64,9 @@ def metadata_objects(state: State) -> dict[str, bytes]:
             group = group_of(orbit, level)
             own = _group_documents(state, orbit, level)
             documents |= {f"{group}/{key}": document for key, document in own.items()}
-            consolidated[f"{group}/{METADATA}"] = _consolidate(own)
+            consolidated[f"{group}/{METADATA}"] = consolidate(own)
     documents[".zattrs"]["s2kit"][DIGEST] = metadata_digest(documents)
-    consolidated[METADATA] = _consolidate(documents)
+    consolidated[METADATA] = consolidate(documents)
     return {key: dump(document) for key, document in (documents | consolidated).items()}
 
 
@@ -82,9 +75,11 @@ def coordinate_objects(state: State, orbit: int) -> dict[str, bytes]:
     objects = {}
     for level, grid in enumerate(state.spec.grids):
         group = group_of(orbit, level)
-        x, y = _centres(grid)
-        objects[f"{group}/x/0"] = encode_coordinate(x, len(x), "<f8")[0]
-        objects[f"{group}/y/0"] = encode_coordinate(y, len(y), "<f8")[0]
+        affine, (height, width) = grid.affine, grid.shape
+        x = affine.c + affine.a * (np.arange(width) + 0.5)  # pixel centres
+        y = affine.f + affine.e * (np.arange(height) + 0.5)
+        objects[f"{group}/x/0"] = encode_coordinate(x, width, "<f8")[0]
+        objects[f"{group}/y/0"] = encode_coordinate(y, height, "<f8")[0]
         objects[f"{group}/spatial_ref/0"] = COORDINATE_CODEC.encode(np.zeros(1, "<i8"))
         for name, dtype in timeline_types(grid, level).items():
             values = state.orbits[orbit].timeline[name]
@@ -95,12 +90,14 @@ def coordinate_objects(state: State, orbit: int) -> dict[str, bytes]:
 
 def gdal_crs(grid: GeoBox) -> dict[str, str]:
     """Describe the coordinate system as GDAL before 3.9 expects it, in ``_CRS`` of each array."""
+    assert grid.crs is not None
     if grid.crs.epsg is not None:
         return {"url": f"http://www.opengis.net/def/crs/EPSG/0/{grid.crs.epsg}"}
     return {"wkt": grid.crs.to_wkt()}
 
 
-def _consolidate(documents: Documents) -> dict[str, Any]:
+def consolidate(documents: Documents) -> dict[str, Any]:
+    """Return the consolidated metadata of a group."""
     return {"metadata": documents, "zarr_consolidated_format": 1}
 
 
@@ -165,7 +162,7 @@ def _grid_documents(spec: CubeSpec, level: int) -> Documents:
     """Describe x, y and the coordinate system, by CF and for GDAL."""
     grid = spec.grids[level]
     affine, (height, width) = grid.affine, grid.shape
-    crs = CRS.from_wkt(grid.crs.to_wkt())
+    crs = CRS.from_wkt(crs_of(grid).to_wkt())
     transform = (affine.c, affine.a, affine.b, affine.f, affine.d, affine.e)
     mapping = {
         "spatial_ref": crs.to_wkt(),
@@ -182,14 +179,6 @@ def _grid_documents(spec: CubeSpec, level: int) -> Documents:
         "spatial_ref/.zarray": _array((), (), "<i8", None),
         "spatial_ref/.zattrs": crs.to_cf() | mapping,
     }
-
-
-def _centres(grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
-    """Compute x and y of the pixel centres."""
-    affine, (height, width) = grid.affine, grid.shape
-    x = affine.c + affine.a * (np.arange(width) + 0.5)
-    y = affine.f + affine.e * (np.arange(height) + 0.5)
-    return x, y
 
 
 def _array(

@@ -3,22 +3,21 @@
 import json
 import math
 from collections.abc import Iterator, MutableMapping
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from s2kit.cube.archive import Archive
 from s2kit.cube.codec import blosc_size
-from s2kit.cube.store import Store
+from s2kit.cube.keys import METADATA
+from s2kit.cube.store import Objects, Store
 from s2kit.cube.store_checks import LARGEST_CHUNK, check_foreign
 from s2kit.errors import CubeError
 
-_METADATA = ".zmetadata"
 
-
-def zarr_store(objects: Store | Archive) -> MemoryStore:
+def zarr_store(objects: Objects) -> MemoryStore:
     """Return a store of zarr, whose objects are read when they are asked for.
 
     A chunk that Blosc would unpack to more bytes than its array says ends in CubeError: Blosc takes
@@ -30,36 +29,40 @@ def zarr_store(objects: Store | Archive) -> MemoryStore:
 class _Objects(MutableMapping[str, Buffer]):
     """Objects by name; zarr's store in memory takes any mapping for its memory."""
 
-    def __init__(self, objects: Store | Archive):
+    def __init__(self, objects: Objects):
         self.objects = objects
-        self._documents: dict[str, Any] | None = None
 
     def __reduce__(self):
         return _Objects, (self.objects,)
 
     def __getitem__(self, key: str) -> Buffer:
-        data = self._read(key)
-        if not key.rsplit("/", 1)[-1].startswith(".z"):
+        data, name = self._read(key), key.rpartition("/")[2]
+        if name == METADATA:  # some versions of xarray ask for a group's own
+            self._parse(data)
+        elif not name.startswith(".z"):
             self._check_size(key, data)
         return default_buffer_prototype().buffer.from_bytes(data)
 
     def _read(self, key: str) -> bytes:
         try:
-            (data,) = self.objects.read_all([key])
+            data = self.objects.read(key)
         except CubeError as error:
             # What the storage said decides whether opening is tried again (`while_steady`).
             raise (isinstance(self.objects, Store) and error.__cause__) or error from None
         if data is None:
             raise KeyError(key)
-        if key.rsplit("/", 1)[-1] == _METADATA:  # some versions of xarray ask for a group's own
-            documents = json.loads(data)["metadata"]
-            check_foreign(self.objects.url, documents)
-            self._documents = documents if key == _METADATA else self._documents
         return data
 
+    def _parse(self, metadata: bytes) -> dict[str, Any]:
+        documents = json.loads(metadata)["metadata"]
+        check_foreign(self.objects.url, documents)
+        return documents
+
+    @cached_property
+    def _documents(self) -> dict[str, Any]:
+        return self._parse(self._read(METADATA))
+
     def _check_size(self, key: str, data: bytes) -> None:
-        if self._documents is None:
-            self._read(_METADATA)
         array = key
         while array and f"{array}/.zarray" not in self._documents:  # a chunk may be named 0/1/2
             array = array.rpartition("/")[0]
