@@ -4,7 +4,6 @@ from typing import Any
 
 import panel as pn
 
-from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
     assemble,
@@ -20,7 +19,7 @@ from s2kit.viewers.controls import (
 )
 from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.places import MOST
-from s2kit.viewers.uploads import FORMATS, LARGEST, require_size
+from s2kit.viewers.uploads import FORMATS
 
 _HINTS = {
     "point": "Click on the map: a point takes the pixel that holds it.",
@@ -39,11 +38,8 @@ def lay_out(viewer: Any) -> ViewerLayout:
     }
     kinds = control(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
     viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
-    names = ControlNames(width=0, height=0, margin=0, most_bytes=LARGEST)
-    refuse = viewer.page.guarded(require_size)
-    names.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
     charts = [kinds, viewer.curves.pane, viewer.years.pane, viewer.table]
-    layout = assemble(viewer, parts, maps=[viewer.map.pane], charts=charts, names=names)
+    layout = assemble(viewer, parts, maps=[viewer.map.pane], charts=charts)
 
     def turn(*_events) -> None:
         if viewer.corners:

@@ -72,7 +72,7 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     if shape.geom_type != "Point":
         shape = shape.intersection(levels.grid.extent.geom).buffer(0)  # without touching lines
     around = shape.buffer(levels.pixel / 1000)  # on a border of pixels, take both sides
-    window = None if around.is_empty else levels.finest(View(*around.bounds))
+    window = None if around.is_empty else levels.touched(View(*around.bounds))
     if window is None:
         raise InvalidInputError(f"{place.name} lies beside the cube")
     west, south, east, north = shape.bounds

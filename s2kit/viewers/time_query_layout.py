@@ -7,7 +7,6 @@ import panel as pn
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter
 
 from s2kit.viewers import colours
-from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
     assemble,
@@ -40,7 +39,6 @@ def lay_out(viewer: Any) -> ViewerLayout:
         parts,
         maps=[viewer.other.pane, viewer.map.pane],
         charts=[viewer.series.pane],
-        names=ControlNames(width=0, height=0, margin=0),
         top=[_dates(viewer)],
     )
 
