@@ -52,16 +52,14 @@ class NdviStatistics(MapViewer):
         If it is no cube, or has no SCL, no layer of numbers along time, or no such index or layer.
     """
 
-    variable = Choice(check_on_set=True, doc="Index or layer")
+    variable = Choice(doc="Index or layer")
     statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
-    start = Choice(check_on_set=True, doc="First year")
-    end = Choice(check_on_set=True, doc="Last year")
+    start = Choice(doc="First year")
+    end = Choice(doc="Last year")
     draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
     corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
-    chosen = Choice(
-        default=None, allow_None=True, objects=[], check_on_set=True, doc="Place to change"
-    )
+    chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
 
@@ -86,11 +84,11 @@ class NdviStatistics(MapViewer):
         self._shown: tuple[StatisticRequest, np.ndarray, Window] | None = None
         self._clicked: tuple[float, float] | None = None
         self._layout = lay_out(self)
-        self._start([self._draw_map, self._draw_places, self._draw_charts])
+        self._start([self._draw, self._draw_places, self._draw_charts])
         self._listen()
 
     def _set_choices(self, first: str | None) -> None:
-        names = [name for group in self.number_names.values() for name in group]
+        names = self.numbers
         if not names:
             raise InvalidInputError(
                 "the cube has no layer of numbers along time; it has "
@@ -104,7 +102,7 @@ class NdviStatistics(MapViewer):
 
     def _listen(self) -> None:
         self.redraw.follow(["variable", "statistic"], ["limits"], self._fit_limits)
-        self.redraw.on([*self._MAP, "view"], self._draw_map)
+        self.redraw.on([*self._MAP, "view"], self._draw)
         self.redraw.on(["limits"], self._paint)
         self.redraw.on(["corners"], lambda: self.layer.show_draft(self.corners))
         self.redraw.on(["places"], self._draw_places)
@@ -123,18 +121,14 @@ class NdviStatistics(MapViewer):
         if free:
             self.limits = None
 
-    def _draw_map(self) -> None:
-        self._draw_or_blank(self._compute_map)
-
-    def _compute_map(self) -> None:
+    def _draw_picture(self) -> None:
         """Compute and paint what is in sight, in the detail that the screen can show."""
         self._shown = None
         window = self.levels.window(self.map.view)
         if window is None:
             self.blank(BESIDE_THE_CUBE)
             return
-        asked = self._asked
-        self._shown = asked, self.statistics.compute(asked, window), window
+        self._shown = self._asked, self.statistics.compute(self._asked, window), window
         self._paint()
 
     def blank(self, message: str) -> None:
@@ -170,14 +164,7 @@ class NdviStatistics(MapViewer):
         self.page.set_status(f"{title}; {pixels}, median {median:.3g}.{exact}{unread}")
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
-        if self._shown is None:
-            return ""
-        asked, values, window = self._shown
-        at = window.place(x, y)
-        if at is None:
-            return ""
-        known = f"{asked.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
-        return known + self.levels.describe_pixel(window, *at)
+        return self.statistics.describe(*self._shown, x, y) if self._shown else ""
 
     # Drawing places
 

@@ -109,6 +109,16 @@ class StatisticMap:
         dates = "1 date has" if count == 1 else f"{count} dates have"
         return f" {dates} scenes that could not be read." if count else ""
 
+    def describe(
+        self, asked: StatisticRequest, values: np.ndarray, window: Window, x: float, y: float
+    ) -> str:
+        """Describe the value at a place of a computed map; empty outside."""
+        at = window.place(x, y)
+        if at is None:
+            return ""
+        known = f"{asked.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
+        return known + self._levels.describe_pixel(window, *at)
+
     def overview(self, window: Window) -> str:
         """Return a note on a window of an overview: its pixels mix clouds with what is beside."""
         return f"overview of {window.pixel:g} {self._levels.unit}, clouds mixed in"

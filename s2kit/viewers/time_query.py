@@ -3,6 +3,7 @@
 import io
 from datetime import date
 from functools import partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pixel_series import PixelSeries
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.time_query_layout import lay_out
-from s2kit.viewers.timeline import SEASONS, OverpassFilter, nearest, percent, read_time, timeline_of
+from s2kit.viewers.timeline import SEASONS, OverpassFilter, read_time, timeline_of
 
 NOT_PINNED = "no date"
 
@@ -52,21 +53,17 @@ class TimeQuery(MapViewer):
         If it is no cube, or has no layer that can be shown.
     """
 
-    moment = Choice(
-        allow_None=True, check_on_set=True, doc="Start of the overpass that is shown, UTC"
-    )
-    picture = Choice(
-        check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
-    )
+    moment = Choice(allow_None=True, doc="Start of the overpass that is shown, UTC")
+    picture = Choice(doc="What the map shows: a mix of bands, a layer or an index")
     stretch = Choice(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
     mask = Switch(False, doc="Tint what is not clear")
     least_clear = Percent(0, doc="Clear share of the whole cube, % at least")
     seasons = Choices(default=list(SEASONS), objects=list(SEASONS), doc="Months")
-    orbits = Choices(default=[], check_on_set=True, doc="Relative orbits")
-    platforms = Choices(default=[], check_on_set=True, doc="Satellites")
+    orbits = Choices(default=[], doc="Relative orbits")
+    platforms = Choices(default=[], doc="Satellites")
     x = Number(None, allow_None=True, doc="Place of the series")
     y = Number(None, allow_None=True, doc="Place of the series")
-    chart = Choice(check_on_set=True, doc="What the series shows")
+    chart = Choice(doc="What the series shows")
     pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
@@ -97,28 +94,24 @@ class TimeQuery(MapViewer):
         moments = self.filter.moments()
         self.param.moment.objects = moments
         self.param.pinned.objects = {NOT_PINNED: NOT_PINNED} | moments
-        names = [name for group in self.names.values() for name in group]
+        names = list(chain.from_iterable(self.names.values()))
         self.param.picture.objects = names
-        numbers = [name for group in self.number_names.values() for name in group] or [""]
-        self.param.chart.objects = numbers
+        numbers = self.param.chart.objects = self.numbers or [""]
         for name, prefix in (("orbits", "orbit "), ("platforms", "")):
             found = self.timeline[name.removesuffix("s")].unique()
             known = sorted(found, key=lambda text: (len(text), text))
             self.param[name].objects = {f"{prefix}{n}" if n else "not known": n for n in known}
             self.param.update(**{name: known})
-        clearest = int(self.timeline.clear.fillna(0).argmax())
-        self.param.update(
-            moment=self.timeline.iso[clearest],
-            picture=names[0],
-            chart="NDVI" if "NDVI" in numbers else numbers[0],
-        )
+        clearest = self.timeline.iso[self.timeline.clear.fillna(0).argmax()]
+        first = "NDVI" if "NDVI" in numbers else numbers[0]
+        self.param.update(moment=clearest, picture=names[0], chart=first)
 
     def _listen(self) -> None:
         self.redraw.on(self._FILTER, self._apply_filter)
         self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
         self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
         self.redraw.on(["x", "y", "chart"], self._draw_series)
-        self.param.watch(self._play_or_stop, ["playing"])
+        self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
         for pane in (self.map, self.other):
             pane.on_click(self.page.guarded(self.ask))
             pane.on_hover(partial(self._point, beside=pane is self.other))
@@ -148,8 +141,8 @@ class TimeQuery(MapViewer):
         """Number of the pinned overpass."""
         return None if self.pinned == NOT_PINNED else self.filter.number_of(self.pinned)
 
-    def _show_step(self, step: int | None) -> None:
-        self.moment = None if step is None else self.timeline.iso[step]
+    def _moment_of(self, step: int | None) -> str | None:
+        return None if step is None else self.timeline.iso[step]
 
     def _apply_filter(self) -> None:
         """Offer the overpasses that pass the filter, and keep to the nearest of them."""
@@ -158,7 +151,7 @@ class TimeQuery(MapViewer):
         self.filter.apply(**{name: getattr(self, name) for name in self._FILTER})
         offered, step = self.filter.moments(), self.filter.neighbour(None, 0)
         self.param.moment.objects = offered
-        self.param.update(offered=offered, moment=None if step is None else self.timeline.iso[step])
+        self.param.update(offered=offered, moment=self._moment_of(step))
         if step is None:
             self.blank(self.filter.why_none())
 
@@ -170,12 +163,12 @@ class TimeQuery(MapViewer):
         InvalidInputError
             If it is no time.
         """
-        self._show_step(self.filter.nearest(read_time(time)))
+        self.moment = self._moment_of(self.filter.nearest(read_time(time)))
 
     def _go_to_clicked(self, time: pd.Timestamp) -> None:
         """Show the overpass that was clicked, or an error if it does not pass the filter."""
         self.go_to(time)
-        clicked = nearest(self.timeline, np.arange(len(self.timeline)), time)
+        clicked = OverpassFilter(self.timeline).nearest(time)
         if self.step not in (clicked, None):
             self.page.show_error(
                 f"{self.timeline.label[clicked]}: this does not pass the filter; the nearest that "
@@ -184,19 +177,13 @@ class TimeQuery(MapViewer):
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
-        self._show_step(self.filter.neighbour(self.step, by))
+        self.moment = self._moment_of(self.filter.neighbour(self.step, by))
 
     def pin_this(self) -> None:
         """Pin the date that is shown, to compare others with it."""
         if self.moment:
             how = SWIPE if self.compare == OFF else self.compare
             self.param.update(pinned=self.moment, compare=how)
-
-    def _play_or_stop(self, *_events) -> None:
-        if self.playing and not self._clock.running:
-            self._clock.start()
-        elif not self.playing and self._clock.running:
-            self._clock.stop()
 
     def _next_of_play(self) -> None:
         self.playing = self.playing and len(self.steps) > 1
@@ -206,10 +193,7 @@ class TimeQuery(MapViewer):
 
     # The map
 
-    def _draw(self) -> None:
-        self._draw_or_blank(self._draw_date)
-
-    def _draw_date(self) -> None:
+    def _draw_picture(self) -> None:
         """Draw the date that is shown, and the pinned one if it is compared."""
         self._drawn = None
         self.series.show_day(None if self.step is None else self.timeline.time[self.step])
@@ -230,7 +214,9 @@ class TimeQuery(MapViewer):
         if drawn.kept:
             self.limits = drawn.kept
         self._drawn, self.shown_limits = drawn, drawn.limits
-        self.page.set_status(self._status(drawn))
+        unpinned = " Pin a date to compare with." if self.compare != OFF and pin is None else ""
+        position = self.filter.position(drawn.asked.step)
+        self.page.set_status(self.maps.status(drawn, position) + unpinned)
         self._update_readout()
 
     def blank(self, message: str) -> None:
@@ -239,20 +225,6 @@ class TimeQuery(MapViewer):
         self.other.set_title(NO_PICTURE, self.page.note)
         self.other.show_message(message)
         super().blank(message)
-
-    def _status(self, drawn: DrawnPicture) -> str:
-        row = self.timeline.iloc[drawn.asked.step]
-        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of the whole cube clear"
-        parts = [
-            f"{drawn.asked.renderer.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; "
-            f"{self.levels.describe(drawn.window)}.",
-            self.filter.position(drawn.asked.step),
-        ]
-        if row.failed:
-            parts.append(f"Holes are not “no data”: {row.failed} could not be read.")
-        if self.compare != OFF and self.pin is None:
-            parts.append("Pin a date to compare with.")
-        return " ".join(parts)
 
     def _set_opacity(self) -> None:
         super()._set_opacity()
