@@ -73,7 +73,7 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
     Parameters
     ----------
     tiles : str
-        Address with ``{z}``, ``{x}`` and ``{y}``.
+        As `read_address` takes it.
     view : View
     crs : pyproj.CRS
         Of the view.
@@ -86,12 +86,10 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
 
     Raises
     ------
-    InvalidInputError
-        If the address has no place for z, x and y.
     CatalogueError
         If the tiles cannot be fetched.
     """
-    url = escape(read_address(tiles))
+    url = escape(tiles)
     for letter in "zxy":
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
     source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs, area), wait=_WAIT)

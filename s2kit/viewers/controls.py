@@ -27,11 +27,11 @@ def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.
     return built
 
 
-def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
-    """Build a button that saves a chart or map as PNG, as its own tool does."""
-    tool.filename = filename
-    built = pn.widgets.Button(name=name, margin=(3, 3))
-    built.js_on_click(args={"tool": tool}, code="tool.do.emit('save')")
+def save_button(name: str, shown: Any, filename: str) -> pn.widgets.Button:
+    """Build a button that saves a chart or map as PNG, as its own tool does, while it is seen."""
+    shown.save.filename = filename
+    built = pn.widgets.Button(name=name, margin=(3, 3), visible=shown.pane.param.visible)
+    built.js_on_click(args={"tool": shown.save}, code="tool.do.emit('save')")
     return built
 
 

@@ -43,12 +43,6 @@ class DatePicture:
         """Layers that are read for it."""
         return list(dict.fromkeys([*self.renderer.layers, *["SCL"] * self.mask]))
 
-    def fitting_limits(self, frame: Frame) -> tuple[float, float] | None:
-        """Return limits that fit a frame, if asked for or if there are no others."""
-        if self.of_view or not (self.limits or self.renderer.limits):
-            return self.renderer.typical_limits(frame)
-        return None
-
     def paint(self, frame: Frame, limits: tuple[float, float]) -> np.ndarray:
         """Paint a frame, shape (y, x, 4), uint8."""
         image = self.renderer.paint(frame, *limits)
@@ -99,10 +93,11 @@ class DateMaps:
         """Read and draw a picture."""
         steps = {asked.step, asked.step if asked.pin is None else asked.pin}
         frames = {step: self._levels.read(window, step, asked.layers) for step in steps}
-        fitting = asked.fitting_limits(frames[asked.step])
-        kept = colours.rounded(*fitting) if fitting and not asked.of_view else None
-        usual = asked.limits or asked.renderer.limits or (0.0, 1.0)
-        limits = kept or fitting or usual
+        limits, kept = asked.limits or asked.renderer.limits, None
+        if asked.of_view or not limits:
+            fitting = asked.renderer.typical_limits(frames[asked.step])
+            kept = colours.rounded(*fitting) if fitting and not asked.of_view else None
+            limits = kept or fitting or limits or (0.0, 1.0)
         images = {step: asked.paint(frame, limits) for step, frame in frames.items()}
         image, border, name = images[asked.step], 0, asked.renderer.name
         title = f"{name}, {self.day(asked.step)}"

@@ -159,7 +159,11 @@ class Levels:
                 f"to {wide:g} or less. Overviews are made by build_cube, and belong to a cube as "
                 "open_cube gives it, not to a part of it"
             )
-        return self._thinned(window, step)
+        sizes = self.cubes[window.level].sizes
+        rows, down = _middles(window.rows, step, sizes["y"])
+        cols, across = _middles(window.cols, step, sizes["x"])
+        view = self._covered(down, across, window.pixel)
+        return Window(window.level, rows, cols, view, window.pixel)
 
     def touched(self, view: View, level: int = 0) -> Window | None:
         """Return the pixels of a level that a view touches; None beside the region."""
@@ -177,22 +181,6 @@ class Levels:
         left, top = self.grid.affine.c, self.grid.affine.f
         south, north = top - rows.stop * pixel, top - rows.start * pixel
         return View(left + cols.start * pixel, south, left + cols.stop * pixel, north)
-
-    def _thinned(self, window: Window, step: int) -> Window:
-        """Return the pixels in the middle of blocks of ``step``, and what these blocks cover.
-
-        A last block that is cut off by the region's edge is covered whole, up to two pixels beyond;
-        if its middle lies beyond, its one pixel is left out.
-        """
-        cuts, covered = [], []
-        for wanted, dim in ((window.rows, "y"), (window.cols, "x")):
-            blocks, n = _blocks(wanted, step), self.cubes[window.level].sizes[dim]
-            first = min(blocks.start * step + (step - 1) // 2, n - 1)
-            cuts.append(slice(first, min(blocks.stop * step, n), step))
-            count = len(range(first, cuts[-1].stop, step))
-            covered.append(slice(blocks.start * step, (blocks.start + count) * step))
-        view = self._covered(*covered, window.pixel)
-        return Window(window.level, *cuts, view, window.pixel)
 
     def describe(self, window: Window) -> str:
         """Describe in words which pixels a window shows."""
@@ -307,3 +295,16 @@ def workers() -> ThreadPoolExecutor:
 def _blocks(wanted: slice, step: int) -> range:
     """Return the blocks of ``step`` pixels that a range touches; they do not move with the view."""
     return range(wanted.start // step, -(-wanted.stop // step))
+
+
+def _middles(wanted: slice, step: int, n: int) -> tuple[slice, slice]:
+    """Return the middle pixels of the blocks that a range of ``n`` touches, and what these cover.
+
+    A last block that is cut off by the region's edge is covered whole, up to two pixels beyond; if
+    its middle lies beyond, its one pixel is left out.
+    """
+    blocks = _blocks(wanted, step)
+    first = min(blocks.start * step + (step - 1) // 2, n - 1)
+    middles = slice(first, min(blocks.stop * step, n), step)
+    count = len(range(first, middles.stop, step))
+    return middles, slice(blocks.start * step, (blocks.start + count) * step)

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 
@@ -23,14 +24,8 @@ from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
 from s2kit.viewers.redraw import Redraw
 from s2kit.viewers.renderers import renderer_names
 
-READOUT = 525
-"""Width of the readout under the map in pixels of the screen: that of the map."""
-
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """Message of a map whose view holds no pixel of the cube."""
-
-NO_PICTURE = "No picture"
-"""Title of a map that shows a message."""
 
 
 class MapViewer(pn.viewable.Viewer):
@@ -70,10 +65,11 @@ class MapViewer(pn.viewable.Viewer):
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
         self.map = MapPane(self.levels)
+        self.panes = [self.map]
         self.readout = pn.pane.HTML(
             "Point at the map to read a value",
             margin=(0, 10),
-            width=READOUT,
+            width=525,  # that of the map
             height=36,
             styles={"font-size": "13px"},
         )
@@ -99,6 +95,11 @@ class MapViewer(pn.viewable.Viewer):
             raise InvalidInputError("One of the limits is empty; give both, or press “Fit”")
         self.limits = float(low), float(high)
 
+    def _reset_limits(self, free: set[str]) -> None:
+        """Fit the limits to what is shown now, unless they were given with it."""
+        if "limits" in free:
+            self.limits = None
+
     # Drawing
 
     def _start(self, first: Sequence[Callable[[], None]]) -> None:
@@ -115,6 +116,8 @@ class MapViewer(pn.viewable.Viewer):
         self.redraw.on(["view"], self._move_map)
         self.redraw.on(["opacity"], self._set_opacity)
         self.redraw.on(["basemap", "view"], self._draw_basemap)
+        for pane in self.panes:
+            pane.on_hover(partial(self._point, beside=pane is not self.map))
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
     def _begin_drawing(self) -> None:
@@ -139,7 +142,8 @@ class MapViewer(pn.viewable.Viewer):
             self.map.set_view(asked)
 
     def _set_opacity(self) -> None:
-        self.map.picture.glyph.global_alpha = self.opacity / 100
+        for pane in self.panes:
+            pane.picture.glyph.global_alpha = self.opacity / 100
 
     def _draw_basemap(self) -> None:
         """Draw the basemap; switch it off if it cannot be read, not to ask again at each move."""
@@ -164,9 +168,10 @@ class MapViewer(pn.viewable.Viewer):
         raise NotImplementedError
 
     def blank(self, message: str) -> None:
-        """Show a message in place of a picture and all that belongs to it."""
-        self.map.set_title(NO_PICTURE, self.page.note)
-        self.map.show_message(message)
+        """Show a message in place of the picture and all that belongs to it."""
+        for pane in self.panes:
+            pane.set_title("No picture", self.page.note)
+            pane.show_message(message)
         self.map.show_scale("", (), 0, 1)
         self.page.set_status(f"{message}.".replace("\n", " "))
         self._update_readout()
@@ -174,7 +179,6 @@ class MapViewer(pn.viewable.Viewer):
     # What lies under the mouse
 
     def _point(self, x: float, y: float, *, beside: bool = False) -> None:
-        """Show the value under the mouse on the map, or on the one beside it."""
         self._pointer = x, y, beside
         self._update_readout()
 

@@ -15,7 +15,7 @@ _LARGEST = 1e30
 """Largest value of a map: colours are computed in single precision."""
 
 
-class _Named:
+class _Named(param.Parameter):
     """Raises the package's own error for a refused value."""
 
     __slots__ = ()

@@ -67,8 +67,7 @@ class PlacesChart:
     """
 
     def __init__(self, by_year: bool):
-        options = {"x_axis_type": "linear"} if by_year else {}
-        self.figure = time_figure(**options)
+        self.figure = time_figure("linear" if by_year else "datetime")
         self.save = SaveTool()
         self._lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": []})
         self._bands = ColumnDataSource({"xs": [], "ys": [], "colour": []})
@@ -104,17 +103,17 @@ class PlacesChart:
     ) -> None:
         """Draw curves, the spread of each around it."""
         self.figure.title.text = title
-        wide = [c for c in curves if c.spread]
-        means, around = [c.table["mean"].to_numpy() for c in curves], [_around(c) for c in wide]
-        fit_axis(self.figure, label, _joined(means), usual, _joined(around))
         look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}
+        means = [c.table["mean"].to_numpy() for c in curves]
         self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}
-        ends = [np.concatenate([c.x, c.x[::-1]]) for c in wide]
+        wide = [c for c in curves if c.spread]
+        ends, around = [np.concatenate([c.x, c.x[::-1]]) for c in wide], [_around(c) for c in wide]
         self._bands.data = {"xs": ends, "ys": around, "colour": [c.colour for c in wide]}
-        dots = [_dots_of(c) for c in curves]
-        self._dots.data = {
-            name: np.concatenate([c[name] for c in dots]) if dots else [] for name in _DOT
-        }
+        fit_axis(
+            self.figure, label, np.concatenate([[], *means]), usual, np.concatenate([[], *around])
+        )
+        dots = pd.concat([_dots_of(c) for c in curves]) if curves else pd.DataFrame(columns=_DOT)
+        self._dots.data = {name: dots[name].to_numpy() for name in _DOT}
 
 
 _DOT = ("x", "mean", "std", "count", "name", "day", "colour", "marker")
@@ -125,17 +124,9 @@ def _around(curve: Curve) -> np.ndarray:
     return np.concatenate([mean - std, (mean + std)[::-1]])
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
-def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
-    columns = {"x": curve.x, "day": curve.table.time.dt.strftime("%Y-%m-%d").to_numpy(str)}
-    for name in ("mean", "std", "count"):
-        columns[name] = curve.table[name].to_numpy()
-    for name in ("name", "colour", "marker"):
-        columns[name] = np.full(len(curve.table), getattr(curve, name))
-    return columns
+def _dots_of(curve: Curve) -> pd.DataFrame:
+    look = {name: getattr(curve, name) for name in ("x", "name", "colour", "marker")}
+    return curve.table.assign(day=curve.table.time.dt.strftime("%Y-%m-%d"), **look)
 
 
 def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> list[Curve]:
@@ -166,34 +157,38 @@ def by_year(table: pd.DataFrame) -> list[Curve]:
 
 
 class PlaceCharts:
-    """The charts of places, along time and year by year, of which one is seen."""
+    """The charts of places, along time and year by year, of which one is seen.
 
-    def __init__(self):
+    ``note`` is the origin of the data for titles.
+    """
+
+    def __init__(self, note: str):
+        self._note = note
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
-
-    def select(self, kind: str) -> None:
-        """Show one of the charts."""
-        self.curves.pane.visible = kind == ALONG_TIME
-        self.years.pane.visible = kind == BY_YEAR
 
     def show(
         self,
+        kind: str,
         renderer: Renderer,
         places: Sequence[Place],
         series: Mapping[str, pd.DataFrame],
         chosen: str | None,
-        note: str,
     ) -> None:
-        """Draw the series of the places that have one, and of the chosen place each year."""
+        """Draw the places that have a series, and each year of the chosen one; show one chart.
+
+        ``kind`` is `ALONG_TIME` or `BY_YEAR`.
+        """
+        self.curves.pane.visible = kind == ALONG_TIME
+        self.years.pane.visible = kind == BY_YEAR
         known = [place for place in places if place.name in series]
         none = "No curve" if len(known) < len(places) else "Draw a place: its curve comes here"
         label, usual = renderer.label, renderer.usual_range
         title = f"{renderer.name}: mean ± std, dates at least half clear" if known else none
-        self.curves.show(along_time(known, series), f"{title}\n({note})", label, usual)
+        self.curves.show(along_time(known, series), f"{title}\n({self._note})", label, usual)
         more = "; more in “Places”" if known and len(places) > 1 else ""
         title = f"{renderer.name} of {short(chosen or '')}, year by year" if known else none
-        yearly = by_year(series[chosen]) if chosen in series else []
-        self.years.show(yearly, f"{title}\n({note}{more})", label, usual)
+        yearly = by_year(series[chosen]) if chosen and chosen in series else []
+        self.years.show(yearly, f"{title}\n({self._note}{more})", label, usual)
 
 
 class Histogram:

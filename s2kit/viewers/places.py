@@ -64,15 +64,6 @@ class Place:
                 f"{self.colour!r:.40} is not a colour; give one such as #0072B2"
             )
 
-    @property
-    def corners(self) -> list[tuple[list[float], list[float]]]:
-        """Corners along each ring, also of holes, as x and y; of a point, its own."""
-        if self.shape.geom_type == "Point":
-            return [([self.shape.x], [self.shape.y])]
-        parts = getattr(self.shape, "geoms", [self.shape])
-        rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
-        return [tuple(list(axis) for axis in ring.xy) for ring in rings]
-
 
 class Places(Items):
     """Places of different names, and not too many to distinguish."""
@@ -105,8 +96,9 @@ def require_corners(kind: str, corners: Sequence[tuple[float, float]]) -> None:
     """
     needed = {"point": 1, "box": 2, "polygon": 3}[kind]
     if len(corners) < needed:
+        are = "is" if len(corners) == 1 else "are"
         raise InvalidInputError(
-            f"a {kind} needs {needed} corners, and there {_are(len(corners))}; click on the map, "
+            f"a {kind} needs {needed} corners, and there {are} {len(corners)}; click on the map, "
             "or give x and y and press “Add corner”"
         )
 
@@ -163,8 +155,8 @@ def change(
     others = [place for place in places if place.name != chosen]
     new = free_name(others, name) if name is not None else chosen
     return [
-        replace(place, name=new, colour=colour or place.colour) if place.name == chosen else place
-        for place in places
+        replace(p, name=new or p.name, colour=colour or p.colour) if p.name == chosen else p
+        for p in places
     ], new
 
 
@@ -223,7 +215,3 @@ def _read_shape(text: str) -> shapely.Geometry:
     if not text.upper().startswith(tuple(kind.upper() for kind in SHAPES)):
         raise ValueError(f"{text:.40} is none of {', '.join(SHAPES)}")
     return shapely.from_wkt(text)
-
-
-def _are(number: int) -> str:
-    return f"is {number}" if number == 1 else f"are {number}"

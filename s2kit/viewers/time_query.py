@@ -2,7 +2,6 @@
 
 import io
 from datetime import date
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -23,7 +22,7 @@ from s2kit.viewers.date_maps import (
     DatePicture,
     DrawnPicture,
 )
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, NO_PICTURE, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pixel_series import PixelSeries
 from s2kit.viewers.renderers import find_renderer
@@ -81,6 +80,7 @@ class TimeQuery(MapViewer):
         self.pixels = PixelSeries(self.cube, self.levels, self.timeline)
         self.maps = DateMaps(self.levels, self.timeline, self.map, self.page.note)
         self.other = self.maps.other
+        self.panes.append(self.other)
         self.series = SeriesChart()
         self._drawn: DrawnPicture | None = None
         self._set_choices()
@@ -88,7 +88,14 @@ class TimeQuery(MapViewer):
         self._layout = lay_out(self)
         self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
         self._start([self._apply_filter, self._draw, self._draw_first_series])
-        self._listen()
+        self.redraw.on(self._FILTER, self._apply_filter)
+        self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
+        self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
+        self.redraw.on(["x", "y", "chart"], self._draw_series)
+        self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
+        for pane in self.panes:
+            pane.on_click(self.page.guarded(self.ask))
+        self.series.on_click(self.page.guarded(self._go_to_clicked))
 
     def _set_choices(self) -> None:
         moments = self.filter.moments()
@@ -106,21 +113,9 @@ class TimeQuery(MapViewer):
         first = "NDVI" if "NDVI" in numbers else numbers[0]
         self.param.update(moment=clearest, picture=names[0], chart=first)
 
-    def _listen(self) -> None:
-        self.redraw.on(self._FILTER, self._apply_filter)
-        self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
-        self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
-        self.redraw.on(["x", "y", "chart"], self._draw_series)
-        self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
-        for pane in (self.map, self.other):
-            pane.on_click(self.page.guarded(self.ask))
-            pane.on_hover(partial(self._point, beside=pane is self.other))
-        self.series.on_click(self.page.guarded(self._go_to_clicked))
-
     def _follow_picture(self, free: set[str]) -> None:
-        """Reset the limits, and show the picture as series, too, unless they were given with it."""
-        if "limits" in free:
-            self.limits = None
+        """Fit the limits, and show the picture as series, too, unless they were given with it."""
+        self._reset_limits(free)
         if "chart" in free and self.picture in self.param.chart.objects:
             self.chart = self.picture
 
@@ -149,8 +144,8 @@ class TimeQuery(MapViewer):
         if self.moment:
             self.filter.last = self.step
         self.filter.apply(**{name: getattr(self, name) for name in self._FILTER})
-        offered, step = self.filter.moments(), self.filter.neighbour(None, 0)
-        self.param.moment.objects = offered
+        step = self.filter.neighbour(None, 0)
+        self.param.moment.objects = offered = self.filter.moments()
         self.param.update(offered=offered, moment=self._moment_of(step))
         if step is None:
             self.blank(self.filter.why_none())
@@ -195,40 +190,31 @@ class TimeQuery(MapViewer):
 
     def _draw_picture(self) -> None:
         """Draw the date that is shown, and the pinned one if it is compared."""
-        self._drawn = None
-        self.series.show_day(None if self.step is None else self.timeline.time[self.step])
+        self._drawn, step = None, self.step
+        self.series.show_day(None if step is None else self.timeline.time[step])
         pin = None if self.compare == OFF else self.pin
         beside = pin is not None and self.compare == BESIDE
         self.maps.arrange(beside)
         self.map.show_divider(None)
         window = self.levels.window(self.map.view)
-        if self.step is None or window is None:
-            self.blank(self.filter.why_none() if self.step is None else BESIDE_THE_CUBE)
+        if step is None or window is None:
+            self.blank(self.filter.why_none() if step is None else BESIDE_THE_CUBE)
             return
         renderer = find_renderer(self.cube, self.picture)
-        of_view, mask = self.stretch == OF_VIEW, self.mask and self.pixels.classified
-        asked = DatePicture(
-            renderer, self.step, pin, beside, self.swipe, self.limits, of_view, mask
-        )
+        look = self.limits, self.stretch == OF_VIEW, self.mask and self.pixels.classified
+        asked = DatePicture(renderer, step, pin, beside, self.swipe, *look)
         drawn = self.maps.draw(asked, window)
         if drawn.kept:
             self.limits = drawn.kept
         self._drawn, self.shown_limits = drawn, drawn.limits
         unpinned = " Pin a date to compare with." if self.compare != OFF and pin is None else ""
-        position = self.filter.position(drawn.asked.step)
-        self.page.set_status(self.maps.status(drawn, position) + unpinned)
+        self.page.set_status(self.maps.status(drawn, self.filter.position(step)) + unpinned)
         self._update_readout()
 
     def blank(self, message: str) -> None:
         """Show a message in place of both pictures."""
         self._drawn = None
-        self.other.set_title(NO_PICTURE, self.page.note)
-        self.other.show_message(message)
         super().blank(message)
-
-    def _set_opacity(self) -> None:
-        super()._set_opacity()
-        self.other.picture.glyph.global_alpha = self.opacity / 100
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         return self.maps.describe(self._drawn, x, y, beside) if self._drawn else ""
@@ -267,8 +253,8 @@ class TimeQuery(MapViewer):
         """Draw the series of the address of the page, or of the pixel in the middle."""
         if "picture" in self._address.taken and "chart" not in self._address.taken:
             self._follow_picture({"chart"})
-        given = {name: getattr(self, name) for name in "xy"}
-        if None in given.values():
+        if self.x is None or self.y is None:
+            given = {name: getattr(self, name) for name in "xy"}
             half = {n: f"{v} without the other" for n, v in given.items() if v is not None}
             self._address.wrong |= half
             self.ask(*self.levels.whole.middle)
@@ -281,13 +267,13 @@ class TimeQuery(MapViewer):
         classes = "" if self.pixels.classified else "; no classification, clouds are not marked"
         place = self.levels.format_xy(self.x, self.y)
         title = f"{self.chart} at {place}\n({self.page.note}{classes})"
+        table, ring = self.pixels.empty(), None
         try:
             table, ring = self.pixel_series(), (self.x, self.y)
         except Exception:
-            table, ring = self.pixels.empty(), None
             title = "No series: why not is told above\n "
             raise
         finally:
             self.series.show(table, title, renderer.label, renderer.usual_range)
-            for pane in (self.map, self.other):
+            for pane in self.panes:
                 pane.mark(ring)

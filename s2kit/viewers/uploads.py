@@ -180,9 +180,9 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
         ) from None
     except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
         reason = f"{type(error).__name__}: {error!s:.100}"
-    raise InvalidInputError(
-        f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
-    )
+        raise InvalidInputError(
+            f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
+        ) from None
 
 
 def _named_columns(feature: dict) -> dict:
