@@ -85,7 +85,7 @@ def fit_axis(
     chart.yaxis.axis_label = f"{label} ({beyond} beyond)" if beyond else label
 
 
-def legend_of(items: list[tuple[str, list]]) -> Legend:
+def legend_of(items: list) -> Legend:
     """Build a legend that stands beside a chart, not on its data."""
     look = {"orientation": "horizontal", "label_text_font_size": "12px", "border_line_alpha": 0}
     return Legend(items=items, padding=2, margin=2, spacing=14, **look)

@@ -41,7 +41,7 @@ class DatePicture:
     @property
     def layers(self) -> list[str]:
         """Layers that are read for it."""
-        return list(dict.fromkeys([*self.renderer.layers, *["SCL"] * self.mask]))
+        return list(dict.fromkeys([*self.renderer.layers, *(["SCL"] if self.mask else [])]))
 
     def paint(self, frame: Frame, limits: tuple[float, float]) -> np.ndarray:
         """Paint a frame, shape (y, x, 4), uint8."""

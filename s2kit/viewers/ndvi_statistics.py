@@ -57,7 +57,7 @@ class NdviStatistics(MapViewer):
     statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
     start = Choice(doc="First year")
     end = Choice(doc="Last year")
-    draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
+    draw = Choice(default="polygon", objects=list(shapes.CORNERS), doc="What clicks make")
     corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
     chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")

@@ -67,35 +67,29 @@ class PlacesChart:
     """
 
     def __init__(self, by_year: bool):
-        self.figure = time_figure("linear" if by_year else "datetime")
+        self.figure = chart = time_figure("linear" if by_year else "datetime")
         self.save = SaveTool()
         self._lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": []})
         self._bands = ColumnDataSource({"xs": [], "ys": [], "colour": []})
         self._dots = ColumnDataSource({name: [] for name in _DOT})
-        self.figure.patches(
-            "xs", "ys", source=self._bands, fill_color="colour", fill_alpha=0.18, line_alpha=0
-        )
-        lines = self.figure.multi_line(
-            "xs", "ys", source=self._lines, line_color="colour", line_width=1.7
-        )
-        dots = self.figure.scatter(
-            "x", "mean", source=self._dots, color="colour", marker="marker", size=6
-        )
+        band = {"fill_color": "colour", "fill_alpha": 0.18, "line_alpha": 0}
+        chart.patches("xs", "ys", source=self._bands, **band)
+        line = {"line_color": "colour", "line_width": 1.7}
+        lines = chart.multi_line("xs", "ys", source=self._lines, **line)
+        dot = {"color": "colour", "marker": "marker", "size": 6}
+        dots = chart.scatter("x", "mean", source=self._dots, **dot)
         tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
-        self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
-        name_tools(self.figure, "Chart")
-        legend = legend_of([])
-        legend.items = [LegendItem(label={"field": "name"}, renderers=[lines])]
+        chart.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
+        name_tools(chart, "Chart")
+        legend = legend_of([LegendItem(label={"field": "name"}, renderers=[lines])])
         legend.ncols = 4
-        self.figure.add_layout(legend, "below")
+        chart.add_layout(legend, "below")
         if by_year:
-            self.figure.xaxis.ticker = _FIRSTS[::2]
-            self.figure.xaxis.formatter = CustomJSTickFormatter(
-                args={"days": _FIRSTS, "months": _MONTHS},
-                code="return months[days.indexOf(tick)] ?? ''",
-            )
-            self.figure.x_range = Range1d(1, 366)
-        shown = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+            names, code = {"days": _FIRSTS, "months": _MONTHS}, "months[days.indexOf(tick)] ?? ''"
+            chart.xaxis.ticker = _FIRSTS[::2]
+            chart.xaxis.formatter = CustomJSTickFormatter(args=names, code=f"return {code}")
+            chart.x_range = Range1d(1, 366)
+        shown = pn.pane.Bokeh(chart, sizing_mode="stretch_width", margin=(0, 5))
         self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapPane.pane`
 
     def show(
@@ -107,11 +101,11 @@ class PlacesChart:
         means = [c.table["mean"].to_numpy() for c in curves]
         self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}
         wide = [c for c in curves if c.spread]
-        ends, around = [np.concatenate([c.x, c.x[::-1]]) for c in wide], [_around(c) for c in wide]
-        self._bands.data = {"xs": ends, "ys": around, "colour": [c.colour for c in wide]}
-        fit_axis(
-            self.figure, label, np.concatenate([[], *means]), usual, np.concatenate([[], *around])
-        )
+        there_and_back = [np.concatenate([c.x, c.x[::-1]]) for c in wide]
+        around = [_around(c) for c in wide]
+        self._bands.data = {"xs": there_and_back, "ys": around, "colour": [c.colour for c in wide]}
+        spread = np.concatenate([[], *around])
+        fit_axis(self.figure, label, np.concatenate([[], *means]), usual, spread)
         dots = pd.concat([_dots_of(c) for c in curves]) if curves else pd.DataFrame(columns=_DOT)
         self._dots.data = {name: dots[name].to_numpy() for name in _DOT}
 

@@ -14,7 +14,8 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.parameters import Items
 
-KINDS = ("point", "box", "polygon")
+CORNERS = {"point": 1, "box": 2, "polygon": 3}
+"""Kind of place → number of corners that it needs at least."""
 
 MOST = 20
 """Places at once: more curves cannot be distinguished."""
@@ -94,12 +95,11 @@ def require_corners(kind: str, corners: Sequence[tuple[float, float]]) -> None:
     ------
     InvalidInputError
     """
-    needed = {"point": 1, "box": 2, "polygon": 3}[kind]
-    if len(corners) < needed:
+    if len(corners) < CORNERS[kind]:
         are = "is" if len(corners) == 1 else "are"
         raise InvalidInputError(
-            f"a {kind} needs {needed} corners, and there {are} {len(corners)}; click on the map, "
-            "or give x and y and press “Add corner”"
+            f"a {kind} needs {CORNERS[kind]} corners, and there {are} {len(corners)}; click on the "
+            "map, or give x and y and press “Add corner”"
         )
 
 
@@ -115,8 +115,7 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
     if kind == "point":
         return shapely.Point(corners[0])
     if kind == "box":
-        (x0, y0), (x1, y1) = corners[:2]
-        shape = shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        shape = shapely.box(*shapely.MultiPoint(corners[:2]).bounds)
     else:
         structure = {"method": "structure", "keep_collapsed": False}
         shape = shapely.make_valid(shapely.Polygon(corners), **structure)
@@ -135,9 +134,9 @@ def add(
             "or use s2kit.field_series for many fields"
         )
     taken = {place.colour.upper() for place in places}
-    free = [colour for colour in PLACE_COLOURS if colour not in taken]
-    colour = colour or (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
-    return [*places, Place(free_name(places, name), colour, shape)]
+    again = PLACE_COLOURS[len(places) % len(PLACE_COLOURS)]
+    free = next((one for one in PLACE_COLOURS if one not in taken), again)
+    return [*places, Place(free_name(places, name), colour or free, shape)]
 
 
 def free_name(places: Sequence[Place], name: str) -> str:

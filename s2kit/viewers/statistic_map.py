@@ -78,8 +78,9 @@ class StatisticMap:
                 percentiles=(10, 90) if spread else (),
             )
             maps = maps[["p10", "p90"]] if spread else maps
-            self._last = key, maps.compute(scheduler="threads", pool=workers())
+            computed = maps.compute(scheduler="threads", pool=workers())
             self._levels.require_steps()
+            self._last = key, computed
         maps = self._last[1]
         found = maps["p90"] - maps["p10"] if spread else maps[asked.statistic]
         values = found.transpose("y", "x").values.astype("float32")

@@ -67,7 +67,7 @@ class TimeQuery(MapViewer):
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
     playing = Switch(False, doc="Whether overpasses follow one another by themselves")
-    offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")
+    offered = param.Dict({}, doc="The overpasses that pass the filter")
 
     _FILTER = ("least_clear", "seasons", "orbits", "platforms")
     _PICTURE = ("picture", "stretch", "limits", "mask", "pinned", "compare", "swipe", "view")

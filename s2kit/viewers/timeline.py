@@ -31,8 +31,7 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     table["orbit"] = text_of(cube, "relative_orbit")
     for name in ("platform", "products", "failed"):
         table[name] = text_of(cube, name)
-    known = "clear_fraction" in cube.coords
-    table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan
+    table["clear"] = _clear_shares(cube) if "clear_fraction" in cube.coords else np.nan
     table["label"] = [_label(row) for row in table.itertuples()]
     again = table.label.duplicated(keep=False)
     table.loc[again, "label"] = [
@@ -58,7 +57,8 @@ def _along_time(cube: xr.Dataset, name: str) -> np.ndarray:
     return cube[name].values
 
 
-def _shares(values: np.ndarray) -> np.ndarray:
+def _clear_shares(cube: xr.Dataset) -> np.ndarray:
+    values = _along_time(cube, "clear_fraction")
     if values.dtype.kind not in "fiu" or (values < 0).any() or (values > 1).any():
         raise InvalidInputError(
             "clear_fraction holds what is no share from 0 to 1; leave it out: "
@@ -68,12 +68,9 @@ def _shares(values: np.ndarray) -> np.ndarray:
 
 
 def _label(row) -> str:
-    parts = [f"{row.time:%Y-%m-%d %H:%M}"]
-    if row.orbit:
-        parts.append(f"orbit {row.orbit}")
-    if np.isfinite(row.clear):
-        parts.append(f"{percent(row.clear)} clear")
-    return " · ".join(parts)
+    orbit = f" · orbit {row.orbit}" if row.orbit else ""
+    clear = f" · {percent(row.clear)} clear" if np.isfinite(row.clear) else ""
+    return f"{row.time:%Y-%m-%d %H:%M}{orbit}{clear}"
 
 
 def percent(share: float) -> str:
