@@ -73,7 +73,7 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
     Parameters
     ----------
     tiles : str
-        As `read_address` takes it.
+        Address with ``{z}``, ``{x}`` and ``{y}``.
     view : View
     crs : pyproj.CRS
         Of the view.
@@ -86,10 +86,12 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
 
     Raises
     ------
+    InvalidInputError
+        If the address has no place for z, x and y.
     CatalogueError
         If the tiles cannot be fetched.
     """
-    url = escape(tiles)
+    url = escape(read_address(tiles))
     for letter in "zxy":
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
     source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs, area), wait=_WAIT)

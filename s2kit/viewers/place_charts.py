@@ -106,8 +106,10 @@ class PlacesChart:
         self._bands.data = {"xs": there_and_back, "ys": around, "colour": [c.colour for c in wide]}
         spread = np.concatenate([[], *around])
         fit_axis(self.figure, label, np.concatenate([[], *means]), usual, spread)
-        dots = pd.concat([_dots_of(c) for c in curves]) if curves else pd.DataFrame(columns=_DOT)
-        self._dots.data = {name: dots[name].to_numpy() for name in _DOT}
+        dots = [_dots_of(c) for c in curves]
+        self._dots.data = {
+            n: np.concatenate([one[n] for one in dots]) if dots else [] for n in _DOT
+        }
 
 
 _DOT = ("x", "mean", "std", "count", "name", "day", "colour", "marker")
@@ -118,9 +120,12 @@ def _around(curve: Curve) -> np.ndarray:
     return np.concatenate([mean - std, (mean + std)[::-1]])
 
 
-def _dots_of(curve: Curve) -> pd.DataFrame:
-    look = {name: getattr(curve, name) for name in ("x", "name", "colour", "marker")}
-    return curve.table.assign(day=curve.table.time.dt.strftime("%Y-%m-%d"), **look)
+def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
+    columns = {name: curve.table[name].to_numpy() for name in ("mean", "std", "count")}
+    for name in ("name", "colour", "marker"):
+        columns[name] = np.full(len(curve.table), getattr(curve, name))
+    day = curve.table.time.dt.strftime("%Y-%m-%d").to_numpy(str)
+    return columns | {"x": curve.x, "day": day}
 
 
 def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> list[Curve]:
