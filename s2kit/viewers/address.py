@@ -3,7 +3,6 @@
 import json
 import weakref
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import numpy as np
@@ -57,10 +56,11 @@ class Address:
         self.taken: set[str] = set()
         self.wrong: dict[str, str] = {}
         self._refused: set[str] = set()
+        self._location: Location | None = None
         page = pn.state.curdoc
-        there = page and page.session_context and page not in _with_viewer
-        self._location = pn.state.location if there else None
-        if self._location is not None:
+        if page and page.session_context and page not in _with_viewer:
+            self._location = pn.state.location
+        if page and self._location is not None:
             _with_viewer.add(page)
             asked = {*pn.state.session_args, *_query_of(self._location)}
             self._dropped = sorted(asked - _shared(self._location, names))
@@ -70,25 +70,22 @@ class Address:
         self._written = self._state()
 
     def _read(self, location: Location) -> None:
-        raw, search = _query_of(location), location.search
-        wrong: dict[str, Any] = {}
+        raw, converted = _query_of(location), location.query_params
         asked = [name for name in self._names if name in raw]
-        texts = [name for name in asked if name not in self._viewer.param]
-        for name in self._names:  # one by one: the wrong ones are refused, the others count
+        for name in asked:  # one by one: the wrong ones are refused, the others count
+            before = getattr(self._viewer, name)
             if name not in self._viewer.param:  # Panel would convert texts such as "007" and "[x]"
-                if name in raw:
-                    before = getattr(self._viewer, name)
-                    setattr(self._viewer, name, raw[name])
-                    if raw[name] != getattr(self._viewer, name) == before:
-                        self._refused.add(name)  # the viewer says why
+                setattr(self._viewer, name, raw[name])
+                if raw[name] != getattr(self._viewer, name) == before:
+                    self._refused.add(name)  # the viewer says why
                 continue
-            location.sync(self._viewer, [name], on_error=wrong.update)
-            location.unsync(self._viewer)
-            location.search = search  # which was written anew
-        readable = {*location.query_params, *texts}  # without what was cut off, mostly
-        self.wrong = {n: raw[n] for n in asked if n in wrong or n not in readable}
-        self._refused |= self.wrong.keys()
-        self.taken = set(asked) - self._refused
+            try:
+                value = self._viewer.param[name].deserialize(converted[name])
+                if value != before:
+                    self._viewer.param.update(**{name: value})
+            except Exception:  # also KeyError: Panel cannot convert what was cut off
+                self.wrong[name] = raw[name]
+        self.taken = set(asked) - self._refused - self.wrong.keys()
 
     def write(self) -> None:
         """Write what has changed, as one entry of the browser's history.
@@ -110,14 +107,10 @@ class Address:
             value = getattr(self._viewer, name)
             if name in self._viewer.param:
                 value = self._viewer.param[name].serialize(value)
-            state[name] = _as_text(value)
+            if not isinstance(value, str | None):  # a script may set numbers of numpy
+                value = json.dumps(value, default=np.generic.item)
+            state[name] = value or ""
         return state
-
-
-def _as_text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return json.dumps(value, default=np.generic.item)  # a script may set numbers of numpy
 
 
 def _query_of(location: Location) -> dict[str, str]:

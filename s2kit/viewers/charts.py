@@ -27,16 +27,15 @@ ROOM = " \n "
 """An empty title of two lines: Bokeh keeps the room that the first title has."""
 
 
-def time_figure(**options) -> figure:
-    """Build an empty chart whose horizontal axis is time."""
+def time_figure(kind: str = "datetime") -> figure:
+    """Build an empty chart whose horizontal axis is time, or of another of Bokeh's kinds."""
     size = {"height": HEIGHT, "min_width": 300, "sizing_mode": "stretch_width"}
     tools = {"tools": "xpan,xwheel_zoom,reset", "toolbar_location": "right"}
-    axes = {"x_axis_type": "datetime", "y_range": Range1d(0, 1)} | options
-    chart = figure(title=ROOM, **size, **tools, **axes)
+    chart = figure(title=ROOM, x_axis_type=kind, y_range=Range1d(0, 1), **size, **tools)
     chart.toolbar.logo = None
     chart.title.text_font_size = "12px"
     chart.yaxis.axis_label_text_font_style = "normal"
-    if "x_axis_type" not in options:
+    if kind == "datetime":
         chart.xaxis.ticker = DatetimeTicker(desired_num_ticks=5)
         chart.xaxis.formatter = DatetimeTickFormatter(
             days="%e %b %y", months="%b %Y", years="%Y", hours="%e %b %Hh"
@@ -86,7 +85,7 @@ def fit_axis(
     chart.yaxis.axis_label = f"{label} ({beyond} beyond)" if beyond else label
 
 
-def legend_of(items: list[tuple[str, list]]) -> Legend:
+def legend_of(items: list) -> Legend:
     """Build a legend that stands beside a chart, not on its data."""
     look = {"orientation": "horizontal", "label_text_font_size": "12px", "border_line_alpha": 0}
     return Legend(items=items, padding=2, margin=2, spacing=14, **look)
@@ -99,8 +98,8 @@ class SeriesChart:
         self.figure = time_figure()
         self.save = SaveTool(filename="series")
         self.figure.add_tools(self.save)
-        empty = {"time": [], "value": [], "label": [], "what": []}
-        self._clear, self._cloudy = (ColumnDataSource(dict(empty)) for _ in range(2))
+        columns = ("time", "value", "label", "what")
+        self._clear, self._cloudy = (ColumnDataSource({n: [] for n in columns}) for _ in range(2))
         self.figure.line("time", "value", source=self._clear, color=BLUE, line_width=1)
         grey = self.figure.scatter(
             "time", "value", source=self._cloudy, marker="x", size=8, color=GREY
@@ -126,10 +125,8 @@ class SeriesChart:
         """Draw a series with the columns ``time``, ``value``, ``clear``, ``label``."""
         known = table[np.isfinite(table.value)]
         clear, cloudy = known[known.clear], known[~known.clear]
-        for source, part, what in (
-            (self._clear, clear, "clear"),
-            (self._cloudy, cloudy, "not clear"),
-        ):
+        parts = (self._clear, clear, "clear"), (self._cloudy, cloudy, "not clear")
+        for source, part, what in parts:
             columns = {name: part[name].to_numpy() for name in ("time", "value", "label")}
             source.data = columns | {"what": [what] * len(part)}
         self.figure.title.text = title

@@ -114,9 +114,8 @@ def tint(picture: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 def table_of(colours: Sequence[str]) -> np.ndarray:
     """Return colours such as ``"#0072B2"`` as an array, shape (colour, 4), uint8."""
-    digits = [colour.lstrip("#") + "ff" for colour in colours]
-    rows = [[int(d[i : i + 2], 16) for i in range(0, 8, 2)] for d in digits]
-    return np.array(rows, "uint8").reshape(-1, 4)
+    digits = "".join(colour.lstrip("#") + "ff" for colour in colours)
+    return np.frombuffer(bytes.fromhex(digits), "uint8").reshape(-1, 4)
 
 
 def classes_of(layer: xr.DataArray) -> list[tuple[int, str, str]]:

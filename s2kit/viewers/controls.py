@@ -3,6 +3,7 @@
 import html
 import io
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -12,8 +13,8 @@ from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.basemap import attribution_of
 from s2kit.viewers.colours import rounded
 from s2kit.viewers.levels import Levels, View
-from s2kit.viewers.map_pane import MapPane
 from s2kit.viewers.page import Page, ViewerLayout, error_text
+from s2kit.viewers.uploads import LARGEST, require_size
 
 WIDTH = 300
 """Width of a control in pixels of the screen."""
@@ -26,11 +27,11 @@ def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.
     return built
 
 
-def save_button(name: str, tool: Any, filename: str) -> pn.widgets.Button:
-    """Build a button that saves a chart or map as PNG, as its own tool does."""
-    tool.filename = filename
-    built = pn.widgets.Button(name=name, margin=(3, 3))
-    built.js_on_click(args={"tool": tool}, code="tool.do.emit('save')")
+def save_button(name: str, shown: Any, filename: str) -> pn.widgets.Button:
+    """Build a button that saves a chart or map as PNG, as its own tool does, while it is seen."""
+    shown.save.filename = filename
+    built = pn.widgets.Button(name=name, margin=(3, 3), visible=shown.pane.param.visible)
+    built.js_on_click(args={"tool": shown.save}, code="tool.do.emit('save')")
     return built
 
 
@@ -67,22 +68,22 @@ def sections(viewer: Any, parts: Mapping[str, pn.viewable.Viewable]) -> pn.Colum
     return pn.Column(viewer.section, *parts.values(), sizing_mode="stretch_width")
 
 
-def zoom_row(look: Callable[[View | None], None], pane: MapPane, page: Page) -> pn.Row:
+def zoom_row(viewer: Any) -> pn.Row:
     """Build the buttons that move the map, for users without a mouse."""
+    moves: dict[str, Callable[[View], View | None]] = {
+        "Zoom in": lambda view: view.zoomed(0.5),
+        "Zoom out": lambda view: view.zoomed(2),
+        "Whole region": lambda view: None,
+        "West": lambda view: view.moved(-0.5, 0),
+        "East": lambda view: view.moved(0.5, 0),
+        "North": lambda view: view.moved(0, 0.5),
+        "South": lambda view: view.moved(0, -0.5),
+    }
 
-    def go(change: Callable[[View], View | None]) -> Callable[[], None]:
-        return lambda: look(change(pane.view))
+    def go(change: Callable[[View], View | None]) -> None:
+        viewer.look(change(viewer.map.view))
 
-    moves: list[tuple[str, Callable[[View], View | None]]] = [
-        ("Zoom in", lambda view: view.zoomed(0.5)),
-        ("Zoom out", lambda view: view.zoomed(2)),
-        ("Whole region", lambda view: None),
-        ("West", lambda view: view.moved(-0.5, 0)),
-        ("East", lambda view: view.moved(0.5, 0)),
-        ("North", lambda view: view.moved(0, 0.5)),
-        ("South", lambda view: view.moved(0, -0.5)),
-    ]
-    row = [button(name, go(change), page) for name, change in moves]
+    row = [button(name, partial(go, change), viewer.page) for name, change in moves.items()]
     return pn.Row(*row, margin=(0, 5))
 
 
@@ -97,7 +98,9 @@ def set_range(slider: Any, start: float, end: float, value: Any, **options: Any)
     slider.param.update(start=start, end=end)
 
 
-def control(kind: type, parameter: param.Parameter, name: str, **options: Any) -> Any:
+def control(
+    kind: type[pn.widgets.Widget], parameter: param.Parameter, name: str, **options: Any
+) -> Any:
     """Build a control for a parameter, without the parameter's documentation beside it."""
     silent = {"description": None} if "description" in kind.param else {}
     return kind.from_param(parameter, name=name, **silent, **options)
@@ -111,11 +114,9 @@ def grouped_select(
     width: int = WIDTH,
 ) -> pn.widgets.Select:
     """Build a list in groups for a parameter, which `from_param` cannot."""
-    built = pn.widgets.Select(
-        name=title, groups=dict(groups), value=getattr(viewer, name), width=width
-    )
-    built.param.watch(lambda event: viewer.param.update(**{name: event.new}), "value")
-    viewer.param.watch(lambda event: built.param.update(value=event.new), name)
+    options = {"groups": groups, "value": getattr(viewer, name), "width": width}
+    built = pn.widgets.Select(name=title, **options)
+    built.link(viewer, value=name, bidirectional=True)
     return built
 
 
@@ -146,39 +147,36 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
     return pn.FlexBox(low, high, *([] if slider is None else [slider]), fit, align_items="end")
 
 
-def place_boxes(levels: Levels) -> tuple[pn.widgets.FloatInput, pn.widgets.FloatInput]:
+def place_boxes(levels: Levels) -> list[pn.widgets.FloatInput]:
     """Build boxes for the x and y of a place, at first the centre of the region."""
-    middle = [round(value, levels.digits) for value in levels.whole.middle]
-    x, y = (
-        pn.widgets.FloatInput(name=name, value=value, width=110)
-        for name, value in zip("xy", middle, strict=True)
-    )
-    return x, y
-
-
-def checkboxes(viewer: param.Parameterized, labels: Mapping[str, str]) -> pn.widgets.CheckBoxGroup:
-    """Build boxes for parameters that are True or False.
-
-    They are a group, as a box by itself has no name for screen readers.
-    """
-    boxes = pn.widgets.CheckBoxGroup(name="Also", options=dict(labels), inline=True, margin=(0, 10))
-
-    def tick(*_events: Any) -> None:
-        boxes.value = [name for name in labels.values() if getattr(viewer, name)]
-
-    tick()
-    viewer.param.watch(tick, list(labels.values()))
-    boxes.param.watch(
-        lambda event: viewer.param.update(**{n: n in event.new for n in labels.values()}), "value"
-    )
-    return boxes
+    middle = zip("xy", levels.whole.middle, strict=True)
+    return [
+        pn.widgets.FloatInput(name=name, value=round(value, levels.digits), width=110)
+        for name, value in middle
+    ]
 
 
 def basemap_boxes(
-    viewer: param.Parameterized, labels: Mapping[str, str] | None = None
+    viewer: Any, labels: Mapping[str, str] | None = None
 ) -> tuple[pn.widgets.CheckBoxGroup, pn.pane.HTML]:
-    """Build a box for the basemap, after others, and the attribution shown with the basemap."""
-    boxes = checkboxes(viewer, {**(labels or {}), "Basemap (internet)": "basemap"})
+    """Build boxes for parameters that are True or False, and the basemap's attribution.
+
+    The last box is that of the basemap, with which the attribution is shown. They are a group, as a
+    box by itself has no name for screen readers.
+    """
+    options = {**(labels or {}), "Basemap (internet)": "basemap"}
+    names = list(options.values())
+    boxes = pn.widgets.CheckBoxGroup(name="Also", options=options, inline=True, margin=(0, 10))
+
+    def tick(*_events: Any) -> None:
+        boxes.value = [name for name in names if getattr(viewer, name)]
+
+    def take(event: Any) -> None:
+        viewer.param.update(**{name: name in event.new for name in names})
+
+    tick()
+    viewer.param.watch(tick, names)
+    boxes.param.watch(take, "value")
     attribution = html.escape(attribution_of(viewer.tiles))
     return boxes, pn.pane.HTML(attribution, visible=viewer.param.basemap, margin=(0, 10))
 
@@ -189,7 +187,6 @@ def assemble(
     *,
     maps: Sequence[pn.viewable.Viewable],
     charts: Sequence[pn.viewable.Viewable],
-    names: ControlNames,
     top: Sequence[pn.viewable.Viewable] = (),
 ) -> ViewerLayout:
     """Build the layout of a viewer: groups of controls, of which one is shown, beside the map.
@@ -198,8 +195,10 @@ def assemble(
     ``top`` below the title.
     """
     page = viewer.page
-    moves = zoom_row(viewer.look, viewer.map, page)
-    left = pn.Column(pn.Row(*maps), viewer.readout, moves, styles={"flex": "none"})
+    names = ControlNames(width=0, height=0, margin=0, most_bytes=LARGEST)
+    refuse = page.guarded(require_size)
+    names.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
+    left = pn.Column(pn.Row(*maps), viewer.readout, zoom_row(viewer), styles={"flex": "none"})
     wide = {"min_width": 320, "max_width": 720, "styles": {"flex": "1 1 320px"}}
     right = pn.Column(sections(viewer, parts), *charts, **wide)
     return ViewerLayout(

@@ -10,6 +10,7 @@ from s2kit.viewers.levels import Levels, Window
 from s2kit.viewers.map_pane import MapPane
 from s2kit.viewers.pixel_series import is_clear
 from s2kit.viewers.renderers import Frame, Renderer
+from s2kit.viewers.timeline import percent
 
 FIXED, OF_VIEW = "fixed", "2–98 % of the view"
 OFF, SWIPE, BESIDE = "one map", "swipe", "side by side"
@@ -42,12 +43,6 @@ class DatePicture:
         """Layers that are read for it."""
         return list(dict.fromkeys([*self.renderer.layers, *(["SCL"] if self.mask else [])]))
 
-    def fitting_limits(self, frame: Frame) -> tuple[float, float] | None:
-        """Return limits that fit a frame, if asked for or if there are no others."""
-        if self.of_view or not (self.limits or self.renderer.limits):
-            return self.renderer.typical_limits(frame)
-        return None
-
     def paint(self, frame: Frame, limits: tuple[float, float]) -> np.ndarray:
         """Paint a frame, shape (y, x, 4), uint8."""
         image = self.renderer.paint(frame, *limits)
@@ -70,14 +65,6 @@ class DrawnPicture:
     border: int
     limits: tuple[float, float]
     kept: tuple[float, float] | None
-
-    def find(self, x: float, y: float, beside: bool) -> tuple[int, int, int] | None:
-        """Return overpass, row and column that are seen at a place; None outside."""
-        at = self.window.place(x, y)
-        if at is None:
-            return None
-        pinned = self.asked.pin is not None and (beside or at[1] < self.border)
-        return (self.asked.pin if pinned else self.asked.step, *at)
 
 
 class DateMaps:
@@ -104,12 +91,13 @@ class DateMaps:
 
     def draw(self, asked: DatePicture, window: Window) -> DrawnPicture:
         """Read and draw a picture."""
-        steps = dict.fromkeys([asked.step, *([] if asked.pin is None else [asked.pin])])
+        steps = {asked.step, asked.step if asked.pin is None else asked.pin}
         frames = {step: self._levels.read(window, step, asked.layers) for step in steps}
-        fitting = asked.fitting_limits(frames[asked.step])
-        kept = colours.rounded(*fitting) if fitting and not asked.of_view else None
-        usual = asked.limits or asked.renderer.limits or (0.0, 1.0)
-        limits = kept or fitting or usual
+        limits, kept = asked.limits or asked.renderer.limits, None
+        if asked.of_view or not limits:
+            fitting = asked.renderer.typical_limits(frames[asked.step])
+            kept = colours.rounded(*fitting) if fitting and not asked.of_view else None
+            limits = kept or fitting or limits or (0.0, 1.0)
         images = {step: asked.paint(frame, limits) for step, frame in frames.items()}
         image, border, name = images[asked.step], 0, asked.renderer.name
         title = f"{name}, {self.day(asked.step)}"
@@ -146,9 +134,19 @@ class DateMaps:
 
     def describe(self, drawn: DrawnPicture, x: float, y: float, beside: bool) -> str:
         """Describe the value at a place of a picture, or of the one beside it; empty outside."""
-        found = drawn.find(x, y, beside)
-        if found is None:
+        asked, at = drawn.asked, drawn.window.place(x, y)
+        if at is None:
             return ""
-        step, row, col = found
-        value = drawn.asked.renderer.describe(drawn.frames[step], row, col)
-        return f"{value}, {self.day(step)}{self._levels.describe_pixel(drawn.window, row, col)}"
+        pinned = asked.pin if beside or at[1] < drawn.border else None
+        step = asked.step if pinned is None else pinned
+        value = asked.renderer.describe(drawn.frames[step], *at)
+        return f"{value}, {self.day(step)}{self._levels.describe_pixel(drawn.window, *at)}"
+
+    def status(self, drawn: DrawnPicture, position: str) -> str:
+        """Describe a picture in sentences; ``position`` says where its date is among others."""
+        row = self._timeline.iloc[drawn.asked.step]
+        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of the whole cube clear"
+        when = f"{row.time:%d %B %Y, %H:%M} UTC{clear}"
+        pixels = self._levels.describe(drawn.window)
+        holes = f" Holes are not “no data”: {row.failed} could not be read." if row.failed else ""
+        return f"{drawn.asked.renderer.name} on {when}; {pixels}. {position}{holes}"

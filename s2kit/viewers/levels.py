@@ -2,14 +2,14 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 from dask.system import CPU_COUNT
-from odc.geo.geobox import GeoBox
 
 from s2kit.crs import DEGREES, operation
 from s2kit.cube.dask_layers import require_steps, window_of
@@ -24,8 +24,7 @@ _STRIDE = 4
 """Largest step in pixels where there are no overviews: all pixels between are read in vain."""
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A part of the map: its sides, in the unit of the cube's coordinate system."""
 
     west: float
@@ -56,8 +55,7 @@ class View:
 
     def distance(self, other: "View") -> float:
         """Return the largest distance between a side and the same side of another view."""
-        sides = ("west", "south", "east", "north")
-        return max(abs(getattr(self, side) - getattr(other, side)) for side in sides)
+        return max(abs(own - its) for own, its in zip(self, other, strict=True))
 
     def zoomed(self, factor: float) -> "View":
         """Return the view that is ``factor`` times as wide around the same centre."""
@@ -88,11 +86,21 @@ class Window:
     view: View
     pixel: float
 
+    @property
+    def size(self) -> int:
+        """Pixels of the level along the longer side, those between the steps too."""
+        return max(s.stop - s.start for s in (self.rows, self.cols))
+
+    @property
+    def step(self) -> int:
+        """Step of the rows and columns."""
+        return self.cols.step or 1
+
     def place(self, x: float, y: float) -> tuple[int, int] | None:
         """Return row and column in the window of the pixel that holds a place; None outside."""
-        step = self.pixel * (self.cols.step or 1)
-        row, col = int((self.view.north - y) // step), int((x - self.view.west) // step)
-        rows, cols = (len(range(s.start, s.stop, s.step or 1)) for s in (self.rows, self.cols))
+        side = self.pixel * self.step
+        row, col = int((self.view.north - y) // side), int((x - self.view.west) // side)
+        rows, cols = (len(range(s.start, s.stop, self.step)) for s in (self.rows, self.cols))
         return (row, col) if 0 <= row < rows and 0 <= col < cols else None
 
 
@@ -118,7 +126,7 @@ class Levels:
                 "the cube out in y and x alike"
             )
         self.cubes = levels_of(cube)
-        self.pixel = abs(self.grid.affine.a)
+        self.pixel = across
         self._opened = cube.attrs.get("overview_level", 0)
 
     @property
@@ -136,42 +144,55 @@ class Levels:
         InvalidInputError
             If a view of a cube without overviews is too wide.
         """
-        for level, cube in enumerate(self.cubes):
-            window = _touched(view, self.grid, level, cube)
-            if window is None:
-                return None
-            size = max(s.stop - s.start for s in (window.rows, window.cols))
-            if size <= most:
-                return window
-        step = -(-size // most)
+        window = self.touched(view)
+        while window and window.size > most and window.level + 1 < len(self.cubes):
+            window = self.touched(view, window.level + 1)
+        if window is None or window.size <= most:
+            return window
+        step = -(-window.size // most)
         while max(len(_blocks(s, step)) for s in (window.rows, window.cols)) > most:
             step += 1
         if step > _STRIDE:
-            wide = window.pixel * (most - 1) * _STRIDE
+            seen, wide = window.size * window.pixel, window.pixel * (most - 1) * _STRIDE
             raise InvalidInputError(
-                f"this view is {size * window.pixel:g} wide, and the cube has no overviews to show "
-                f"that; zoom in to {wide:g} or less. Overviews are made by build_cube, and belong "
-                "to a cube as open_cube gives it, not to a part of it"
+                f"this view is {seen:g} wide, and the cube has no overviews to show that; zoom in "
+                f"to {wide:g} or less. Overviews are made by build_cube, and belong to a cube as "
+                "open_cube gives it, not to a part of it"
             )
-        return _thinned(window, step, cube, self.whole)
+        sizes = self.cubes[window.level].sizes
+        rows, down = _middles(window.rows, step, sizes["y"])
+        cols, across = _middles(window.cols, step, sizes["x"])
+        view = self._covered(down, across, window.pixel)
+        return Window(window.level, rows, cols, view, window.pixel)
 
-    def finest(self, view: View) -> Window | None:
-        """Return the pixels of full resolution that a view touches; None beside the region."""
-        return _touched(view, self.grid, 0, self.cubes[0])
+    def touched(self, view: View, level: int = 0) -> Window | None:
+        """Return the pixels of a level that a view touches; None beside the region."""
+        pixel, sizes = self.pixel * 2**level, self.cubes[level].sizes
+        left, top = self.grid.affine.c, self.grid.affine.f
+        first, last = int((view.west - left) // pixel), int(-((left - view.east) // pixel))
+        cols = slice(max(first, 0), min(last, sizes["x"]))
+        first, last = int((top - view.north) // pixel), int(-((view.south - top) // pixel))
+        rows = slice(max(first, 0), min(last, sizes["y"]))
+        if rows.start >= rows.stop or cols.start >= cols.stop:
+            return None
+        return Window(level, rows, cols, self._covered(rows, cols, pixel), pixel)
+
+    def _covered(self, rows: slice, cols: slice, pixel: float) -> View:
+        left, top = self.grid.affine.c, self.grid.affine.f
+        south, north = top - rows.stop * pixel, top - rows.start * pixel
+        return View(left + cols.start * pixel, south, left + cols.stop * pixel, north)
 
     def describe(self, window: Window) -> str:
         """Describe in words which pixels a window shows."""
-        step = window.cols.step or 1
-        every = {1: "", 2: "every 2nd of the ", 3: "every 3rd of the "}.get(step)
-        every = f"every {step}th of the " if every is None else every
+        ordinal = {2: "2nd", 3: "3rd"}.get(window.step, f"{window.step}th")
+        every = f"every {ordinal} of the " if window.step > 1 else ""
         return f"{every}pixels of {window.pixel:g} {self.unit}"
 
     def describe_pixel(self, window: Window, row: int, col: int) -> str:
         """Describe in words a pixel of a window, unless it is one of the finest level."""
-        step = window.cols.step or 1
-        if step > 1:
-            right = (window.cols.start + col * step + 0.5) * window.pixel
-            down = (window.rows.start + row * step + 0.5) * window.pixel
+        if window.step > 1:
+            col, row = window.cols.start + col * window.step, window.rows.start + row * window.step
+            right, down = (col + 0.5) * window.pixel, (row + 0.5) * window.pixel
             x, y = self.whole.west + right, self.whole.north - down
             return f" (at x {x:.{self.digits}f}, y {y:.{self.digits}f})"
         return f" (pixel of {window.pixel:g} {self.unit})" if window.level else ""
@@ -223,15 +244,15 @@ class Levels:
 
     def format_xy(self, x: float, y: float) -> str:
         """Format a place in the cube's coordinate system."""
-        digits = 5 if self.grid.crs.geographic else 0
+        digits = 5 if crs_of(self.grid).is_geographic else 0
         return f"x {x:.{digits}f}, y {y:.{digits}f}"
 
     def format_place(self, x: float, y: float) -> str:
         """Format a place in the cube's coordinate system and in degrees."""
         east, north = self.to_degrees.transform(x, y)
-        own = "" if self.grid.crs.geographic else f"{self.format_xy(x, y)} · "
-        sides = "E" if east >= 0 else "W", "N" if north >= 0 else "S"
-        return f"{own}{abs(north):.5f}° {sides[1]}, {abs(east):.5f}° {sides[0]}"
+        own = "" if crs_of(self.grid).is_geographic else f"{self.format_xy(x, y)} · "
+        letters = "N" if north >= 0 else "S", "E" if east >= 0 else "W"
+        return f"{own}{abs(north):.5f}° {letters[0]}, {abs(east):.5f}° {letters[1]}"
 
     def pixel_at(self, x: float, y: float) -> tuple[int, int] | None:
         """Return row and column of the full-resolution pixel that holds a place; None outside.
@@ -276,35 +297,14 @@ def _blocks(wanted: slice, step: int) -> range:
     return range(wanted.start // step, -(-wanted.stop // step))
 
 
-def _thinned(window: Window, step: int, cube: xr.Dataset, whole: View) -> Window:
-    """Return the pixels in the middle of blocks of ``step``, and what these blocks cover.
+def _middles(wanted: slice, step: int, n: int) -> tuple[slice, slice]:
+    """Return the middle pixels of the blocks that a range of ``n`` touches, and what these cover.
 
     A last block that is cut off by the region's edge is covered whole, up to two pixels beyond; if
     its middle lies beyond, its one pixel is left out.
     """
-    cuts, covered = [], []
-    for wanted, n in ((window.rows, cube.sizes["y"]), (window.cols, cube.sizes["x"])):
-        blocks = _blocks(wanted, step)
-        first = min(blocks.start * step + (step - 1) // 2, n - 1)
-        cuts.append(slice(first, min(blocks.stop * step, n), step))
-        count = len(range(first, cuts[-1].stop, step))
-        ends = blocks.start, blocks.start + count
-        covered.append([end * step * window.pixel for end in ends])
-    (down, bottom), (right, end) = covered
-    view = View(whole.west + right, whole.north - bottom, whole.west + end, whole.north - down)
-    return replace(window, rows=cuts[0], cols=cuts[1], view=view)
-
-
-def _touched(view: View, grid: GeoBox, level: int, cube: xr.Dataset) -> Window | None:
-    """Return the pixels of a level that a view touches."""
-    pixel = abs(grid.affine.a) * 2**level
-    left, top = grid.affine.c, grid.affine.f
-    first = [int(n // pixel) for n in (view.west - left, top - view.north)]
-    last = [int(-(-n // pixel)) for n in (view.east - left, top - view.south)]
-    sizes = cube.sizes["x"], cube.sizes["y"]
-    cols, rows = (slice(max(a, 0), min(b, n)) for a, b, n in zip(first, last, sizes, strict=True))
-    if rows.start >= rows.stop or cols.start >= cols.stop:
-        return None
-    west, east = left + cols.start * pixel, left + cols.stop * pixel
-    south, north = top - rows.stop * pixel, top - rows.start * pixel
-    return Window(level, rows, cols, View(west, south, east, north), pixel)
+    blocks = _blocks(wanted, step)
+    first = min(blocks.start * step + (step - 1) // 2, n - 1)
+    middles = slice(first, min(blocks.stop * step, n), step)
+    count = len(range(first, middles.stop, step))
+    return middles, slice(blocks.start * step, (blocks.start + count) * step)

@@ -1,10 +1,11 @@
-"""A map in the cube's own coordinate system: a picture, its colour bar, marks and mouse events."""
+"""A map in the cube's own coordinate system: a picture, its colour bar, places and mouse events."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import panel as pn
+import shapely
 from bokeh.events import DoubleTap, MouseMove, RangesUpdate, Tap
 from bokeh.models import (
     BasicTicker,
@@ -24,6 +25,7 @@ from pyproj import CRS
 from s2kit.grid import crs_of
 from s2kit.viewers.charts import ROOM, name_tools
 from s2kit.viewers.levels import Levels, View
+from s2kit.viewers.places import Place, short
 
 _FRAME = 450
 """Pixels of the screen along one side of the map; a picture has up to `levels.SIDE`."""
@@ -49,13 +51,9 @@ sent.data = {x: [cb_obj.x], y: [cb_obj.y]};
 """
 
 _SCALE = {"height": 10, "padding": 4, "title_text_font_style": "normal"}
-_MESSAGE = {"x_units": "screen", "y_units": "screen", "text": "", "padding": 10} | {
-    "text_align": "center",
-    "text_baseline": "middle",
-    "text_font_size": "15px",
-    "background_fill_color": "#ffffff",
-    "background_fill_alpha": 0.9,
-}
+_BOXED = {"text_align": "center", "background_fill_color": "#ffffff"}
+_MESSAGE = {"text_baseline": "middle", "text_font_size": "15px", "background_fill_alpha": 0.9}
+_PLACE_NAME = {"text_baseline": "bottom", "text_font_size": "13px", "background_fill_alpha": 0.8}
 
 
 class MapPane:
@@ -69,26 +67,28 @@ class MapPane:
     """
 
     def __init__(self, levels: Levels, *, beside: "MapPane | None" = None):
-        self.ranges = _ranges(levels.whole.squared) if beside is None else beside.ranges
+        self.ranges: tuple[Range1d, Range1d] = beside.ranges if beside else _ranges(levels)
         self.figure = _map_figure(self.ranges, "Map" if beside is None else "Pinned map")
         self.save = self.figure.select_one(SaveTool)
         _name_axes(self.figure, crs_of(levels.grid))
-        self._below = ColumnDataSource(_as_source(None, None))
-        self._image = ColumnDataSource(_as_source(None, None))
+        self._below = ColumnDataSource(_as_source(None))
+        self._image = ColumnDataSource(_as_source(None))
         self.figure.image_rgba(source=self._below)
         self.picture = self.figure.image_rgba(source=self._image)
         self._mapper = LinearColorMapper(palette=["#000000", "#ffffff"], low=0, high=1)
-        self._scale = ColorBar(color_mapper=self._mapper, width=_FRAME - 60, **_SCALE)
+        self._scale = ColorBar(color_mapper=self._mapper, **_SCALE)
         self._scale.ticker = BasicTicker(desired_num_ticks=6)
         self.show_scale("", (), 0, 1)
         self._mark = ColumnDataSource({"x": [], "y": []})
         for colour, width in (("#ffffff", 6), ("#E69F00", 3)):
-            ring(self.figure, self._mark, line_color=colour, line_width=width, size=16)
-        self._message = Label(x=_FRAME / 2, y=_FRAME / 2, visible=False, **_MESSAGE)
+            _ring(self.figure, self._mark, line_color=colour, line_width=width, size=16)
+        screen = {"x_units": "screen", "y_units": "screen", "visible": False, "padding": 10}
+        self._message = Label(x=0, y=0, text="", **screen, **_BOXED, **_MESSAGE)
         self._divider = Span(dimension="height", line_color="#ffffff", line_width=3, visible=False)
         self.figure.add_layout(self._scale, "below")
         self.figure.add_layout(self._message)
         self.figure.add_layout(self._divider)
+        self.resize()
         # in a column, as a Bokeh pane that is made visible again stays hidden with its figure
         self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5)))
 
@@ -146,7 +146,7 @@ class MapPane:
 
     def show_message(self, message: str) -> None:
         """Show a message instead of a picture."""
-        self._image.data = _as_source(None, self.view)
+        self._image.data = _as_source(None)
         self._message.update(text=message, visible=True)
 
     def show_scale(self, title: str, palette: Sequence[str], low: float, high: float) -> None:
@@ -178,7 +178,53 @@ class MapPane:
         self._scale.width = pixels - 60
 
 
-def ring(target: figure, source: ColumnDataSource, **options: Any) -> None:
+class PlaceLayer:
+    """The outlines and names of places on a map, and the corners of one that is being drawn."""
+
+    def __init__(self, target: MapPane):
+        figure = target.figure
+        self._areas = ColumnDataSource({"xs": [], "ys": [], "colour": []})
+        self._points = ColumnDataSource({"x": [], "y": [], "colour": []})
+        self._names = ColumnDataSource({"x": [], "y": [], "name": [], "colour": []})
+        self._draft = ColumnDataSource({"x": [], "y": []})
+        for colour, width in (("#ffffff", 5), ("colour", 2.5)):
+            line = {"line_color": colour, "line_width": width}
+            figure.multi_line("xs", "ys", source=self._areas, **line)
+            _ring(figure, self._points, size=14, **line)
+        name = {"text_color": "colour", "text_font_style": "bold", "y_offset": -8, "padding": 2}
+        figure.text("x", "y", text="name", source=self._names, **name, **_BOXED, **_PLACE_NAME)
+        figure.line("x", "y", source=self._draft, line_color="#ffffff", line_width=4)
+        dashed = {"line_color": "#000000", "line_width": 1.5, "line_dash": "dashed"}
+        figure.line("x", "y", source=self._draft, **dashed)
+        dot = {"size": 8, "fill_color": "#ffffff", "line_color": "#000000"}
+        figure.scatter("x", "y", source=self._draft, **dot)
+
+    def show(self, places: Sequence[Place]) -> None:
+        """Draw places."""
+        points = [place for place in places if place.shape.geom_type == "Point"]
+        areas = [place for place in places if place not in points]
+        rings = [(ring, p.colour) for p in areas for ring in shapely.get_rings(p.shape)]
+        self._areas.data = {
+            "xs": [shapely.get_coordinates(ring)[:, 0].tolist() for ring, _ in rings],
+            "ys": [shapely.get_coordinates(ring)[:, 1].tolist() for ring, _ in rings],
+            "colour": [colour for _, colour in rings],
+        }
+        place = {"x": [p.shape.x for p in points], "y": [p.shape.y for p in points]}
+        self._points.data = place | {"colour": [p.colour for p in points]}
+        bounds = [p.shape.bounds for p in places]
+        self._names.data = {
+            "x": [(west + east) / 2 for west, _, east, _ in bounds],
+            "y": [north for *_, north in bounds],
+            "name": [short(p.name, 16) for p in places],
+            "colour": [p.colour for p in places],
+        }
+
+    def show_draft(self, corners: Sequence[tuple[float, float]]) -> None:
+        """Draw the corners of the place that is being drawn."""
+        self._draft.data = {"x": [x for x, _ in corners], "y": [y for _, y in corners]}
+
+
+def _ring(target: figure, source: ColumnDataSource, **options: Any) -> None:
     """Draw circles that are not filled."""
     target.scatter("x", "y", source=source, marker="circle", fill_alpha=0, **options)
 
@@ -188,9 +234,6 @@ def _map_figure(ranges: tuple[Range1d, Range1d], name: str) -> figure:
         title=ROOM,
         x_range=ranges[0],
         y_range=ranges[1],
-        frame_width=_FRAME,
-        frame_height=_FRAME,
-        min_width=_FRAME + _AXES,
         tools="pan,wheel_zoom,box_zoom,reset",
         active_scroll="wheel_zoom",
         toolbar_location="right",
@@ -217,16 +260,14 @@ def _name_axes(target: figure, crs: CRS) -> None:
     target.yaxis.major_label_orientation = "vertical"
 
 
-def _ranges(view: View) -> tuple[Range1d, Range1d]:
-    widest = 2 * view.width
-    return (
-        Range1d(view.west, view.east, max_interval=widest),
-        Range1d(view.south, view.north, max_interval=widest),
-    )
+def _ranges(levels: Levels) -> tuple[Range1d, Range1d]:
+    west, south, east, north = levels.whole.squared
+    widest = 2 * (east - west)
+    return Range1d(west, east, max_interval=widest), Range1d(south, north, max_interval=widest)
 
 
-def _as_source(picture: np.ndarray | None, covered: View | None) -> dict[str, list]:
-    if picture is None:
+def _as_source(picture: np.ndarray | None, covered: View | None = None) -> dict[str, list]:
+    if picture is None or covered is None:
         return {"image": [], "x": [], "y": [], "dw": [], "dh": []}
     upwards = np.ascontiguousarray(picture[::-1]).view("uint32")[..., 0]
     place = {"x": covered.west, "y": covered.south, "dw": covered.width, "dh": covered.height}

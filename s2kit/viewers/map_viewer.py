@@ -2,6 +2,8 @@
 
 import html
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, ClassVar
 
 import panel as pn
@@ -17,23 +19,17 @@ from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.levels import Levels, View
 from s2kit.viewers.map_pane import MapPane
-from s2kit.viewers.page import Page
+from s2kit.viewers.page import Page, ViewerLayout
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
 from s2kit.viewers.redraw import Redraw
 from s2kit.viewers.renderers import renderer_names
 
-READOUT = 525
-"""Width of the readout under the map in pixels of the screen: that of the map."""
-
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """Message of a map whose view holds no pixel of the cube."""
 
-NO_PICTURE = "No picture"
-"""Title of a map that shows a message."""
-
 
 class MapViewer(pn.viewable.Viewer):
-    """Base of the viewers; each describes by ``_value_at(x, y, beside)`` a place under the mouse.
+    """Base of the viewers; each draws the picture of the map, and describes a place of it.
 
     Parameters
     ----------
@@ -52,6 +48,8 @@ class MapViewer(pn.viewable.Viewer):
     _IN_ADDRESS: ClassVar[tuple[str, ...]] = ()
     """What the address of the page holds, in the order in which it is taken over."""
 
+    _layout: ViewerLayout
+
     def __init__(self, cube: xr.Dataset, title: str, tiles: str):
         cube = decoded(cube)
         if not cube.data_vars:
@@ -62,13 +60,16 @@ class MapViewer(pn.viewable.Viewer):
         self.levels = Levels(cube)
         _check_layers(cube)
         self.names = renderer_names(cube)
+        self.number_names = {group: n for group, n in self.names.items() if group != "Colour"}
+        self.numbers = list(chain.from_iterable(self.number_names.values()))
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
         self.map = MapPane(self.levels)
+        self.panes = [self.map]
         self.readout = pn.pane.HTML(
             "Point at the map to read a value",
             margin=(0, 10),
-            width=READOUT,
+            width=525,  # that of the map
             height=36,
             styles={"font-size": "13px"},
         )
@@ -78,14 +79,11 @@ class MapViewer(pn.viewable.Viewer):
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
 
-    def servable(self, title: str | None = None, **options: Any) -> "MapViewer":
+    def servable(
+        self, title: str | None = None, *args: Any, **options: Any
+    ) -> pn.viewable.Viewable:
         """Make a page of it for ``panel serve``, with its own title in the browser's tab."""
-        return super().servable(title or self.page.title, **options)
-
-    @property
-    def number_names(self) -> dict[str, list[str]]:
-        """Names of what is a number in each pixel, in groups."""
-        return {group: names for group, names in self.names.items() if group != "Colour"}
+        return super().servable(title or self.page.title, *args, **options)
 
     def look(self, view: View | None) -> None:
         """Show another part of the map; None shows the whole region."""
@@ -96,6 +94,11 @@ class MapViewer(pn.viewable.Viewer):
         if low is None or high is None:
             raise InvalidInputError("One of the limits is empty; give both, or press “Fit”")
         self.limits = float(low), float(high)
+
+    def _reset_limits(self, free: set[str]) -> None:
+        """Fit the limits to what is shown now, unless they were given with it."""
+        if "limits" in free:
+            self.limits = None
 
     # Drawing
 
@@ -113,6 +116,8 @@ class MapViewer(pn.viewable.Viewer):
         self.redraw.on(["view"], self._move_map)
         self.redraw.on(["opacity"], self._set_opacity)
         self.redraw.on(["basemap", "view"], self._draw_basemap)
+        for pane in self.panes:
+            pane.on_hover(partial(self._point, beside=pane is not self.map))
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
     def _begin_drawing(self) -> None:
@@ -128,8 +133,7 @@ class MapViewer(pn.viewable.Viewer):
             pn.io.push_notebook(self._layout)  # Panel does not send the changes of Bokeh's models
 
     def _note_view(self, seen: View) -> None:
-        digits = self.levels.digits
-        self.view = [round(v, digits) for v in (seen.west, seen.south, seen.east, seen.north)]
+        self.view = [round(side, self.levels.digits) for side in seen]
 
     def _move_map(self) -> None:
         """Move the map to `view`, unless it is there but for rounding."""
@@ -138,7 +142,8 @@ class MapViewer(pn.viewable.Viewer):
             self.map.set_view(asked)
 
     def _set_opacity(self) -> None:
-        self.map.picture.glyph.global_alpha = self.opacity / 100
+        for pane in self.panes:
+            pane.picture.glyph.global_alpha = self.opacity / 100
 
     def _draw_basemap(self) -> None:
         """Draw the basemap; switch it off if it cannot be read, not to ask again at each move."""
@@ -150,19 +155,23 @@ class MapViewer(pn.viewable.Viewer):
             self.map.show_basemap(tiles, seen)
             self.basemap = tiles is not None
 
-    def _draw_or_blank(self, draw: Callable[[], None]) -> None:
-        """Draw; if that fails, leave nothing of another picture on the page."""
+    def _draw(self) -> None:
+        """Draw the picture; if that fails, leave nothing of another one on the page."""
         try:
-            draw()
+            self._draw_picture()
         except Exception as error:
             self.blank("Not drawn:\nwhy not is told above")
             self.page.set_status(f"Not drawn: {error}")  # which stays when the alert goes
             raise
 
+    def _draw_picture(self) -> None:
+        raise NotImplementedError
+
     def blank(self, message: str) -> None:
-        """Show a message in place of a picture and all that belongs to it."""
-        self.map.set_title(NO_PICTURE, self.page.note)
-        self.map.show_message(message)
+        """Show a message in place of the picture and all that belongs to it."""
+        for pane in self.panes:
+            pane.set_title("No picture", self.page.note)
+            pane.show_message(message)
         self.map.show_scale("", (), 0, 1)
         self.page.set_status(f"{message}.".replace("\n", " "))
         self._update_readout()
@@ -170,18 +179,20 @@ class MapViewer(pn.viewable.Viewer):
     # What lies under the mouse
 
     def _point(self, x: float, y: float, *, beside: bool = False) -> None:
-        """Show the value under the mouse on the map, or on the one beside it."""
         self._pointer = x, y, beside
         self._update_readout()
+
+    def _value_at(self, x: float, y: float, beside: bool) -> str:
+        """Describe the value at a place of the map, or of the one beside it; empty outside."""
+        raise NotImplementedError
 
     def _update_readout(self) -> None:
         """Show the value where the mouse was last, after the mouse or the picture has changed."""
         if self._pointer is None:
             return
         with self.page.catch_errors():
-            x, y, _ = self._pointer
             value = self._value_at(*self._pointer)
-            text = self.levels.format_place(x, y) + (f" · {value}" if value else "")
+            text = self.levels.format_place(*self._pointer[:2]) + (f" · {value}" if value else "")
             self.readout.object = html.escape(text)
 
 

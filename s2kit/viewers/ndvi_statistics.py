@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import panel as pn
 import param
 import shapely
 import xarray as xr
@@ -13,11 +14,11 @@ from s2kit.viewers import colours, place_series
 from s2kit.viewers import places as shapes
 from s2kit.viewers.basemap import TILES
 from s2kit.viewers.levels import Window
+from s2kit.viewers.map_pane import PlaceLayer
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, decoded
 from s2kit.viewers.ndvi_statistics_layout import lay_out
 from s2kit.viewers.parameters import Choice, Items
 from s2kit.viewers.place_charts import ALONG_TIME, BY_YEAR, Histogram, PlaceCharts
-from s2kit.viewers.place_layer import PlaceLayer
 from s2kit.viewers.place_series import PlaceSeries
 from s2kit.viewers.places import Place
 from s2kit.viewers.renderers import find_renderer
@@ -52,16 +53,14 @@ class NdviStatistics(MapViewer):
         If it is no cube, or has no SCL, no layer of numbers along time, or no such index or layer.
     """
 
-    variable = Choice(check_on_set=True, doc="Index or layer")
+    variable = Choice(doc="Index or layer")
     statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
-    start = Choice(check_on_set=True, doc="First year")
-    end = Choice(check_on_set=True, doc="Last year")
-    draw = Choice(default="polygon", objects=list(shapes.KINDS), doc="What clicks make")
+    start = Choice(doc="First year")
+    end = Choice(doc="Last year")
+    draw = Choice(default="polygon", objects=list(shapes.CORNERS), doc="What clicks make")
     corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
-    chosen = Choice(
-        default=None, allow_None=True, objects=[], check_on_set=True, doc="Place to change"
-    )
+    chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
 
@@ -69,49 +68,34 @@ class NdviStatistics(MapViewer):
     _IN_ADDRESS = (*_MAP, "limits", "chart", "view", "drawn", "place", "opacity", "basemap")
 
     def __init__(self, cube: xr.Dataset, *, variable: str | None = None, tiles: str = TILES):
-        cube = decoded(cube)
-        if "SCL" in cube.data_vars and "time" in cube.dims:
-            cube = cube.drop_vars([n for n, layer in cube.items() if not _has_statistics(layer)])
-        super().__init__(cube, "NDVI statistics", tiles)
-        if "SCL" not in cube.data_vars:
-            raise InvalidInputError(
-                "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
-                'as in cube[["B04", "B08", "SCL"]]'
-            )
+        super().__init__(_with_statistics(decoded(cube)), "NDVI statistics", tiles)
+        _require_statistics(self.cube, self.numbers)
         self._set_choices(variable)
         self.statistics = StatisticMap(self.cube, self.levels)
         self._series = PlaceSeries(self.levels)
-        self.layer, self.histogram, self.charts = PlaceLayer(self.map), Histogram(), PlaceCharts()
+        self.layer, self.histogram = PlaceLayer(self.map), Histogram()
+        self.charts = PlaceCharts(self.page.note)
         self.curves, self.years = self.charts.curves, self.charts.years
         self._shown: tuple[StatisticRequest, np.ndarray, Window] | None = None
         self._clicked: tuple[float, float] | None = None
+        self.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
         self._layout = lay_out(self)
-        self._start([self._draw_map, self._draw_places, self._draw_charts])
-        self._listen()
-
-    def _set_choices(self, first: str | None) -> None:
-        names = [name for group in self.number_names.values() for name in group]
-        if not names:
-            raise InvalidInputError(
-                "the cube has no layer of numbers along time; it has "
-                f"{', '.join(map(str, self.cube))}"
-            )
-        years = sorted({int(year) for year in self.cube.time.dt.year.values})
-        self.param.variable.objects = names
-        self.param.start.objects = self.param.end.objects = years
-        usual = "NDVI" if "NDVI" in names else names[0]
-        self.param.update(variable=first or usual, start=years[0], end=years[-1])
-
-    def _listen(self) -> None:
-        self.redraw.follow(["variable", "statistic"], ["limits"], self._fit_limits)
-        self.redraw.on([*self._MAP, "view"], self._draw_map)
+        self._start([self._draw, self._draw_places, self._draw_charts])
+        self.redraw.follow(["variable", "statistic"], ["limits"], self._reset_limits)
+        self.redraw.on([*self._MAP, "view"], self._draw)
         self.redraw.on(["limits"], self._paint)
         self.redraw.on(["corners"], lambda: self.layer.show_draft(self.corners))
         self.redraw.on(["places"], self._draw_places)
-        series = ["places", "chosen", "variable", "start", "end"]
-        self.redraw.on(["chart", *series], self._draw_charts)
+        series = ("chart", "places", "chosen", "variable", "start", "end")
+        self.redraw.on(series, self._draw_charts)
         self.map.on_click(self.page.guarded(self.click), again=self.page.guarded(self.click_again))
-        self.map.on_hover(self._point)
+
+    def _set_choices(self, first: str | None) -> None:
+        years = sorted({int(year) for year in self.cube.time.dt.year.values})
+        self.param.variable.objects = self.numbers
+        self.param.start.objects = self.param.end.objects = years
+        usual = "NDVI" if "NDVI" in self.numbers else self.numbers[0]
+        self.param.update(variable=first or usual, start=years[0], end=years[-1])
 
     # The map
 
@@ -119,22 +103,14 @@ class NdviStatistics(MapViewer):
     def _asked(self) -> StatisticRequest:
         return StatisticRequest(*(getattr(self, name) for name in self._MAP))
 
-    def _fit_limits(self, free: set[str]) -> None:
-        if free:
-            self.limits = None
-
-    def _draw_map(self) -> None:
-        self._draw_or_blank(self._compute_map)
-
-    def _compute_map(self) -> None:
+    def _draw_picture(self) -> None:
         """Compute and paint what is in sight, in the detail that the screen can show."""
         self._shown = None
         window = self.levels.window(self.map.view)
         if window is None:
             self.blank(BESIDE_THE_CUBE)
             return
-        asked = self._asked
-        self._shown = asked, self.statistics.compute(asked, window), window
+        self._shown = self._asked, self.statistics.compute(self._asked, window), window
         self._paint()
 
     def blank(self, message: str) -> None:
@@ -148,14 +124,12 @@ class NdviStatistics(MapViewer):
         if self._shown is None:
             return
         asked, values, window = self._shown
-        unread = self.statistics.unread(asked)
         if not np.isfinite(values).any() or (asked.statistic == "count" and not values.any()):
             self.blank(none := f"No clear observation here in {asked.period}")
-            self.page.set_status(f"{none}.{unread}")
+            self.page.set_status(f"{none}.{self.statistics.unread(asked)}")
             return
-        title, label = asked.heading, self.statistics.label(asked)
-        rough = self.statistics.overview(window) if self.levels.is_overview(window) else ""
-        self.map.set_title(title, self.page.note + (f"; {rough}" if rough else ""))
+        label, rough = self.statistics.label(asked), self.statistics.overview(window)
+        self.map.set_title(asked.heading, self.page.note + (f"; {rough}" if rough else ""))
         fitting = self.statistics.fitting_limits(asked, values)
         low, high = self.limits or fitting
         self.map.show(colours.paint_layer(values, low, high, asked.palette), window.view)
@@ -164,22 +138,12 @@ class NdviStatistics(MapViewer):
         self.histogram.show(values, label, around, (low, high))
         self.param.update(span=self.histogram.span, shown_limits=(low, high))
         self._update_readout()
-        median = float(np.nanmedian(values))
-        exact = f" An {rough}; zoom in for exact values." if rough else ""
-        pixels = self.levels.describe(window)
-        self.page.set_status(f"{title}; {pixels}, median {median:.3g}.{exact}{unread}")
+        self.page.set_status(self.statistics.status(asked, values, window))
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
-        if self._shown is None:
-            return ""
-        asked, values, window = self._shown
-        at = window.place(x, y)
-        if at is None:
-            return ""
-        known = f"{asked.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
-        return known + self.levels.describe_pixel(window, *at)
+        return self.statistics.describe(*self._shown, x, y) if self._shown else ""
 
-    # Drawing places
+    # Places
 
     def click(self, x: float, y: float) -> None:
         """Add a corner to the place that is being drawn; finish it when it has all it needs."""
@@ -208,8 +172,6 @@ class NdviStatistics(MapViewer):
         """Remove the corners."""
         self.corners = []
 
-    # Places
-
     def add(self, name: str, shape: shapely.Geometry) -> None:
         """Add a place, in the cube's coordinate system."""
         held = shapes.add(self.places, name, shape)
@@ -218,9 +180,9 @@ class NdviStatistics(MapViewer):
     def upload(self, content: bytes, filename: str) -> None:
         """Add the places of a GeoJSON or GeoPackage file."""
         found, beside = read_upload(content, filename, self.cube, len(self.places))
-        held = list(self.places)
-        for name, shape, colour in found:
-            held = shapes.add(held, name, shape, colour)
+        held = self.places
+        for one in found:
+            held = shapes.add(held, *one)
         self._set_places(held, held[-1].name)
         more = f"; {beside} more lie beside the cube." if beside else "."
         count = f"{len(found)} place{'s' * (len(found) != 1)}"
@@ -274,7 +236,7 @@ class NdviStatistics(MapViewer):
         self._offer(names)
         if self.chosen not in names:
             self.chosen = names[-1] if names else None
-        self._offer(names)
+            self._offer(names)
         self._series.keep(self.places)
         self.layer.show(self.places)
 
@@ -294,8 +256,8 @@ class NdviStatistics(MapViewer):
         InvalidInputError
             If one of them cannot be computed.
         """
-        years = self.start, self.end
-        return {p.name: self._series.of(p, self.variable, years) for p in self.places}
+        asked = self.variable, (self.start, self.end)
+        return {place.name: self._series.of(place, *asked) for place in self.places}
 
     def _draw_charts(self) -> None:
         """Draw the series of the places that have one; then raise the error of another."""
@@ -304,8 +266,7 @@ class NdviStatistics(MapViewer):
         unkept = _TOO_LONG if self.places and not self.drawn else ""
         self.table.object = place_series.html_table(self.places, series) + unkept
         renderer = find_renderer(self.cube, self.variable)
-        self.charts.select(self.chart)
-        self.charts.show(renderer, self.places, series, self.chosen, self.page.note)
+        self.charts.show(self.chart, renderer, self.places, series, self.chosen)
         if failed:
             raise failed[0]
 
@@ -318,6 +279,22 @@ class NdviStatistics(MapViewer):
         return shapes.write_geojson(self.places, self.levels.to_degrees)
 
 
-def _has_statistics(layer: xr.DataArray) -> bool:
-    """Return whether statistics along time can be computed of a layer, or SCL is needed for it."""
-    return "time" in layer.dims and (layer.dtype.kind == "f" or layer.name == "SCL")
+def _with_statistics(cube: xr.Dataset) -> xr.Dataset:
+    """Return a cube with SCL and the layers of which statistics along time can be computed."""
+    if "SCL" not in cube.data_vars or "time" not in cube.dims:
+        return cube
+    fit = {n for n, layer in cube.items() if layer.dtype.kind == "f" or n == "SCL"}
+    return cube.drop_vars([n for n, one in cube.items() if n not in fit or "time" not in one.dims])
+
+
+def _require_statistics(cube: xr.Dataset, numbers: list[str]) -> None:
+    """Refuse a cube without SCL or without numbers."""
+    if "SCL" not in cube.data_vars:
+        raise InvalidInputError(
+            "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
+            'as in cube[["B04", "B08", "SCL"]]'
+        )
+    if not numbers:
+        raise InvalidInputError(
+            f"the cube has no layer of numbers along time; it has {', '.join(map(str, cube))}"
+        )

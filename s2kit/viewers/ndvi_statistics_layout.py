@@ -4,7 +4,6 @@ from typing import Any
 
 import panel as pn
 
-from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
     assemble,
@@ -19,8 +18,8 @@ from s2kit.viewers.controls import (
     set_range,
 )
 from s2kit.viewers.page import ViewerLayout
-from s2kit.viewers.places import MOST
-from s2kit.viewers.uploads import FORMATS, LARGEST, require_size
+from s2kit.viewers.places import MOST, Place
+from s2kit.viewers.uploads import FORMATS
 
 _HINTS = {
     "point": "Click on the map: a point takes the pixel that holds it.",
@@ -38,19 +37,8 @@ def lay_out(viewer: Any) -> ViewerLayout:
         "Save": _save(viewer),
     }
     kinds = control(pn.widgets.RadioButtonGroup, viewer.param.chart, "Kind of chart", margin=(3, 8))
-    viewer.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
-    names = ControlNames(width=0, height=0, margin=0, most_bytes=LARGEST)
-    refuse = viewer.page.guarded(require_size)
-    names.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
     charts = [kinds, viewer.curves.pane, viewer.years.pane, viewer.table]
-    layout = assemble(viewer, parts, maps=[viewer.map.pane], charts=charts, names=names)
-
-    def turn(*_events) -> None:
-        if viewer.corners:
-            viewer.section.value = "Draw"  # where the corners are counted and can be removed
-
-    viewer.param.watch(turn, "corners")
-    return layout
+    return assemble(viewer, parts, maps=[viewer.map.pane], charts=charts)
 
 
 def _map(viewer: Any) -> pn.Column:
@@ -95,6 +83,8 @@ def _draw(viewer: Any) -> pn.Column:
         number = len(viewer.corners)
         so_far = f" So far: {number} corner{'s' * (number != 1)}." if number else ""
         hint.object = _HINTS[viewer.draw] + so_far
+        if number:
+            viewer.section.value = "Draw"  # where the corners are counted and can be removed
 
     viewer.param.watch(count, ["draw", "corners"])
     viewer.redraw.follow(["draw"], ["corners"], lambda free: viewer.cancel() if free else None)
@@ -128,14 +118,17 @@ def _file_input(viewer: Any) -> pn.widgets.FileInput:
 
 
 def _places(viewer: Any) -> pn.Column:
-    place = control(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
+    choice = control(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
     name = pn.widgets.TextInput(name="Name", width=190)
     colour = pn.widgets.ColorPicker(name="Colour", width=60)
 
+    def chosen() -> Place | None:
+        return next((place for place in viewer.places if place.name == viewer.chosen), None)
+
     def fill() -> None:
-        found = [one for one in viewer.places if one.name == viewer.chosen]
-        name.disabled = colour.disabled = remove.disabled = not found
-        name.value, colour.value = (found[0].name, found[0].colour) if found else ("", "#ffffff")
+        place = chosen()
+        name.disabled = colour.disabled = remove.disabled = place is None
+        name.value, colour.value = (place.name, place.colour) if place else ("", "#ffffff")
 
     def rename(event) -> None:
         if event.new != viewer.chosen and not name.disabled:
@@ -143,8 +136,8 @@ def _places(viewer: Any) -> pn.Column:
             viewer.param.trigger("chosen")  # the name that it got may be the one it had
 
     def recolour(event) -> None:
-        found = [one for one in viewer.places if one.name == viewer.chosen]
-        if found and event.new != found[0].colour:
+        place = chosen()
+        if place and event.new != place.colour:
             change(colour=event.new)
 
     remove = button("Remove this place", viewer.remove, viewer.page)
@@ -154,19 +147,15 @@ def _places(viewer: Any) -> pn.Column:
     change = viewer.page.guarded(viewer.change)
     name.param.watch(rename, "value")
     colour.param.watch(recolour, "value")
-    return pn.Column(place, pn.Row(name, colour), remove)
+    return pn.Column(choice, pn.Row(name, colour), remove)
 
 
 def _save(viewer: Any) -> pn.Column:
     page = viewer.page
-    curves = save_button("Curves as PNG", viewer.curves.save, "ndvi_statistics_curves")
-    years = save_button("Years as PNG", viewer.years.save, "ndvi_statistics_years")
-    for chart, saves in ((viewer.curves, curves), (viewer.years, years)):
-        chart.pane.link(saves, visible="visible")  # a hidden chart cannot be saved
     return pn.Column(
-        save_button("Map as PNG", viewer.map.save, "ndvi_statistics_map"),
-        curves,
-        years,
+        save_button("Map as PNG", viewer.map, "ndvi_statistics_map"),
+        save_button("Curves as PNG", viewer.curves, "ndvi_statistics_curves"),
+        save_button("Years as PNG", viewer.years, "ndvi_statistics_years"),
         download("Series as CSV", viewer.csv, "ndvi_statistics_series.csv", page),
         download("Places as GeoJSON", viewer.geojson, "ndvi_statistics_places.geojson", page),
     )

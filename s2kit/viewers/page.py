@@ -82,7 +82,7 @@ def _handle_in_order(control: pn.widgets.Widget) -> None:
         except Exception as error:
             pn.state._handle_exception(error)
 
-    control._server_change, control._server_event = change, control._comm_event
+    vars(control).update(_server_change=change, _server_event=control._comm_event)
 
 
 class Page:

@@ -15,7 +15,7 @@ _LARGEST = 1e30
 """Largest value of a map: colours are computed in single precision."""
 
 
-class _Named:
+class _Named(param.Parameter):
     """Raises the package's own error for a refused value."""
 
     __slots__ = ()
@@ -33,7 +33,14 @@ class Switch(_Named, param.Boolean):
     """True or False."""
 
 
-class Choices(_Named, param.ListSelector):
+class _Offered(_Named):
+    """Takes what is offered only, also while nothing is yet."""
+
+    def __init__(self, **settings: Any):
+        super().__init__(**{"check_on_set": True} | settings)
+
+
+class Choices(_Offered, param.ListSelector):
     """Some of several names."""
 
     def _validate(self, val: Any) -> None:
@@ -51,7 +58,7 @@ class Items(_Named, param.List):
     """Several of one kind."""
 
 
-class Choice(_Named, param.Selector):
+class Choice(_Offered, param.Selector):
     """One of several names."""
 
     def _validate(self, val: Any) -> None:

@@ -22,14 +22,10 @@ class PixelSeries:
     def __init__(self, cube: xr.Dataset, levels: Levels, timeline: pd.DataFrame):
         self._cube, self._levels, self._timeline = cube, levels, timeline
         self.classified = "SCL" in cube.data_vars
-        self._pixel: tuple[tuple[float, float], tuple[int, int]] | None = None
 
     def centre(self, x: float, y: float) -> tuple[float, float]:
         """Return the centre of the pixel that holds a place; refuse a place beside the cube."""
-        pixel = self._levels.require_pixel(x, y)
-        centre = self._levels.centre_of(*pixel)
-        self._pixel = centre, pixel
-        return centre
+        return self._levels.centre_of(*self._levels.require_pixel(x, y))
 
     def empty(self) -> pd.DataFrame:
         """Return a table without observations."""
@@ -41,12 +37,11 @@ class PixelSeries:
             raise InvalidInputError("choose a pixel first: click on the map, or give x and y")
         if not name:
             raise InvalidInputError("the cube has no layer of numbers, of which to give a series")
-        known = self._pixel and self._pixel[0] == (x, y)  # just found by `centre`
-        pixel = self._pixel[1] if known else self._levels.require_pixel(x, y)
-        renderer = find_renderer(self._cube, name)
-        wanted = [*renderer.layers, *(["SCL"] if self.classified else [])]
-        found = self._levels.read_pixel(*pixel, wanted)
-        clear = is_clear(found["SCL"]) if self.classified else True
+        pixel, renderer = self._levels.require_pixel(x, y), find_renderer(self._cube, name)
+        assert renderer.values is not None  # a series is of numbers
+        classes = ["SCL"] if self.classified else []
+        found = self._levels.read_pixel(*pixel, [*renderer.layers, *classes])
+        clear = is_clear(found["SCL"]) if classes else True
         return self._timeline[_COLUMNS].assign(value=renderer.values(found), clear=clear)
 
     def write_csv(self, x: float, y: float, name: str, source: str) -> io.StringIO:
@@ -54,7 +49,7 @@ class PixelSeries:
         unknown = [] if self.classified else ["clear"]
         table = self.read(x, y, name).drop(columns=["label", *unknown])
         crs = self._levels.grid.crs
-        code = f"EPSG:{crs.epsg}" if crs.epsg else str(crs)
+        code = f"EPSG:{crs.epsg}" if crs and crs.epsg else str(crs)
         table = table.assign(x=x, y=y, crs=code, source=source)
         table = table.rename(columns={"value": name})  # last, as a layer may be called "source"
         return io.StringIO(table.to_csv(index=False, date_format="%Y-%m-%dT%H:%M:%SZ"))

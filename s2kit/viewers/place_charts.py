@@ -67,36 +67,29 @@ class PlacesChart:
     """
 
     def __init__(self, by_year: bool):
-        options = {"x_axis_type": "linear"} if by_year else {}
-        self.figure = time_figure(**options)
+        self.figure = chart = time_figure("linear" if by_year else "datetime")
         self.save = SaveTool()
         self._lines = ColumnDataSource({"xs": [], "ys": [], "name": [], "colour": []})
         self._bands = ColumnDataSource({"xs": [], "ys": [], "colour": []})
         self._dots = ColumnDataSource({name: [] for name in _DOT})
-        self.figure.patches(
-            "xs", "ys", source=self._bands, fill_color="colour", fill_alpha=0.18, line_alpha=0
-        )
-        lines = self.figure.multi_line(
-            "xs", "ys", source=self._lines, line_color="colour", line_width=1.7
-        )
-        dots = self.figure.scatter(
-            "x", "mean", source=self._dots, color="colour", marker="marker", size=6
-        )
+        band = {"fill_color": "colour", "fill_alpha": 0.18, "line_alpha": 0}
+        chart.patches("xs", "ys", source=self._bands, **band)
+        line = {"line_color": "colour", "line_width": 1.7}
+        lines = chart.multi_line("xs", "ys", source=self._lines, **line)
+        dot = {"color": "colour", "marker": "marker", "size": 6}
+        dots = chart.scatter("x", "mean", source=self._dots, **dot)
         tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
-        self.figure.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
-        name_tools(self.figure, "Chart")
-        legend = legend_of([])
-        legend.items = [LegendItem(label={"field": "name"}, renderers=[lines])]
+        chart.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
+        name_tools(chart, "Chart")
+        legend = legend_of([LegendItem(label={"field": "name"}, renderers=[lines])])
         legend.ncols = 4
-        self.figure.add_layout(legend, "below")
+        chart.add_layout(legend, "below")
         if by_year:
-            self.figure.xaxis.ticker = _FIRSTS[::2]
-            self.figure.xaxis.formatter = CustomJSTickFormatter(
-                args={"days": _FIRSTS, "months": _MONTHS},
-                code="return months[days.indexOf(tick)] ?? ''",
-            )
-            self.figure.x_range = Range1d(1, 366)
-        shown = pn.pane.Bokeh(self.figure, sizing_mode="stretch_width", margin=(0, 5))
+            names, code = {"days": _FIRSTS, "months": _MONTHS}, "months[days.indexOf(tick)] ?? ''"
+            chart.xaxis.ticker = _FIRSTS[::2]
+            chart.xaxis.formatter = CustomJSTickFormatter(args=names, code=f"return {code}")
+            chart.x_range = Range1d(1, 366)
+        shown = pn.pane.Bokeh(chart, sizing_mode="stretch_width", margin=(0, 5))
         self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapPane.pane`
 
     def show(
@@ -104,16 +97,18 @@ class PlacesChart:
     ) -> None:
         """Draw curves, the spread of each around it."""
         self.figure.title.text = title
-        wide = [c for c in curves if c.spread]
-        means, around = [c.table["mean"].to_numpy() for c in curves], [_around(c) for c in wide]
-        fit_axis(self.figure, label, _joined(means), usual, _joined(around))
         look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}
+        means = [c.table["mean"].to_numpy() for c in curves]
         self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}
-        ends = [np.concatenate([c.x, c.x[::-1]]) for c in wide]
-        self._bands.data = {"xs": ends, "ys": around, "colour": [c.colour for c in wide]}
+        wide = [c for c in curves if c.spread]
+        there_and_back = [np.concatenate([c.x, c.x[::-1]]) for c in wide]
+        around = [_around(c) for c in wide]
+        self._bands.data = {"xs": there_and_back, "ys": around, "colour": [c.colour for c in wide]}
+        spread = np.concatenate([[], *around])
+        fit_axis(self.figure, label, np.concatenate([[], *means]), usual, spread)
         dots = [_dots_of(c) for c in curves]
         self._dots.data = {
-            name: np.concatenate([c[name] for c in dots]) if dots else [] for name in _DOT
+            n: np.concatenate([one[n] for one in dots]) if dots else [] for n in _DOT
         }
 
 
@@ -125,17 +120,12 @@ def _around(curve: Curve) -> np.ndarray:
     return np.concatenate([mean - std, (mean + std)[::-1]])
 
 
-def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
-    return np.concatenate(parts) if parts else np.empty(0)
-
-
 def _dots_of(curve: Curve) -> dict[str, np.ndarray]:
-    columns = {"x": curve.x, "day": curve.table.time.dt.strftime("%Y-%m-%d").to_numpy(str)}
-    for name in ("mean", "std", "count"):
-        columns[name] = curve.table[name].to_numpy()
+    columns = {name: curve.table[name].to_numpy() for name in ("mean", "std", "count")}
     for name in ("name", "colour", "marker"):
         columns[name] = np.full(len(curve.table), getattr(curve, name))
-    return columns
+    day = curve.table.time.dt.strftime("%Y-%m-%d").to_numpy(str)
+    return columns | {"x": curve.x, "day": day}
 
 
 def along_time(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> list[Curve]:
@@ -166,34 +156,38 @@ def by_year(table: pd.DataFrame) -> list[Curve]:
 
 
 class PlaceCharts:
-    """The charts of places, along time and year by year, of which one is seen."""
+    """The charts of places, along time and year by year, of which one is seen.
 
-    def __init__(self):
+    ``note`` is the origin of the data for titles.
+    """
+
+    def __init__(self, note: str):
+        self._note = note
         self.curves, self.years = PlacesChart(by_year=False), PlacesChart(by_year=True)
-
-    def select(self, kind: str) -> None:
-        """Show one of the charts."""
-        self.curves.pane.visible = kind == ALONG_TIME
-        self.years.pane.visible = kind == BY_YEAR
 
     def show(
         self,
+        kind: str,
         renderer: Renderer,
         places: Sequence[Place],
         series: Mapping[str, pd.DataFrame],
         chosen: str | None,
-        note: str,
     ) -> None:
-        """Draw the series of the places that have one, and of the chosen place each year."""
+        """Draw the places that have a series, and each year of the chosen one; show one chart.
+
+        ``kind`` is `ALONG_TIME` or `BY_YEAR`.
+        """
+        self.curves.pane.visible = kind == ALONG_TIME
+        self.years.pane.visible = kind == BY_YEAR
         known = [place for place in places if place.name in series]
         none = "No curve" if len(known) < len(places) else "Draw a place: its curve comes here"
         label, usual = renderer.label, renderer.usual_range
         title = f"{renderer.name}: mean ± std, dates at least half clear" if known else none
-        self.curves.show(along_time(known, series), f"{title}\n({note})", label, usual)
+        self.curves.show(along_time(known, series), f"{title}\n({self._note})", label, usual)
         more = "; more in “Places”" if known and len(places) > 1 else ""
         title = f"{renderer.name} of {short(chosen or '')}, year by year" if known else none
-        yearly = by_year(series[chosen]) if chosen in series else []
-        self.years.show(yearly, f"{title}\n({note}{more})", label, usual)
+        yearly = by_year(series[chosen]) if chosen and chosen in series else []
+        self.years.show(yearly, f"{title}\n({self._note}{more})", label, usual)
 
 
 class Histogram:

@@ -72,7 +72,7 @@ def place_series(levels: Levels, place: Place, variable: str) -> pd.DataFrame:
     if shape.geom_type != "Point":
         shape = shape.intersection(levels.grid.extent.geom).buffer(0)  # without touching lines
     around = shape.buffer(levels.pixel / 1000)  # on a border of pixels, take both sides
-    window = None if around.is_empty else levels.finest(View(*around.bounds))
+    window = None if around.is_empty else levels.touched(View(*around.bounds))
     if window is None:
         raise InvalidInputError(f"{place.name} lies beside the cube")
     west, south, east, north = shape.bounds
@@ -105,14 +105,11 @@ def well_seen(table: pd.DataFrame) -> pd.DataFrame:
 def html_table(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:
     """Return a table of places: how often each was well seen, and its mean over these dates."""
     rows = []
-    for place in places:
-        if place.name not in series:
-            continue
+    for place in (place for place in places if place.name in series):
         table = well_seen(series[place.name])
-        mean = table["mean"].mean() if len(table) else float("nan")
         rows.append(
             f'<tr><td style="color:{place.colour}">■</td><td>{html.escape(place.name)}</td>'
-            f"<td>{len(table)} of {len(series[place.name])}</td><td>{mean:.3f}</td>"
+            f"<td>{len(table)} of {len(series[place.name])}</td><td>{table['mean'].mean():.3f}</td>"
             f"<td>{table['std'].mean():.3f}</td></tr>"
         )
     if not rows:

@@ -14,7 +14,8 @@ from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import COLOUR, PLACE_COLOURS
 from s2kit.viewers.parameters import Items
 
-KINDS = ("point", "box", "polygon")
+CORNERS = {"point": 1, "box": 2, "polygon": 3}
+"""Kind of place → number of corners that it needs at least."""
 
 MOST = 20
 """Places at once: more curves cannot be distinguished."""
@@ -64,15 +65,6 @@ class Place:
                 f"{self.colour!r:.40} is not a colour; give one such as #0072B2"
             )
 
-    @property
-    def corners(self) -> list[tuple[list[float], list[float]]]:
-        """Corners along each ring, also of holes, as x and y; of a point, its own."""
-        if self.shape.geom_type == "Point":
-            return [([self.shape.x], [self.shape.y])]
-        parts = getattr(self.shape, "geoms", [self.shape])
-        rings = [ring for part in parts for ring in (part.exterior, *part.interiors)]
-        return [tuple(list(axis) for axis in ring.xy) for ring in rings]
-
 
 class Places(Items):
     """Places of different names, and not too many to distinguish."""
@@ -103,11 +95,11 @@ def require_corners(kind: str, corners: Sequence[tuple[float, float]]) -> None:
     ------
     InvalidInputError
     """
-    needed = {"point": 1, "box": 2, "polygon": 3}[kind]
-    if len(corners) < needed:
+    if len(corners) < CORNERS[kind]:
+        are = "is" if len(corners) == 1 else "are"
         raise InvalidInputError(
-            f"a {kind} needs {needed} corners, and there {_are(len(corners))}; click on the map, "
-            "or give x and y and press “Add corner”"
+            f"a {kind} needs {CORNERS[kind]} corners, and there {are} {len(corners)}; click on the "
+            "map, or give x and y and press “Add corner”"
         )
 
 
@@ -123,8 +115,7 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
     if kind == "point":
         return shapely.Point(corners[0])
     if kind == "box":
-        (x0, y0), (x1, y1) = corners[:2]
-        shape = shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        shape = shapely.box(*shapely.MultiPoint(corners[:2]).bounds)
     else:
         structure = {"method": "structure", "keep_collapsed": False}
         shape = shapely.make_valid(shapely.Polygon(corners), **structure)
@@ -143,9 +134,9 @@ def add(
             "or use s2kit.field_series for many fields"
         )
     taken = {place.colour.upper() for place in places}
-    free = [colour for colour in PLACE_COLOURS if colour not in taken]
-    colour = colour or (free or PLACE_COLOURS)[0 if free else len(places) % len(PLACE_COLOURS)]
-    return [*places, Place(free_name(places, name), colour, shape)]
+    again = PLACE_COLOURS[len(places) % len(PLACE_COLOURS)]
+    free = next((one for one in PLACE_COLOURS if one not in taken), again)
+    return [*places, Place(free_name(places, name), colour or free, shape)]
 
 
 def free_name(places: Sequence[Place], name: str) -> str:
@@ -163,8 +154,8 @@ def change(
     others = [place for place in places if place.name != chosen]
     new = free_name(others, name) if name is not None else chosen
     return [
-        replace(place, name=new, colour=colour or place.colour) if place.name == chosen else place
-        for place in places
+        replace(p, name=new or p.name, colour=colour or p.colour) if p.name == chosen else p
+        for p in places
     ], new
 
 
@@ -223,7 +214,3 @@ def _read_shape(text: str) -> shapely.Geometry:
     if not text.upper().startswith(tuple(kind.upper() for kind in SHAPES)):
         raise ValueError(f"{text:.40} is none of {', '.join(SHAPES)}")
     return shapely.from_wkt(text)
-
-
-def _are(number: int) -> str:
-    return f"is {number}" if number == 1 else f"are {number}"

@@ -45,7 +45,7 @@ class Redraw:
             self._due[draw] = True
 
         self._viewer.param.watch(mark, list(names))
-        self._schedule_after(names)
+        self._viewer.param.watch(self._schedule, list(names), precedence=1)
 
     def follow(
         self, names: Sequence[str], others: Sequence[str], act: Callable[[set[str]], None]
@@ -67,13 +67,10 @@ class Redraw:
                 self._held = held
 
         self._viewer.param.watch(follow, [*names, *others], onlychanged=False)
-        self._schedule_after(names)
-
-    def _schedule_after(self, names: Sequence[str]) -> None:
-        """Schedule what is due after the other watchers of an update have run."""
         self._viewer.param.watch(self._schedule, list(names), precedence=1)
 
     def _schedule(self, *_events: param.parameterized.Event) -> None:
+        """Schedule what is due, after the other watchers of an update have run."""
         if self._held or not any(self._due.values()):
             return
         self._begin()

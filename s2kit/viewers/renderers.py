@@ -92,12 +92,10 @@ class Renderer:
 
     def describe(self, frame: Frame, row: int, col: int) -> str:
         """Describe the value of a pixel of a frame in words."""
-        frame = {name: frame[name][row : row + 1, col : col + 1] for name in self.layers}
-        row = col = 0
+        pixel = {name: frame[name][row : row + 1, col : col + 1] for name in self.layers}
         if self.values is None:
-            parts = [f"{name} {_number(frame[name][row, col])}" for name in self.layers]
-            return ", ".join(parts)
-        value = self.values(frame)[row, col]
+            return ", ".join(f"{name} {_number(pixel[name][0, 0])}" for name in self.layers)
+        value = self.values(pixel)[0, 0]
         if self.classes:
             return f"{value} {self.classes[int(value)]}" if value in self.classes else "no data"
         unit = f" {self.unit}" if self.unit != "1" and np.isfinite(value) else ""
@@ -106,7 +104,8 @@ class Renderer:
 
 def renderer_names(cube: xr.Dataset) -> dict[str, list[str]]:
     """Return the names of all renderers of a cube, in groups."""
-    bands = [n for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub" and n != "SCL"]
+    shown = [str(n) for n, layer in cube.data_vars.items() if layer.dtype.kind in "fiub"]
+    bands = [name for name in shown if name != "SCL"]
     mixes = [n for n, mix in MIXES.items() if set(mix.bands) <= set(bands) and n not in bands]
     scl = [CLASSES] if "SCL" in cube.data_vars else []
     known = [name for name in spyndex.indices if _computable(cube, name) and name not in bands]

@@ -68,15 +68,8 @@ class StatisticMap:
         """Compute the statistic of the pixels of a window, shape (y, x), float32."""
         require_years(asked.start, asked.end)
         spread = asked.statistic == "amplitude"
-        maps = self._statistics(asked, window, spread)
-        found = maps["p90"] - maps["p10"] if spread else maps[asked.statistic]
-        values = found.transpose("y", "x").values.astype("float32")
-        return values[:: window.rows.step, :: window.cols.step]
-
-    def _statistics(self, asked: StatisticRequest, window: Window, spread: bool) -> xr.Dataset:
-        """Compute all statistics of a window at once; keep the last ones."""
         key = window, asked.variable, asked.start, asked.end, spread
-        if self._last is None or self._last[0] != key:
+        if self._last is None or self._last[0] != key:  # else all but the amplitude is there
             maps = time_statistics(
                 self._levels.part(window),
                 asked.variable,
@@ -85,17 +78,20 @@ class StatisticMap:
                 percentiles=(10, 90) if spread else (),
             )
             maps = maps[["p10", "p90"]] if spread else maps
-            found = maps.compute(scheduler="threads", pool=workers())
+            computed = maps.compute(scheduler="threads", pool=workers())
             self._levels.require_steps()
-            self._last = key, found
-        return self._last[1]
+            self._last = key, computed
+        maps = self._last[1]
+        found = maps["p90"] - maps["p10"] if spread else maps[asked.statistic]
+        values = found.transpose("y", "x").values.astype("float32")
+        return values[:: window.rows.step, :: window.cols.step]
 
     def fitting_limits(self, asked: StatisticRequest, values: np.ndarray) -> tuple[float, float]:
         """Return the usual limits of an index; else those that nine of ten pixels span."""
         usual = find_renderer(self._cube, asked.variable).limits
         if usual and asked.statistic not in _SPREADS:
             return usual
-        return colours.rounded(*colours.percentile_limits([values], 5))
+        return colours.rounded(*(colours.percentile_limits([values], 5) or (0.0, 1.0)))
 
     def label(self, asked: StatisticRequest) -> str:
         """Return what the colours mean, with the unit."""
@@ -109,6 +105,25 @@ class StatisticMap:
         dates = "1 date has" if count == 1 else f"{count} dates have"
         return f" {dates} scenes that could not be read." if count else ""
 
+    def describe(
+        self, asked: StatisticRequest, values: np.ndarray, window: Window, x: float, y: float
+    ) -> str:
+        """Describe the value at a place of a computed map; empty outside."""
+        at = window.place(x, y)
+        if at is None:
+            return ""
+        known = f"{asked.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
+        return known + self._levels.describe_pixel(window, *at)
+
     def overview(self, window: Window) -> str:
-        """Return a note on a window of an overview: its pixels mix clouds with what is beside."""
+        """Return a note on an overview: its pixels mix clouds with what is beside; else empty."""
+        if not self._levels.is_overview(window):
+            return ""
         return f"overview of {window.pixel:g} {self._levels.unit}, clouds mixed in"
+
+    def status(self, asked: StatisticRequest, values: np.ndarray, window: Window) -> str:
+        """Describe a computed map in sentences."""
+        rough, median = self.overview(window), float(np.nanmedian(values))
+        exact = f" An {rough}; zoom in for exact values." if rough else ""
+        pixels = f"{self._levels.describe(window)}, median {median:.3g}"
+        return f"{asked.heading}; {pixels}.{exact}{self.unread(asked)}"

@@ -2,7 +2,7 @@
 
 import io
 from datetime import date
-from functools import partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -22,12 +22,12 @@ from s2kit.viewers.date_maps import (
     DatePicture,
     DrawnPicture,
 )
-from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, NO_PICTURE, MapViewer
+from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pixel_series import PixelSeries
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.time_query_layout import lay_out
-from s2kit.viewers.timeline import SEASONS, OverpassFilter, nearest, percent, read_time, timeline_of
+from s2kit.viewers.timeline import SEASONS, OverpassFilter, read_time, timeline_of
 
 NOT_PINNED = "no date"
 
@@ -52,26 +52,22 @@ class TimeQuery(MapViewer):
         If it is no cube, or has no layer that can be shown.
     """
 
-    moment = Choice(
-        allow_None=True, check_on_set=True, doc="Start of the overpass that is shown, UTC"
-    )
-    picture = Choice(
-        check_on_set=True, doc="What the map shows: a mix of bands, a layer or an index"
-    )
+    moment = Choice(allow_None=True, doc="Start of the overpass that is shown, UTC")
+    picture = Choice(doc="What the map shows: a mix of bands, a layer or an index")
     stretch = Choice(default=FIXED, objects=[FIXED, OF_VIEW], doc="Where limits come from")
     mask = Switch(False, doc="Tint what is not clear")
     least_clear = Percent(0, doc="Clear share of the whole cube, % at least")
     seasons = Choices(default=list(SEASONS), objects=list(SEASONS), doc="Months")
-    orbits = Choices(default=[], check_on_set=True, doc="Relative orbits")
-    platforms = Choices(default=[], check_on_set=True, doc="Satellites")
+    orbits = Choices(default=[], doc="Relative orbits")
+    platforms = Choices(default=[], doc="Satellites")
     x = Number(None, allow_None=True, doc="Place of the series")
     y = Number(None, allow_None=True, doc="Place of the series")
-    chart = Choice(check_on_set=True, doc="What the series shows")
+    chart = Choice(doc="What the series shows")
     pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
     playing = Switch(False, doc="Whether overpasses follow one another by themselves")
-    offered = param.Dict({}, constant=False, doc="The overpasses that pass the filter")
+    offered = param.Dict({}, doc="The overpasses that pass the filter")
 
     _FILTER = ("least_clear", "seasons", "orbits", "platforms")
     _PICTURE = ("picture", "stretch", "limits", "mask", "pinned", "compare", "swipe", "view")
@@ -84,6 +80,7 @@ class TimeQuery(MapViewer):
         self.pixels = PixelSeries(self.cube, self.levels, self.timeline)
         self.maps = DateMaps(self.levels, self.timeline, self.map, self.page.note)
         self.other = self.maps.other
+        self.panes.append(self.other)
         self.series = SeriesChart()
         self._drawn: DrawnPicture | None = None
         self._set_choices()
@@ -91,43 +88,34 @@ class TimeQuery(MapViewer):
         self._layout = lay_out(self)
         self._clock = pn.state.add_periodic_callback(self._next_of_play, period=700, start=False)
         self._start([self._apply_filter, self._draw, self._draw_first_series])
-        self._listen()
+        self.redraw.on(self._FILTER, self._apply_filter)
+        self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
+        self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
+        self.redraw.on(["x", "y", "chart"], self._draw_series)
+        self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
+        for pane in self.panes:
+            pane.on_click(self.page.guarded(self.ask))
+        self.series.on_click(self.page.guarded(self._go_to_clicked))
 
     def _set_choices(self) -> None:
         moments = self.filter.moments()
         self.param.moment.objects = moments
         self.param.pinned.objects = {NOT_PINNED: NOT_PINNED} | moments
-        names = [name for group in self.names.values() for name in group]
+        names = list(chain.from_iterable(self.names.values()))
         self.param.picture.objects = names
-        numbers = [name for group in self.number_names.values() for name in group] or [""]
-        self.param.chart.objects = numbers
+        numbers = self.param.chart.objects = self.numbers or [""]
         for name, prefix in (("orbits", "orbit "), ("platforms", "")):
             found = self.timeline[name.removesuffix("s")].unique()
             known = sorted(found, key=lambda text: (len(text), text))
             self.param[name].objects = {f"{prefix}{n}" if n else "not known": n for n in known}
             self.param.update(**{name: known})
-        clearest = int(self.timeline.clear.fillna(0).argmax())
-        self.param.update(
-            moment=self.timeline.iso[clearest],
-            picture=names[0],
-            chart="NDVI" if "NDVI" in numbers else numbers[0],
-        )
-
-    def _listen(self) -> None:
-        self.redraw.on(self._FILTER, self._apply_filter)
-        self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
-        self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
-        self.redraw.on(["x", "y", "chart"], self._draw_series)
-        self.param.watch(self._play_or_stop, ["playing"])
-        for pane in (self.map, self.other):
-            pane.on_click(self.page.guarded(self.ask))
-            pane.on_hover(partial(self._point, beside=pane is self.other))
-        self.series.on_click(self.page.guarded(self._go_to_clicked))
+        clearest = self.timeline.iso[self.timeline.clear.fillna(0).argmax()]
+        first = "NDVI" if "NDVI" in numbers else numbers[0]
+        self.param.update(moment=clearest, picture=names[0], chart=first)
 
     def _follow_picture(self, free: set[str]) -> None:
-        """Reset the limits, and show the picture as series, too, unless they were given with it."""
-        if "limits" in free:
-            self.limits = None
+        """Fit the limits, and show the picture as series, too, unless they were given with it."""
+        self._reset_limits(free)
         if "chart" in free and self.picture in self.param.chart.objects:
             self.chart = self.picture
 
@@ -148,17 +136,17 @@ class TimeQuery(MapViewer):
         """Number of the pinned overpass."""
         return None if self.pinned == NOT_PINNED else self.filter.number_of(self.pinned)
 
-    def _show_step(self, step: int | None) -> None:
-        self.moment = None if step is None else self.timeline.iso[step]
+    def _moment_of(self, step: int | None) -> str | None:
+        return None if step is None else self.timeline.iso[step]
 
     def _apply_filter(self) -> None:
         """Offer the overpasses that pass the filter, and keep to the nearest of them."""
         if self.moment:
             self.filter.last = self.step
         self.filter.apply(**{name: getattr(self, name) for name in self._FILTER})
-        offered, step = self.filter.moments(), self.filter.neighbour(None, 0)
-        self.param.moment.objects = offered
-        self.param.update(offered=offered, moment=None if step is None else self.timeline.iso[step])
+        step = self.filter.neighbour(None, 0)
+        self.param.moment.objects = offered = self.filter.moments()
+        self.param.update(offered=offered, moment=self._moment_of(step))
         if step is None:
             self.blank(self.filter.why_none())
 
@@ -170,12 +158,12 @@ class TimeQuery(MapViewer):
         InvalidInputError
             If it is no time.
         """
-        self._show_step(self.filter.nearest(read_time(time)))
+        self.moment = self._moment_of(self.filter.nearest(read_time(time)))
 
     def _go_to_clicked(self, time: pd.Timestamp) -> None:
         """Show the overpass that was clicked, or an error if it does not pass the filter."""
         self.go_to(time)
-        clicked = nearest(self.timeline, np.arange(len(self.timeline)), time)
+        clicked = OverpassFilter(self.timeline).nearest(time)
         if self.step not in (clicked, None):
             self.page.show_error(
                 f"{self.timeline.label[clicked]}: this does not pass the filter; the nearest that "
@@ -184,19 +172,13 @@ class TimeQuery(MapViewer):
 
     def move(self, by: int) -> None:
         """Show the overpass so many places later, or the last or first one."""
-        self._show_step(self.filter.neighbour(self.step, by))
+        self.moment = self._moment_of(self.filter.neighbour(self.step, by))
 
     def pin_this(self) -> None:
         """Pin the date that is shown, to compare others with it."""
         if self.moment:
             how = SWIPE if self.compare == OFF else self.compare
             self.param.update(pinned=self.moment, compare=how)
-
-    def _play_or_stop(self, *_events) -> None:
-        if self.playing and not self._clock.running:
-            self._clock.start()
-        elif not self.playing and self._clock.running:
-            self._clock.stop()
 
     def _next_of_play(self) -> None:
         self.playing = self.playing and len(self.steps) > 1
@@ -206,57 +188,33 @@ class TimeQuery(MapViewer):
 
     # The map
 
-    def _draw(self) -> None:
-        self._draw_or_blank(self._draw_date)
-
-    def _draw_date(self) -> None:
+    def _draw_picture(self) -> None:
         """Draw the date that is shown, and the pinned one if it is compared."""
-        self._drawn = None
-        self.series.show_day(None if self.step is None else self.timeline.time[self.step])
+        self._drawn, step = None, self.step
+        self.series.show_day(None if step is None else self.timeline.time[step])
         pin = None if self.compare == OFF else self.pin
         beside = pin is not None and self.compare == BESIDE
         self.maps.arrange(beside)
         self.map.show_divider(None)
         window = self.levels.window(self.map.view)
-        if self.step is None or window is None:
-            self.blank(self.filter.why_none() if self.step is None else BESIDE_THE_CUBE)
+        if step is None or window is None:
+            self.blank(self.filter.why_none() if step is None else BESIDE_THE_CUBE)
             return
         renderer = find_renderer(self.cube, self.picture)
-        of_view, mask = self.stretch == OF_VIEW, self.mask and self.pixels.classified
-        asked = DatePicture(
-            renderer, self.step, pin, beside, self.swipe, self.limits, of_view, mask
-        )
+        look = self.limits, self.stretch == OF_VIEW, self.mask and self.pixels.classified
+        asked = DatePicture(renderer, step, pin, beside, self.swipe, *look)
         drawn = self.maps.draw(asked, window)
         if drawn.kept:
             self.limits = drawn.kept
         self._drawn, self.shown_limits = drawn, drawn.limits
-        self.page.set_status(self._status(drawn))
+        unpinned = " Pin a date to compare with." if self.compare != OFF and pin is None else ""
+        self.page.set_status(self.maps.status(drawn, self.filter.position(step)) + unpinned)
         self._update_readout()
 
     def blank(self, message: str) -> None:
         """Show a message in place of both pictures."""
         self._drawn = None
-        self.other.set_title(NO_PICTURE, self.page.note)
-        self.other.show_message(message)
         super().blank(message)
-
-    def _status(self, drawn: DrawnPicture) -> str:
-        row = self.timeline.iloc[drawn.asked.step]
-        clear = "" if np.isnan(row.clear) else f", {percent(row.clear)} of the whole cube clear"
-        parts = [
-            f"{drawn.asked.renderer.name} on {row.time:%d %B %Y, %H:%M} UTC{clear}; "
-            f"{self.levels.describe(drawn.window)}.",
-            self.filter.position(drawn.asked.step),
-        ]
-        if row.failed:
-            parts.append(f"Holes are not “no data”: {row.failed} could not be read.")
-        if self.compare != OFF and self.pin is None:
-            parts.append("Pin a date to compare with.")
-        return " ".join(parts)
-
-    def _set_opacity(self) -> None:
-        super()._set_opacity()
-        self.other.picture.glyph.global_alpha = self.opacity / 100
 
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         return self.maps.describe(self._drawn, x, y, beside) if self._drawn else ""
@@ -295,8 +253,8 @@ class TimeQuery(MapViewer):
         """Draw the series of the address of the page, or of the pixel in the middle."""
         if "picture" in self._address.taken and "chart" not in self._address.taken:
             self._follow_picture({"chart"})
-        given = {name: getattr(self, name) for name in "xy"}
-        if None in given.values():
+        if self.x is None or self.y is None:
+            given = {name: getattr(self, name) for name in "xy"}
             half = {n: f"{v} without the other" for n, v in given.items() if v is not None}
             self._address.wrong |= half
             self.ask(*self.levels.whole.middle)
@@ -309,13 +267,13 @@ class TimeQuery(MapViewer):
         classes = "" if self.pixels.classified else "; no classification, clouds are not marked"
         place = self.levels.format_xy(self.x, self.y)
         title = f"{self.chart} at {place}\n({self.page.note}{classes})"
+        table, ring = self.pixels.empty(), None
         try:
             table, ring = self.pixel_series(), (self.x, self.y)
         except Exception:
-            table, ring = self.pixels.empty(), None
             title = "No series: why not is told above\n "
             raise
         finally:
             self.series.show(table, title, renderer.label, renderer.usual_range)
-            for pane in (self.map, self.other):
+            for pane in self.panes:
                 pane.mark(ring)

@@ -7,7 +7,6 @@ import panel as pn
 from bokeh.models import ColumnDataSource, CustomJSTickFormatter
 
 from s2kit.viewers import colours
-from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.controls import (
     WIDTH,
     assemble,
@@ -40,7 +39,6 @@ def lay_out(viewer: Any) -> ViewerLayout:
         parts,
         maps=[viewer.other.pane, viewer.map.pane],
         charts=[viewer.series.pane],
-        names=ControlNames(width=0, height=0, margin=0),
         top=[_dates(viewer)],
     )
 
@@ -187,12 +185,7 @@ def _place(viewer: Any) -> pn.Column:
 def _compare(viewer: Any) -> pn.Column:
     title = "Swipe: pinned picture up to (% of the width)"
     border = control(pn.widgets.IntSlider, viewer.param.swipe, title, width=WIDTH)
-
-    def adapt(*_events) -> None:
-        border.visible = viewer.compare == SWIPE
-
-    viewer.param.watch(adapt, "compare")
-    adapt()
+    border.visible = viewer.param.compare.rx() == SWIPE
     return pn.Column(
         button("Pin the date that is shown", viewer.pin_this, viewer.page),
         control(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
@@ -202,12 +195,9 @@ def _compare(viewer: Any) -> pn.Column:
 
 
 def _save(viewer: Any) -> pn.Column:
-    pinned = save_button("Pinned map as PNG", viewer.other.save, "time_query_pinned_map")
-    pinned.visible = False
-    viewer.other.pane.link(pinned, visible="visible")
     return pn.Column(
-        save_button("Map as PNG", viewer.map.save, "time_query_map"),
-        pinned,
-        save_button("Series as PNG", viewer.series.save, "time_query_series"),
+        save_button("Map as PNG", viewer.map, "time_query_map"),
+        save_button("Pinned map as PNG", viewer.other, "time_query_pinned_map"),
+        save_button("Series as PNG", viewer.series, "time_query_series"),
         download("Series as CSV", viewer.csv, "time_query_series.csv", viewer.page),
     )

@@ -1,6 +1,6 @@
 """The overpasses of a cube as a table, and the filter that chooses which of them are offered."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import date
 
@@ -12,9 +12,6 @@ from s2kit.errors import InvalidInputError
 
 SEASONS = {"Dec–Feb": "DJF", "Mar–May": "MAM", "Jun–Aug": "JJA", "Sep–Nov": "SON"}
 """Named by months, to be right on both hemispheres."""
-
-_COLUMNS = {c: c for c in ("platform", "products", "failed")} | {"orbit": "relative_orbit"}
-"""Column of the table → coordinate of the cube."""
 
 
 def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
@@ -31,10 +28,10 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
     table = pd.DataFrame({"time": times, "season": cube.time.dt.season.values})
     seconds, exact = (times.strftime(f"%Y-%m-%dT%H:%M:%S{more}") for more in ("", ".%f"))
     table["iso"] = np.where(seconds.duplicated(keep=False), exact, seconds)
-    for column, name in _COLUMNS.items():
-        table[column] = text_of(cube, name)
-    known = "clear_fraction" in cube.coords
-    table["clear"] = _shares(_along_time(cube, "clear_fraction")) if known else np.nan
+    table["orbit"] = text_of(cube, "relative_orbit")
+    for name in ("platform", "products", "failed"):
+        table[name] = text_of(cube, name)
+    table["clear"] = _clear_shares(cube) if "clear_fraction" in cube.coords else np.nan
     table["label"] = [_label(row) for row in table.itertuples()]
     again = table.label.duplicated(keep=False)
     table.loc[again, "label"] = [
@@ -45,10 +42,9 @@ def timeline_of(cube: xr.Dataset) -> pd.DataFrame:
 
 def text_of(cube: xr.Dataset, name: str) -> np.ndarray:
     """Return a coordinate of each overpass as text, empty where the cube has no such coordinate."""
-    if name not in cube.coords:
-        return np.full(cube.sizes["time"], "")
-    if not cube[name].ndim:  # the same for all
-        return np.full(cube.sizes["time"], str(cube[name].item()))
+    found = cube[name] if name in cube.coords else xr.DataArray("")
+    if not found.ndim:  # the same for all
+        return np.full(cube.sizes["time"], str(found.item()))
     return np.array([str(text) for text in _along_time(cube, name)])
 
 
@@ -61,7 +57,8 @@ def _along_time(cube: xr.Dataset, name: str) -> np.ndarray:
     return cube[name].values
 
 
-def _shares(values: np.ndarray) -> np.ndarray:
+def _clear_shares(cube: xr.Dataset) -> np.ndarray:
+    values = _along_time(cube, "clear_fraction")
     if values.dtype.kind not in "fiu" or (values < 0).any() or (values > 1).any():
         raise InvalidInputError(
             "clear_fraction holds what is no share from 0 to 1; leave it out: "
@@ -71,12 +68,9 @@ def _shares(values: np.ndarray) -> np.ndarray:
 
 
 def _label(row) -> str:
-    parts = [f"{row.time:%Y-%m-%d %H:%M}"]
-    if row.orbit:
-        parts.append(f"orbit {row.orbit}")
-    if np.isfinite(row.clear):
-        parts.append(f"{percent(row.clear)} clear")
-    return " · ".join(parts)
+    orbit = f" · orbit {row.orbit}" if row.orbit else ""
+    clear = f" · {percent(row.clear)} clear" if np.isfinite(row.clear) else ""
+    return f"{row.time:%Y-%m-%d %H:%M}{orbit}{clear}"
 
 
 def percent(share: float) -> str:
@@ -111,7 +105,7 @@ def choose(
 
 
 class OverpassFilter:
-    """The overpasses of a timeline that pass a filter, and the way from one to another.
+    """The overpasses of a timeline that pass a filter, at first all.
 
     ``steps`` are the row numbers of those that pass, in order of time. ``last`` is that of the
     overpass that was chosen last, near which another one is looked for.
@@ -127,9 +121,9 @@ class OverpassFilter:
         self.steps = choose(self.table, least_clear=least_clear / 100, **conditions)
         self._any_clear = choose(self.table, least_clear=0, **conditions)
 
-    def moments(self, steps: Iterable[int] | None = None) -> dict[str, str]:
-        """Return label → time as text of some overpasses, by default of those that pass."""
-        chosen = self.table.iloc[self.steps if steps is None else steps]
+    def moments(self) -> dict[str, str]:
+        """Return label → time as text of the overpasses that pass."""
+        chosen = self.table.iloc[self.steps]
         return dict(zip(chosen.label, chosen.iso, strict=True))
 
     def number_of(self, iso: str) -> int:
@@ -138,13 +132,15 @@ class OverpassFilter:
 
     def nearest(self, time: pd.Timestamp) -> int | None:
         """Return the row number of the overpass nearest to a time, of those that pass."""
-        return nearest(self.table, self.steps, time)
+        if not len(self.steps):
+            return None
+        times = self.table.time.iloc[self.steps]
+        near = min(max(time, times.min()), times.max())  # more than 292 years away overflows
+        return int(self.steps[abs(times - near).argmin()])
 
     def neighbour(self, step: int | None, by: int) -> int | None:
         """Return the overpass so many places later among those that pass, or the first or last."""
-        if not len(self.steps):
-            return None
-        if step is None:
+        if step is None or not len(self.steps):
             return self.nearest(self.table.time[self.last or 0])
         at = int(np.searchsorted(self.steps, step)) + by
         return int(self.steps[min(max(at, 0), len(self.steps) - 1)])
@@ -152,8 +148,9 @@ class OverpassFilter:
     def why_none(self) -> str:
         """Return a message for when no overpass is shown."""
         if len(self.steps):
-            passing = f"choose one of the {len(self.steps)} that pass the filter"
-            return f"No overpass is chosen:\n{passing}"
+            return (
+                f"No overpass is chosen:\nchoose one of the {len(self.steps)} that pass the filter"
+            )
         cloudy = "clear " if len(self._any_clear) else ""
         return f"No {cloudy}acquisition:\nno overpass passes the filter"
 
@@ -161,22 +158,6 @@ class OverpassFilter:
         """Return the place of an overpass among those that pass, in words."""
         place = int(np.searchsorted(self.steps, step)) + 1
         return f"Overpass {place} of {len(self.steps)} that pass the filter."
-
-
-def nearest(table: pd.DataFrame, steps: np.ndarray, time: pd.Timestamp) -> int | None:
-    """Return the one of ``steps`` whose overpass is nearest to a time; None without any.
-
-    Parameters
-    ----------
-    table, steps
-        As `timeline_of` and `choose` return them.
-    time : pandas.Timestamp
-    """
-    if not len(steps):
-        return None
-    times = table.time.iloc[steps]
-    near = min(max(time, times.min()), times.max())  # differences of more than 292 years overflow
-    return int(steps[abs(times - near).argmin()])
 
 
 def require_years(start: int, end: int) -> None:

@@ -170,7 +170,8 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
         features = _features(found)
         if any("crs" in part for one in features for part in (one, one["geometry"] or {})):
             raise ValueError("a place has a coordinate system of its own")
-        columns = [_named_columns(one) for one in features]
+        given = [{"id": one.get("id")} | (one.get("properties") or {}) for one in features]
+        columns = [{name: own[name] for name in _shown(own)} for own in given]
         shapes = [one["geometry"] and shapely.geometry.shape(one["geometry"]) for one in features]
         return gpd.GeoDataFrame(pd.DataFrame(columns, dtype=object), geometry=shapes, crs=crs)
     except CRSError:
@@ -180,14 +181,9 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
         ) from None
     except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
         reason = f"{type(error).__name__}: {error!s:.100}"
-    raise InvalidInputError(
-        f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
-    )
-
-
-def _named_columns(feature: dict) -> dict:
-    given = feature.get("properties") or {}
-    return {"id": feature.get("id")} | {name: given[name] for name in _shown(given)}
+        raise InvalidInputError(
+            f"{filename} cannot be read: it is no GeoJSON ({reason}); give a FeatureCollection"
+        ) from None
 
 
 def _shown(columns: Iterable[str]) -> list[str]:
