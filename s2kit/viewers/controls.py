@@ -22,7 +22,7 @@ WIDTH = 300
 
 def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.widgets.Button:
     """Build a button that calls ``act()``."""
-    built = pn.widgets.Button(name=name, **({"margin": (3, 3)} | options))
+    built = pn.widgets.Button(label=name, **({"margin": (3, 3)} | options))
     built.on_click(page.guarded(lambda _event: act()))
     return built
 
@@ -30,7 +30,7 @@ def button(name: str, act: Callable[[], Any], page: Page, **options: Any) -> pn.
 def save_button(name: str, shown: Any, filename: str) -> pn.widgets.Button:
     """Build a button that saves a chart or map as PNG, as its own tool does, while it is seen."""
     shown.save.filename = filename
-    built = pn.widgets.Button(name=name, margin=(3, 3), visible=shown.pane.param.visible)
+    built = pn.widgets.Button(label=name, margin=(3, 3), visible=shown.pane.param.visible)
     built.js_on_click(args={"tool": shown.save}, code="tool.do.emit('save')")
     return built
 
@@ -46,7 +46,7 @@ def download(name: str, make: Callable[[], Any], filename: str, page: Page):
             page.show_error(text := error_text(error))
             return io.StringIO(f"{text}\n")
 
-    options = {"button_type": "default", "margin": (3, 3), "width": 150}
+    options = {"color": "default", "margin": (3, 3), "width": 150}
     return pn.widgets.FileDownload(callback=write, filename=filename, label=name, **options)
 
 
@@ -56,7 +56,7 @@ def sections(viewer: Any, parts: Mapping[str, pn.viewable.Viewable]) -> pn.Colum
     ``viewer.section`` is the button group: setting its ``value`` shows another one.
     """
     viewer.section = pn.widgets.RadioButtonGroup(
-        name="Controls", options=list(parts), value=next(iter(parts)), margin=(3, 8)
+        label="Controls", options=list(parts), value=next(iter(parts)), margin=(3, 8)
     )
 
     def turn(_event: Any = None) -> None:
@@ -103,7 +103,7 @@ def control(
 ) -> Any:
     """Build a control for a parameter, without the parameter's documentation beside it."""
     silent = {"description": None} if "description" in kind.param else {}
-    return kind.from_param(parameter, name=name, **silent, **options)
+    return kind.from_param(parameter, label=name, **silent, **options)
 
 
 def grouped_select(
@@ -115,14 +115,14 @@ def grouped_select(
 ) -> pn.widgets.Select:
     """Build a list in groups for a parameter, which `from_param` cannot."""
     options = {"groups": groups, "value": getattr(viewer, name), "width": width}
-    built = pn.widgets.Select(name=title, **options)
+    built = pn.widgets.Select(label=title, **options)
     built.link(viewer, value=name, bidirectional=True)
     return built
 
 
 def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.FlexBox:
     """Build boxes for the values of the darkest and lightest colour; a slider sets the same."""
-    low, high = (pn.widgets.FloatInput(name=name, width=90) for name in ("Lowest", "Highest"))
+    low, high = (pn.widgets.FloatInput(label=name, width=90) for name in ("Lowest", "Highest"))
     fit = button("Fit", lambda: viewer.param.update(limits=None), viewer.page, align="end")
     set_limits = viewer.page.guarded(viewer.set_limits)
 
@@ -151,7 +151,7 @@ def place_boxes(levels: Levels) -> list[pn.widgets.FloatInput]:
     """Build boxes for the x and y of a place, at first the centre of the region."""
     middle = zip("xy", levels.whole.middle, strict=True)
     return [
-        pn.widgets.FloatInput(name=name, value=round(value, levels.digits), width=110)
+        pn.widgets.FloatInput(label=name, value=round(value, levels.digits), width=110)
         for name, value in middle
     ]
 
@@ -166,7 +166,7 @@ def basemap_boxes(
     """
     options = {**(labels or {}), "Basemap (internet)": "basemap"}
     names = list(options.values())
-    boxes = pn.widgets.CheckBoxGroup(name="Also", options=options, inline=True, margin=(0, 10))
+    boxes = pn.widgets.CheckBoxGroup(label="Also", options=options, inline=True, margin=(0, 10))
 
     def tick(*_events: Any) -> None:
         boxes.value = [name for name in names if getattr(viewer, name)]

@@ -264,7 +264,7 @@ class Levels:
         """
         if not all(isinstance(value, Real) for value in (x, y)):
             raise InvalidInputError("x or y is no number; give both")
-        col, row = ~self.grid.affine * (x, y)
+        col, row = ~self.grid.affine @ (x, y)
         inside = 0 <= row < self.grid.shape.y and 0 <= col < self.grid.shape.x
         return (int(row), int(col)) if inside else None
 
@@ -279,7 +279,7 @@ class Levels:
 
     def centre_of(self, row: int, col: int) -> tuple[float, float]:
         """Return x and y of the centre of a pixel at full resolution."""
-        return self.grid.affine * (col + 0.5, row + 0.5)
+        return self.grid.affine @ (col + 0.5, row + 0.5)
 
 
 @cache

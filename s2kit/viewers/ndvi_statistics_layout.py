@@ -61,7 +61,7 @@ def _map(viewer: Any) -> pn.Column:
 
 def limits_with_slider(viewer: Any) -> pn.FlexBox:
     """Build boxes and a slider for the limits."""
-    slider = pn.widgets.RangeSlider(name="Colours", show_value=False, width=WIDTH - 100)
+    slider = pn.widgets.RangeSlider(label="Colours", show_value=False, width=WIDTH - 100)
 
     def show(*_events) -> None:
         least, most = viewer.span
@@ -119,8 +119,8 @@ def _file_input(viewer: Any) -> pn.widgets.FileInput:
 
 def _places(viewer: Any) -> pn.Column:
     choice = control(pn.widgets.Select, viewer.param.chosen, "Place", width=WIDTH)
-    name = pn.widgets.TextInput(name="Name", width=190)
-    colour = pn.widgets.ColorPicker(name="Colour", width=60)
+    name = pn.widgets.TextInput(label="Name", width=190)
+    colour = pn.widgets.ColorPicker(label="Colour", width=60)
 
     def chosen() -> Place | None:
         return next((place for place in viewer.places if place.name == viewer.chosen), None)

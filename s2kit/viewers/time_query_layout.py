@@ -77,7 +77,7 @@ def _stop_where_seen(viewer: Any, play: pn.widgets.Toggle, picker: pn.widgets.Se
 def _date_slider(viewer: Any) -> pn.widgets.IntSlider:
     """Build a slider of the overpasses, which shows one when it is let go."""
     slider = pn.widgets.IntSlider(
-        name="Date", margin=(0, 8), min_width=260, styles={"flex": "1 1 260px"}, tooltips=False
+        label="Date", margin=(0, 8), min_width=260, styles={"flex": "1 1 260px"}, tooltips=False
     )
 
     def position() -> int:
