@@ -274,16 +274,16 @@ def fetch(
     CubeError
         If one that exists by the manifest is missing.
     """
-    named = {layer.key(*index): (layer, index) for layer, index in chunks}
+    named = [(layer.key(*index), layer, index) for layer, index in chunks]
     asked = [
-        name
-        for name, (layer, index) in named.items()
+        (name, layer)
+        for name, layer, index in named
         if layer.present is None or layer.present[index]
     ]
-    found = dict(zip(asked, chunks[0][0].objects.read_all(asked), strict=True))
-    for name, data in found.items():
-        layer, _ = named[name]
-        if data is None and layer.present is not None:
+    names = [name for name, _ in asked]
+    found = dict(zip(names, chunks[0][0].objects.read_all(names), strict=True))
+    for name, layer in asked:
+        if found[name] is None and layer.present is not None:
             require([layer])
             layer.require_steps()
             raise CubeError(
@@ -291,7 +291,7 @@ def fetch(
                 "data'. Build the cube again with the same scenes, which mends it, or bring that "
                 "file back from a copy; s2kit.verify lists all that is damaged"
             )
-    return [(name, found.get(name)) for name in named]
+    return [(name, found.get(name)) for name, *_ in named]
 
 
 def require(layers: Sequence[StoredLayer]) -> None:

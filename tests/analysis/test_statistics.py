@@ -204,6 +204,17 @@ def test_layers_of_two_stores_are_not_mixed_up(tmp_path):
             assert_same(found, plain_statistics(plain_ndvi(layers | {name: others[name]})))
 
 
+def test_one_stored_layer_under_two_names(tmp_path):
+    """Each name is read for itself: NDVI of a band with itself is 0 wherever it is clear."""
+    layers = random_layers(8, (9, 20, 20))
+    cube = make_cube(tmp_path / "c.zarr", layers, every(9, 9), chunks=(4, 8, 8))
+    clear = np.isin(layers["SCL"], CLEAR) & (decoded(layers["B04"]) > 0)
+    for mask in (None, xr.DataArray(clear, cube.SCL.coords, cube.SCL.dims)):
+        found = s2kit.time_statistics(cube.assign(B08=cube.B04), "NDVI", clear=mask).compute()
+        np.testing.assert_array_equal(found["count"], clear.sum(0))
+        assert (found["max"].values[clear.any(0)] == 0).all()
+
+
 def test_what_is_held_in_memory_is_not_read_again(tmp_path):
     """A cube that was persisted, or loaded, no longer needs its store."""
     layers = random_layers(1, (9, 30, 40))
