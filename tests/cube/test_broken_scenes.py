@@ -12,7 +12,7 @@ import pystac
 import pytest
 import rasterio
 from affine import Affine
-from children import stamps
+from children import stamps, tree
 from scenarios import whole
 from servers import faulty_server, refused_address
 from small_scenes import (
@@ -45,6 +45,15 @@ def test_temporary_folder_that_is_full(days, tmp_path, monkeypatch):
     options = {"aoi": AOI, "chunks": (1, 32, 32), "bands": ["B04"], "progress": False}
     with pytest.raises(CubeError, match=r"No space left.*TMPDIR"):
         s2kit.build_cube(days[:1], tmp_path / "cube.zarr", **options)
+
+
+def test_blocks_make_no_difference(days, tmp_path, monkeypatch):
+    """What is made block by block, from bands in temporary files, has the same bytes."""
+    options = {"aoi": AOI, "chunks": (2, 32, 32), "bands": ["B04", "SCL"]}
+    s2kit.build_cube(days[:3], tmp_path / "whole.zarr", progress=False, **options)
+    monkeypatch.setattr(ingest, "_BLOCK_BYTES", 1)
+    s2kit.build_cube(days[:3], tmp_path / "blocks.zarr", progress=False, **options)
+    assert tree(tmp_path / "blocks.zarr") == tree(tmp_path / "whole.zarr")
 
 
 @pytest.fixture(params=["tif", "jp2"])
