@@ -43,7 +43,8 @@ APIS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Name of a source to its API and collections, the best first.
 
-Earth Search keeps most scenes twice and some only in one of the two; of the same product the
+This is where `find_scenes` searches. How an item that it finds is read depends on what the item
+holds, not on this name: see `PROVIDERS`. Earth Search keeps most scenes twice and some only in one of the two; of the same product the
 Collection 1 copy is used, whose offset is stated reliably.
 """
 
@@ -86,11 +87,13 @@ class Provider:
     name : str
         For reports.
     marks : tuple of str
-        Beginnings of property names, or parts of hrefs, that only its items have.
+        Beginnings of property names, or parts of hrefs, that its items have and those of providers
+        that come later in `PROVIDERS` do not.
     offset : callable
         ``(item, asset, layer, product) -> Offset``: the offset still to be applied to a band.
     href : callable
-        ``(absolute href) -> str`` that GDAL opens, or ``""`` for one that is out of reach.
+        ``(absolute href) -> str`` that GDAL opens, or ``""`` for one that is out of reach. As
+        `gdal_name` returns it, an ``s3://`` URL needs a region, and keys, in the environment.
     """
 
     name: str
@@ -173,8 +176,11 @@ def _silent(product: ProductName) -> OddStatementError:
     )
 
 
-def _earth_search_offset(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
-    """Return what the flag says; raster:bands states -0.1 even where it is applied already."""
+def _as_flagged(item: Json, asset: Json, layer: str, product: ProductName) -> Offset:
+    """Return the offset by the flag that it was applied already, and otherwise by the baseline.
+
+    ``raster:bands`` states -0.1 in either case, except in Collection 1, which has no flag.
+    """
     if "c1-l2a" in str(item.get("collection")):
         return _as_original(item, asset, layer, product)
     properties = item["properties"]
@@ -221,7 +227,7 @@ PROVIDERS = (
     Provider(
         "earth-search",
         ("earthsearch:", "sentinel:product_id", "earth-search.aws.element84.com"),
-        _earth_search_offset,
+        _as_flagged,
         _earth_search_href,
     ),
     Provider(
@@ -235,7 +241,7 @@ PROVIDERS = (
     ),
     Provider("eopf", (".zarr/measurements/reflectance/",), _as_original, gdal_name),
 )
-"""The providers with rules of their own."""
+"""The providers with rules of their own; an item is read by the first whose marks it has."""
 
 ANY = Provider("stac", (), _as_declared, gdal_name)
 """Any other provider: its items must state the offset that is still to be applied."""

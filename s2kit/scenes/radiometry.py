@@ -33,7 +33,8 @@ RESOLUTION = dict.fromkeys(SCALES, 20) | dict.fromkeys(("B02", "B03", "B04", "B0
 
 METADATA, DECLARED, BASELINE, FLAG = RELIABLE = ("metadata", "declared", "baseline", "flag")
 """Sources of the offset that is still to be applied, the most reliable first: the product's own
-metadata, the STAC asset, the processing baseline, the flag of Earth Search."""
+metadata, the STAC asset, the processing baseline, the flag of Earth Search or its absence. A build
+compares offsets of the last two with the pixels (`s2kit.cube.offset`)."""
 
 _FIRST_WITH_OFFSET = 4.0
 _OWN_BASELINES = 99.0
