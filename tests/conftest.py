@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import xarray as xr
 
@@ -21,6 +22,9 @@ import s2kit
 from s2kit.practice import write_practice_scenes
 
 ROOT = Path(__file__).parents[1]
+
+hypothesis.settings.register_profile("shared machine", deadline=None)
+hypothesis.settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,9 @@ APIS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Name of a source to its API and collections, the best first.
 
 This is where `find_scenes` searches. How an item that it finds is read depends on what the item
-holds, not on this name: see `PROVIDERS`. Earth Search keeps most scenes twice and some only in one of the two; of the same product the
+holds, not on this name: see `PROVIDERS`.
+
+Earth Search keeps most scenes twice and some only in one of the two; of the same product the
 Collection 1 copy is used, whose offset is stated reliably.
 """
 
