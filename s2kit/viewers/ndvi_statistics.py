@@ -54,7 +54,11 @@ class NdviStatistics(MapViewer):
     """
 
     variable = Choice(doc="Index or layer")
-    statistic = Choice(default="mean", objects=STATISTICS, doc="What the map shows")
+    statistic = Choice(
+        default="mean",
+        objects={kind.title: name for name, kind in STATISTICS.items()},
+        doc="What the map shows, one of `s2kit.viewers.statistic_map.STATISTICS`",
+    )
     start = Choice(doc="First year")
     end = Choice(doc="Last year")
     draw = Choice(default="polygon", objects=list(shapes.CORNERS), doc="What clicks make")
@@ -124,9 +128,9 @@ class NdviStatistics(MapViewer):
         if self._shown is None:
             return
         asked, values, window = self._shown
-        if not np.isfinite(values).any() or (asked.statistic == "count" and not values.any()):
-            self.blank(none := f"No clear observation here in {asked.period}")
-            self.page.set_status(f"{none}.{self.statistics.unread(asked)}")
+        if message := self.statistics.nothing(asked, values):
+            self.blank(message)
+            self.page.set_status(f"{message}.{self.statistics.unread(asked)}")
             return
         label, rough = self.statistics.label(asked), self.statistics.overview(window)
         self.map.set_title(asked.heading, self.page.note + (f"; {rough}" if rough else ""))

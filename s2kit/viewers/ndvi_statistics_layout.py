@@ -46,7 +46,7 @@ def _map(viewer: Any) -> pn.Column:
         control(pn.widgets.Select, viewer.param[name], title, width=90)
         for name, title in (("start", "First year"), ("end", "Last year"))
     )
-    statistic = control(pn.widgets.Select, viewer.param.statistic, "Statistic", width=165)
+    statistic = control(pn.widgets.Select, viewer.param.statistic, "Statistic", width=190)
     variable = grouped_select(viewer, "variable", "Index or layer", viewer.number_names, width=130)
     opacity = control(pn.widgets.IntSlider, viewer.param.opacity, "Opacity (%)", width=150)
     basemap, attribution = basemap_boxes(viewer)

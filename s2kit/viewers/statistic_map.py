@@ -1,6 +1,8 @@
 """Maps of a statistic of an index along time, and the colours and titles that belong to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import xarray as xr
@@ -11,24 +13,49 @@ from s2kit.viewers.levels import Levels, Window, workers
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.timeline import require_years, text_of
 
-STATISTICS = {
-    "mean": "mean",
-    "standard deviation": "std",
-    "smallest": "min",
-    "largest": "max",
-    "amplitude (p90 − p10)": "amplitude",
-    "clear observations": "count",
-}
-"""Title → name of `time_statistics`; the amplitude is computed of two percentiles."""
 
-_TITLES = {name: title for title, name in STATISTICS.items()}
-_SPREADS = ("std", "amplitude", "count")
-"""Statistics that begin at 0; they have a palette of their own."""
+@dataclass(frozen=True)
+class Statistic:
+    """A statistic that a map can show.
+
+    Attributes
+    ----------
+    title : str
+        In the list of statistics, and in titles.
+    compute : callable
+        Of what `time_statistics` returns, with these percentiles: the map.
+    percentiles : tuple of float
+    label : str
+        What the colours mean; ``{variable}`` is the index or layer with its unit.
+    fitted : bool
+        Whether limits fit the values, in a palette of its own, also where the index has usual ones.
+    """
+
+    title: str
+    compute: Callable[[xr.Dataset], xr.DataArray]
+    percentiles: tuple[float, ...] = ()
+    label: str = "{title} of {variable}"
+    fitted: bool = False
+
+
+STATISTICS = {
+    "mean": Statistic("mean", itemgetter("mean")),
+    "std": Statistic("standard deviation", itemgetter("std"), fitted=True),
+    "min": Statistic("smallest", itemgetter("min")),
+    "max": Statistic("largest", itemgetter("max")),
+    "amplitude": Statistic(
+        "amplitude (p90 − p10)", lambda maps: maps["p90"] - maps["p10"], (10, 90), fitted=True
+    ),
+    "count": Statistic(
+        "clear observations", itemgetter("count"), label="number of {title}", fitted=True
+    ),
+}
+"""The statistics by their names in addresses; all that a viewer says of one is stated here."""
 
 
 @dataclass(frozen=True)
 class StatisticRequest:
-    """A statistic (a value of `STATISTICS`) of a layer or index from a first to a last year."""
+    """A statistic (a name of `STATISTICS`) of a layer or index from a first to a last year."""
 
     variable: str
     statistic: str
@@ -36,9 +63,9 @@ class StatisticRequest:
     end: int
 
     @property
-    def title(self) -> str:
-        """Title of the statistic."""
-        return _TITLES[self.statistic]
+    def kind(self) -> Statistic:
+        """What the statistic is."""
+        return STATISTICS[self.statistic]
 
     @property
     def period(self) -> str:
@@ -48,12 +75,12 @@ class StatisticRequest:
     @property
     def heading(self) -> str:
         """Title of the map."""
-        return f"{self.variable}, {self.title}, {self.period}"
+        return f"{self.variable}, {self.kind.title}, {self.period}"
 
     @property
     def palette(self) -> tuple[str, ...]:
         """Colours from low to high."""
-        return colours.MAPS["cividis" if self.statistic in _SPREADS else "viridis"]
+        return colours.MAPS["cividis" if self.kind.fitted else "viridis"]
 
 
 class StatisticMap:
@@ -67,37 +94,40 @@ class StatisticMap:
     def compute(self, asked: StatisticRequest, window: Window) -> np.ndarray:
         """Compute the statistic of the pixels of a window, shape (y, x), float32."""
         require_years(asked.start, asked.end)
-        spread = asked.statistic == "amplitude"
-        key = window, asked.variable, asked.start, asked.end, spread
-        if self._last is None or self._last[0] != key:  # else all but the amplitude is there
+        percentiles = asked.kind.percentiles
+        key = window, asked.variable, asked.start, asked.end, percentiles
+        if self._last is None or self._last[0] != key:  # one computation serves several statistics
             maps = time_statistics(
                 self._levels.part(window),
                 asked.variable,
                 start=str(asked.start),
                 end=str(asked.end),
-                percentiles=(10, 90) if spread else (),
+                percentiles=percentiles,
             )
-            maps = maps[["p10", "p90"]] if spread else maps
+            maps = maps[[f"p{q:g}" for q in percentiles]] if percentiles else maps
             computed = maps.compute(scheduler="threads", pool=workers())
             self._levels.require_steps()
             self._last = key, computed
-        maps = self._last[1]
-        found = maps["p90"] - maps["p10"] if spread else maps[asked.statistic]
+        found = asked.kind.compute(self._last[1])
         values = found.transpose("y", "x").values.astype("float32")
         return values[:: window.rows.step, :: window.cols.step]
 
     def fitting_limits(self, asked: StatisticRequest, values: np.ndarray) -> tuple[float, float]:
-        """Return the usual limits of an index; else those that nine of ten pixels span."""
+        """Return the usual limits of an index or layer; else those that nine of ten pixels span."""
         usual = find_renderer(self._cube, asked.variable).limits
-        if usual and asked.statistic not in _SPREADS:
+        if usual and not asked.kind.fitted:
             return usual
         return colours.rounded(*(colours.percentile_limits([values], 5) or (0.0, 1.0)))
 
     def label(self, asked: StatisticRequest) -> str:
         """Return what the colours mean, with the unit."""
-        if asked.statistic == "count":
-            return f"number of {asked.title}"
-        return f"{asked.title} of {find_renderer(self._cube, asked.variable).label}"
+        variable = find_renderer(self._cube, asked.variable).label
+        return asked.kind.label.format(title=asked.kind.title, variable=variable)
+
+    def nothing(self, asked: StatisticRequest, values: np.ndarray) -> str:
+        """Return a message if a computed map has nothing to show; else empty."""
+        seen = values > 0 if asked.statistic == "count" else np.isfinite(values)
+        return "" if seen.any() else f"No clear observation here in {asked.period}"
 
     def unread(self, asked: StatisticRequest) -> str:
         """Return how many dates have scenes that could not be read, in words; empty without any."""
@@ -112,7 +142,7 @@ class StatisticMap:
         at = window.place(x, y)
         if at is None:
             return ""
-        known = f"{asked.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
+        known = f"{asked.kind.title} {values[at]:.4g}" if np.isfinite(values[at]) else "no data"
         return known + self._levels.describe_pixel(window, *at)
 
     def overview(self, window: Window) -> str:

@@ -25,6 +25,7 @@ from s2kit.viewers.levels import View
 from s2kit.viewers.ndvi_statistics_layout import limits_with_slider
 from s2kit.viewers.place_charts import Curve, Histogram, PlacesChart, day_of_year
 from s2kit.viewers.places import Place
+from s2kit.viewers.statistic_map import STATISTICS
 
 STEPS, ROWS, COLS = 24, 20, 30
 CLEAR = [4, 5, 6, 7]
@@ -121,7 +122,7 @@ def test_begins_with_the_mean_ndvi(viewer, layers):
     assert "pixels of 10 m" in words(viewer.page.status)
 
 
-@pytest.mark.parametrize("statistic", ["mean", "std", "min", "max", "amplitude", "count"])
+@pytest.mark.parametrize("statistic", STATISTICS)
 def test_statistics_equal_numpy(viewer, layers, statistic):
     """Each statistic of each pixel is numpy's of its clear observations, in the years asked."""
     viewer.statistic = statistic
