@@ -241,7 +241,7 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
     """
     stated = next((one.attrs[REGION] for one in data.coords.values() if REGION in one.attrs), None)
     try:
-        west, south, east, north = map(float, stated or ())
+        west, south, east, north = map(float, () if stated is None else stated)
     except (TypeError, ValueError):
         return area_of_grid(grid)
     known = np.isfinite([west, south, east, north]).all() and west <= east and south <= north

@@ -176,6 +176,9 @@ def test_part_of_a_cube_lies_as_the_whole(tmp_path):
     cube.spatial_ref.attrs[REGION] = list(area_of_grid(grid))
     part = cube.isel(y=slice(-40, None))
     assert area_of_data(part, read_grid(part)) == area_of_grid(grid)
+    part.to_netcdf(tmp_path / "part.nc")
+    with xr.open_dataset(tmp_path / "part.nc", decode_coords="all") as copy:
+        assert area_of_data(copy, read_grid(copy)) == area_of_grid(grid)  # now a numpy array
     points = gpd.GeoDataFrame(geometry=[shapely.Point(5.6, 50.62)], crs=4326)
     placed = s2kit.read_fields(points, part).geometry.iloc[0]
     x, y = Transformer.from_crs(4326, 28992, always_xy=True).transform(5.6, 50.62)

@@ -5,7 +5,9 @@ the first statistics, composites and seasons of a reader do not wait for it.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import dask
@@ -15,25 +17,38 @@ from shapely.geometry import box
 from tqdm import tqdm
 
 import s2kit
+from s2kit.errors import S2KitError
+
+FEW = {"y": slice(24), "x": slice(24)}
 
 
-def results(whole: xr.Dataset) -> Iterator[Any]:
-    """Yield lazy results that together use each kernel of the analysis."""
-    few = {"y": slice(24), "x": slice(24)}
-    yield s2kit.time_statistics(whole, "NDVI").isel(few)  # one block, read as it is stored
-    cube = whole.isel(few)
-    year = int(cube.time.dt.year[0])
-    clear = s2kit.clear_mask(cube, specks=100, buffer=10)
-    yield clear
-    yield s2kit.time_statistics(cube, "B04", clear=clear, period="season", percentiles=[50])
-    for method in ("median", "best_pixel", "medoid", "geomedian"):
-        yield s2kit.composite(cube, method=method)
-    for method in ("linear", "whittaker"):
-        series = s2kit.index(s2kit.mask_clouds(cube), "NDVI")
-        yield s2kit.season(s2kit.regular_series(series, method=method), year=year)
-    west, south, east, north = cube.rio.bounds()
-    field = gpd.GeoDataFrame(geometry=[box(west, south, east, north).buffer(-15)], crs=cube.rio.crs)
-    yield s2kit.field_statistics(cube.B04.isel(time=0), field)
+def uses(whole: xr.Dataset) -> list[Callable[[], Any]]:
+    """Return computations that together use each kernel of the analysis."""
+    cube = whole.isel(FEW)
+    return [
+        lambda: s2kit.time_statistics(whole, "NDVI").isel(FEW),  # one block, read as it is stored
+        lambda: s2kit.clear_mask(cube, specks=100, buffer=10),
+        lambda: s2kit.time_statistics(cube, "B04", period="season", percentiles=[50]),
+        *(partial(s2kit.composite, cube, method=name) for name in ("median", "best_pixel")),
+        *(partial(s2kit.composite, cube, method=name) for name in ("medoid", "geomedian")),
+        *(partial(season, cube, method) for method in ("linear", "whittaker")),
+        lambda: field_statistics(cube),
+    ]
+
+
+def season(cube: xr.Dataset, method: str) -> xr.Dataset:
+    """Find the season of the first year."""
+    series = s2kit.index(s2kit.mask_clouds(cube), "NDVI")
+    regular = s2kit.regular_series(series, method=method)
+    return s2kit.season(regular, year=int(cube.time.dt.year[0]))
+
+
+def field_statistics(cube: xr.Dataset) -> gpd.GeoDataFrame:
+    """Describe one field."""
+    field = box(*cube.rio.bounds()).buffer(-abs(cube.rio.resolution()[0]))
+    return s2kit.field_statistics(
+        cube.B04.isel(time=0), gpd.GeoDataFrame(geometry=[field], crs=cube.rio.crs)
+    )
 
 
 def main(store: str) -> None:
@@ -41,8 +56,10 @@ def main(store: str) -> None:
     cube = s2kit.open_cube(store)
     print("Compiling the numerical kernels, once on this machine", flush=True)
     with dask.config.set(scheduler="threads"):
-        for result in tqdm(list(results(cube)), leave=False):
-            dask.compute(result)
+        for use in tqdm(uses(cube), leave=False):
+            # What a cube without some band, or of few dates, cannot show is compiled when needed.
+            with suppress(S2KitError, AttributeError):
+                dask.compute(use())
 
 
 if __name__ == "__main__":

@@ -71,7 +71,8 @@ def _opened(name: str) -> Iterator[BinaryIO]:
         asked = {"Range": f"bytes=0-{_FIRST_BYTES - 1}"}
         with requests.get(name, headers=asked, stream=True, timeout=_WAIT) as answer:
             answer.raise_for_status()
-            yield io.BytesIO(answer.raw.read(_FIRST_BYTES, decode_content=True))
+            begin = answer.raw.read(_FIRST_BYTES, decode_content=True)
+        yield io.BytesIO(begin)
     elif zipped is not None:
         with member_of(*zipped) as file:
             begin = file.read(_FIRST_BYTES)

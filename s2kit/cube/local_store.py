@@ -13,7 +13,7 @@ from s2kit.bounds import read_file
 from s2kit.credentials import shown_cause
 from s2kit.cube.codec import largest
 from s2kit.cube.keys import STAGING, WORK_FOLDER
-from s2kit.cube.store import Draft, Objects, Store, new_draft
+from s2kit.cube.store import Draft, Store, new_draft
 from s2kit.errors import CubeError
 
 ATTEMPTS = 1000
@@ -28,12 +28,9 @@ class LocalStore(Store):
         self._folders: set[str] = set()  # known to be folders of the store itself
 
     def __reduce__(self):
-        open_store, _ = super().__reduce__()
-        return open_store, (self.root,)  # a worker has another folder
+        from s2kit.cube.storage import open_store
 
-    def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Return several objects; None for those that are absent."""
-        return Objects.read_all(self, keys)
+        return open_store, (self.root,)  # a worker has another folder
 
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the work folder; a link counts as absent."""

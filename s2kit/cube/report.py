@@ -11,6 +11,7 @@ from s2kit.cube.keys import group_of, is_chunk
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.state import read_state
 from s2kit.cube.storage import open_store
+from s2kit.errors import CubeError
 
 
 @dataclass(frozen=True)
@@ -92,10 +93,16 @@ class BuildReport:
         pandas.DataFrame
             One row a layer: ``raw_mb`` (as integers in memory), ``stored_mb``, ``ratio`` of the
             two, number of ``chunks`` stored.
+
+        Raises
+        ------
+        CubeError
+            If the cube is no longer there.
         """
         store = open_store(self._place)
         state = read_state(store)
-        assert state is not None  # a build has just written it
+        if state is None:
+            raise CubeError(f"{self.store} holds no cube any more; build it again, or open it anew")
         rows = []
         for name in state.spec.layers:
             sizes = [

@@ -134,7 +134,7 @@ def while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -
     """Do something with a state of a store, again if it has changed meanwhile."""
     for _ in range(_TRIES):
         before = read_metadata(store)
-        damage = None
+        damage: Exception | None = None
         try:
             state = _snapshot(str(store), before)
             opened = use(state)
@@ -142,10 +142,12 @@ def while_steady(store: str | os.PathLike, use: Callable[[Snapshot], _Opened]) -
                 return opened
         except InvalidInputError:
             raise
-        except (*TROUBLE_OPENING, RuntimeError, TypeError, AttributeError) as error:
-            damage = error
+        except (CubeError, *TROUBLE_OPENING, RuntimeError, TypeError, AttributeError) as error:
+            damage = error  # unless another state has replaced what was read
         if read_metadata(store) != before:
             continue
+        if isinstance(damage, CubeError):
+            raise damage
         if isinstance(damage, FAR):
             raise CubeError(
                 f"{store} cannot be read now ({type(damage).__name__}: {damage}); try again in a "

@@ -10,6 +10,7 @@ from s2kit.credentials import shown_cause
 from s2kit.cube.archive import Archive
 from s2kit.cube.http import make_client
 from s2kit.cube.local_store import LocalStore
+from s2kit.cube.remote_store import RemoteStore
 from s2kit.cube.store import Objects, Store
 from s2kit.errors import CubeError, InvalidInputError
 
@@ -57,7 +58,7 @@ def open_store(url: str | os.PathLike) -> Store:
         ) from shown_cause(error)
     if isinstance(fs, LocalFileSystem):
         return LocalStore(place, root, fs)
-    return Store(place + query, root, fs, query)
+    return RemoteStore(place + query, root, fs, query)
 
 
 def open_to_write(url: str | os.PathLike) -> Store:

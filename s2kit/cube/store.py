@@ -1,18 +1,15 @@
-"""Objects by name below a URL: on S3 and what speaks like it, or on http(s) to read."""
+"""What a store of objects by name can do."""
 
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import aiohttp
 from botocore.exceptions import BotoCoreError
 
 from s2kit.credentials import shown_cause
-from s2kit.cube.http import requests_to
 from s2kit.cube.keys import DRAFT, METADATA, STAGING, WORK_FOLDER
 from s2kit.errors import CubeError
 
@@ -72,7 +69,7 @@ class Objects(ABC):
 
 
 class Store(Objects):
-    """Objects by name below a URL that fsspec can read; `s2kit.cube.storage.open_store` makes one.
+    """Objects by name below a path or URL; `s2kit.cube.storage.open_store` makes one.
 
     Attributes
     ----------
@@ -81,26 +78,19 @@ class Store(Objects):
     root : str
         The path or URL by which fsspec knows it.
     fs : fsspec.AbstractFileSystem
-    query : str
-        Of an http(s) URL, such as a shared access signature; it is sent with each request.
     """
 
-    def __init__(self, url: str, root: str, fs: Any, query: str = ""):
-        self.url, self.root, self.fs, self.query = url, root, fs, query
-
-    def __reduce__(self):
-        from s2kit.cube.storage import open_store
-
-        return open_store, (self.url,)  # a worker has its own access to the storage
+    def __init__(self, url: str, root: str, fs: Any):
+        self.url, self.root, self.fs = url, root, fs
 
     @property
     def listable(self) -> bool:
         """Whether objects can be listed and written, which plain http cannot."""
-        return not self.url.startswith(("http://", "https://"))
+        return True
 
     def path(self, key: str) -> str:
         """Return the full name of an object."""
-        return f"{self.root}/{key}{self.query}"
+        return f"{self.root}/{key}"
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of an object, or None where there is none."""
@@ -119,18 +109,9 @@ class Store(Objects):
                 "storage or its access, or choose another store"
             ) from shown_cause(error)
 
-    def read_all(self, keys: list[str]) -> list[bytes | None]:
-        """Return several objects, fetched side by side; None for those that are absent."""
-        if len(keys) <= 1:
-            return super().read_all(keys)
-        paths = [self.path(key) for key in keys]
-        with requests_to(self.root) as bounds:  # not `cat`, to which ? and [ are patterns
-            found = self.fs.cat_ranges(paths, None, None, on_error="return", **bounds)
-        return [self._fetched(key, data) for key, data in zip(keys, found, strict=True)]
-
+    @abstractmethod
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the work folder; a link counts as absent."""
-        return self.read(key)
 
     def put(self, key: str, data: bytes) -> None:
         """Write an object that no reader looks for yet; one of that name is removed first.
@@ -142,22 +123,21 @@ class Store(Objects):
         except TROUBLE as error:
             raise self.unwritable(error) from shown_cause(error)
 
+    @abstractmethod
     def write(self, key: str, data: bytes) -> None:
         """Write an object and sync it; readers see the old one or the new one, never a part."""
-        self.put(key, data)
 
+    @abstractmethod
     def prepare(self, objects: Mapping[str, bytes]) -> list[Draft]:
         """Return drafts of objects, to be put in place together.
 
         A disk holds them already: where it is full, none of the objects has changed. Others get
         them when they are put in place.
         """
-        return [new_draft(key, data) for key, data in objects.items()]
 
+    @abstractmethod
     def place(self, drafts: Iterable[Draft]) -> None:
         """Put drafts in their places, in order: each replaces the object in one step."""
-        for draft in drafts:
-            self.write(draft.key, draft.data)
 
     def move(self, source: str, target: str) -> bool:
         """Rename an object, in one step; return False if it is absent."""
@@ -187,17 +167,17 @@ class Store(Objects):
         except TROUBLE as error:
             raise self.unwritable(error) from shown_cause(error)
 
+    @abstractmethod
     def sync(self, keys: Iterable[str]) -> None:
-        """Wait until objects, and all that was written before, are stored: requests have waited."""
+        """Wait until objects, and all that was written before, are stored."""
 
+    @abstractmethod
     def has(self, key: str) -> bool:
         """Return whether there is an object of that name."""
-        return self.fs.exists(self.path(key))
 
+    @abstractmethod
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
-        with suppress(FileNotFoundError):
-            self.fs.rm_file(self.path(key))
 
     def clear(self) -> None:
         """Remove the objects of a cube."""
@@ -214,25 +194,13 @@ class Store(Objects):
         """List the objects below a prefix, sorted."""
         return sorted(self.sizes(prefix))
 
+    @abstractmethod
     def sizes(self, prefix: str) -> dict[str, int]:
         """Return the sizes of the objects below a prefix, in bytes."""
-        try:
-            found = self.fs.find(self.path(prefix), detail=True)
-        except FileNotFoundError:  # not even the bucket
-            return {}
-        root = PurePosixPath(self.root)
-        return {
-            PurePosixPath(name).relative_to(root).as_posix(): int(about["size"])
-            for name, about in found.items()
-        }
 
+    @abstractmethod
     def exists(self) -> bool:
         """Return whether anything but the work folder lies there."""
-        try:
-            names = [PurePosixPath(n).name for n in self.fs.ls(self.root, detail=False)]
-        except (FileNotFoundError, NotADirectoryError):
-            return self.fs.exists(self.root)
-        return any(name != WORK_FOLDER for name in names)
 
     def is_disturbed(self) -> bool:
         """Return whether a build that died has left something in the work folder."""
@@ -252,22 +220,17 @@ class Store(Objects):
             "space or mend the storage, then run the build again: it goes on from there"
         )
 
-    def _fetched(self, key: str, data: bytes | Exception) -> bytes | None:
-        if isinstance(data, FileNotFoundError):
-            return None
-        return self.read(key) if isinstance(data, Exception) else data  # again, for its error
+    @abstractmethod
+    def _read(self, key: str) -> bytes: ...
 
-    def _read(self, key: str) -> bytes:
-        return self.fs.cat_file(self.path(key))
+    @abstractmethod
+    def _put(self, key: str, data: bytes) -> None: ...
 
-    def _put(self, key: str, data: bytes) -> None:
-        self.fs.pipe_file(self.path(key), data)
+    @abstractmethod
+    def _move(self, source: str, target: str) -> None: ...
 
-    def _move(self, source: str, target: str) -> None:
-        self.fs.mv(self.path(source), self.path(target))
-
-    def _copy(self, source: str, target: str) -> None:
-        self.fs.cp_file(self.path(source), self.path(target))
+    @abstractmethod
+    def _copy(self, source: str, target: str) -> None: ...
 
 
 def new_draft(key: str, data: bytes) -> Draft:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import s2kit
+from s2kit.cube import snapshot
 from s2kit.cube.dask_layers import source_of, window_of
 from s2kit.errors import CubeError
 
@@ -187,3 +188,34 @@ def test_window_of_a_changed_cube(stores, dask):
     found = window_of(cube, slice(3, 9), slice(2, 4))
     assert all(layer.chunks for layer in found.data_vars.values())
     xr.testing.assert_identical(found.compute(), cube.isel(y=slice(3, 9), x=slice(2, 4)).compute())
+
+
+def test_a_commit_while_a_cube_is_opened(tmp_path, monkeypatch):
+    """Coordinates that a commit replaces while they are read are read again, not called damaged."""
+    place, layers = tmp_path / "c.zarr", random_layers(1, (6, 10, 10), ("B04",))
+    part = {name: layer[:5] for name, layer in layers.items()}
+    write_cube(place, part, every(5, 5), chunks=(8, 8, 8))
+    read, commits = snapshot.read_coordinate_table, []
+
+    def meanwhile(objects, orbit, manifest):
+        table = read(objects, orbit, manifest)
+        if not commits:
+            commits.append(shutil.rmtree(place))
+            write_cube(place, layers, every(5, 6), chunks=(8, 8, 8))
+        return table
+
+    monkeypatch.setattr(snapshot, "read_coordinate_table", meanwhile)
+    assert s2kit.open_cube(place).sizes["time"] == 6
+    assert commits
+
+
+def test_coordinates_that_are_lost_are_named(tmp_path):
+    """Where nothing changes meanwhile, the error says what is missing."""
+    place = tmp_path / "c.zarr"
+    write_cube(place, random_layers(1, (5, 10, 10), ("B04",)), every(5, 5), chunks=(8, 8, 8))
+    (place / "S2/R051/time/0").unlink()
+    for copy in (place / "S2/R051/.manifest").iterdir():
+        if not copy.read_bytes().startswith(b"\x1f\x8b"):  # no table, but a coordinate
+            copy.unlink()
+    with pytest.raises(CubeError, match="is missing or damaged, and so is its copy"):
+        s2kit.open_cube(place)

@@ -90,11 +90,21 @@ def kernels():
 @pytest.mark.slow
 def test_all_kernels_of_the_analysis_are_compiled_ahead(practice_cube, shared_folder, tmp_path):
     """Those that a build does not use are compiled and stored by the tool."""
+    tool, store = ROOT / "tools/compile_kernels.py", shared_folder / "practice.zarr"
     printed = run(
-        *(sys.executable, ROOT / "tools/compile_kernels.py", shared_folder / "practice.zarr"),
+        *(sys.executable, tool, store),
         env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
     )
     assert "once on this machine" in printed
     stored = {re.match(r"\w+\.\w+", file.name)[0] for file in tmp_path.rglob("*.nbi")}
     by_builds = {name for name in kernels() if name.startswith(("warp.", "overviews."))}
     assert set(kernels()) - by_builds == stored
+
+
+@pytest.mark.slow
+def test_kernels_are_compiled_for_any_cube(practice_scenes, tmp_path):
+    """A cube of one date and without near infrared is no error."""
+    items = s2kit.find_scenes(practice_scenes / "scenes", "delft", "2021-06-01", "2021-06-12")
+    options = {"bands": ["B04", "SCL"], "progress": False}
+    s2kit.build_cube(list(items)[:1], tmp_path / "cube.zarr", "delft", **options)
+    run(sys.executable, ROOT / "tools/compile_kernels.py", tmp_path / "cube.zarr")
