@@ -33,6 +33,9 @@ DEGREES = CRS("EPSG:4326")
 LARGEST_DIFFERENCE = 0.1
 """Pixels by which two transformations into a system may differ."""
 
+METRES_PER_DEGREE = 111_320
+"""Of longitude at the equator, and nearly of latitude anywhere: 40 075 km / 360."""
+
 _CATCHING = Lock()
 """`warnings.catch_warnings` is not safe in several threads at a time."""
 

@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from s2kit.crs import (
     DEGREES,
+    METRES_PER_DEGREE,
     Bounds,
     area_of,
     check_agreement,
@@ -122,7 +123,7 @@ def _check_on_one_side(grid: GeoBox, area: Bounds, outline: BaseGeometry) -> Non
     beyond = east % 360 - 180 if first > 0 else 180 - west % 360
     if last - first < 180 and 0 < beyond < 1:
         away = math.ceil(beyond * 1100) / 1000
-        metres = away * 111_320 * math.cos(math.radians((south + north) / 2))
+        metres = away * METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2))
         ends = f"end at {last - away:.3f}°" if first > 0 else f"begin at {first + away:.3f}°"
         advice = (
             f"a grid in this system reaches {beyond:.3f}° beyond the antimeridian. Stay "
@@ -167,6 +168,11 @@ def crs_of(grid: GeoBox) -> CRS:
     return grid.crs.proj
 
 
+def pixel_width(grid: GeoBox) -> float:
+    """Return the width of a pixel in metres, about; other units than degrees count as metres."""
+    return abs(grid.affine.a) * (METRES_PER_DEGREE if crs_of(grid).is_geographic else 1)
+
+
 def area_of_grid(grid: GeoBox) -> Bounds:
     """Return west, south, east, north of a grid, degrees, as `s2kit.crs.operation` takes them."""
     return area_of(grid.boundingbox.bbox, crs_of(grid))
@@ -207,7 +213,7 @@ def read_grid(data: xr.Dataset | xr.DataArray) -> GeoBox:
             'or set it with data.rio.write_crs("EPSG:28992")'
         )
     if min(grid.shape) == 1:
-        _check_transform(data, grid)
+        _check_transform(data)
     return grid
 
 
@@ -248,7 +254,7 @@ def area_of_data(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> Bounds:
     return (west, south, east, north) if known else area_of_grid(grid)
 
 
-def _check_transform(data: xr.Dataset | xr.DataArray, grid: GeoBox) -> None:
+def _check_transform(data: xr.Dataset | xr.DataArray) -> None:
     """Raise InvalidInputError if a single row or column is not on the grid of its GeoTransform.
 
     Only the GeoTransform holds its pixel size; after thinning out, that is still the old one.

@@ -19,6 +19,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from s2kit.credentials import shown_cause
+from s2kit.crs import METRES_PER_DEGREE
 from s2kit.cube.acquisitions import Scene
 from s2kit.cube.jpeg2000 import member_of
 from s2kit.cube.layers import LAYER_SPECS
@@ -173,9 +174,8 @@ def _geometry(dataset: DatasetReader) -> Raster:
     finite = all(map(math.isfinite, tuple(affine)[:6]))
     if not finite or affine.b or affine.d or affine.a <= 0 or affine.e >= 0:
         raise ValueError(f"not a north-up raster: {tuple(affine)[:6]}")
-    metres = affine.a * (
-        111_320 if dataset.crs.is_geographic else dataset.crs.linear_units_factor[1]
-    )
+    degrees = dataset.crs.is_geographic
+    metres = affine.a * (METRES_PER_DEGREE if degrees else dataset.crs.linear_units_factor[1])
     if not _SMALLEST_PIXEL <= metres <= _LARGEST_PIXEL:
         raise ValueError(f"its pixels are {metres:g} m wide; those of Sentinel-2 are 10 to 60 m")
     return Raster(dataset.crs, (affine.c, affine.f), (affine.a, affine.e), dataset.shape)

@@ -5,7 +5,7 @@ from typing import Any
 
 from odc.geo.geobox import GeoBox
 
-from s2kit.grid import crs_of
+from s2kit.grid import pixel_width
 from s2kit.scenes.radiometry import BANDS, RESOLUTION, SCALE, SCALES
 
 WAVELENGTHS = {
@@ -114,7 +114,7 @@ LAYER_SPECS = {name: _reflectance(name) for name in BANDS} | {
         scale_factor=SCALES["WVP"],
     ),
 }
-"""Every layer a cube can hold, in the order in which it is stored."""
+"""How each of `s2kit.scenes.item.LAYERS` is stored, in the same order."""
 
 TIMELINE_CHUNK = 128
 """Steps in one chunk of a coordinate along time."""
@@ -149,6 +149,5 @@ def timeline_types(grid: GeoBox, level: int = 0) -> dict[str, str]:
     """
     if level:
         return {"time": TIMELINE["time"][0]}
-    side = max(grid.shape) * abs(grid.affine.a) * (111_320 if crs_of(grid).is_geographic else 1)
-    width = 999 if side <= 100_000 else 4096
+    width = 999 if max(grid.shape) * pixel_width(grid) <= 100_000 else 4096
     return {name: f"<U{width}" if t == _NAMES else t for name, (t, _) in TIMELINE.items()}

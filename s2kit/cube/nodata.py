@@ -17,7 +17,7 @@ import xarray as xr
 
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.errors import InvalidInputError
-from s2kit.scenes.item import BANDS
+from s2kit.scenes.radiometry import BANDS, SCALES
 
 _DECLARED = ("fillvalue", "nodata", "missingvalue", "nodatavals", "nodatavalue", "nodatavalues")
 """Attributes that state a value of no data, without underscores and in small letters: CF (and
@@ -33,7 +33,7 @@ _NO_CLASS = (0.0, 255.0)
 """Numbers in SCL that are no class: no data of Sen2Cor, and what libraries fill bytes with."""
 
 _CLASSES = "SCL"
-_MEASURED_IN_COUNTS = (*BANDS, "WVP")
+_MEASURED_IN_COUNTS = tuple(name for name, scale in SCALES.items() if scale != 1)
 """Layers whose whole numbers mean nothing without a scale."""
 
 

@@ -18,7 +18,7 @@ from scipy.interpolate import RectBivariateSpline
 
 from s2kit.crs import operation
 from s2kit.errors import InvalidInputError
-from s2kit.grid import area_of_grid, crs_of
+from s2kit.grid import area_of_grid, crs_of, pixel_width
 
 _LATTICE = 64
 """Spacing in pixels of the exactly transformed points. Between them a cubic spline is off by
@@ -100,8 +100,7 @@ def _stops(first: int, end: int) -> np.ndarray:
 
 
 def _fit_splines(grid: GeoBox, source: CRS) -> tuple[RectBivariateSpline, RectBivariateSpline]:
-    metres = abs(grid.affine.a) * (111_320 if crs_of(grid).is_geographic else 1)
-    step = int(np.clip(_LATTICE_METRES // metres, 1, _LATTICE))
+    step = int(np.clip(_LATTICE_METRES // pixel_width(grid), 1, _LATTICE))
     height, width = grid.shape
     row = np.arange(-2.0 * step, height + 3 * step, step)
     col = np.arange(-2.0 * step, width + 3 * step, step)

@@ -50,8 +50,9 @@ from s2kit.errors import SceneError
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
-LAYERS = (*BANDS, "SCL", "CLD", "SNW", "WVP")
-"""Everything a cube can hold, in the order in which it is stored."""
+LAYERS = tuple(SCALES)
+"""Everything a cube can hold, in the order in which it is stored. Where a layer is found in each
+form of imagery, and how it is stored, other tables say; CONTRIBUTING.md lists them."""
 
 EXTENSIONS = tuple(
     f"https://stac-extensions.github.io/{name}/schema.json"

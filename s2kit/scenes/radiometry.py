@@ -26,10 +26,11 @@ OFFSET = -0.1
 """Reflectance; in DN −1000."""
 
 SCALES = dict.fromkeys(BANDS, SCALE) | {"SCL": 1.0, "CLD": 1.0, "SNW": 1.0, "WVP": 1e-3}
-"""Physical value of one DN: reflectance 0-1, class, %, %, cm."""
+"""Layer to the physical value of one DN: reflectance 0-1, class, %, %, cm."""
 
 RESOLUTION = dict.fromkeys(SCALES, 20) | dict.fromkeys(("B02", "B03", "B04", "B08"), 10)
-"""Native pixel size of each layer, m."""
+"""Pixel size at which each layer is read, m: the sensor's own for bands. Products have WVP at 10 m
+too."""
 
 METADATA, DECLARED, BASELINE, FLAG = RELIABLE = ("metadata", "declared", "baseline", "flag")
 """Sources of the offset that is still to be applied, the most reliable first: the product's own

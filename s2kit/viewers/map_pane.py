@@ -33,6 +33,9 @@ _FRAME = 450
 _AXES = 75
 """Pixels beside the map: its vertical axis and its tools."""
 
+MAP_WIDTH = _FRAME + _AXES
+"""Pixels that a map takes, if the window is wide enough."""
+
 _SETTLE = """
 const timers = (window.s2kit_timers ??= {});
 clearTimeout(timers[sent.id]);

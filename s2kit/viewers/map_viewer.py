@@ -18,7 +18,7 @@ from s2kit.panel_loading import load_panel
 from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.levels import Levels, View
-from s2kit.viewers.map_pane import MapPane
+from s2kit.viewers.map_pane import MAP_WIDTH, MapPane
 from s2kit.viewers.page import Page, ViewerLayout
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
 from s2kit.viewers.redraw import Redraw
@@ -69,7 +69,7 @@ class MapViewer(pn.viewable.Viewer):
         self.readout = pn.pane.HTML(
             "Point at the map to read a value",
             margin=(0, 10),
-            width=525,  # that of the map
+            width=MAP_WIDTH,
             height=36,
             styles={"font-size": "13px"},
         )

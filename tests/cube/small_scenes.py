@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -191,11 +191,6 @@ def save_items(path: Path, features: list[dict[str, Any]]) -> Path:
 
 
 # --- SAFE
-
-
-@dataclass(frozen=True)
-class _OtherBaseline(Product):
-    """A product of the practice scenes' writer."""
 
 
 def write_safe(folder: Path, day: date, dn: Layers, *, baseline: str, xml: int | None) -> Path:

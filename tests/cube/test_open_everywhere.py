@@ -40,7 +40,7 @@ CONTRACT = {
     "SNW": ("|u1", 255, None),
     "WVP": ("<u2", 65535, 1e-3),
 }
-"""Layer to dtype, nodata and scale: DESIGN §4."""
+"""Layer to dtype, nodata and scale, as any program must find them."""
 
 STEPS = {51: 3, 8: 2}
 
