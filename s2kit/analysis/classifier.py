@@ -184,7 +184,7 @@ class _OneThread:
                 self._limit = self._blas.limit(limits=1)
             self._running += 1
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._running -= 1
             if not self._running:

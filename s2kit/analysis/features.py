@@ -1,7 +1,7 @@
 """Features of each pixel's series, from which a classifier learns."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dask.array as da
@@ -230,7 +230,9 @@ def _series(part: xr.Dataset, clear: xr.DataArray | None, recipe: Mapping[str, A
 _MAKERS = {"seasons": _season_medians, "statistics": _statistics, "series": _series}
 
 
-def _interpolate_block(*layers, evaluate, times, days) -> np.ndarray:
+def _interpolate_block(
+    *layers: np.ndarray, evaluate: Callable, times: np.ndarray, days: np.ndarray
+) -> np.ndarray:
     values, clear = as_rows(evaluate(*layers[:-1]), "float32"), as_rows(layers[-1])
     found = interpolate(values, clear, times, days, True, MOST_DAYS)
     return found.reshape(len(days), *layers[0].shape[1:])

@@ -178,7 +178,9 @@ def _window(block_info: dict, *planes: int) -> tuple[slice, slice, np.ndarray]:
     return rows, cols, np.empty(shape, "float32")
 
 
-def _moments_of_columns(sources, ids, reduction, number, block_info) -> np.ndarray:
+def _moments_of_columns(
+    sources: list, ids: np.ndarray, reduction: TimeReduction, number: int, block_info: dict
+) -> np.ndarray:
     rows, cols, out = _window(block_info, number, 5)
     for y, x, pieces in columns(sources, ids >= 0, rows, cols):
         window = out[:, :, y, x]
@@ -209,7 +211,14 @@ def _decode(reduction: TimeReduction, layers: list) -> np.ndarray:
     return reduction.evaluate(*(layer.decode(counts) for layer, counts in layers))
 
 
-def _rank_of_columns(sources, ids, reduction, number, q, block_info) -> np.ndarray:
+def _rank_of_columns(
+    sources: list,
+    ids: np.ndarray,
+    reduction: TimeReduction,
+    number: int,
+    q: np.ndarray,
+    block_info: dict,
+) -> np.ndarray:
     rows, cols, out = _window(block_info, number, len(q))
     asked = ids >= 0
     row_of = np.cumsum(asked) - 1
@@ -224,7 +233,9 @@ def _rank_of_columns(sources, ids, reduction, number, q, block_info) -> np.ndarr
     return out
 
 
-def _rank_of_block(*layers, reduction, groups, q) -> np.ndarray:
+def _rank_of_block(
+    *layers: np.ndarray, reduction: TimeReduction, groups: Groups, q: np.ndarray
+) -> np.ndarray:
     values = as_rows(reduction.evaluate(*layers[:-1]), "float32")
     found = percentiles(values, _is_clear(layers[-1], reduction), groups.ids, groups.number, q)
     return found.reshape(groups.number, len(q), *layers[0].shape[1:])
@@ -259,7 +270,7 @@ def _moments_of_blocks(reduction: TimeReduction, groups: Groups) -> da.Array:
     )
 
 
-def _block_moments(ids, *layers, reduction) -> np.ndarray:
+def _block_moments(ids: np.ndarray, *layers: np.ndarray, reduction: TimeReduction) -> np.ndarray:
     """Compute moments, shape (period, 5, …), of the periods that a block of steps touches."""
     touched, local = np.unique(ids.ravel(), return_inverse=True)
     sums = kernels.start_sums(len(touched), layers[0][0].size)

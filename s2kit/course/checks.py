@@ -76,7 +76,14 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
     return judge(found, times[right], [(hint, found)], praise)
 
 
-def _query_hint(taken, other_orbit, other_year, share, limit, right) -> str:
+def _query_hint(
+    taken: np.ndarray,
+    other_orbit: np.ndarray,
+    other_year: np.ndarray,
+    share: np.ndarray,
+    limit: float,
+    right: np.ndarray,
+) -> str:
     """Return what is wrong with the overpasses that were taken, all shape (time,)."""
     if not taken.any():
         return "Nothing fits all of your conditions: compare each with the name that is given."

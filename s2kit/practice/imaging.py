@@ -72,7 +72,13 @@ def observe(land: Landscape, overpass: Overpass) -> Layers:
     return layers
 
 
-def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
+def _seen(
+    image: np.ndarray,
+    band: str,
+    veils: tuple[np.ndarray, ...],
+    weather: Sky,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Return one band with shadow, cirrus, cloud, haze and noise."""
     index, (cloud, cirrus, shadow) = BANDS.index(band), veils
     image *= weather.gain * (1 - _DIRECT[index] * shadow)
@@ -83,7 +89,7 @@ def _seen(image: np.ndarray, band: str, veils, weather: Sky, rng) -> np.ndarray:
     return image
 
 
-def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
+def _cloud_probability(land: Landscape, weather: Sky, rng: np.random.Generator) -> np.ndarray:
     """Return the cloud probability in %: too low at thin edges, at times too high over glass."""
     opacity = weather.cloud + 0.6 * weather.cirrus
     probability = 118 * np.clip(opacity + rng.normal(0, 0.012, opacity.shape) - 0.14, 0, None)
@@ -95,7 +101,7 @@ def _cloud_probability(land: Landscape, weather: Sky, rng) -> np.ndarray:
     return np.clip(probability, 0, 100).astype("uint8")
 
 
-def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
+def _snow_probability(layers: Layers, weather: Sky, rng: np.random.Generator) -> np.ndarray:
     """Return the snow probability in % from the snow index of the observed green and SWIR."""
     green, swir = averaged(layers["B03"], 2), layers["B11"]
     index = (green - swir) / np.maximum(green + swir, 0.02)
@@ -104,7 +110,9 @@ def _snow_probability(layers: Layers, weather: Sky, rng) -> np.ndarray:
     return np.clip(probability * rng.normal(1, 0.01, green.shape), 0, 100).astype("uint8")
 
 
-def _classes(layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, rng) -> np.ndarray:
+def _classes(
+    layers: Layers, weather: Sky, cloud: np.ndarray, snow: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Return the scene classification, 2-11, at 20 m."""
     green, red, nir = (averaged(layers[b], 2) for b in ("B03", "B04", "B08"))
     ndvi = (nir - red) / np.maximum(nir + red, 0.01)

@@ -15,6 +15,7 @@ from rasterio.features import rasterize
 from scipy.ndimage import gaussian_filter
 from shapely import affinity, from_wkt, get_coordinates, unary_union
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+from shapely.geometry.base import BaseGeometry
 
 from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
 
@@ -173,7 +174,14 @@ def _farmland(rng: np.random.Generator) -> list:
     return rows
 
 
-def _strips(rng, block, soil: str, angle: float, depth: float, width: float) -> list:
+def _strips(
+    rng: np.random.Generator,
+    block: BaseGeometry,
+    soil: str,
+    angle: float,
+    depth: float,
+    width: float,
+) -> list:
     """Cut a block into rows of parcels with ditches between them."""
     turned = affinity.rotate(block, -angle, origin=(2.5, 2.5))
     west, south, east, north = turned.bounds
@@ -188,7 +196,9 @@ def _strips(rng, block, soil: str, angle: float, depth: float, width: float) -> 
     return rows
 
 
-def _field(rng, block, soil: str, rectangle, angle: float) -> list:
+def _field(
+    rng: np.random.Generator, block: BaseGeometry, soil: str, rectangle: BaseGeometry, angle: float
+) -> list:
     """Keep the usable parts of one parcel, each with the same crop."""
     crop = str(rng.choice(CROPS, p=_WEIGHTS[soil]))
     usable = rectangle.intersection(block).buffer(-0.0035, join_style="mitre")
@@ -251,7 +261,7 @@ def _town(rng: np.random.Generator) -> list:
     return rows
 
 
-def _quarter(rng, x: float, y: float, town) -> list:
+def _quarter(rng: np.random.Generator, x: float, y: float, town: BaseGeometry) -> list:
     """Return one block between streets: mostly two rows of houses, else a park or a large roof."""
 
     def place(shape):

@@ -88,7 +88,7 @@ def parcel_spectra(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.nda
     return mean.astype("float32"), slope.astype("float32")
 
 
-def _mix(parcels, green: np.ndarray, straw: np.ndarray, day: date) -> np.ndarray:
+def _mix(parcels: pd.DataFrame, green: np.ndarray, straw: np.ndarray, day: date) -> np.ndarray:
     kinds = SURFACES.loc[parcels["surface"]]
     canopy, base = (SPECTRA.loc[kinds[part]].to_numpy() for part in ("canopy", "base"))
     wet = kinds["base"].isin(_BARE).to_numpy() * moisture(day)
@@ -107,7 +107,7 @@ def _course(knots: np.ndarray) -> PchipInterpolator:
     return PchipInterpolator(days, np.tile(knots[:, 1:], (3, 1)))
 
 
-def _after_mowing(parcels, day: date) -> np.ndarray:
+def _after_mowing(parcels: pd.DataFrame, day: date) -> np.ndarray:
     """Return the share of green cover after mowing: cuts from May to October, then regrowth."""
     every, offset = parcels["mown"].to_numpy(), parcels["shift"].to_numpy()
     since = np.mod(_year_day(day) - 125 - offset, np.where(every > 0, every, 1))

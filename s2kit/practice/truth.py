@@ -1,5 +1,6 @@
 """The truth of the practice scenes: land cover, fields, elevation, reflectance without weather."""
 
+from datetime import date, datetime
 from pathlib import Path
 
 import geopandas as gpd
@@ -70,7 +71,7 @@ def write_truth(folder: Path) -> None:
     land.parcels.drop(columns="geometry").to_csv(folder / "parcels.csv", index_label="parcel")
 
 
-def truth_reflectance(folder: Path, time, band: str) -> xr.DataArray:
+def truth_reflectance(folder: Path, time: str | date | datetime, band: str) -> xr.DataArray:
     """Return reflectance of the practice land without cloud, shadow, snow, haze and noise.
 
     It follows from three files: ``truth/parcels.tif`` holds the number of the parcel at each place,

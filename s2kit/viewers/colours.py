@@ -66,7 +66,9 @@ def rounded(low: float, high: float) -> tuple[float, float]:
     return round(low, digits), round(high, digits)
 
 
-def paint_mix(layers: Sequence[np.ndarray], lows: Sequence[float], highs: Sequence[float]):
+def paint_mix(
+    layers: Sequence[np.ndarray], lows: Sequence[float], highs: Sequence[float]
+) -> np.ndarray:
     """Paint three bands.
 
     Parameters

@@ -35,7 +35,9 @@ def save_button(name: str, shown: Any, filename: str) -> pn.widgets.Button:
     return built
 
 
-def download(name: str, make: Callable[[], Any], filename: str, page: Page):
+def download(
+    name: str, make: Callable[[], Any], filename: str, page: Page
+) -> pn.widgets.FileDownload:
     """Build a button that downloads a file; an error is shown on the page and in the file."""
 
     def write() -> Any:
@@ -135,7 +137,7 @@ def limits_row(viewer: Any, slider: pn.widgets.RangeSlider | None = None) -> pn.
             if viewer.limits != (bottom, top):  # refused
                 viewer.param.trigger("shown_limits")
 
-    def show(*_events) -> None:
+    def show(*_events: Any) -> None:
         low.value, high.value = known()
 
     show()

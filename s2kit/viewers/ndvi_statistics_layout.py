@@ -63,7 +63,7 @@ def limits_with_slider(viewer: Any) -> pn.FlexBox:
     """Build boxes and a slider for the limits."""
     slider = pn.widgets.RangeSlider(label="Colours", show_value=False, width=WIDTH - 100)
 
-    def show(*_events) -> None:
+    def show(*_events: Any) -> None:
         least, most = viewer.span
         bottom, top = viewer.shown_limits
         step = max((most - least) / 200, 1e-6)
@@ -79,7 +79,7 @@ def _draw(viewer: Any) -> pn.Column:
     hint = pn.pane.HTML(_HINTS[viewer.draw], margin=(0, 10), styles={"font-size": "13px"})
     across, up = place_boxes(viewer.levels)
 
-    def count(*_events) -> None:
+    def count(*_events: Any) -> None:
         number = len(viewer.corners)
         so_far = f" So far: {number} corner{'s' * (number != 1)}." if number else ""
         hint.object = _HINTS[viewer.draw] + so_far
@@ -106,7 +106,7 @@ def _file_input(viewer: Any) -> pn.widgets.FileInput:
     )
     upload = viewer.page.guarded(viewer.upload)
 
-    def take(*_events) -> None:
+    def take(*_events: Any) -> None:
         content, filename = file.value, file.filename
         if filename:  # not so when it is cleared, which leaves an error on the page
             file.param.update(value=None, filename=None)
@@ -130,12 +130,12 @@ def _places(viewer: Any) -> pn.Column:
         name.disabled = colour.disabled = remove.disabled = place is None
         name.value, colour.value = (place.name, place.colour) if place else ("", "#ffffff")
 
-    def rename(event) -> None:
+    def rename(event: Any) -> None:
         if event.new != viewer.chosen and not name.disabled:
             change(name=event.new)
             viewer.param.trigger("chosen")  # the name that it got may be the one it had
 
-    def recolour(event) -> None:
+    def recolour(event: Any) -> None:
         place = chosen()
         if place and event.new != place.colour:
             change(colour=event.new)

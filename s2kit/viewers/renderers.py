@@ -1,6 +1,6 @@
 """Renderers: how a map shows an overpass, as a mix of bands, a layer, an index or classes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from operator import itemgetter
@@ -176,7 +176,14 @@ def _classes(cube: xr.Dataset) -> Renderer:
     return Renderer(CLASSES, "class", ("SCL",), None, (), itemgetter("SCL"), paint, names)
 
 
-def _numbers(name, unit, layers, limits, palette, values) -> Renderer:
+def _numbers(
+    name: str,
+    unit: str,
+    layers: Iterable[str],
+    limits: tuple[float, float] | None,
+    palette: str,
+    values: Callable[[Frame], np.ndarray],
+) -> Renderer:
     def paint(frame: Frame, low: float, high: float) -> np.ndarray:
         return colours.paint_layer(values(frame), low, high, MAPS[palette])
 

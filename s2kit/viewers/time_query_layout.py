@@ -84,16 +84,16 @@ def _date_slider(viewer: Any) -> pn.widgets.IntSlider:
         moments = list(viewer.offered.values())
         return moments.index(viewer.moment) if viewer.moment in moments else 0
 
-    def offer(*_events) -> None:
+    def offer(*_events: Any) -> None:
         days = [label[:10] for label in viewer.offered] or ["none"]
         day = CustomJSTickFormatter(args={"days": days}, code="return days[tick] ?? ''")
         end, alone = max(len(days) - 1, 1), len(days) < 2
         set_range(slider, 0, end, position(), disabled=alone, format=day)
 
-    def follow(*_events) -> None:
+    def follow(*_events: Any) -> None:
         slider.value = position()
 
-    def go(event) -> None:
+    def go(event: Any) -> None:
         if event.new != position():  # they are equal when the slider follows the viewer
             show(list(viewer.offered.values())[event.new])
 
@@ -111,7 +111,7 @@ def _picture(viewer: Any) -> pn.Column:
     legend = pn.pane.HTML(_legend(viewer), width=WIDTH, margin=(0, 10))
     others = pn.pane.HTML("", width=WIDTH, margin=(0, 10))
 
-    def adapt(*_events) -> None:
+    def adapt(*_events: Any) -> None:
         fixed, classes = viewer.stretch == FIXED, viewer.picture == CLASSES
         others.object = html.escape(find_renderer(viewer.cube, viewer.picture).other_limits)
         others.visible = bool(others.object) and fixed
@@ -171,7 +171,7 @@ def _filter(viewer: Any) -> pn.Column:
 def _place(viewer: Any) -> pn.Column:
     across, up = place_boxes(viewer.levels)
 
-    def fill(*_events) -> None:
+    def fill(*_events: Any) -> None:
         if viewer.x is not None:
             across.value, up.value = viewer.x, viewer.y
 

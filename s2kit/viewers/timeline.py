@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,7 @@ def _clear_shares(cube: xr.Dataset) -> np.ndarray:
     return values
 
 
-def _label(row) -> str:
+def _label(row: Any) -> str:
     orbit = f" · orbit {row.orbit}" if row.orbit else ""
     clear = f" · {percent(row.clear)} clear" if np.isfinite(row.clear) else ""
     return f"{row.time:%Y-%m-%d %H:%M}{orbit}{clear}"
