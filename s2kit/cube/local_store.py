@@ -27,11 +27,6 @@ class LocalStore(Store):
         super().__init__(url, root, fs)
         self._folders: set[str] = set()  # known to be folders of the store itself
 
-    def __reduce__(self):
-        from s2kit.cube.storage import open_store
-
-        return open_store, (self.root,)  # a worker has another folder
-
     def read_own(self, key: str) -> bytes | None:
         """Return an object of the work folder; a link counts as absent."""
         if any(Path(self.path(one)).is_symlink() for one in (WORK_FOLDER, key)):

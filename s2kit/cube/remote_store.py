@@ -23,11 +23,6 @@ class RemoteStore(Store):
         super().__init__(url, root, fs)
         self.query = query
 
-    def __reduce__(self):
-        from s2kit.cube.storage import open_store
-
-        return open_store, (self.url,)  # a worker has its own access to the storage
-
     @property
     def listable(self) -> bool:
         """Whether objects can be listed and written, which plain http cannot."""

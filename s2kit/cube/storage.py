@@ -1,7 +1,9 @@
 """Open a store wherever it lies."""
 
+import copyreg
 import os
 from pathlib import PurePosixPath
+from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -59,6 +61,15 @@ def open_store(url: str | os.PathLike) -> Store:
     if isinstance(fs, LocalFileSystem):
         return LocalStore(place, root, fs)
     return RemoteStore(place + query, root, fs, query)
+
+
+def _opened_anew(store: Store) -> Any:
+    """Let a worker open a store itself: its working folder and its access are its own."""
+    return open_store, (store.root if isinstance(store, LocalStore) else store.url,)
+
+
+for _kind in (LocalStore, RemoteStore):
+    copyreg.pickle(_kind, _opened_anew)
 
 
 def open_to_write(url: str | os.PathLike) -> Store:
