@@ -252,7 +252,7 @@ def _trim(coordinate: xr.Variable) -> xr.Variable:
 
 
 def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: bool) -> StoredLayer:
-    """Classes stay whole numbers; all else is scaled, to float32.
+    """Return a layer as it is stored: classes stay whole numbers, all else is scaled to float32.
 
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """
