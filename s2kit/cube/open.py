@@ -54,8 +54,8 @@ def open_cube(
         Lazy, dims (time, y, x). Reflectance is float32 with 1 for 100 % and NaN for no data; CLD
         and SNW are float32 in %, WVP float32 in cm; SCL stays uint8 with 0 for no data, so that
         its classes stay whole numbers. Along time lie ``relative_orbit`` and the provenance. The
-        attribute ``overview_level`` tells the level, if it is not 0. Of a cube of the same layout
-        that another program made, ``assumed`` lists what it does not say and was assumed.
+        attribute ``overview_level`` is the level, if it is not 0. Of a cube of the same layout
+        that another program made, ``assumed`` lists what it does not state and was assumed.
 
     Raises
     ------
