@@ -1,4 +1,4 @@
-# The verbs of this project. They need make and python3 (3.11 or 3.12); everything else goes
+# The commands of this project. They need make and python3 (3.11 or 3.12); everything else goes
 # into .venv, in the exact versions of requirements.lock.
 
 PYTHON ?= python3
@@ -20,7 +20,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 .DELETE_ON_ERROR:
 .PHONY: help setup cube verify notebooks test test-all coverage lint format lock dist clean FORCE
 
-help:  ## List the verbs
+help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when that is up to date

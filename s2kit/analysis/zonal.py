@@ -148,7 +148,7 @@ def _by_block(
         for t, ends in enumerate(itertools.pairwise(steps)):
             tasks[name, len(places)] = task, *((a.name, t, y, x) for a in layers)
             places.append((slice(*ends), own))
-    # dask's own arrays lack attributes that its protocol of collections asks for
+    # Dask's arrays lack attributes that the type of its collections declares
     graph = HighLevelGraph.from_collections(name, tasks, layers)  # type: ignore[arg-type]
     return places, da.Array(graph, name, ((1,) * len(places),), object)
 

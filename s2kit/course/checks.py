@@ -135,8 +135,8 @@ def mean_ndvi(answer: Any, pixel: xr.Dataset, clear: xr.DataArray) -> bool:
         ("Cloudy observations are in it too: keep the clear ones with .where(clear).", ndvi.mean()),
         ("You kept what is not clear: .where(…) keeps what is true.", ndvi.where(~clear).mean()),
         ("First the NDVI of each overpass, then the mean; you took the mean of bands.", means),
-        ("That is the median; the mean is asked.", seen.median()),
-        ("That is the standard deviation; the mean is asked.", seen.std()),
+        ("That is the median; take the mean.", seen.median()),
+        ("That is the standard deviation; take the mean.", seen.std()),
         ("Overpasses that are not clear count as 0: use .where(clear).", (ndvi * clear).mean()),
         ("An overpass without data made it NaN; .mean() of xarray leaves it out.", np.nan),
         (one_number, ndvi),
@@ -166,13 +166,13 @@ def median_image(answer: Any, band: xr.DataArray, clear: xr.DataArray) -> bool:
         ("That is the mean, and the mask is missing.", band.mean("time")),
         (kept, hidden.median("time")),
         (filled, zeros.median("time")),
-        ("That is the darkest observation; shadows win.", seen.min("time")),
-        ("That is the brightest observation; missed clouds win.", seen.max("time")),
+        ("That is the darkest observation, often a shadow.", seen.min("time")),
+        ("That is the brightest observation, often a missed cloud.", seen.max("time")),
         ('That is one number for the whole map: name the axis, median("time").', seen.median()),
         (each, seen.median(["y", "x"])),
         ("Nothing is taken together yet: take the median along time.", seen),
     ]
-    praise = "Right: no cloud that the mask knows of is in this image."
+    praise = "Right: this image has no cloud that the mask marks."
     return judge(answer, seen.median("time"), mistakes, praise)
 
 
@@ -205,11 +205,11 @@ def balanced_accuracy(answer: Any, confusion: pd.DataFrame) -> bool:
         (each, recall),
         (pixels, right),
         (pixels, right.mean()),
-        ("That is the share of mistakes; the share that is right is asked.", 1 - recall.mean()),
+        ("That is the share of mistakes; take the share that is right.", 1 - recall.mean()),
         ("That is in per cent; give it between 0 and 1.", 100 * recall.mean()),
         ("That is the sum over the classes; take the mean.", recall.sum()),
-        ("That is the median; the mean is asked.", np.median(recall)),
-        ("That is the mean F1 of the classes; the mean of their recalls is asked.", scores.mean()),
+        ("That is the median; take the mean.", np.median(recall)),
+        ("That is the mean F1 of the classes; take the mean of their recalls.", scores.mean()),
         (table, (counts / truth[:, np.newaxis]).mean()),
         (mixed, np.nanmean(counts / truth)),
     ]
@@ -246,7 +246,7 @@ def crop_mean(answer: Any, table: pd.DataFrame, crop: str, *, least: float) -> b
         ("That is the mean spread within the fields; take the column mean.", part["std"].mean()),
         (spread, part["mean"].std()),
         (spread, part["mean"].std(ddof=0)),
-        ("That is the median; the mean is asked.", part["mean"].median()),
+        ("That is the median; take the mean.", part["mean"].median()),
         ("That is the share, not the NDVI; take the column mean.", part["share"].mean()),
         ("That is the number of fields; take the mean of their means.", len(part)),
         (number, part["mean"]),

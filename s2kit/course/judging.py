@@ -62,9 +62,13 @@ def _is_number(value: Any) -> bool:
 def _unlike(found: Any, wanted: Any) -> str:
     """Return how an answer differs in kind from the right one, or else that it is another."""
     number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
-    asked = "one number is asked" if np.size(wanted) == 1 else "one for each place is asked"
+    asked = (
+        "one number is asked for"
+        if np.size(wanted) == 1
+        else "one number for each place is asked for"
+    )
     if callable(found):
-        return "That is a function, not what it gives: write brackets after its name."
+        return "That is a function, not its result: write brackets after its name."
     if isinstance(found, xr.Dataset):
         return f"That is a whole Dataset; take what you need of {', '.join(map(str, found))}."
     if number and not isinstance(found, np.ndarray):
@@ -77,7 +81,7 @@ def _unlike(found: Any, wanted: Any) -> str:
     if number and np.isnan(found).all() and not np.isnan(wanted).all():
         return "That is NaN: gaps take part. The functions of xarray and pandas leave them out."
     if number:
-        return "It is of the right kind, but has other values: read once more what is asked."
+        return "It is of the right kind, but has other values: read the question once more."
     return "Read the question once more; the text above the exercise has what you need."
 
 

@@ -104,7 +104,7 @@ def _app_of(notebook: Path) -> Any:
 
     def make(page: Any) -> None:
         with _making, set_curdoc(page):
-            names = {"__name__": f"bokeh_app_{uuid.uuid4().hex}"}  # Panel knows served code by it
+            names = {"__name__": f"bokeh_app_{uuid.uuid4().hex}"}  # marks served code for Panel
             for number, source in enumerate(_cells(notebook), 1):
                 exec(compile(source, f"{notebook}, code cell {number}", "exec"), names)
 

@@ -29,7 +29,7 @@ _WORDS = {
 def check_parameters(found: Mapping[str, Any], /, **accepted: Any) -> None:
     """Check that a notebook has the given parameters, and that each has the right type.
 
-    Papermill only warns of a parameter that it does not know, and a misspelt one is then ignored.
+    Papermill itself only warns of an unknown or misspelt parameter, and then ignores it.
 
     Parameters
     ----------

@@ -198,7 +198,7 @@ class Plan:
     first : int
         Index of the first step that is not as it was.
     rewrites : bool
-        Whether a step that readers know moves or changes.
+        Whether a step that readers already see moves or changes.
     refused : dict of str to str
         Scenes that cannot be added to a step, and why.
     """

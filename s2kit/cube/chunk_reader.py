@@ -338,7 +338,7 @@ def select_chunks(wanted: np.ndarray, size: int) -> Iterator[ChunkSelection]:
 
 
 def _as_slice(positions: np.ndarray) -> slice | np.ndarray:
-    """Positions that follow one another are read faster as a slice."""
+    """Return consecutive positions as a slice, which numpy indexes faster; others as they are."""
     first = int(positions[0])
     last = first + len(positions)
     if positions[-1] + 1 == last and np.array_equal(positions, np.arange(first, last)):

@@ -102,7 +102,7 @@ def window_of(cube: xr.Dataset, rows: slice, cols: slice) -> xr.Dataset:
     -------
     xarray.Dataset
         In blocks of Dask for this window only: those of a whole country would take 150 MB and
-        seconds. `source_of` knows its layers, as it does those of a whole cube. A layer that was
+        seconds. `source_of` finds its layers, as it does those of a whole cube. A layer that was
         changed or cut keeps the blocks that it has; one without gets some of that size.
     """
     part = cube.isel(y=rows, x=cols)

@@ -182,7 +182,7 @@ def _geometry(dataset: DatasetReader) -> Raster:
 
 
 def _check_complete(href: str) -> None:
-    """A JP2 on disk must end with its end-of-codestream marker (ISO 15444-1, EOC = FFD9)."""
+    """Check that a JP2 on disk ends with its end-of-codestream marker (ISO 15444-1, EOC = FFD9)."""
     zipped = in_zip(href)
     if not href.lower().endswith(".jp2") or not (zipped or Path(href).is_file()):
         return

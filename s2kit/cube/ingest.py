@@ -91,7 +91,7 @@ class Task:
     tables : tuple of str
         The layer's tables in the manifest, by which chunks of kept steps are checked.
     staged : bool
-        Whether readers know chunks of these names, so that new ones wait for the commit.
+        Whether readers may see chunks of these names, so that new ones wait for the commit.
     only : frozenset of tuple of int, optional
         The chunks (row, column) that are to be made; all if not given.
     """

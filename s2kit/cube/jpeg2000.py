@@ -1,4 +1,4 @@
-"""What the header of a JPEG 2000 file asks of memory, before a decoder gives it."""
+"""The memory that decoding a JPEG 2000 file would take, by its header, before it is decoded."""
 
 import io
 import math

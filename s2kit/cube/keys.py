@@ -64,7 +64,7 @@ def read_chunk_key(key: str) -> ChunkId:
     Raises
     ------
     ValueError
-        If the name is none that `chunk_key` gives.
+        If `chunk_key` does not make such a name.
     """
     match = _CHUNK_KEY.fullmatch(key)
     if match is None:
@@ -128,7 +128,7 @@ REDO = f"{WORK_FOLDER}/redo"
 """The record of a commit that is being carried out."""
 
 STAGING = f"{WORK_FOLDER}/staging"
-"""Folder for new versions of chunks that readers know, until the commit puts them in place."""
+"""Folder for new versions of chunks that readers see, until the commit puts them in place."""
 
 DRAFT = "draft-"
 """Beginning of the names, in the work folder, of objects that are not in their place yet."""

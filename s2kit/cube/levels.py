@@ -72,12 +72,13 @@ def describe(grids: Iterable[GeoBox], orbits: Iterable[list[str]], *, classes: b
 
 
 def _entry(name: str, grid: GeoBox, source: str | None, method: str) -> dict[str, Any]:
-    """Scales are those of (time, y, x); nothing is shifted, since all share their corner."""
+    """Describe a level; it is not shifted, since all levels share their upper left corner."""
     factor = 1.0 if source is None else 2.0
     derived = {} if source is None else {"derived_from": source, "resampling_method": method}
     return {
         "asset": name,
         **derived,
+        # scale and translation of (time, y, x), relative to the level that this one derives from
         "transform": {"scale": [1.0, factor, factor], "translation": [0.0, 0.0, 0.0]},
         "spatial:transform": list(grid.affine)[:6],
         "spatial:shape": list(grid.shape),

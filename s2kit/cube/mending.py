@@ -30,8 +30,8 @@ class Damage:
     table : dict of str to Entry
         All of its chunks; none if the table itself is lost.
     keys : frozenset of str
-        Those that are missing or damaged; all of them if the table is lost, since nothing tells
-        then which are whole.
+        Those that are missing or damaged; all of them if the table is lost, since without
+        it nobody knows which are whole.
     lost : str
         Name of the table, if it is lost.
     """

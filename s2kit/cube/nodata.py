@@ -48,7 +48,7 @@ def declared_nodata(layer: xr.DataArray, *, whole: bool | None = None) -> tuple[
     Parameters
     ----------
     layer : xarray.DataArray
-        Any numbers. The encoding of floats tells how they are to be stored, and is not asked;
+        Any numbers. The encoding of floats is not read: it says how they are to be stored;
         what is declared for classes (with ``flag_values``) does not hold for floats made of them.
     whole : bool, optional
         Whether its values are whole numbers, even if they are floats; by default those of its type.
@@ -98,7 +98,7 @@ def _numbers(stated: Any) -> Iterable[float]:
 
 
 def without_encoding(attributes: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return attributes without those that tell how values are stored: no data, scale, offset."""
+    """Return attributes without those of how values are stored: no data, scale, offset."""
     return {n: v for n, v in attributes.items() if not declares_nodata(n) and n not in PACKED}
 
 

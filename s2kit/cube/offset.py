@@ -144,7 +144,7 @@ def judge(values: dict[str, np.ndarray], classes: np.ndarray) -> float | None:
     Returns
     -------
     float or None
-        −0.1, 0, or None where they do not tell.
+        −0.1, 0, or None where the pixels do not decide it.
     """
     dark = [kind for kind in _DARK_CLASSES if np.count_nonzero(classes == kind) >= _ENOUGH]
     if len(dark) < _CLASSES or len(values) < _SEVERAL:

@@ -54,8 +54,8 @@ def open_cube(
         Lazy, dims (time, y, x). Reflectance is float32 with 1 for 100 % and NaN for no data; CLD
         and SNW are float32 in %, WVP float32 in cm; SCL stays uint8 with 0 for no data, so that
         its classes stay whole numbers. Along time lie ``relative_orbit`` and the provenance. The
-        attribute ``overview_level`` tells the level, if it is not 0. Of a cube of the same layout
-        that another program made, ``assumed`` lists what it does not say and was assumed.
+        attribute ``overview_level`` is the level, if it is not 0. Of a cube of the same layout
+        that another program made, ``assumed`` lists what it does not state and was assumed.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def _trim(coordinate: xr.Variable) -> xr.Variable:
 
 
 def _stored_layer(stored: xr.DataArray, state: Snapshot, prefix: str, threads: bool) -> StoredLayer:
-    """Classes stay whole numbers; all else is scaled, to float32.
+    """Return a layer as it is stored: classes stay whole numbers, all else is scaled to float32.
 
     xarray takes the float type from the scale factor, which JSON turns into a double.
     """

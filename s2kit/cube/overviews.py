@@ -226,21 +226,29 @@ def _no_totals(shape: tuple[int, int, int], level: int, modes: bool) -> tuple[np
 
     Counts are of the smallest type that holds the number of base pixels under one of the level.
     """
+    # The twelve counts of a pixel are most of the memory of a walk through SCL. A byte for each is
+    # enough for the first three levels, whose pixels stand for 4, 16 and 64 of the base.
     counter = np.min_scalar_type(4**level)
     if modes:
         return (np.zeros((*shape, _CLASSES), counter),)
+    # 64 bits: the sum of 4**8 base pixels of uint16 (WVP) may pass the largest int32
     return np.zeros(shape, "i8"), np.zeros(shape, counter)
 
 
-# The kernels of means and of modes take the same arguments: ``top, left`` is the corner of a chunk
-# of the level below, in pixels of its own size.
+# The kernels of means and of modes take the same arguments. All arrays have the shape
+# (time, row, column), counts of classes a last axis more, and the loops run in this order, which is
+# that of the memory. ``top, left`` is the corner of a chunk of the level below among the up to four
+# that make a chunk, in pixels of its own size; pixel row y of it adds to row ``(top + y) >> 1``.
+# Sums and counts are whole numbers, so they are exact, and the order of adding does not matter.
 
 
 @numba.njit(nogil=True, cache=True)
 def _add_values(values, nodata, sums, counts, top, left):
+    """Add stored values of the base, of any integer type, to sums (int64) and counts (unsigned)."""
     times, rows, cols = values.shape
     for t in range(times):
         for y in range(rows):
+            # one row of each, so that the inner loop indexes one dimension only
             row_sums, row_counts = sums[t, (top + y) >> 1], counts[t, (top + y) >> 1]
             for x in range(cols):
                 value = values[t, y, x]
@@ -251,6 +259,9 @@ def _add_values(values, nodata, sums, counts, top, left):
 
 @numba.njit(nogil=True, cache=True)
 def _add_sums(finer_sums, finer_counts, sums, counts, top, left):
+    """Add sums (int64) and counts (unsigned) of the level below to those of this level."""
+    # not its means: a mean of rounded means is rounded twice, and its pixels may stand for
+    # different numbers of valid base pixels
     times, rows, cols = finer_sums.shape
     for t in range(times):
         for y in range(rows):
@@ -262,34 +273,42 @@ def _add_sums(finer_sums, finer_counts, sums, counts, top, left):
 
 @numba.njit(nogil=True, cache=True)
 def _divide(sums, counts, nodata, out):
-    """Write the means, rounded half away from zero, as GDAL rounds."""
+    """Write the means, rounded half away from zero, as GDAL rounds.
+
+    Takes int64 sums and unsigned counts; ``out`` has the type of the layer.
+    """
     times, rows, cols = sums.shape
     for t in range(times):
         for y in range(rows):
             for x in range(cols):
-                count = np.int64(counts[t, y, x])
+                count = np.int64(counts[t, y, x])  # signed, as the sums: all stays int64
                 if count == 0:
                     out[t, y, x] = nodata
                 else:
                     total = sums[t, y, x]
+                    # floor(|mean| + 1/2) without a float: exact, also half-way between two values
                     away = (2 * abs(total) + count) // (2 * count)
                     out[t, y, x] = away if total >= 0 else -away
 
 
 @numba.njit(nogil=True, cache=True)
 def _add_classes(values, nodata, counts, top, left):
+    """Count the classes of the base, uint8, shape (time, row, column, class) of the counts."""
     times, rows, cols = values.shape
     classes = counts.shape[3]
     for t in range(times):
         for y in range(rows):
             for x in range(cols):
                 value = values[t, y, x]
+                # Numba does not check indices: an unknown class would be written elsewhere
                 if value != nodata and value < classes:
                     counts[t, (top + y) >> 1, (left + x) >> 1, value] += 1
 
 
 @numba.njit(nogil=True, cache=True)
 def _add_counts(finer, counts, top, left):
+    """Add the counts of each class of the level below to those of this level."""
+    # not its modes: the most frequent of four modes need not be the most frequent base class
     times, rows, cols, classes = finer.shape
     for t in range(times):
         for y in range(rows):
@@ -301,13 +320,13 @@ def _add_counts(finer, counts, top, left):
 
 @numba.njit(nogil=True, cache=True)
 def _most_frequent(counts, nodata, out):
-    """Write the most frequent class, the smallest of equals."""
+    """Write the most frequent class, uint8, the smallest of equals; no data where none counts."""
     times, rows, cols, classes = counts.shape
     for t in range(times):
         for y in range(rows):
             for x in range(cols):
                 best, most = nodata, 0
-                for value in range(1, classes):
+                for value in range(1, classes):  # 0 is no data
                     if counts[t, y, x, value] > most:
                         best, most = value, counts[t, y, x, value]
                 out[t, y, x] = best

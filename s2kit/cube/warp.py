@@ -142,15 +142,19 @@ def fill_nearest(out, x, y, source, origin, pixel, corner, nodata_in, nodata_out
         Largest value stored; what is above saturates.
     """
     height, width = source.shape
+    # Row by row, as all arrays but the source lie in memory; neighbours in a row of the target are
+    # neighbours in the source, too, and mostly in the same lines of the cache.
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
-            if out[i, j] != nodata_out:
+            if out[i, j] != nodata_out:  # an earlier scene of the same step has filled it
                 continue
+            # In float64 from the corner of the whole raster, and whole numbers after that: which
+            # window is read, and so how the work is cut, cannot change the pixel.
             c = int(np.floor((x[i, j] - origin[0]) / pixel[0] + _NUDGE)) - corner[1]
             r = int(np.floor((y[i, j] - origin[1]) / pixel[1] + _NUDGE)) - corner[0]
             if r < 0 or c < 0 or r >= height or c >= width:
                 continue
-            value = np.int64(source[r, c])
+            value = np.int64(source[r, c])  # signed: DN are unsigned, a shift may be negative
             if value != nodata_in:
                 out[i, j] = min(value + shift, high)
 
@@ -177,15 +181,19 @@ def fill_bilinear(
     """
     height, width = source.shape
     ry, rx = reach
+    # Where the grid is not coarser than the source, nearly all pixels take the short way. It adds
+    # the same products in the same order as the loops below: both agree to the last bit.
     simple = ry == 1.0 and rx == 1.0  # four neighbours, all valid: the same sum without loops
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
-            if out[i, j] != nodata_out:
+            if out[i, j] != nodata_out:  # an earlier scene of the same step has filled it
                 continue
+            # From the raster's corner in pixels: 0 is the left or upper edge of its first pixel ...
             col = (x[i, j] - origin[0]) / pixel[0]
             row = (y[i, j] - origin[1]) / pixel[1]
             nearest_r = int(np.floor(row + _NUDGE)) - corner[0]
             nearest_c = int(np.floor(col + _NUDGE)) - corner[1]
+            # ... and now 0 is the centre of the window's first pixel: weights are of centres.
             col -= 0.5 + corner[1]
             row -= 0.5 + corner[0]
             r = int(np.floor(row))
@@ -198,6 +206,7 @@ def fill_bilinear(
                     x0, x1 = 1.0 - (col - c), 1.0 - (c + 1 - col)
                     total = y0 * x0 * v00 + y0 * x1 * v01 + y1 * x0 * v10 + y1 * x1 * v11
                     weights = y0 * x0 + y0 * x1 + y1 * x0 + y1 * x1
+                    # a DN rounded half up, as GDAL rounds; only then shifted, by a whole number
                     value = np.int64(np.floor(total / weights + 0.5))
                     out[i, j] = min(value + shift, high)
                     continue
@@ -205,6 +214,8 @@ def fill_bilinear(
                 continue
             if source[nearest_r, nearest_c] == nodata_in:
                 continue
+            # The pixels whose centres the kernel reaches. The window holds all of them, unless it
+            # ends with the raster: what is cut off here does not exist.
             r0 = max(int(np.ceil(row - ry)), 0)
             r1 = min(int(np.floor(row + ry)), height - 1)
             c0 = max(int(np.ceil(col - rx)), 0)
@@ -219,6 +230,6 @@ def fill_bilinear(
                         w = wy * (1.0 - abs(c - col) / rx)
                         total += w * value
                         weights += w
-            if weights > 1e-5:
+            if weights > 1e-5:  # GDAL's limit: with less weight there is no value
                 value = np.int64(np.floor(total / weights + 0.5))
                 out[i, j] = min(value + shift, high)

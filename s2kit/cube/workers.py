@@ -28,7 +28,7 @@ class Workers:
 
     @contextmanager
     def started(self) -> Iterator[None]:
-        """Be ready to run tasks."""
+        """Start the threads, or connect to the cluster, that run the tasks in this context."""
         if self.remote:
             self._executor = self._client.get_executor()
             yield
@@ -37,7 +37,7 @@ class Workers:
             yield
 
     def run(self, work: Callable, tasks: list, what: str) -> list:
-        """Run tasks and return what they return, in the order in which they end."""
+        """Run tasks and return their results, in the order in which they end."""
         futures = [self._executor.submit(work, task) for task in tasks]
         try:
             done = self._bar(as_completed(futures), what, len(futures))

@@ -25,7 +25,7 @@ from s2kit.practice.truth import write_truth
 from s2kit.scenes.radiometry import RESOLUTION
 
 VERSION = "1"
-"""Changes whenever the same run would give other bytes; older sets are then made anew."""
+"""Changed whenever the same run would write other bytes; older sets are then made anew."""
 
 _MARKER = "practice.json"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # slow to import, and only needed for what lies on a server
     from pystac_client import Client
 
 _PAGE = 100  # the most that Copernicus allows
-_MARGIN = timedelta(hours=1)  # catalogues know sensing times, up to 20 min after the datatake
+_MARGIN = timedelta(hours=1)  # catalogues hold sensing times, up to 20 min after the datatake
 _IS_L2A = re.compile(r"(?=.*s(entinel)?[-_]?s?2)(?=.*l2a)", re.IGNORECASE)
 
 
@@ -175,7 +175,7 @@ def read_url(
     aoi : shapely geometry
         In degrees; only its box is searched.
     period : Period
-        Of datatake starts; the search is a little wider, because catalogues know sensing times.
+        Of datatake starts; the search is a little wider, because catalogues hold sensing times.
 
     Raises
     ------

@@ -87,7 +87,7 @@ def is_raster_name(name: str) -> bool:
 
     Accepted are what `gdal_name` makes, and what products in zips are called: a path; a URL of
     http(s); an object of S3 and the like (``/vsis3/…``); a file in a zip of this computer
-    (``/vsizip/{…}/…``); an array of a Zarr store in one of these (``ZARR:"…":/…``). GDAL knows
+    (``/vsizip/{…}/…``); an array of a Zarr store in one of these (``ZARR:"…":/…``). GDAL takes
     many more, which open what the name says: ``/vsisubfile/…``, ``<VRTDataset>…``, ``WMS:…``.
 
     >>> is_raster_name("/data/B04.tif"), is_raster_name("/vsisubfile/0,/data/B04.tif")

@@ -111,7 +111,7 @@ class MapViewer(pn.viewable.Viewer):
         if wrong := self._address.wrong:
             named = ", ".join(f"{name}={text}" for name, text in wrong.items())
             self.page.show_error(
-                f"The address of this page asks for what there is not here: {named}."
+                f"The address of this page holds values that cannot be used here: {named}."
             )
         self.redraw.on(["view"], self._move_map)
         self.redraw.on(["opacity"], self._set_opacity)
@@ -160,7 +160,7 @@ class MapViewer(pn.viewable.Viewer):
         try:
             self._draw_picture()
         except Exception as error:
-            self.blank("Not drawn:\nwhy not is told above")
+            self.blank("Not drawn:\nsee the error above")
             self.page.set_status(f"Not drawn: {error}")  # which stays when the alert goes
             raise
 

@@ -295,7 +295,7 @@ def _require_statistics(cube: xr.Dataset, numbers: list[str]) -> None:
     """Refuse a cube without SCL or without numbers."""
     if "SCL" not in cube.data_vars:
         raise InvalidInputError(
-            "the cube has no SCL, which tells what is clear: keep it when you choose layers, "
+            "the cube has no SCL, by which clear pixels are found: keep it when you choose layers, "
             'as in cube[["B04", "B08", "SCL"]]'
         )
     if not numbers:

@@ -160,7 +160,7 @@ def error_text(error: Exception) -> str:
     if isinstance(error, S2KitError):
         return str(error)
     _log.error("a viewer's action failed", exc_info=error)
-    return f"This did not work ({type(error).__name__}: {error}). The rest goes on."
+    return f"This did not work ({type(error).__name__}: {error}). Everything else still works."
 
 
 _WORKING = """

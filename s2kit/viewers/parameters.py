@@ -66,7 +66,7 @@ class Choice(_Offered, param.Selector):
         try:
             super()._validate(val)
             if val is not None and offered and str(val) not in offered:
-                raise ValueError(f"{val!r} is only equal to one")  # 2021.0 is no year
+                raise ValueError(f"{val!r} equals a choice, but is written otherwise")  # 2021.0
         except ValueError as error:
             by_small = {name.casefold(): name for name in offered}
             near = difflib.get_close_matches(str(val).casefold(), by_small, 3)
@@ -106,7 +106,7 @@ class Limits(_Named, param.Range):
         if val is not None and not (all(abs(v) <= _LARGEST for v in val) and val[0] < val[1]):
             raise InvalidInputError(
                 f"The lowest value ({val[0]!s:.20}) is not below the highest ({val[1]!s:.20}), or "
-                "one of them is endless"
+                "one of them is not finite"
             )
 
 

@@ -180,7 +180,7 @@ class PlaceCharts:
         self.curves.pane.visible = kind == ALONG_TIME
         self.years.pane.visible = kind == BY_YEAR
         known = [place for place in places if place.name in series]
-        none = "No curve" if len(known) < len(places) else "Draw a place: its curve comes here"
+        none = "No curve" if len(known) < len(places) else "Draw a place: its curve appears here"
         label, usual = renderer.label, renderer.usual_range
         title = f"{renderer.name}: mean ± std, dates at least half clear" if known else none
         self.curves.show(along_time(known, series), f"{title}\n({self._note})", label, usual)

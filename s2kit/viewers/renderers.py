@@ -63,7 +63,7 @@ class Renderer:
 
     @property
     def other_limits(self) -> str:
-        """The bands of a mix whose limits are others than the ones shown, in words."""
+        """The bands of a mix with limits other than those shown, in words."""
         factors = [(band, factor) for band, factor in self.scale.items() if factor != 1]
         return "; ".join(f"{band}: {factor:g} times these limits" for band, factor in factors)
 
@@ -151,7 +151,7 @@ def _mix(cube: xr.Dataset, name: str, mix: Mix) -> Renderer:
     missing = [band for band in mix.bands if band not in cube.data_vars]
     if missing:
         raise InvalidInputError(
-            f"{name} needs {', '.join(missing)}, which the cube has not; it has "
+            f"{name} needs {', '.join(missing)}, which the cube lacks; it has "
             f"{', '.join(map(str, cube.data_vars))}"
         )
 

@@ -271,7 +271,7 @@ class TimeQuery(MapViewer):
         try:
             table, ring = self.pixel_series(), (self.x, self.y)
         except Exception:
-            title = "No series: why not is told above\n "
+            title = "No series: see the error above\n "
             raise
         finally:
             self.series.show(table, title, renderer.label, renderer.usual_range)

@@ -161,7 +161,7 @@ def _refuse_computed(path: Path, filename: str) -> None:
 def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
     """Read places, in degrees (RFC 7946) or in the one system that the file names (GeoJSON 2008).
 
-    GDAL is not used: it reads names of systems that it does not know as degrees, and opens other
+    GDAL is not used: it reads unknown coordinate systems as degrees, and opens other
     files of this machine if the content names them.
     """
     try:
@@ -177,7 +177,7 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
     except CRSError:
         raise InvalidInputError(
             f"{filename} names the coordinate system {found['crs']!r:.200}, which is unknown; "
-            "GeoJSON is in degrees, EPSG:4326, without a word about it"
+            "GeoJSON is in degrees, EPSG:4326, and need not name a system"
         ) from None
     except (*_NO_GEOJSON, shapely.errors.ShapelyError) as error:
         reason = f"{type(error).__name__}: {error!s:.100}"

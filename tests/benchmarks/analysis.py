@@ -102,7 +102,7 @@ def compare_statistics(source, folder, side, rounds):
 
 
 def compare_median(source, rounds):
-    """The kernels of the median, on one block."""
+    """Time the kernels of the median, on one block."""
     from s2kit.analysis.kernels.percentiles import percentiles
 
     layers = repeat(source, ("B08", "SCL"), 96, 256)

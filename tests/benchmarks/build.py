@@ -40,7 +40,7 @@ def grid():
 
 
 def region():
-    """The same in degrees, a hair smaller so that it snaps to the same grid."""
+    """Return the same in degrees, slightly smaller so that it snaps to the same grid."""
     return grid().extent.buffer(-1).to_crs("EPSG:4326", resolution=500).geom
 
 
@@ -52,7 +52,7 @@ def s2kit_build(items, store, **options):
 
 
 def unsafe_build(items, store):
-    """The same, but nothing is synced, and no digest is computed: what these cost."""
+    """Build without syncing and without digests, to see what these cost."""
     from s2kit import atomic
     from s2kit.cube import ingest, overviews
     from s2kit.cube.manifest import Entry
@@ -67,7 +67,7 @@ def unsafe_build(items, store):
 
 
 def bare_loop(items, store):
-    """The floor: one thread a band, GDAL's warper, one array at a time, the same chunks."""
+    """Do the least: one thread a band, GDAL's warper, one array at a time, the same chunks."""
     from concurrent.futures import ThreadPoolExecutor
 
     import rasterio
@@ -116,7 +116,7 @@ def bare_loop(items, store):
 
 
 def odc_stac(items, store):
-    """What one would take instead: odc-stac, lazily with dask, the offset by hand, to_zarr."""
+    """Build with what one would use instead: odc-stac with dask, the offset by hand, to_zarr."""
     import odc.stac
     import xarray as xr
 

@@ -342,7 +342,7 @@ def new_places(seen: Seen, kind: str) -> list[float]:
 
 
 def compare(browser: Browser, folder: Path, cube: str, number: int) -> None:
-    """A new date of the practice cube: the kit, what one would take instead, and the floor."""
+    """Time a new date of the practice cube: s2kit, what one would use instead, and the floor."""
     head("A new date, practice cube", "way", "median ms", "90 % ms", "× floor")
     ways = {
         f"floor: {SIDE}² pixels, made before": (FLOOR.format(side=SIDE), None),

@@ -84,7 +84,7 @@ class FaultyServer(ThreadingHTTPServer):
         return kind
 
     def handle_error(self, *args):
-        """A client that gives up is what these tests are about."""
+        """Ignore clients that give up: these tests are about them."""
 
 
 class _Ranges(BaseHTTPRequestHandler):

@@ -34,7 +34,7 @@ def store(days, tmp_path_factory) -> Path:
 
 
 def refuse(folder: Path, says: str, call, *args, **kwargs) -> S2KitError:
-    """The call ends in an error of the kit, and leaves no trace below the folder."""
+    """Check that a call ends in an error of s2kit, and leaves no trace below the folder."""
     before = stamps(folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error", s2kit.errors.SceneWarning)
@@ -197,30 +197,30 @@ def test_place_that_is_none(days, tmp_path, monkeypatch, place, says):
 
 
 def make_file(path: Path) -> None:
-    """A file stands there."""
+    """Write a file."""
     path.write_text("my notes")
 
 
 def make_folder(path: Path) -> None:
-    """A folder of something else."""
+    """Write a folder of something else."""
     path.mkdir()
     (path / "thesis.txt").write_text("all of it")
 
 
 def make_zarr2(path: Path) -> None:
-    """Another consolidated Zarr of format 2."""
+    """Write another consolidated Zarr of format 2."""
     group = zarr.create_group(path, zarr_format=2)
     group.create_array("a", shape=(4,), dtype="i2")
     zarr.consolidate_metadata(path, zarr_format=2)
 
 
 def make_zarr3(path: Path) -> None:
-    """A Zarr of format 3."""
+    """Write a Zarr of format 3."""
     zarr.create_group(path, zarr_format=3).create_array("a", shape=(4,), dtype="i2")
 
 
 def make_odd_metadata(path: Path) -> None:
-    """Consolidated metadata that are no JSON object."""
+    """Write consolidated metadata that are no JSON object."""
     path.mkdir()
     (path / ".zmetadata").write_text("[]")
 

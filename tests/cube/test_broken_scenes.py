@@ -111,7 +111,7 @@ def check_set_aside(items, broken: pystac.Item, folder: Path, *, quiet: bool = T
 
 
 def check_mended(items, folder: Path) -> None:
-    """The next run takes the scene in; the cube is as if nothing had happened."""
+    """Check that the next run takes the scene in, and the cube is as if nothing had happened."""
     store, undisturbed = folder / "cube.zarr", folder / "undisturbed.zarr"
     report = build(items, store)
     assert not report.failed
@@ -122,7 +122,7 @@ def check_mended(items, folder: Path) -> None:
 
 
 def band_of(item: pystac.Item, layer: str = BAND) -> Path:
-    """Where a band lies."""
+    """Return where a band lies."""
     return Path(item.assets[layer].href)
 
 

@@ -109,7 +109,7 @@ FORMS: dict[str, tuple[Callable[[xr.Dataset], xr.Dataset], list[str]]] = {
 
 
 def check_same(cube: xr.Dataset, truth: xr.Dataset) -> None:
-    """The cube holds the truth, in the form that `open_cube` promises."""
+    """Check that the cube holds the truth, in the form that `open_cube` promises."""
     assert set(cube.data_vars) <= set(truth.data_vars)
     for name, layer in cube.data_vars.items():
         assert layer.dims == ("time", "y", "x")

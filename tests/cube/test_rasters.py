@@ -34,7 +34,7 @@ SECRET, OWN = 4242, 1500
 
 @pytest.fixture
 def secret(tmp_path) -> Path:
-    """A file that no scene is to lead to."""
+    """Write a file that no scene is to lead to."""
     return geotiff(tmp_path / "secret.tif", SECRET)
 
 
@@ -46,7 +46,7 @@ def read(name: str) -> np.ndarray:
 
 
 def wms(secret: Path) -> str:
-    """A description of a service, which GDAL would ask."""
+    """Return the description of a service, which GDAL would ask."""
     return "<GDAL_WMS><Service name='TMS'><ServerUrl>http://127.0.0.1:9/</ServerUrl></Service></GDAL_WMS>"
 
 

@@ -833,7 +833,7 @@ def test_every_layer_that_is_offered_can_be_drawn(store):
     [
         (lambda cube: cube.B04, "DataArray"),
         (lambda cube: cube[["SCL"]], "no layer of numbers"),
-        (lambda cube: cube.drop_vars("SCL"), "no SCL, which tells what is clear"),
+        (lambda cube: cube.drop_vars("SCL"), "no SCL, by which clear pixels are found"),
         (lambda cube: cube[[]], "no layers"),
         (lambda cube: cube.isel(time=0), "no dimension time"),
         (lambda cube: cube.drop_vars("time"), "no dates"),

@@ -255,7 +255,7 @@ def test_a_layer_goes_before_an_index(cube):
     ("name", "words"),
     [
         ("NDVJ", "Did you mean NDVI"),
-        ("True colour", "needs B02, which the cube has not"),
+        ("True colour", "needs B02, which the cube lacks"),
         ("NDWI", "needs B03"),
         ("", "unknown"),
         ("B12", "unknown"),

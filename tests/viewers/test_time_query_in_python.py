@@ -741,7 +741,7 @@ def test_limits_that_are_empty(viewer):
     viewer.page.guarded(viewer.set_limits)(None, 1.0)
     assert "One of the limits is empty" in words(viewer.page.alert)
     viewer.page.guarded(viewer.set_limits)(float("inf"), 1.0)
-    assert "or one of them is endless" in words(viewer.page.alert)
+    assert "or one of them is not finite" in words(viewer.page.alert)
     assert viewer.limits is None
     viewer.page.guarded(viewer.set_limits)(0.1, 0.2)
     assert (viewer.limits, words(viewer.page.alert)) == ((0.1, 0.2), "")

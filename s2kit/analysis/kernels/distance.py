@@ -32,6 +32,9 @@ def distance(marked: np.ndarray, reach: float) -> np.ndarray:
 def _squared_distance(marked, reach):
     """Combine the distances along rows, up to ``reach`` rows away.
 
+    Takes marks, shape (map, y, x), bool; returns squared distances, int32, at most (reach + 1)²,
+    which stands for all that is as far or farther.
+
     Meijster, Roerdink and Hesselink 2000, A general algorithm for computing distance transforms in
     linear time; but with all rows within reach tried in turn, which vectorises.
     """
@@ -44,6 +47,8 @@ def _squared_distance(marked, reach):
             continue
         for y in range(rows):
             _squared_gaps(marked[t, y], squares[y], far)
+        # Row by row of the result, then over the rows that it may take a distance from, then along
+        # both: the innermost loop adds and compares neighbours in memory, without a branch.
         for y in range(rows):
             target = out[t, y]
             for other in range(max(y - reach, 0), min(y + reach + 1, rows)):
@@ -56,7 +61,11 @@ def _squared_distance(marked, reach):
 
 @numba.njit(nogil=True, cache=True)
 def _squared_gaps(marked, out, far):
-    """Write the squared distance of each pixel of a row to the nearest marked one in that row."""
+    """Write the squared distance of each pixel of a row to the nearest marked one in that row.
+
+    ``marked`` has the shape (x,), bool, and ``out`` (x,), int32; ``far`` is the most that is
+    counted, so that squares stay within 32 bits.
+    """
     last = far  # to the nearest on the left, and then to that on the right
     for x in range(len(marked)):
         last = np.int32(0) if marked[x] else min(np.int32(last + 1), far)

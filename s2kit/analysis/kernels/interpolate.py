@@ -26,6 +26,8 @@ def interpolate(values, clear, times, days, hold, gap):
     -------
     numpy.ndarray, shape (day, pixel), as the values
     """
+    # Pixel by pixel, since each has clear days of its own. Days in and out ascend, so one pass over
+    # both lists finds all intervals. Heights are float64: a mean of a day is updated step by step.
     steps, pixels = values.shape
     out = np.full((len(days), pixels), np.nan, values.dtype)
     when, height = np.empty(steps, np.int64), np.empty(steps)
@@ -49,7 +51,11 @@ def interpolate(values, clear, times, days, hold, gap):
 
 @numba.njit(nogil=True, cache=True)
 def _by_day(values, clear, times, when, height):
-    """Write the days with clear observations, and their means; return how many there are."""
+    """Write the days with clear observations, and their means; return how many there are.
+
+    Values, clear and times have the shape (time,), as have the results: ``when``, int64, and
+    ``height``, float64, of which the first are filled.
+    """
     number, same = 0, 0
     for t in range(len(times)):
         if not (clear[t] and np.isfinite(values[t])):
@@ -69,6 +75,13 @@ def limit_curve(curve, values, days):
 
     Between observations that are far apart, it may overshoot. The noise is the largest distance of
     an observation from the curve.
+
+    Parameters
+    ----------
+    curve : numpy.ndarray, shape (day,), float64
+    values : numpy.ndarray, shape (observation,), float
+    days : numpy.ndarray, shape (observation,), int64
+        Index of each observation in the curve.
     """
     low, high, noise = np.inf, -np.inf, 0.0
     for i in range(len(days)):

@@ -26,6 +26,7 @@ def class_bits(wanted: Iterable[int]) -> np.uint32:
 
 @numba.njit(nogil=True, cache=True)
 def _is_wanted(value, bits):
+    """Return whether a class, uint8 or bool, is in a set of bits."""
     k = np.uint32(value)
     # no shift by 32 or more, which is undefined; no branch, so that the loop vectorises
     return (k < 32) & (((bits >> (k & np.uint32(31))) & np.uint32(1)) != 0)
@@ -38,6 +39,7 @@ def find_classes(classes: np.ndarray, bits: np.uint32) -> np.ndarray:
 
 @numba.njit(nogil=True, cache=True)
 def _find(classes, bits):
+    """Return where classes, shape (n,), are in a set of bits, shape (n,), bool."""
     out = np.empty(len(classes), np.bool_)
     for i in range(len(classes)):
         out[i] = _is_wanted(classes[i], bits)
@@ -53,6 +55,8 @@ def empty_moments(*shape: int) -> np.ndarray:
 
 def start_sums(groups: int, pixels: int) -> tuple[np.ndarray, ...]:
     """Return empty sums for `add_steps`: first value, number, two sums, minimum, maximum."""
+    # The number is float32 as the values are, so that it vectorises with them; it is exact up to
+    # 2**24 steps. Sums of a long series need float64.
     shape = (groups, pixels)
     first, low, high = (np.full(shape, start, np.float32) for start in (np.nan, np.inf, -np.inf))
     return first, np.zeros(shape, np.float32), np.zeros(shape), np.zeros(shape), low, high
@@ -78,6 +82,9 @@ def add_steps(values, classes, wanted, ids, first, n, s, ss, low, high):
     """
     pixels = values.shape[1]
     masked = np.empty((_STEPS, _TILE), np.float32)
+    # Tile by tile, and in a tile step by step: the sums, 32 bytes a pixel and group, stay in the
+    # cache while the values, which are read once, pass through it. Step by step over all pixels,
+    # the sums would be loaded from memory and stored again for each step.
     for corner in range(0, pixels, _TILE):
         tile = slice(corner, min(corner + _TILE, pixels))
         held = 0
@@ -96,7 +103,9 @@ def add_differences(a, b, scaling, classes, wanted, ids, first, n, s, ss, low, h
     ----------
     a, b : numpy.ndarray, shape (time, pixel), int
     scaling : tuple
-        Nodata and scale of a, then of b.
+        Nodata and scale of a, then of b; scales are float32.
+    classes, wanted, ids, first, n, s, ss, low, high
+        As in `add_steps`.
     """
     pixels = a.shape[1]
     masked = np.empty((_STEPS, _TILE), np.float32)
@@ -111,16 +120,21 @@ def add_differences(a, b, scaling, classes, wanted, ids, first, n, s, ss, low, h
 
 @numba.njit(nogil=True, cache=True)
 def _mask(values, classes, wanted, out):
-    """Copy one step, with NaN for what does not count."""
+    """Copy one step, shape (pixel,), with NaN for what does not count."""
+    # No fastmath in this module: it would assume that there is no NaN, by which values are marked.
     for i in range(len(values)):
         use = _is_wanted(classes[i], wanted)
         use = use & (values[i] - values[i] == 0)  # neither NaN nor infinite
         out[i] = values[i] if use else np.float32(np.nan)
 
 
+# error_model: 0 / 0 is NaN and not an error, for which each division would be checked
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def _mask_difference(a, b, scaling, classes, wanted, out):
-    """Compute one step of the normalised difference, with NaN for what does not count."""
+    """Compute one step of the normalised difference, shape (pixel,), NaN for what does not count.
+
+    In float32, as layers are decoded and the formula is computed elsewhere.
+    """
     nodata_a, scale_a, nodata_b, scale_b = scaling
     for i in range(len(a)):
         use = _is_wanted(classes[i], wanted)
@@ -135,19 +149,24 @@ def _mask_difference(a, b, scaling, classes, wanted, out):
 def _settle(masked, held, ids, t, tile, first, n, s, ss, low, high):
     """Add the steps that are held once there are enough, or another group or none follows.
 
-    Returns how many are held then.
+    ``masked`` has the shape (4, pixel), float32, of which the first ``held`` rows are filled; t is
+    the last of them. Returns how many are held then.
     """
     if held < _STEPS and t + 1 < len(ids) and ids[t] == ids[t + 1]:
         return held
     g = ids[t]
-    masked[held:] = np.nan
+    masked[held:] = np.nan  # rows of an earlier turn, which are not to be added again
     _add(masked, first[g, tile], n[g, tile], s[g, tile], ss[g, tile], low[g, tile], high[g, tile])
     return 0
 
 
 @numba.njit(nogil=True, cache=True)
 def _add(masked, first, n, s, ss, low, high):
-    """Add four steps at a time, so that the sums are loaded and stored once for the four."""
+    """Add four steps at a time, so that the sums are loaded and stored once for the four.
+
+    ``masked`` has the shape (4, pixel), float32; the sums have the shape (pixel,). Every choice is
+    between two values and not between two ways, so that the loop vectorises.
+    """
     for i in range(len(n)):
         a, b, c, d = masked[0, i], masked[1, i], masked[2, i], masked[3, i]
         # the first value that is not NaN is what deviations are taken from
@@ -182,7 +201,8 @@ def moments_of_sums(first, n, s, ss, low, high):
             number = np.float64(n[g, i])
             out[COUNT, g, i] = number
             out[MEAN, g, i] = first[g, i] + s[g, i] / number if number else 0.0
-            # rounding may leave a little less than no variance
+            # the sum of squares about the mean, from that about the first value; rounding may leave
+            # a little less than 0
             out[SQUARES, g, i] = max(ss[g, i] - s[g, i] * s[g, i] / number, 0.0) if number else 0.0
             out[MIN, g, i] = low[g, i]
             out[MAX, g, i] = high[g, i]
@@ -200,6 +220,8 @@ def add_weighted(values, clear, field, weight, moments):
     moments : numpy.ndarray, shape (5, field, time), float64
         As `empty_moments` returns them; changed in place.
     """
+    # One pixel after the other: the pixels of a field lie anywhere in the row, and a running mean
+    # loses nothing where it is far from 0, as the difference of two large sums would.
     for t in range(len(values)):
         for i in range(len(field)):
             value, f, w = values[t, i], field[i], weight[i]

@@ -32,6 +32,8 @@ def percentiles(values, clear, ids, groups, q):
     """
     times, pixels = values.shape
     out = np.empty((groups, len(q), pixels), np.float32)
+    # Pixels are sorted together because a sort of one series has branches that the processor
+    # cannot predict. Values are copied to ``rows``, since the input must stay as it is.
     order = np.argsort(ids, kind="mergesort")  # the steps of a group side by side
     ends = np.searchsorted(ids[order], np.arange(groups + 1))
     rows = np.empty((times, _TOGETHER), np.float32)
@@ -55,10 +57,14 @@ def percentiles(values, clear, ids, groups, q):
 def _gather(values, clear, row, number):
     """Copy one step, with infinity where it is not clear, which sorts last; count what is clear.
 
+    Shapes are (pixel,): values and row are float32, clear is bool; the clear values of each pixel
+    are added to ``number``, int32. Returns how many pixels are clear in this step.
+
     An index divides by zero over dark water: what is not finite does not count.
     """
     found = 0
     for j in range(len(values)):
+        # infinity and not NaN, which is neither smaller nor larger than any number
         use = clear[j] & np.isfinite(values[j])
         row[j] = values[j] if use else np.float32(np.inf)
         number[j] += use
@@ -69,6 +75,8 @@ def _gather(values, clear, row, number):
 @numba.njit(nogil=True, cache=True)
 def _sort(rows, n):
     """Sort the first n rows along time, all pixels side by side (Batcher's merge exchange).
+
+    ``rows`` has the shape (time, pixel), float32, and is sorted in place; n may be any number.
 
     Knuth, The Art of Computer Programming, vol. 3, 5.2.2, algorithm M: which values are compared
     does not depend on them, so that the processor compares those of many pixels at once.
@@ -88,6 +96,8 @@ def _sort(rows, n):
 @numba.njit(nogil=True, cache=True)
 def _exchange(low, high):
     """Write the smaller of two values to the first row, without a branch, so that it vectorises."""
+    # All columns, also those that the last pixels of an image do not fill and nobody reads: the
+    # length is a constant, for which the compiler needs no remainder loop.
     for j in range(_TOGETHER):
         a, b = low[j], high[j]
         low[j] = a if a < b else b
@@ -96,13 +106,14 @@ def _exchange(low, high):
 
 @numba.njit(nogil=True, cache=True)
 def _percentile(series, n, q):
-    """Interpolate between two of n sorted values."""
+    """Interpolate between two of n sorted values, float32, at q per cent of the way."""
     if n == 0:
         return np.float32(np.nan)
     place = (n - 1) * q / 100.0
     k = min(int(place), n - 1)
     share = place - k
-    if share == 0.0:
+    if share == 0.0:  # what follows may be infinity: 0 % of it is NaN
         return series[k]
+    # in float64, rounded once: in float32 the difference would be rounded, too
     below, above = np.float64(series[k]), np.float64(series[k + 1])
     return np.float32(below + (above - below) * share)

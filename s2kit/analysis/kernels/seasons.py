@@ -37,6 +37,7 @@ def find_seasons(curves, days, first, last, threshold):
         Start, peak and end as days, amplitude and base in the unit of the curves; NaN where there
         is no season.
     """
+    # Curve by curve, each contiguous in memory: the search runs to and fro in one of them.
     pixels, steps = curves.shape
     out = np.full((5, pixels), np.nan)
     # of one curve: its known values, their days, and whether a gap lies before each of them
@@ -49,6 +50,7 @@ def find_seasons(curves, days, first, last, threshold):
                 # a gap only where steps are missing: a curve may have a value every two months
                 gaps[n] = n > 0 and t - last_step > 1 and d[n] - d[n - 1] > LONGEST_GAP
                 n, last_step = n + 1, t
+        # a peak needs a neighbour on each side; a flat curve has peaks of rounding only
         if n < 3 or v[:n].max() - v[:n].min() <= _FLAT * np.abs(v[:n]).max():
             continue
         least = _LEAST_RISE * (v[:n].max() - v[:n].min())
@@ -56,9 +58,11 @@ def find_seasons(curves, days, first, last, threshold):
         for i in range(1, n - 1):
             if not (first <= d[i] <= last and v[i - 1] <= v[i] >= v[i + 1]):
                 continue
+            # high enough on both sides, or a ripple on the rise of a crop would be a season
             low, high = _lowest(v, d, i, -1, -1), _lowest(v, d, i, 1, n)
             if v[i] - max(v[low], v[high]) > least and (best < 0 or v[i] > v[best]):
                 best, before, after = i, low, high
+        # beside a gap, the true peak may lie in it
         if best >= 0 and not gaps[best] and not gaps[best + 1]:
             out[0, p] = _cross(v, d, gaps, best, before, -1, threshold)
             out[1, p] = d[best]
@@ -70,7 +74,11 @@ def find_seasons(curves, days, first, last, threshold):
 
 @numba.njit(nogil=True, cache=True)
 def _lowest(v, d, peak, way, stop):
-    """Find the lowest value on one side of a peak, up to a higher value or half a year away."""
+    """Find the lowest value on one side of a peak, up to a higher value or half a year away.
+
+    ``v`` and ``d`` are float64, shape (time,); ``way`` is −1 or 1, and ``stop`` the index after the
+    last one in that direction. Returns an index; beyond a higher value lies another season.
+    """
     lowest = peak
     i = peak + way
     while i != stop and abs(d[i] - d[peak]) <= _HALF_YEAR and v[i] <= v[peak]:
@@ -84,12 +92,14 @@ def _lowest(v, d, peak, way, stop):
 def _cross(v, d, gaps, peak, lowest, way, threshold):
     """Return the day next to a peak on which the curve crosses a part of its height on that side.
 
-    NaN if that day lies in a gap.
+    Arrays are as in `_lowest`; ``gaps``, bool, states whether a gap lies before each value. Returns
+    a day with its fraction, float64; NaN if it lies in a gap.
     """
     level = v[lowest] + threshold * (v[peak] - v[lowest])
     i = peak
-    while v[i] > level:
+    while v[i] > level:  # ends at ``lowest`` at the latest, which is not above the level
         i += way
+    # The crossing lies between i and the value before it on the way from the peak.
     if gaps[i if way > 0 else i + 1]:
         return np.nan
     share = (level - v[i]) / (v[i - way] - v[i])

@@ -14,6 +14,8 @@ TOGETHER = 1024
 """Pixels that are worked on at a time."""
 
 _ROUNDS = 1000
+"""Rounds of the iteration of `geomedian` at most."""
+
 _SMALL = 1e-7
 """Reflectance: the iteration of `geomedian` ends when the centre moves less. Near observations it
 moves slowly, so this is far below the resolution of a cube, 1e-4."""
@@ -42,6 +44,8 @@ def geomedian(spectra, clear, steps):
 
     Where it meets an observation, that one gets no weight (Vardi and Zhang 2000, PNAS 97, 1423).
     """
+    # Spectra of a pixel are copied side by side, since many rounds go over them, and to float64: in
+    # float32 steps as small as `_SMALL` would be lost in rounding.
     bands, _, pixels = spectra.shape
     out = np.full((bands + 2, pixels), np.nan, np.float32)
     sample = np.empty((len(steps), bands))
@@ -57,7 +61,10 @@ def geomedian(spectra, clear, steps):
 
 @numba.njit(nogil=True, cache=True)
 def _gather(spectra, clear, steps, p, sample):
-    """Copy the complete clear spectra of a pixel; return their number and their steps."""
+    """Copy the complete clear spectra of a pixel; return their number and their steps.
+
+    ``sample`` has the shape (step, band), float64; its first rows are filled.
+    """
     bands = spectra.shape[0]
     taken = np.empty(len(steps), np.int64)
     n = 0
@@ -65,7 +72,7 @@ def _gather(spectra, clear, steps, p, sample):
         whole = clear[t, p]
         for i in range(bands):
             sample[n, i] = spectra[i, t, p]
-            whole &= sample[n, i] == sample[n, i]
+            whole &= sample[n, i] == sample[n, i]  # not NaN
         taken[n] = t
         n += whole  # an incomplete spectrum is overwritten by the next
     return n, taken
@@ -73,7 +80,10 @@ def _gather(spectra, clear, steps, p, sample):
 
 @numba.njit(nogil=True, cache=True)
 def _weiszfeld(sample):
-    """Compute the geometric median of spectra (step, band), from the median of each band on."""
+    """Compute the geometric median of spectra (step, band), float64; shape (band,).
+
+    The median of each band, where it starts, is near it and hardly moved by a missed cloud.
+    """
     n, bands = sample.shape
     centre = np.zeros(bands)
     for i in range(bands):
@@ -122,6 +132,7 @@ def medoid(spectra, clear, steps):
         n, taken = _gather(spectra, clear, steps, p, sample)
         out[bands, p] = n
         if n:
+            # steps are in order of time and argmin takes the first: of equals, the earliest
             best = _least_sum(sample[:n], total[:n])
             out[bands + 1, p] = taken[best]
             for i in range(bands):
@@ -131,11 +142,14 @@ def medoid(spectra, clear, steps):
 
 @numba.njit(nogil=True, cache=True)
 def _least_sum(sample, total):
-    """Return the spectrum, of (step, band), with the least sum of distances to all others."""
+    """Return which spectrum of (step, band), float64, has the least sum of distances to all others.
+
+    ``total``, shape (step,), float64, is overwritten with these sums.
+    """
     n, bands = sample.shape
     total[:] = 0
     for a in range(n):
-        for b in range(a):
+        for b in range(a):  # each pair once: the distance is the same both ways
             away = 0.0
             for i in range(bands):
                 away += (sample[a, i] - sample[b, i]) ** 2
