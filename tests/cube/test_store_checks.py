@@ -79,6 +79,7 @@ ODD: list[tuple[str, str, Any]] = [
     *[(ARRAY, "zarr_format", v) for v in (1, 3, "2", None, 2.0)],
     *[(ARRAY, "shape", v) for v in ([2, 1, 1], [99, 100, 100], [2, 100], [2, 10**12, 1], None)],
     *[(ARRAY, key, ...) for key in ("compressor", "order", "dtype", "chunks", "shape")],
+    *[(ARRAY, key, ...) for key in ("dimension_separator", "filters", "fill_value", "zarr_format")],
     *[("S2/R051/B04/.zattrs", "scale_factor", v) for v in (1e-3, "1e-4", None, ..., -1e-4, 1e999)],
     *[("S2/R051/B04/.zattrs", "add_offset", v) for v in (0, -0.1)],
     ("S2/R051/B04/.zattrs", "flag_values", [1]),
@@ -109,6 +110,8 @@ ODD: list[tuple[str, str, Any]] = [
     *[(".zattrs", "resampling", v) for v in ("cubic", None, ["nearest"])],
     *[(".zattrs", "synthetic", v) for v in (1, "no", None)],
     *[(".zattrs", "overviews", v) for v in (1, "no", None, False)],
+    *[(".zattrs", "manifest", v) for v in ({}, {"51": {}, "52": {}}, {"8": {}}, None, [], 51)],
+    *[(".zattrs", key, ...) for key in ("format", "manifest", "retired", "overviews", "synthetic")],
 ]
 
 
