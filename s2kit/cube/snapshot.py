@@ -186,17 +186,14 @@ def read_metadata(store: str | os.PathLike) -> bytes:
 def _snapshot(store: str, metadata: bytes) -> Snapshot:
     documents = read_documents(store, metadata)
     objects = open_objects(store)
-    try:
-        ours = "s2kit" in documents.get(".zattrs", {})
-    except TypeError:
-        ours = False
-    if not ours and foreign_orbits(documents):
-        check_foreign(store, documents)
-        return Snapshot(objects, documents, {})
-    if not ours:
+    attrs = documents.get(".zattrs", {})
+    if not isinstance(attrs, dict) or ("s2kit" not in attrs and not foreign_orbits(documents)):
         raise CubeError(
             f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
         )
+    if "s2kit" not in attrs:
+        check_foreign(store, documents)
+        return Snapshot(objects, documents, {})
     spec, manifests = check_documents(store, documents)
     if not manifests:
         raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")

@@ -105,10 +105,11 @@ def check_documents(place: str, documents: dict[str, Any]) -> tuple[CubeSpec, di
             tuple(kit["chunks"]),
             kit["overviews"],
         )
-        manifests = {
-            n: read_manifest(kit["manifest"][str(n)], spec.layers, spec.chunk_grids)
-            for n in kit["orbits"]
-        }
+        manifests = {}
+        for n in kit["orbits"]:
+            steps = documents[f"{group_of(n)}/time/.zarray"]["shape"][0]
+            stated, chunks = kit["manifest"][str(n)], -(-steps // spec.chunks[0])
+            manifests[n] = read_manifest(stated, spec.layers, spec.chunk_grids, chunks)
     except ODD as error:
         raise CubeError(
             f"{place}: its metadata are damaged, or are none of s2kit ({error}); bring "

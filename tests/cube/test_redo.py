@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -331,6 +332,14 @@ def test_odd_files_of_the_work_folder(store, days, made, name, data):
     (store / ".s2kit" / name).write_bytes(data)
     s2kit.build_cube(days[:2], store, progress=False)
     assert tree(store) == tree(made)
+
+
+def test_lock_that_names_no_process(store):
+    """Who holds it is not known, so the store counts as being written."""
+    (store / ".s2kit/lock").write_text(json.dumps({"host": socket.gethostname()}))
+    (store / ".s2kit/redo").write_text("{}")
+    with pytest.raises(CubeError, match="changing all the time"):
+        s2kit.verify(store, progress=False)
 
 
 def test_unfinished_commit_leaves_no_note(store, days, made):

@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -417,6 +418,27 @@ def test_flags_that_are_too_few(store):
     change_metadata(store, replace)
     with pytest.raises(CubeError, match="does not say of all"):
         s2kit.open_cube(store)
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_manifest_with_too_few_time_chunks(store, scenes, kept):
+    """A manifest that lists fewer time chunks than there are steps is refused, not followed."""
+
+    def shorten(documents: dict) -> None:
+        stated = documents[".zattrs"]["s2kit"]["manifest"]["51"]
+        flags = np.unpackbits(
+            np.frombuffer(Zstd().decode(base64.b64decode(stated["present"])), "u1")
+        )
+        size = len(flags) // 4  # layers × time chunks
+        short = [flags[i * size * 2 :][: size * kept] for i in range(2)]
+        packed = np.packbits(np.concatenate(short)).tobytes()
+        stated["present"] = base64.b64encode(Zstd().encode(packed)).decode()
+        stated["tables"] = {layer: names[:kept] for layer, names in stated["tables"].items()}
+
+    change_metadata(store, shorten)
+    for call in (s2kit.open_cube, s2kit.verify, partial(s2kit.build_cube, scenes)):
+        with pytest.raises(CubeError, match=r"in \[\d\] time chunks of 2"):
+            call(store)
 
 
 @pytest.mark.parametrize("kind", ["transform", "present", "time", "digest", "manifest", "format"])
