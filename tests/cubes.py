@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,13 +15,14 @@ from odc.geo.geobox import GeoBox
 
 import s2kit
 from s2kit.cube.build_options import DEFAULT_CHUNKS
+from s2kit.cube.checked_reads import read_table
 from s2kit.cube.codec import encode
 from s2kit.cube.commit import commit, create
 from s2kit.cube.ingest import Target
-from s2kit.cube.keys import chunk_key
+from s2kit.cube.keys import chunk_key, read_group, table_key
 from s2kit.cube.layers import LAYER_SPECS
 from s2kit.cube.lock import lock
-from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest, entry_of
+from s2kit.cube.manifest import Table, add_table, by_time_chunk, empty_manifest, entry_of
 from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.overviews import CoarserTask, coarsen, nothing_present
 from s2kit.cube.state import read_state
@@ -111,7 +111,7 @@ def write_cube(
     new = by_time_chunk(written, names, range(-(-shape[0] // chunks[0])))
     empty = empty_manifest(names, spec.chunk_grids)
     manifest, tables = empty.changed(0, new, spec.chunk_grids)
-    made = Orbit(_timeline(times, orbit, layers), manifest=manifest)
+    made = Orbit(_timeline(times, orbit, layers), manifest)
     changed = State(spec, synthetic, state.orbits | {orbit: made})
     commit(place, changed, orbit, keep=0, tables=tables, written=written, moves=False)
     return store
@@ -138,23 +138,27 @@ def change_metadata(store: Path, change: Callable[[dict], object]) -> None:
     whole = json.loads((store / ".zmetadata").read_text())
     documents = whole["metadata"]
     change(documents)
-    if "digest" in documents[".zattrs"]["s2kit"]:
-        documents[".zattrs"]["s2kit"]["digest"] = metadata_digest(documents)
+    documents[".zattrs"]["s2kit"]["digest"] = metadata_digest(documents)
     (store / ".zmetadata").write_bytes(dump(whole))
     (store / ".zattrs").write_bytes(dump(documents[".zattrs"]))
 
 
-def without_manifest(store: Path) -> None:
-    """Make of a cube what an earlier kit would have written."""
+def change_coordinate(store: Path, key: str, data: bytes) -> None:
+    """Change a coordinate of a cube, and all that the manifest says of it, as a stranger may."""
+    place = open_store(store)
+    orbit, _ = read_group(key.rsplit("/", 2)[0])
+    kit = json.loads((store / ".zmetadata").read_text())["metadata"][".zattrs"]["s2kit"]
+    listed = read_table(place, orbit, kit["manifest"][str(orbit)]["coordinates"])
+    stored = {entry_of(data).digest: data}
+    name = add_table(stored, listed | {key: entry_of(data)})
+    (store / key).write_bytes(data)
+    for digest, copy in stored.items():
+        (store / table_key(orbit, digest)).write_bytes(copy)
 
-    def forget(documents: dict) -> None:
-        kit = documents[".zattrs"]["s2kit"]
-        del kit["manifest"], kit["digest"]
-        kit["format"] = 2
+    def state(documents: dict) -> None:
+        documents[".zattrs"]["s2kit"]["manifest"][str(orbit)]["coordinates"] = name
 
-    change_metadata(store, forget)
-    for folder in store.glob("S2/R*/.manifest"):
-        shutil.rmtree(folder)
+    change_metadata(store, state)
 
 
 def make_cube(store: Path, layers: dict[str, np.ndarray], times: np.ndarray, **kind) -> xr.Dataset:

@@ -23,7 +23,6 @@ from s2kit.cube.lock import check_held, lock
 from s2kit.cube.manifest import Table, by_time_chunk, empty_manifest
 from s2kit.cube.mending import find_damage, make_again
 from s2kit.cube.model import Orbit, State, Timeline, empty_timeline, timeline_of
-from s2kit.cube.old_cubes import list_chunks
 from s2kit.cube.overviews import coarsen, coarser_tasks
 from s2kit.cube.report import BuildReport
 from s2kit.cube.scene_checks import SceneChecks
@@ -221,25 +220,18 @@ class _Build:
         )
 
     def _prepare(self, plan: Plan) -> None:
-        """Make the manifest that an orbit of an earlier kit lacks, and remove old chunks.
-
-        These were retired by an earlier commit, or left by a rewrite that died.
-        """
-        number, known = plan.orbit, self.state.orbits.get(plan.orbit)
-        if known is None or not plan.changes:
-            return
-        if known.manifest is None:
-            manifest, tables = list_chunks(self.store, self.state.spec, number, known, self.workers)
-            known, steps = replace(known, manifest=manifest), len(known.timeline["time"])
-            self._publish(number, known, keep=steps, tables=tables, written={}, moves=False)
-        if known.retired or plan.rewrites:
-            remove_retired(self.store, number, known.separator, self.state.spec)
+        """Remove old chunks: retired by an earlier commit, or left by a rewrite that died."""
+        known = self.state.orbits.get(plan.orbit)
+        if known and plan.changes and (known.retired or plan.rewrites):
+            remove_retired(self.store, plan.orbit, known.separator, self.state.spec)
 
     def _advance(self, plan: Plan) -> None:
         """Write the next time chunk, or all that moves; commit it if every scene could be read."""
         spec = self.state.spec
         depth = spec.chunks[0]
-        known = self.state.orbits.get(plan.orbit) or Orbit(empty_timeline())
+        known = self.state.orbits.get(plan.orbit)
+        if known is None:
+            known = Orbit(empty_timeline(), empty_manifest(spec.layers, spec.chunk_grids))
         first = plan.first // depth
         last = -(-len(plan.steps) // depth) if plan.rewrites else first + 1
         steps = plan.steps[: last * depth]
@@ -256,7 +248,7 @@ class _Build:
             return
         moves = any(task.staged for task in tasks)
         written = self._finish(outcomes, moves)
-        before = known.manifest or empty_manifest(spec.layers, spec.chunk_grids)
+        before = known.manifest
         stored: dict[str, bytes] = {}
         linked: list[str] = []
         if plan.rewrites:
@@ -268,7 +260,7 @@ class _Build:
         timeline = self._timeline(steps, known, outcomes)
         self._publish(
             plan.orbit,
-            Orbit(timeline, separator, plan.rewrites, manifest),
+            Orbit(timeline, manifest, separator, plan.rewrites),
             keep=plan.first,
             tables=stored | tables,
             written=written,
@@ -288,7 +280,7 @@ class _Build:
             steps = tuple(map(self.checks.passed, plan.steps[chunk * depth : (chunk + 1) * depth]))
             moves = not plan.rewrites and any(step.kept is not None for step in steps)
             for layer in spec.layers:
-                tables = known.manifest.tables[layer] if known.manifest else ()
+                tables = known.manifest.tables[layer]
                 for rows in ingest.strips(spec, layer):
                     yield Task(target, layer, chunk, rows, steps, known.separator, tables, moves)
 
@@ -356,7 +348,6 @@ class _Build:
                     whole |= damage.keys
             whole |= documents
             if mended or documents:
-                assert orbit.manifest is not None  # it is what damage was found by
                 manifest, tables = orbit.manifest.mended(mended)
                 chunks: Table = dict(ChainMap(*mended.values()))
                 self._publish(

@@ -16,10 +16,10 @@ def read_table(objects: Objects, orbit: int, name: str) -> Table:
     return parse_table(objects.url, orbit, name, objects.read(table_key(orbit, name)))
 
 
-def read_coordinate_table(objects: Objects, orbit: int, manifest: Manifest | None) -> Table:
+def read_coordinate_table(objects: Objects, orbit: int, manifest: Manifest) -> Table:
     """Return the table of an orbit's coordinates; nothing where it is damaged, or replaced."""
     with suppress(CubeError):
-        if manifest and manifest.coordinates:
+        if manifest.coordinates:
             return read_table(objects, orbit, manifest.coordinates)
     return {}
 

@@ -72,8 +72,8 @@ class StoredLayer(BackendArray):
         Its steps as they are stored; some may have come after them since.
     mapping : dict
         Where its pixels lie: the attributes of ``spatial_ref``.
-    present : numpy.ndarray, shape (time chunks, rows, columns), bool, optional
-        Which chunks exist, by the manifest. Without, any that is not there is no data.
+    present : numpy.ndarray, shape (time chunks, rows, columns), bool
+        Which chunks exist, by the manifest; others are no data.
     threads : bool, default False
         Work on several chunks side by side; Dask has threads of its own.
     """
@@ -84,7 +84,7 @@ class StoredLayer(BackendArray):
     scale: float | None
     times: np.ndarray
     mapping: dict[str, Any]
-    present: np.ndarray | None = None
+    present: np.ndarray
     threads: bool = False
 
     def __post_init__(self):
@@ -160,8 +160,7 @@ class StoredLayer(BackendArray):
 
     def key(self, *index: int) -> str:
         """Return the name of a chunk."""
-        separator = self.document.get("dimension_separator", ".")
-        return f"{self.prefix}/{separator.join(map(str, index))}"
+        return f"{self.prefix}/{self.document['dimension_separator'].join(map(str, index))}"
 
     def decompress(self, name: str, data: bytes, slot: int = 0) -> np.ndarray:
         """Decompress a chunk into a buffer of this thread: valid until the slot's next one."""
@@ -275,15 +274,11 @@ def fetch(
         If one that exists by the manifest is missing.
     """
     named = [(layer.key(*index), layer, index) for layer, index in chunks]
-    asked = [
-        (name, layer)
-        for name, layer, index in named
-        if layer.present is None or layer.present[index]
-    ]
+    asked = [(name, layer) for name, layer, index in named if layer.present[index]]
     names = [name for name, _ in asked]
     found = dict(zip(names, chunks[0][0].objects.read_all(names), strict=True))
     for name, layer in asked:
-        if found[name] is None and layer.present is not None:
+        if found[name] is None:
             require([layer])
             layer.require_steps()
             raise CubeError(

@@ -112,7 +112,6 @@ def commit(
         With the names of all tables.
     """
     old, changed = read_state(store), state.orbits[orbit]
-    assert changed.manifest is not None
     coordinates = coordinate_objects(state, orbit)
     entries = {key: entry_of(data) for key, data in coordinates.items()}
     stored = {**tables, **{entries[key].digest: data for key, data in coordinates.items()}}
@@ -203,17 +202,16 @@ def _by_time_chunk(written: Table) -> Iterable[Table]:
 
 
 def _read_record(data: bytes) -> tuple[list[Part], "_Moved"] | None:
-    """Read a redo record; None if it is torn. That of an earlier kit has no digest."""
+    """Read a redo record; None if it is torn."""
     try:
         record = parse_json(data)
-        digest = record.pop("digest", None)
-        if digest is not None and digest != _digest(record):
+        if record.pop("digest") != _digest(record):
             return None
         parts = [
             {str(key): base64.b64decode(text, validate=True) for key, text in record[part].items()}
-            for part in ("bridge", "objects")
+            for part in ("interim", "objects")
         ]
-        moved = record.get("moved", {"orbit": 0, "tables": []})
+        moved = record["moved"]
         if not all(map(is_digest, moved["tables"])):
             return None
         return parts, _Moved(int(moved["orbit"]), tuple(moved["tables"]))
@@ -235,7 +233,7 @@ def _carry_out(
     """
     parts = [store.prepare(part) for part in (interim, objects)]
     drafts = [draft.source for part in parts for draft in part]
-    record = {"bridge": _pack(interim), "objects": _pack(objects), "moved": moved._asdict()}
+    record = {"interim": _pack(interim), "objects": _pack(objects), "moved": moved._asdict()}
     try:
         store.sync([*written, *drafts])
         store.write(REDO, json.dumps(record | {"digest": _digest(record)}).encode())
@@ -295,7 +293,7 @@ def _pack(objects: Part) -> dict[str, str]:
 def _remove_tables(store: Store) -> None:
     """Remove the tables and copies of earlier states."""
     kit = read_documents(store.url, store.read(METADATA) or b"")[".zattrs"]["s2kit"]
-    for number, told in kit.get("manifest", {}).items():  # an earlier kit's record has none
+    for number, told in kit["manifest"].items():
         orbit, coordinates = int(number), told["coordinates"]
         names = {coordinates, *itertools.chain(*told["tables"].values())}
         valid = {table_key(orbit, name) for name in names}
@@ -312,7 +310,7 @@ def _cut(state: State, orbit: int, keep: int) -> State:
     whole = state.orbits[orbit]
     timeline = {name: values[:keep] for name, values in whole.timeline.items()}
     # The coordinates become those of the next state meanwhile.
-    manifest = whole.manifest and replace(whole.manifest, coordinates="")
+    manifest = replace(whole.manifest, coordinates="")
     cut = replace(whole, timeline=timeline, manifest=manifest)
     return replace(state, orbits=state.orbits | {orbit: cut})
 

@@ -89,14 +89,9 @@ def is_object(key: str) -> bool:
     return _OBJECT_KEY.fullmatch(key) is not None
 
 
-def is_layer_chunk(key: str) -> bool:
-    """Return whether a name is that of a chunk of a layer."""
-    return _CHUNK_KEY.fullmatch(key) is not None
-
-
 def is_known(key: str) -> bool:
     """Return whether a name is that of an object that a cube can have."""
-    return is_object(key) or is_layer_chunk(key)
+    return is_object(key) or _CHUNK_KEY.fullmatch(key) is not None
 
 
 def is_chunk(name: str, separator: str) -> bool:

@@ -30,9 +30,6 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _SETTLE = 2
 """Seconds in which two builders that take over one dead lock on an object store find out."""
 
-_TOKEN = "word"
-"""Entry of the lock that holds the token; its name is that of earlier kits."""
-
 _OWN_LOCKS = ("nolock", "local_lock=all", "local_lock=flock", "localflock", "nobrl")
 """Mount options by which a network disk keeps the locks of each host to itself."""
 
@@ -60,7 +57,7 @@ def lock(store: Store) -> Iterator[str]:
         "pid": process.pid,
         "started": process.create_time(),
         "since": datetime.now(UTC).isoformat(timespec="seconds"),
-        _TOKEN: token,
+        "token": token,
     }
     mine = json.dumps(holder).encode()
     handle = None
@@ -84,7 +81,7 @@ def check_held(store: Store, token: str) -> None:
     CubeLockedError
         If it is not.
     """
-    if _holder(store).get(_TOKEN) != token:
+    if _holder(store).get("token") != token:
         raise CubeLockedError(
             f"this build no longer holds {store.url}: it was ended, or its lock was removed. "
             "Nothing more is written; run the build again"
@@ -169,12 +166,12 @@ def _take_object(store: Store, token: str, mine: bytes) -> None:
     if holder:
         time.sleep(_SETTLE)  # who else saw the dead one's lock may replace ours
     now = _holder(store)
-    if now.get(_TOKEN) != token:
+    if now.get("token") != token:
         raise _held(store, now)
 
 
 def _release(store: Store, token: str) -> None:
-    if _holder(store).get(_TOKEN) != token:
+    if _holder(store).get("token") != token:
         return
     store.clear_drafts()
     store.delete(LOCK)
@@ -225,3 +222,5 @@ def _is_dead(holder: dict[str, Any]) -> bool:
         return abs(psutil.Process(holder["pid"]).create_time() - holder["started"]) > 1
     except psutil.NoSuchProcess:
         return True
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return False  # no build wrote it; who holds it is not known

@@ -57,8 +57,6 @@ def find_damage(
         Coordinates, their copies and metadata, which a commit writes again.
     """
     manifest = orbit.manifest
-    if manifest is None:
-        return [], frozenset()
     sizes: dict[str, int] = {}
     for level in range(len(spec.grids)):
         sizes |= store.sizes(group_of(number, level))

@@ -80,18 +80,18 @@ class Orbit:
     ----------
     timeline : dict of str to numpy.ndarray
         The coordinates along time.
+    manifest : Manifest
+        Which objects it has.
     separator : str
         Between the numbers in the names of its chunks.
     retired : bool
         Whether the other set of names still lies there, for readers who opened the cube before.
-    manifest : Manifest or None
-        None for one that an earlier kit made.
     """
 
     timeline: Timeline
+    manifest: Manifest
     separator: str = SEPARATORS[0]
     retired: bool = False
-    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Snapshot:
     objects : Objects
     documents : dict
         The consolidated metadata: documents by name.
-    manifests : dict of int to Manifest or None
+    manifests : dict of int to Manifest
         By relative orbit; empty for a cube that another program made.
     chunk_grids : sequence of tuple of int
         How many chunks each level has, (rows, columns).
@@ -46,7 +46,7 @@ class Snapshot:
 
     objects: Objects
     documents: dict[str, Any]
-    manifests: dict[int, Manifest | None]
+    manifests: dict[int, Manifest]
     chunk_grids: Sequence[ChunkGrid] = ()
 
     def __post_init__(self):
@@ -59,14 +59,11 @@ class Snapshot:
         """The levels of the cube, 0 first."""
         return range(len(self.chunk_grids))
 
-    def present(self, prefix: str) -> np.ndarray | None:
-        """Return which chunks a layer of a group has; None where there is no manifest."""
+    def present(self, prefix: str) -> np.ndarray:
+        """Return which chunks a layer of a group has, shape (time chunks, rows, columns)."""
         group, layer = prefix.rsplit("/", 1)
         orbit, level = read_group(group)
-        manifest = self.manifests[orbit]
-        if manifest is None:
-            return None
-        return level_flags(manifest.present[layer], self.chunk_grids, level)
+        return level_flags(self.manifests[orbit].present[layer], self.chunk_grids, level)
 
     def group(self, name: str) -> xr.Dataset:
         """Return a group with its coordinates, which are read; its layers hold nothing.
@@ -191,16 +188,15 @@ def read_metadata(store: str | os.PathLike) -> bytes:
 def _snapshot(store: str, metadata: bytes) -> Snapshot:
     documents = read_documents(store, metadata)
     objects = open_objects(store)
-    try:
-        if "s2kit" not in documents.get(".zattrs", {}) and foreign_orbits(documents):
-            check_foreign(store, documents)
-            return Snapshot(objects, documents, {})
-        orbits = documents[".zattrs"]["s2kit"]["orbits"]
-    except (ValueError, KeyError, TypeError) as error:
+    attrs = documents.get(".zattrs", {})
+    if not isinstance(attrs, dict) or ("s2kit" not in attrs and not foreign_orbits(documents)):
         raise CubeError(
             f"{store} is a Zarr store but not a cube of s2kit; open it with xarray.open_zarr"
-        ) from shown_cause(error)
-    if not orbits:
-        raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
+        )
+    if "s2kit" not in attrs:
+        check_foreign(store, documents)
+        return Snapshot(objects, documents, {})
     spec, manifests = check_documents(store, documents)
+    if not manifests:
+        raise CubeError(f"{store} has no steps yet; run s2kit.build_cube to its end")
     return Snapshot(objects, documents, manifests, spec.chunk_grids)

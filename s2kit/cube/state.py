@@ -16,7 +16,6 @@ from s2kit.cube.manifest import Manifest, read_manifest
 from s2kit.cube.model import CubeSpec, Orbit, State
 from s2kit.cube.store import Store
 from s2kit.cube.store_checks import check_cube, check_digest
-from s2kit.cube.zarr_documents import FORMAT
 from s2kit.errors import CubeError
 
 ODD = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError)
@@ -53,7 +52,7 @@ def read_state(store: Store) -> State | None:
     Raises
     ------
     CubeError
-        If something else lies there, or a cube of a later kit.
+        If something else lies there, or a cube of another format.
     """
     data = store.read(METADATA)
     if data is None:
@@ -74,8 +73,6 @@ def read_state(store: Store) -> State | None:
             f"{store.url} is a Zarr store but not a cube of s2kit; choose another place"
         ) from error
     try:
-        if kit["format"] > FORMAT:
-            raise CubeError(f"{store.url} was made by a later s2kit; update s2kit to extend it")
         spec, manifests = check_documents(store.url, documents)
         orbits = {n: _read_orbit(store, documents, n, spec, one) for n, one in manifests.items()}
         return State(spec, kit["synthetic"], orbits)
@@ -90,9 +87,7 @@ def read_state(store: Store) -> State | None:
         ) from error
 
 
-def check_documents(
-    place: str, documents: dict[str, Any]
-) -> tuple[CubeSpec, dict[int, Manifest | None]]:
+def check_documents(place: str, documents: dict[str, Any]) -> tuple[CubeSpec, dict[int, Manifest]]:
     """Check that documents are those of a cube; return its spec, and the manifest of each orbit.
 
     Raises
@@ -102,21 +97,19 @@ def check_documents(
     check_cube(place, documents)
     check_digest(place, documents)
     kit = documents[".zattrs"]["s2kit"]
-    stated = kit.get("manifest", {})
     try:
         spec = CubeSpec(
             GeoBox(tuple(kit["shape"]), Affine(*kit["transform"]), odc.geo.CRS(kit["crs"])),
             tuple(kit["layers"]),
             kit["resampling"],
             tuple(kit["chunks"]),
-            kit.get("overviews", False),
+            kit["overviews"],
         )
-        manifests = {
-            n: read_manifest(stated[str(n)], spec.layers, spec.chunk_grids)
-            if str(n) in stated
-            else None
-            for n in kit["orbits"]
-        }
+        manifests = {}
+        for n in kit["orbits"]:
+            steps = documents[f"{group_of(n)}/time/.zarray"]["shape"][0]
+            stated, chunks = kit["manifest"][str(n)], -(-steps // spec.chunks[0])
+            manifests[n] = read_manifest(stated, spec.layers, spec.chunk_grids, chunks)
     except ODD as error:
         raise CubeError(
             f"{place}: its metadata are damaged, or are none of s2kit ({error}); bring "
@@ -126,7 +119,7 @@ def check_documents(
 
 
 def _read_orbit(
-    store: Store, documents: dict[str, Any], orbit: int, spec: CubeSpec, manifest: Manifest | None
+    store: Store, documents: dict[str, Any], orbit: int, spec: CubeSpec, manifest: Manifest
 ) -> Orbit:
     group = group_of(orbit)
     length = documents[f"{group}/time/.zarray"]["shape"][0]
@@ -139,4 +132,4 @@ def _read_orbit(
         timeline[name] = values.astype("O") if is_text(dtype) else values
     separator = documents[f"{group}/{spec.layers[0]}/.zarray"]["dimension_separator"]
     retired = orbit in documents[".zattrs"]["s2kit"]["retired"]
-    return Orbit(timeline, separator, retired, manifest)
+    return Orbit(timeline, manifest, separator, retired)

@@ -22,7 +22,7 @@ from s2kit.cube.build_options import RESAMPLING, read_chunks
 from s2kit.cube.keys import SEPARATORS, group_of
 from s2kit.cube.layers import LAYER_SPECS, TIMELINE, TIMELINE_CHUNK, LayerSpec
 from s2kit.cube.levels import level_grids
-from s2kit.cube.zarr_documents import DIGEST, FORMAT_WITH_DIGEST, metadata_digest
+from s2kit.cube.zarr_documents import DIGEST, FORMAT, metadata_digest
 from s2kit.errors import CubeError, InvalidInputError
 
 LARGEST_CHUNK = 2**30
@@ -51,15 +51,16 @@ def check_cube(place: str, documents: Json) -> None:
     Raises
     ------
     CubeError
-        If something differs, by its name.
+        If something differs, by its name, or the cube has another format.
     """
     advice = (
         "Its metadata are not those that s2kit.build_cube writes; bring them back from a copy, or "
         "build the cube anew elsewhere"
     )
     with _refused(place, advice):
-        _check_names(documents)
         kit = documents[".zattrs"]["s2kit"]
+        _check_format(place, kit["format"])
+        _check_names(documents)
         shapes = _check_kit(kit)
         known: dict[str, set[str]] = {}
         for orbit, (level, shape) in itertools.product(kit["orbits"], enumerate(shapes)):
@@ -72,16 +73,12 @@ def check_cube(place: str, documents: Json) -> None:
 def check_digest(place: str, documents: Json) -> None:
     """Check that metadata that passed `check_cube` are those that were written.
 
-    Those of an earlier format state no digest.
-
     Raises
     ------
     CubeError
         If they have changed since.
     """
-    kit = documents[".zattrs"]["s2kit"]
-    stated = DIGEST in kit or kit["format"] >= FORMAT_WITH_DIGEST
-    if stated and kit.get(DIGEST) != metadata_digest(documents):
+    if documents[".zattrs"]["s2kit"].get(DIGEST) != metadata_digest(documents):
         raise CubeError(
             f"{place} is damaged: its .zmetadata has changed since it was written; bring that file "
             "back from a copy, or build the cube anew elsewhere"
@@ -123,6 +120,14 @@ def _refused(place: str, advice: str) -> Iterator[None]:
         ) from error
 
 
+def _check_format(place: str, found: Any) -> None:
+    if type(found) is not int or found != FORMAT:
+        raise CubeError(
+            f"{place} is refused: it is a cube of format {found!r:.200}, and this s2kit reads "
+            f"format {FORMAT}. Build the cube anew elsewhere, or, if a later s2kit made it, update"
+        )
+
+
 def _check_names(documents: Json) -> None:
     """Names in a store lead below it: each part is a plain one."""
     for name in documents:
@@ -132,15 +137,13 @@ def _check_names(documents: Json) -> None:
 
 def _check_kit(kit: Json) -> list[tuple[int, int]]:
     """Check what the cube says of itself; return the shapes of its levels."""
-    _check("format", kit["format"], type(kit["format"]) is int)
     _check("layers", kit["layers"], _is_distinct(kit["layers"], LAYER_SPECS) and kit["layers"])
     _check("orbits", kit["orbits"], _is_distinct(kit["orbits"], _ORBITS))
-    manifest, retired = kit.get("manifest", {}), kit.get("retired", [])
-    _check("manifest", manifest, set(manifest) <= set(map(str, kit["orbits"])))
-    _check("retired", retired, _is_distinct(retired, kit["orbits"]))
+    _check("manifest", kit["manifest"], set(kit["manifest"]) == set(map(str, kit["orbits"])))
+    _check("retired", kit["retired"], _is_distinct(kit["retired"], kit["orbits"]))
     _check("resampling", kit["resampling"], kit["resampling"] in RESAMPLING)
     for name in ("synthetic", "overviews"):
-        _check(name, kit.get(name, False), isinstance(kit.get(name, False), bool))
+        _check(name, kit[name], isinstance(kit[name], bool))
     try:
         read_chunks(kit["chunks"])
     except InvalidInputError as error:
@@ -150,7 +153,7 @@ def _check_kit(kit: Json) -> list[tuple[int, int]]:
     numbers = isinstance(transform, list) and len(transform) == 6
     _check("transform", transform, numbers and all(map(math.isfinite, transform)))
     grid = GeoBox(tuple(shape), Affine(*transform), None)
-    return [one.shape.shape for one in (level_grids(grid) if kit.get("overviews") else (grid,))]
+    return [one.shape.shape for one in (level_grids(grid) if kit["overviews"] else (grid,))]
 
 
 def _check(what: str, found: Any, right: Any) -> None:
@@ -184,8 +187,7 @@ def _check_group(
     arrays |= {"y": ([height], "<f8", [height]), "x": ([width], "<f8", [width])}
     arrays |= {"spatial_ref": ([], "<i8", [])}
     for name in TIMELINE if level == 0 else ("time",):
-        if f"{group}/{name}/.zarray" in documents:
-            arrays[name] = ([steps], TIMELINE[name][0], [TIMELINE_CHUNK])
+        arrays[name] = ([steps], TIMELINE[name][0], [TIMELINE_CHUNK])
     for name, (size, dtype, chunks) in arrays.items():
         _check_array(f"{group}/{name}", documents[f"{group}/{name}/.zarray"], size, dtype, chunks)
     for name in kit["layers"]:
@@ -226,7 +228,8 @@ def _check_array(
         _same(name, "dtype", found, dtype)
     for key, wanted in (("shape", shape), ("chunks", chunks), ("order", "C")):
         _same(name, key, document[key], wanted)
-    _same(name, "filters", document.get("filters") or None, None)
+    _same(name, "filters", document["filters"] or None, None)
+    _check(f"{name}, dimension_separator", "none", "dimension_separator" in document)
     compressor = document["compressor"]
     _check(f"{name}, compressor", compressor, _id_of(compressor) == "blosc")
     _check_zarr(name, document)

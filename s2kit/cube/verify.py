@@ -43,23 +43,18 @@ class VerifyReport:
         What they hold, in bytes.
     damaged : dict of str to str
         Objects that are missing, damaged or not of the cube, with what was found.
-    unlisted : tuple of int
-        Relative orbits without a manifest, of which nothing can be said: an earlier kit wrote them.
-        They get one when a build adds steps to them.
     """
 
     store: str
     objects: int = 0
     size: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
-    unlisted: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         lines = [
             f"{self.store}: {self.objects} objects ({self.size / 1e6:.1f} MB) compared, "
             f"{len(self.damaged)} damaged",
             *(f"{key}: {what}" for key, what in self.damaged.items()),
-            *(f"relative orbit {orbit} has no manifest" for orbit in self.unlisted),
         ]
         return "\n".join(lines)
 
@@ -135,8 +130,6 @@ class _Check:
         """Compare everything."""
         self._check_documents()
         for orbit, manifest in self.manifests.items():
-            if manifest is None:
-                continue
             listed: Table = {}
             for name in manifest.names():
                 table = self._read_table(orbit, name)
@@ -147,8 +140,7 @@ class _Check:
             self._check_strangers(orbit, manifest, listed)
         if self.objects.read_own(REDO) is not None:
             self.damaged[REDO] = "a build died while it committed; run it again, which finishes it"
-        unlisted = tuple(n for n, manifest in self.manifests.items() if manifest is None)
-        return VerifyReport(self.place, self.count, self.size, self.damaged, unlisted)
+        return VerifyReport(self.place, self.count, self.size, self.damaged)
 
     def _check_documents(self) -> None:
         """Compare the metadata documents with what the consolidated one says they are."""

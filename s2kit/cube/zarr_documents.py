@@ -23,9 +23,7 @@ Documents = dict[str, dict[str, Any]]
 """Metadata documents by the names of their objects."""
 
 FORMAT = 4
-"""Format 1 has no overviews, 2 no manifest, 3 no digest of the metadata."""
-
-FORMAT_WITH_DIGEST = 4
+"""The only format that is read and written."""
 
 DIGEST = "digest"
 """Attribute of s2kit with the digest of the metadata."""
@@ -218,9 +216,7 @@ def _root_attrs(state: State) -> dict[str, Any]:
         "orbits": sorted(state.orbits),
         "retired": sorted(n for n, orbit in state.orbits.items() if orbit.retired),
         "manifest": {
-            str(n): orbit.manifest.document()
-            for n, orbit in sorted(state.orbits.items())
-            if orbit.manifest
+            str(n): orbit.manifest.document() for n, orbit in sorted(state.orbits.items())
         },
     }
     return {"title": TITLE, **_shared_attrs(state), "s2kit": kit}

@@ -63,7 +63,7 @@ def make_country(path, source="data/cube.zarr"):
         empty = empty_manifest(LAYERS, spec.chunk_grids)
         manifest, tables = empty.changed(0, new, spec.chunk_grids)
         timeline = _timeline(taken.orbits[ORBIT].timeline, spec.chunks[0])
-        state = State(spec, True, {ORBIT: Orbit(timeline, manifest=manifest)})
+        state = State(spec, True, {ORBIT: Orbit(timeline, manifest)})
         commit(place, state, ORBIT, keep=0, tables=tables, written=written, moves=False)
     return Path(path)
 

@@ -1,10 +1,10 @@
 """Bad input ends in an error that says what was found and what to do; nothing is written."""
 
 import itertools
-import json
 import re
 import warnings
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,13 @@ import shapely
 import zarr
 from children import build as build_in_child
 from children import stamps
+from cubes import change_metadata
 from scenarios import SMALL
 from servers import faulty_server, plain_server, refused_address
 from small_scenes import AOI, CRS, degrees, series
 
 import s2kit
+from s2kit.cube.zarr_documents import FORMAT
 from s2kit.errors import CubeError, GridMismatchError, InvalidInputError, S2KitError
 from s2kit.grid import make_grid
 
@@ -240,15 +242,15 @@ def test_something_else_is_there(days, tmp_path, make):
     assert isinstance(refuse(tmp_path, says, s2kit.open_cube, tmp_path / "place"), CubeError)
 
 
-def test_a_later_kit(days, tmp_path):
-    """A cube of a later format is left alone, and the advice is to update."""
+@pytest.mark.parametrize("number", [1, FORMAT - 1, FORMAT + 1, 99, str(FORMAT), None, True, [4]])
+def test_another_format(days, tmp_path, number):
+    """A cube of another format is left alone; the error says which it has, and what to do."""
     store = tmp_path / "cube.zarr"
     s2kit.build_cube(days[:1], store, progress=False, **SMALL)
-    metadata = store / ".zmetadata"
-    documents = json.loads(metadata.read_text())
-    documents["metadata"][".zattrs"]["s2kit"]["format"] = 99
-    metadata.write_text(json.dumps(documents))
-    refuse(tmp_path, "later.*update", s2kit.build_cube, days, store, progress=False)
+    change_metadata(store, lambda documents: documents[".zattrs"]["s2kit"].update(format=number))
+    says = rf"cube of format {re.escape(repr(number))}.* reads format {FORMAT}\. Build .* update"
+    for call in (s2kit.open_cube, s2kit.verify, partial(s2kit.build_cube, days)):
+        assert isinstance(refuse(tmp_path, says, call, store), CubeError)
 
 
 def test_place_that_cannot_be(days, tmp_path):

@@ -13,10 +13,8 @@ import xarray as xr
 from affine import Affine
 from children import tree
 from cubes import (
-    change_metadata,
     every,
     random_layers,
-    without_manifest,
     write_cube,
     write_overviews,
 )
@@ -278,22 +276,6 @@ def test_another_wish_is_refused(days, tmp_path, has):
     with pytest.raises(InvalidInputError, match="neither True nor False"):
         s2kit.build_cube(days, tmp_path / "c.zarr", progress=False, overviews="yes")
     assert tree(tmp_path / "c.zarr") == before
-
-
-def test_a_store_from_before(days, tmp_path):
-    """A cube whose metadata do not know the word has none, opens, and can be extended."""
-    s2kit.build_cube(days[:2], tmp_path / "c.zarr", progress=False, overviews=False, **DEEP)
-    without_manifest(tmp_path / "c.zarr")
-
-    def forget(documents):
-        kit = documents[".zattrs"]["s2kit"]
-        assert kit.pop("overviews") is False
-        kit["format"] = 1
-
-    change_metadata(tmp_path / "c.zarr", forget)
-    assert s2kit.open_cube(tmp_path / "c.zarr").sizes["time"] == 2
-    assert s2kit.build_cube(days, tmp_path / "c.zarr", progress=False).steps == {51: 5}
-    assert not [key for key in tree(tmp_path / "c.zarr") if "_L" in key]
 
 
 # --- opened

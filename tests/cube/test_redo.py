@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,10 +42,10 @@ def store(made, tmp_path) -> Path:
     return tmp_path / "cube.zarr"
 
 
-def leave_record(store: Path, record: dict, *, digest: bool = True) -> None:
+def leave_record(store: Path, record: dict) -> None:
     """Leave a redo record as a build would."""
-    record = {"bridge": {}, "objects": {}, "moved": {"orbit": 0, "tables": []}} | record
-    told = record | ({"digest": _digest(record)} if digest else {})
+    record = {"interim": {}, "objects": {}, "moved": {"orbit": 0, "tables": []}} | record
+    told = record | {"digest": _digest(record)}
     (store / ".s2kit/redo").write_text(json.dumps(told))
 
 
@@ -67,11 +68,10 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("digest", [True, False])
-def test_record_that_names_other_files(store, days, made, name, digest):
+def test_record_that_names_other_files(store, days, made, name):
     """A record that names what is no object of a cube is refused; nothing is written."""
-    for part in ("bridge", "objects"):
-        leave_record(store, {part: {".zgroup": EVIL, name: EVIL}}, digest=digest)
+    for part in ("interim", "objects"):
+        leave_record(store, {part: {".zgroup": EVIL, name: EVIL}})
         with pytest.raises(CubeError, match="no object of a cube"):
             s2kit.build_cube(days[:2], store, progress=False)
         found = tree(store.parent)
@@ -79,6 +79,15 @@ def test_record_that_names_other_files(store, days, made, name, digest):
             found.items()
         )
         assert b"evil" not in found.values()
+
+
+@pytest.mark.parametrize("digest", [{}, {"digest": None}, {"digest": "0" * 64}])
+def test_record_without_its_digest(store, days, made, digest):
+    """It counts as never written, whatever it names."""
+    record = {"interim": {}, "objects": {".zgroup": EVIL}, "moved": {"orbit": 0, "tables": []}}
+    (store / ".s2kit/redo").write_text(json.dumps(record | digest))
+    s2kit.build_cube(days[:2], store, progress=False)
+    assert tree(store) == tree(made)
 
 
 @settings(max_examples=300, deadline=None)
@@ -92,7 +101,7 @@ def test_names_of_objects(name):
         assert ".." not in name and not name.startswith("/") and "\\" not in name
 
 
-@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b"null", b'{"bridge": {}}', b"\0" * 900])
+@pytest.mark.parametrize("torn", [b"", b"{", b"[]", b"null", b'{"interim": {}}', b"\0" * 900])
 def test_torn_record(store, days, made, torn):
     """A record that is torn counts as never written."""
     (store / ".s2kit/redo").write_bytes(torn)
@@ -152,21 +161,6 @@ def test_truncated_metadata_are_called_damaged(store, days, cut):
     ):
         with pytest.raises(CubeError, match="damaged"):
             call()
-
-
-def test_record_of_an_earlier_kit(store, days, made):
-    """A commit that an earlier kit began, whose metadata have no manifest, is finished."""
-    document = json.loads((store / ".zmetadata").read_text())
-    attrs = document["metadata"][".zattrs"]
-    del attrs["s2kit"]["manifest"], attrs["s2kit"]["digest"]
-    attrs["s2kit"]["format"] = 2
-    texts = {".zattrs": json.dumps(attrs), ".zmetadata": json.dumps(document)}
-    objects = {key: base64.b64encode(text.encode()).decode() for key, text in texts.items()}
-    (store / ".s2kit/redo").write_text(json.dumps({"bridge": {}, "objects": objects}))
-    s2kit.build_cube(days[:2], store, progress=False)
-    assert json.loads((store / ".zattrs").read_text()) == attrs
-    assert whole(store) == whole(made)
-    assert not (store / ".s2kit").exists()
 
 
 def test_record_with_damaged_metadata(store, days):
@@ -302,16 +296,19 @@ FORGED = {
     "a manifest of another folder": lambda attrs: attrs["s2kit"]["manifest"].update(
         {"../..": {"coordinates": "x", "tables": {}}}
     ),
+    "no manifest": lambda attrs: attrs["s2kit"].pop("manifest"),
+    "no digest": lambda attrs: attrs["s2kit"].pop("digest"),
+    "another format": lambda attrs: attrs["s2kit"].update(format=3),
     "another digest": lambda attrs: attrs["s2kit"].update(digest="0" * 64),
 }
 
 
 @pytest.mark.parametrize("kind", FORGED)
-@pytest.mark.parametrize("part", ["bridge", "objects"])
+@pytest.mark.parametrize("part", ["interim", "objects"])
 def test_record_with_metadata_that_are_no_cubes(store, days, made, kind, part):
     """They are looked at before they are put in place: the cube opens as before."""
     record = forged(store, FORGED[kind])
-    leave_record(store, {"bridge": {}, "objects": {}} | {part: record["objects"]})
+    leave_record(store, {"interim": {}, "objects": {}} | {part: record["objects"]})
     with pytest.raises(CubeError, match="nothing was written"):
         s2kit.build_cube(days[:2], store, progress=False)
     assert (store / ".zmetadata").read_bytes() == (made / ".zmetadata").read_bytes()
@@ -335,6 +332,14 @@ def test_odd_files_of_the_work_folder(store, days, made, name, data):
     (store / ".s2kit" / name).write_bytes(data)
     s2kit.build_cube(days[:2], store, progress=False)
     assert tree(store) == tree(made)
+
+
+def test_lock_that_names_no_process(store):
+    """Who holds it is not known, so the store counts as being written."""
+    (store / ".s2kit/lock").write_text(json.dumps({"host": socket.gethostname()}))
+    (store / ".s2kit/redo").write_text("{}")
+    with pytest.raises(CubeError, match="changing all the time"):
+        s2kit.verify(store, progress=False)
 
 
 def test_unfinished_commit_leaves_no_note(store, days, made):

@@ -5,6 +5,8 @@ import json
 import os
 import pickle
 import shutil
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 import zarr
 from children import build
+from cubes import change_metadata
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenarios import DEEP
@@ -79,6 +82,7 @@ ODD: list[tuple[str, str, Any]] = [
     *[(ARRAY, "zarr_format", v) for v in (1, 3, "2", None, 2.0)],
     *[(ARRAY, "shape", v) for v in ([2, 1, 1], [99, 100, 100], [2, 100], [2, 10**12, 1], None)],
     *[(ARRAY, key, ...) for key in ("compressor", "order", "dtype", "chunks", "shape")],
+    *[(ARRAY, key, ...) for key in ("dimension_separator", "filters", "fill_value", "zarr_format")],
     *[("S2/R051/B04/.zattrs", "scale_factor", v) for v in (1e-3, "1e-4", None, ..., -1e-4, 1e999)],
     *[("S2/R051/B04/.zattrs", "add_offset", v) for v in (0, -0.1)],
     ("S2/R051/B04/.zattrs", "flag_values", [1]),
@@ -109,6 +113,8 @@ ODD: list[tuple[str, str, Any]] = [
     *[(".zattrs", "resampling", v) for v in ("cubic", None, ["nearest"])],
     *[(".zattrs", "synthetic", v) for v in (1, "no", None)],
     *[(".zattrs", "overviews", v) for v in (1, "no", None, False)],
+    *[(".zattrs", "manifest", v) for v in ({}, {"51": {}, "52": {}}, {"8": {}}, None, [], 51)],
+    *[(".zattrs", key, ...) for key in ("format", "manifest", "retired", "overviews", "synthetic")],
 ]
 
 
@@ -168,6 +174,45 @@ def test_any_other_value_is_refused_or_means_the_same(documents, data):
     else:
         with pytest.raises(CubeError, match="nothing of it was decoded"):
             check_cube(HERE, changed)
+
+
+def lacking(documents: dict) -> list[tuple[str, ...]]:
+    """List what metadata may lack: a document, or an entry of one, by the names that lead there."""
+    kit = documents[".zattrs"]["s2kit"]
+    parts = [".zattrs", ARRAY, "S2/R051/B04/.zattrs", "S2/R051/time/.zarray", "S2/R051/.zattrs"]
+    return [
+        *[(name,) for name in documents if name != ".zattrs"],
+        *[(name, key) for name in parts for key in documents[name] if key != "s2kit"],
+        *[(".zattrs", "s2kit", key) for key in kit if key != "digest"],
+        *[(".zattrs", "s2kit", "manifest", "51", key) for key in kit["manifest"]["51"]],
+        *[(".zattrs", "s2kit", "manifest", "51", "tables", layer) for layer in kit["layers"]],
+    ]
+
+
+def test_whatever_is_lacking_is_named(cube, documents, tmp_path):
+    """Metadata with a valid digest that lack something are read without it, or refused by name."""
+    store = Path(shutil.copytree(cube, tmp_path / "cube.zarr"))
+    whole = (store / ".zmetadata").read_bytes()
+    for path in lacking(documents):
+
+        def remove(changed: dict, path: tuple[str, ...] = path) -> None:
+            *parents, last = path
+            for name in parents:
+                changed = changed[name]
+            del changed[last]
+
+        (store / ".zmetadata").write_bytes(whole)
+        change_metadata(store, remove)
+        refused = 0
+        for call in (s2kit.open_cube, partial(s2kit.verify, progress=False)):
+            try:
+                call(store)
+            except CubeError:
+                refused += 1
+        with suppress(CubeError):
+            read_state(open_store(store))
+        decides = "s2kit" in path or path[0] == ARRAY or path[-1].endswith("/.zarray")
+        assert refused == 2 or not decides, path
 
 
 @pytest.mark.parametrize("name", [ARRAY, "S2/R051/time/.zarray"])
