@@ -258,9 +258,10 @@ class _Build:
         new = by_time_chunk(written, spec.layers, range(first, last))
         manifest, tables = before.changed(first, new, spec.chunk_grids)
         timeline = self._timeline(steps, known, outcomes)
-        self._publish(
+        self.state = commit(
+            self.store,
+            self._changed(plan.orbit, Orbit(timeline, manifest, separator, plan.rewrites)),
             plan.orbit,
-            Orbit(timeline, manifest, separator, plan.rewrites),
             keep=plan.first,
             tables=stored | tables,
             written=written,
@@ -324,11 +325,10 @@ class _Build:
             ]
         )
 
-    def _publish(self, number: int, orbit: Orbit, **changes: Any) -> None:
-        """Make a new state of an orbit visible; the changes are those that `commit` takes."""
+    def _changed(self, number: int, orbit: Orbit) -> State:
+        """Return the state with a new or changed orbit, to be committed under the lock."""
         check_held(self.store, self.lock_token)
-        state = replace(self.state, orbits=self.state.orbits | {number: orbit})
-        self.state = commit(self.store, state, number, **changes)
+        return replace(self.state, orbits=self.state.orbits | {number: orbit})
 
     def _mend(self) -> None:
         """Make chunks again that are missing or damaged, where their scenes are given."""
@@ -350,9 +350,10 @@ class _Build:
             if mended or documents:
                 manifest, tables = orbit.manifest.mended(mended)
                 chunks: Table = dict(ChainMap(*mended.values()))
-                self._publish(
+                self.state = commit(
+                    self.store,
+                    self._changed(number, replace(orbit, manifest=manifest)),
                     number,
-                    replace(orbit, manifest=manifest),
                     keep=len(orbit.timeline["time"]),
                     tables=tables,
                     written=chunks,
