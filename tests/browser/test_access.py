@@ -136,7 +136,8 @@ def test_time_query_by_keyboard(open_viewer, known, tmp_path):
     press(page, "Save")
     table = pd.read_csv(save(page, "Series as CSV", tmp_path))
     np.testing.assert_allclose(table.NDVI, known.ndvi()[:, 300, 200], atol=1e-5)
-    assert Image.open(save(page, "Map as PNG", tmp_path)).width > 400
+    with Image.open(save(page, "Map as PNG", tmp_path)) as picture:
+        assert picture.width > 400
     press(page, "Picture")
     go_to(page, "Show")
     page.keyboard.type("NDVI")

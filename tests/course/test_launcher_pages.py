@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import bokeh
@@ -48,14 +48,15 @@ def notebooks(tmp_path) -> Path:
 
 def ask(where: str, path: str, seconds: float = 60) -> tuple[int, str]:
     """Return status and text of a page, from a socket or a port."""
-    connection = http.client.HTTPConnection("127.0.0.1", where if where.isdigit() else None)
-    if not where.isdigit():
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(seconds)
-        connection.sock.connect(where)
-    connection.request("GET", path)
-    answer = connection.getresponse()
-    return answer.status, answer.read().decode()
+    port = where if where.isdigit() else None
+    with closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        if port is None:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(seconds)
+            connection.sock.connect(where)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
 
 
 @contextmanager
