@@ -46,9 +46,8 @@ def season(cube: xr.Dataset, method: str) -> xr.Dataset:
 def field_statistics(cube: xr.Dataset) -> gpd.GeoDataFrame:
     """Describe one field."""
     field = box(*cube.rio.bounds()).buffer(-abs(cube.rio.resolution()[0]))
-    return s2kit.field_statistics(
-        cube.B04.isel(time=0), gpd.GeoDataFrame(geometry=[field], crs=cube.rio.crs)
-    )
+    layer = cube[next(iter(cube.data_vars))].isel(time=0)
+    return s2kit.field_statistics(layer, gpd.GeoDataFrame(geometry=[field], crs=cube.rio.crs))
 
 
 def main(store: str) -> None:
@@ -58,7 +57,7 @@ def main(store: str) -> None:
     with dask.config.set(scheduler="threads"):
         for use in tqdm(uses(cube), leave=False):
             # What a cube without some band, or of few dates, cannot show is compiled when needed.
-            with suppress(S2KitError, AttributeError):
+            with suppress(S2KitError):
                 dask.compute(use())
 
 

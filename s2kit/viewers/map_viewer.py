@@ -1,6 +1,7 @@
 """The base of both viewers: a cube on a map that is moved, zoomed and pointed at."""
 
 import html
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import chain
@@ -164,8 +165,9 @@ class MapViewer(pn.viewable.Viewer):
             self.page.set_status(f"Not drawn: {error}")  # which stays when the alert goes
             raise
 
+    @abstractmethod
     def _draw_picture(self) -> None:
-        raise NotImplementedError
+        """Draw what is in sight."""
 
     def blank(self, message: str) -> None:
         """Show a message in place of the picture and all that belongs to it."""
@@ -182,9 +184,9 @@ class MapViewer(pn.viewable.Viewer):
         self._pointer = x, y, beside
         self._update_readout()
 
+    @abstractmethod
     def _value_at(self, x: float, y: float, beside: bool) -> str:
         """Describe the value at a place of the map, or of the one beside it; empty outside."""
-        raise NotImplementedError
 
     def _update_readout(self) -> None:
         """Show the value where the mouse was last, after the mouse or the picture has changed."""

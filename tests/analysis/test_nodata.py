@@ -134,7 +134,7 @@ def clean(seed: int) -> xr.Dataset:
     return cube.assign(CLD=(("time", "y", "x"), np.where(cube.SCL == 0, np.nan, cloud)))
 
 
-def alike(found: Any, expected: Any) -> None:
+def assert_alike(found: Any, expected: Any) -> None:
     """Two results are the same, to the rounding of float32."""
     if isinstance(expected, pd.DataFrame):
         pd.testing.assert_frame_equal(
@@ -166,7 +166,7 @@ def test_of_cubes(function, data):
     blocks = data.draw(st.sampled_from([None, {"time": 5, "y": 3, "x": 4}]))
     changed = cube.assign(layers).assign(stranger=cube.B04.astype("i4"), SNW=cube.SCL)
     changed = changed.chunk(blocks) if blocks else changed
-    alike(ON_CUBES[function](changed), ON_CUBES[function](cube))
+    assert_alike(ON_CUBES[function](changed), ON_CUBES[function](cube))
 
 
 SCL_FORMS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
@@ -193,7 +193,7 @@ def test_of_classes(form, lazy, function):
     cube = clean(3)
     changed = cube.assign(SCL=SCL_FORMS[form](cube.SCL))
     changed = changed.chunk(time=4, y=2) if lazy else changed
-    alike(ON_CUBES[function](changed), ON_CUBES[function](cube))
+    assert_alike(ON_CUBES[function](changed), ON_CUBES[function](cube))
 
 
 CLD_FORMS: dict[str, Callable[[xr.DataArray], xr.DataArray]] = {
@@ -212,8 +212,8 @@ def test_of_probabilities(form):
     cube = clean(4)
     cube["CLD"] = (cube.CLD // 2) * 2
     changed = cube.assign(CLD=CLD_FORMS[form](cube.CLD))
-    alike(ON_CUBES["clear_mask"](changed), ON_CUBES["clear_mask"](cube))
-    alike(s2kit.time_statistics(changed, "CLD"), s2kit.time_statistics(cube, "CLD"))
+    assert_alike(ON_CUBES["clear_mask"](changed), ON_CUBES["clear_mask"](cube))
+    assert_alike(s2kit.time_statistics(changed, "CLD"), s2kit.time_statistics(cube, "CLD"))
 
 
 @pytest.mark.parametrize("function", ON_MAPS)
@@ -232,7 +232,7 @@ def test_of_maps(function, spelling, kind):
     else:
         plain = plain / 1000
         changed = dirty(plain, kind, spell)
-    alike(ON_MAPS[function](changed), ON_MAPS[function](plain))
+    assert_alike(ON_MAPS[function](changed), ON_MAPS[function](plain))
 
 
 def grid_of(values: np.ndarray) -> xr.DataArray:
@@ -250,7 +250,7 @@ def test_of_series(function, spelling, kind):
     cube = clean(7)
     series = s2kit.index(s2kit.mask_clouds(cube), "NDVI").fillna(np.nan)
     series = (series * 1e4).round() / 1e4  # as packed numbers hold it
-    alike(
+    assert_alike(
         ON_SERIES[function](dirty(series, kind, SPELLINGS[spelling])), ON_SERIES[function](series)
     )
 
@@ -266,7 +266,7 @@ def test_of_labels(spelling):
         found, expected = (
             s2kit.sample_pixels(features, one, per_field=3) for one in (changed, labels)
         )
-    alike(found, expected)
+    assert_alike(found, expected)
 
 
 # --- the module itself
@@ -304,9 +304,9 @@ def test_nothing_is_read_before_it_is_needed():
 
     layer = clean(1).B04.chunk(time=2).assign_attrs(nodata=MARK)
     layer = layer.copy(data=layer.data.map_blocks(fail, dtype="f4", meta=np.empty((0, 0, 0), "f4")))
-    physical(layer)
-    has_data(layer)
-    s2kit.time_statistics(clean(1).chunk(time=2).assign(B04=layer), "NDVI")
+    assert physical(layer).chunks == has_data(layer).chunks == layer.chunks
+    found = s2kit.time_statistics(clean(1).chunk(time=2).assign(B04=layer), "NDVI")
+    assert all(one.chunks for one in found.data_vars.values())
 
 
 @pytest.mark.parametrize("mark", [-3.4028235e38, -3.4028234663852886e38, 1e20, -32768])
@@ -442,11 +442,11 @@ def test_only_what_is_used_is_judged():
         WVP=cube.SCL.astype("u2"),
         words=cube.SCL.astype("U2"),
     )
-    alike(s2kit.index(odd, "NDVI"), s2kit.index(cube, "NDVI"))
-    alike(s2kit.time_statistics(odd, "B08"), s2kit.time_statistics(cube, "B08"))
-    alike(s2kit.clear_mask(odd), s2kit.clear_mask(cube))
-    alike(s2kit.clear_share(odd), s2kit.clear_share(cube))
-    alike(s2kit.field_series(odd, FIELD), s2kit.field_series(cube, FIELD))
+    assert_alike(s2kit.index(odd, "NDVI"), s2kit.index(cube, "NDVI"))
+    assert_alike(s2kit.time_statistics(odd, "B08"), s2kit.time_statistics(cube, "B08"))
+    assert_alike(s2kit.clear_mask(odd), s2kit.clear_mask(cube))
+    assert_alike(s2kit.clear_share(odd), s2kit.clear_share(cube))
+    assert_alike(s2kit.field_series(odd, FIELD), s2kit.field_series(cube, FIELD))
     with pytest.raises(InvalidInputError, match="B02 is int16 without a scale"):
         s2kit.composite(odd)
     with pytest.raises(InvalidInputError, match="WVP is uint16 without a scale"):
@@ -529,8 +529,8 @@ def test_copies_come_back(opened, tmp_path, form, masked):
         opened.to_zarr(tmp_path / "c.zarr", zarr_format=int(form[-1]))
         again = xr.open_zarr(tmp_path / "c.zarr", mask_and_scale=masked, decode_coords="all")
     for name in ("time_statistics", "median", "clear_share"):
-        alike(ON_CUBES[name](again), ON_CUBES[name](opened))
-    alike(s2kit.clear_mask(again, max_cloud=40), s2kit.clear_mask(opened, max_cloud=40))
+        assert_alike(ON_CUBES[name](again), ON_CUBES[name](opened))
+    assert_alike(s2kit.clear_mask(again, max_cloud=40), s2kit.clear_mask(opened, max_cloud=40))
 
 
 def test_plain_xarray_is_welcome(opened, tmp_path):
@@ -542,7 +542,7 @@ def test_plain_xarray_is_welcome(opened, tmp_path):
             tmp_path / "c.zarr", group="S2/R051", mask_and_scale=masked, decode_coords="all"
         )
         for name in ("index", "time_statistics", "median", "clear_share", "field_series"):
-            alike(ON_CUBES[name](plain), ON_CUBES[name](cube))
+            assert_alike(ON_CUBES[name](plain), ON_CUBES[name](cube))
 
 
 def test_counts_whose_scale_is_not_stated(tmp_path):

@@ -32,7 +32,7 @@ view = pn.Column(slider, pn.pane.Bokeh(plot), said)
 """
 
 
-def use(page: Page) -> None:
+def assert_works(page: Page) -> None:
     """Use the app as a person does, and see that Python heard."""
     said, plot = page.locator(".said div").first, page.locator(".bk-Figure").first
     expect(said).to_have_text("nothing yet", timeout=60_000)
@@ -62,14 +62,14 @@ def test_app_works_in_panel_serve(page, serve_app, tmp_path):
     script.write_text(APP + "view.servable()\n")
     service = serve_app(script)
     page.goto(f"{service.url}/app")
-    use(page)
+    assert_works(page)
     assert service.process.memory_info().rss > 1e6
 
 
 def test_app_works_in_jupyterlab(open_notebook, jupyter_lab):
     """The same in a notebook, after all its cells were run from JupyterLab's menu."""
     nbformat.write(notebook(APP, "view"), jupyter_lab.root / "app.ipynb")
-    use(open_notebook("app.ipynb"))
+    assert_works(open_notebook("app.ipynb"))
 
 
 def test_cell_that_fails_is_told(open_notebook, jupyter_lab, page):
