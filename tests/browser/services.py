@@ -188,7 +188,8 @@ def _running(
 
 
 def _wait_for(service: Service, path: str) -> None:
-    for _ in range(600):
+    """Wait until a service answers; on a busy machine JupyterLab takes minutes to start."""
+    for _ in range(3000):
         try:
             urllib.request.urlopen(service.url + path, timeout=60).close()
             return
