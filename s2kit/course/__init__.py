@@ -6,7 +6,18 @@ from typing import Any
 _HOMES = {
     "check_installation": "installation",
     "check_parameters": "parameters",
+    "class_colours": "pictures",
+    "compare": "pictures",
+    "describe": "pictures",
+    "mark": "pictures",
+    "middle": "pictures",
+    "percent": "pictures",
     "require_cube": "parameters",
+    "show_classes": "pictures",
+    "show_lines": "pictures",
+    "show_map": "pictures",
+    "show_rgb": "pictures",
+    "show_series": "pictures",
     "start_client": "parameters",
     "start_pictures": "pictures",
 }
