@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.axes import Axes
-
 import cubes
 import drawing
 import ground
 import light
 import pixels
+from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -33,14 +32,14 @@ FIGURES = {
     "spectrum": Concept(
         light.spectrum,
         "Ten bands and the spectra of five surfaces",
-        "Reflectance by wavelength of crop, bare soil, water, snow and cloud, with the ten bands as "
-        "bars: the crop is dark in red and bright in near infrared, water is dark everywhere, snow "
-        "and cloud are bright, and only snow is dark in short-wave infrared.",
+        "Reflectance by wavelength of crop, bare soil, water, snow and cloud, with the ten bands "
+        "as bars: the crop is dark in red and bright in near infrared, water is dark everywhere, "
+        "cloud and snow are bright, but snow is dark in short-wave infrared.",
         "Each surface reflects each wavelength differently, and ten bands are enough to tell them "
-        "apart. Bands of Sentinel-2A after ESA's user guide; soil after the ASTER and USGS spectral "
-        "libraries (Baldridge et al. 2009, Kokaly et al. 2017), crop (potato) after Clevers and "
-        "Gitelson (2013), water after Dekker (1993), snow after Dozier (1989); the cloud is a "
-        "typical thick one. The practice data use the same spectra.",
+        "apart. Bands of Sentinel-2A after ESA's user guide; soil after the ASTER and USGS "
+        "spectral libraries (Baldridge et al. 2009, Kokaly et al. 2017), crop (potato) after "
+        "Clevers and Gitelson (2013), water after Dekker (1993), snow after Dozier (1989), rounded "
+        "to the bands; the values of the cloud are chosen. The practice data use the same table.",
     ),
     "ndvi": Concept(
         light.ndvi,
@@ -53,9 +52,9 @@ FIGURES = {
     "cube": Concept(
         cubes.cube,
         "A cube and what a selection costs",
-        "Maps of seven dates stacked along a time axis, with one pixel followed through all dates, "
-        "one date coloured and a small window marked on every date; beside it, how many numbers and "
-        "chunks each of them reads.",
+        "Maps of seven dates stacked along a time axis, with one pixel followed through all "
+        "dates, one date coloured and a small window marked on every date; beside it, how many "
+        "numbers and chunks each of them reads.",
         "A cube has the axes time, y and x; what a selection costs depends on the chunks it "
         "touches, not on the numbers you want.",
     ),
@@ -91,8 +90,8 @@ FIGURES = {
         "Scenes of two tiles on three dates are resampled to one grid, where each date becomes one "
         "map, and the maps are stacked along time; on the second date a part without a scene has "
         "no data.",
-        "Each scene is resampled once to the grid of the cube, all scenes of an overpass become one "
-        "step, and where nothing was seen there is no data.",
+        "Each scene is resampled once to the grid of the cube, all scenes of an overpass become "
+        "one step, and where nothing was seen there is no data.",
     ),
     "composite": Concept(
         pixels.composite,
@@ -104,10 +103,11 @@ FIGURES = {
     "split": Concept(
         pixels.split,
         "Split by pixel and split by field",
-        "Six fields twice: on the left, pixels for the exam are scattered through all fields among "
-        "those for training; on the right, two whole fields are for the exam and four for training.",
-        "Pixels of one field resemble each other, so only whole fields that were set aside show how "
-        "well a classifier does on new fields.",
+        "Six fields twice: on the left, pixels for the exam are scattered through all fields "
+        "among those for training; on the right, two whole fields are for the exam and four for "
+        "training.",
+        "Pixels of one field resemble each other, so only whole fields that were set aside show "
+        "how well a classifier does on new fields.",
     ),
     "mixed_pixels": Concept(
         pixels.mixed_pixels,

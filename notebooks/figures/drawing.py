@@ -18,8 +18,9 @@ from s2kit.viewers.colours import BLUE, GREY, ORANGE, PLACE_COLOURS
 
 GREEN, PINK, AMBER, SKY = PLACE_COLOURS[2:6]
 INK = "#000000"
-"""Of lines and text: the SVG has currentColor in its place, which is `_INK` unless a page says so."""
-PALE = "#ECECEC"
+"""Of lines and text: written as currentColor, which is `_INK` unless a page says so."""
+EMPTY = "#F4F4F4"
+"""Ground of text, and pixels that are not chosen."""
 DIM = "#5C5C5C"
 """Of text that is second in rank; 6.5 : 1 on white."""
 
@@ -36,7 +37,7 @@ _MEASURED = "DejaVu Sans"
 
 Point = tuple[float, float]
 
-__all__ = ["AMBER", "BLUE", "GREEN", "GREY", "ORANGE", "PINK", "SKY"]
+__all__ = ["BLUE", "GREY", "ORANGE"]  # of s2kit, for the figures
 
 
 def canvas(height: float) -> Axes:
@@ -144,7 +145,7 @@ def box(ax: Axes, x: float, y: float, width: float, height: float, **style) -> N
     polygon(ax, [(x, y), (x + width, y), (x + width, y + height), (x, y + height)], **style)
 
 
-def card(ax: Axes, x: float, y: float, width: float, height: float, *, fill: str = PALE) -> None:
+def card(ax: Axes, x: float, y: float, width: float, height: float) -> None:
     """Draw a rounded area as the ground of text."""
     ax.add_patch(
         FancyBboxPatch(
@@ -152,7 +153,7 @@ def card(ax: Axes, x: float, y: float, width: float, height: float, *, fill: str
             width - 12,
             height - 12,
             boxstyle="round,pad=6,rounding_size=6",
-            facecolor=fill,
+            facecolor=EMPTY,
             edgecolor="none",
             zorder=0,
         )
@@ -209,14 +210,13 @@ def svg(ax: Axes, name: str, title: str, description: str) -> str:
         ax.figure.savefig(out, format="svg", transparent=True, metadata=nothing)
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    text = re.sub(r"\s*<style.*?</style>", "", text, flags=re.DOTALL)
-    text = text.replace(f"'{_MEASURED}'", _FONTS).replace(
-        ", sans-serif, sans-serif", ", sans-serif"
-    )
+    text = re.sub(r"<style.*?</style>| transform=\"rotate\(-0 [^)]*\)\"", "", text, flags=re.DOTALL)
+    text = re.sub(r"<g id=\"[^\"]*\"", "<g", text)  # several figures may stand in one page
+    text = text.replace(f" font-family: '{_MEASURED}', sans-serif;", "")
     text = "\n".join(row.strip() for row in text.splitlines() if row.strip())
     start = (
         f'<svg role="img" color="{_INK}" fill="currentColor" stroke-linejoin="round" '
-        'text-rendering="geometricPrecision"'
+        f'font-family="{_FONTS}"'
     )
     ground = (
         f"<title>{escape(title)}</title>\n<desc>{escape(description)}</desc>\n"

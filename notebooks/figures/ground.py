@@ -2,10 +2,9 @@
 
 from math import cos, radians, sin, tan
 
+import drawing as d
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, Ellipse
-
-import drawing as d
 
 _SWATH, _APART, _TILE, _STEP = 290, 166, 110, 100
 """Kilometres: a swath, neighbouring tracks at 52° north, a tile, tiles from corner to corner."""
@@ -59,7 +58,7 @@ def _tiles(ax: Axes) -> None:
 
 
 def _distances(ax: Axes) -> None:
-    """Mark the width of a swath and of a tile."""
+    """Mark the width of a swath, and name the parts."""
     centre = (_MIDDLE - _APART * _SCALE / cos(_HEADING) / 2 - 56 * tan(_HEADING), 238)
     dx, dy = (_SWATH * _SCALE / 2 * f(_HEADING) for f in (cos, sin))
     ends = [(centre[0] + k * dx, centre[1] + k * dy) for k in (-1, 1)]
@@ -85,7 +84,7 @@ def _explain(ax: Axes) -> None:
 
 
 def _days(ax: Axes) -> None:
-    """Draw the days of 15 days on which each orbit, and the overlap, is seen."""
+    """Draw the days on which each orbit, and the overlap, is seen."""
     left, unit = 132, 26.5
     rows = (
         ("orbit R008", ("R008",), "every 5 days", 396),
@@ -96,11 +95,11 @@ def _days(ax: Axes) -> None:
     for x, marker, text in ((262, "s", "2C (until January 2025: 2A)"), (474, "o", "2B")):
         ax.plot(x, 352, marker=marker, color=d.INK, mfc="white", ms=8)
         d.write(ax, x + 12, 356, text, size=d.SMALL)
-    for name, orbits_, text, y in rows:
+    for name, seen, text, y in rows:
         d.write(ax, 20, y + 4, name, size=d.SMALL)
         d.line(ax, [(left, y), (left + 15 * unit, y)], colour=d.GREY)
         d.write(ax, left + 15 * unit + 20, y + 4, text, bold=True)
-        for orbit in orbits_:
+        for orbit in seen:
             colour = {"R008": d.ORANGE, "R051": d.BLUE}[orbit]
             for number, day in enumerate(_PASSES[orbit]):
                 ax.plot(left + day * unit, y, marker="so"[number % 2], color=colour, ms=8.5)
@@ -117,7 +116,7 @@ def cloud_shadow() -> Axes:
     """Draw a cloud and its shadow from the side and from above."""
     ax = d.canvas(432)
     d.write(ax, 20, 30, "From the side", size=d.HEAD, bold=True)
-    d.write(ax, 474, 30, "On the image (north is up)", size=d.HEAD, bold=True)
+    d.write(ax, 474, 30, "On the image", size=d.HEAD, bold=True)
     _side(ax)
     _above(ax)
     text = (
@@ -129,13 +128,11 @@ def cloud_shadow() -> Axes:
     return ax
 
 
-def _cloud(
-    ax: Axes, x: float, y: float, size: float, colour: str, hatch: str | None = None
-) -> None:
+def _cloud(ax: Axes, x: float, y: float, size: float, colour: str) -> None:
     """Draw a cloud with its centre at (x, y), ``size`` its half width."""
     for dx, dy, radius in ((-0.55, 0.08, 0.36), (0, -0.12, 0.48), (0.55, 0.06, 0.38)):
-        look = {"facecolor": colour, "edgecolor": d.DIM, "hatch": hatch, "lw": 0}
-        ax.add_patch(Circle((x + dx * size, y + dy * size), radius * size, zorder=3, **look))
+        spot = (x + dx * size, y + dy * size)
+        ax.add_patch(Circle(spot, radius * size, facecolor=colour, lw=0, zorder=3))
 
 
 def _side(ax: Axes) -> None:
@@ -160,7 +157,7 @@ def _side(ax: Axes) -> None:
     d.angle(ax, cloud, 66, 90 - 42, 90)
     d.write(ax, cloud[0] + 68, cloud[1] + 60, "zenith angle", size=d.SMALL)
     d.write(ax, 20, 296, "in the image,\nthe cloud is here", size=d.SMALL)
-    d.arrow(ax, (124, 306), (seen - 3, _GROUND - 3), stroke=0.9)
+    d.arrow(ax, (138, 307), (seen - 3, _GROUND - 3), stroke=0.9)
     d.arrow(ax, (cloud[0], _GROUND + 18), (shadow, _GROUND + 18), both=True)
     text = "displacement = height × tan(zenith angle)"
     d.write(ax, 233, _GROUND + 42, text, align="center", bold=True)
@@ -176,7 +173,7 @@ def _satellite(ax: Axes, x: float, y: float) -> None:
 def _above(ax: Axes) -> None:
     """Draw the view from above: in the morning the sun is in the south-south-east."""
     left, top = 474, 46
-    d.box(ax, left, top, 226, 326, fill="#EEF5EC", edge=d.DIM)
+    d.box(ax, left, top, 226, 326, fill="#D9EAD6", edge=d.DIM)
     azimuth, length = radians(160), 120
     cloud = (left + 122, top + 186)
     away = (-sin(azimuth) * length, cos(azimuth) * length)

@@ -1,9 +1,9 @@
 """Figures of light: the ten bands with spectra of surfaces, and what the NDVI is."""
 
+import drawing as d
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-import drawing as d
 from s2kit.practice.spectra import SPECTRA
 
 BANDS = {
@@ -29,8 +29,8 @@ _COLOURS = {"B02": d.BLUE, "B03": d.GREEN, "B04": d.ORANGE}
 _SURFACES = {
     "cloud": ("cloud", d.GREY, d.DASH, "s", ((455, 0.71), (1820, 0.535))),
     "snow": ("snow", d.INK, d.DASH_DOT, "D", ((455, 0.905), (1690, 0.045))),
-    "dense crop": ("potato", d.GREEN, "-", "o", ((704, 0.5), (1690, 0.2))),
-    "bare soil": ("clay", d.ORANGE, d.DASH, "^", ((588, 0.18), (1690, 0.3))),
+    "dense crop": ("potato", d.GREEN, "-", "o", ((704, 0.5), (1690, 0.215))),
+    "bare soil": ("clay", d.ORANGE, d.DASH, "^", ((588, 0.18), (1690, 0.305))),
     "water": ("canal", d.BLUE, d.DOT, "v", ((800, 0.045), (1990, 0.02))),
 }
 """Material in the kit's table of spectra, colour, dash, marker, and where the name stands."""
@@ -93,16 +93,10 @@ def _below(ax: Axes) -> None:
 
 def ndvi() -> Axes:
     """Draw red and near infrared of three surfaces, and the NDVI that follows."""
-    ax = d.canvas(372)
-    d.write(
-        ax,
-        360,
-        34,
-        "NDVI = (near infrared − red) / (near infrared + red)",
-        size=13,
-        bold=True,
-        align="center",
-    )
+    ax = d.canvas(384)
+    formula = "NDVI = (near infrared − red) / (near infrared + red)"
+    d.write(ax, 360, 34, formula, size=13, bold=True, align="center")
+    d.write(ax, 28, 280, "bars: reflectance (0 to 1)", size=d.SMALL)
     places = {"dense crop": "potato", "bare soil": "clay", "water": "canal"}
     for number, (name, material) in enumerate(places.items()):
         red, infrared = (float(SPECTRA.loc[material, band]) for band in ("B04", "B08"))
@@ -116,7 +110,7 @@ def _index(red: float, infrared: float) -> float:
 
 
 def _surface(ax: Axes, left: float, name: str, red: float, infrared: float) -> None:
-    d.card(ax, left, 54, 200, 206, fill="#F6F6F6")
+    d.card(ax, left, 54, 200, 206)
     d.write(ax, left + 100, 78, name, size=d.HEAD, bold=True, align="center")
     base = 206
     for x, value, colour, text, hatch in (
@@ -133,7 +127,7 @@ def _surface(ax: Axes, left: float, name: str, red: float, infrared: float) -> N
 
 
 def _scale(ax: Axes, values: dict[str, float]) -> None:
-    y = 312
+    y = 324
     d.line(ax, [(60, y), (660, y)], stroke=1.4)
     for tick in (-1, -0.5, 0, 0.5, 1):
         x = 360 + 300 * tick

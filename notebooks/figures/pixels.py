@@ -4,11 +4,9 @@ from math import cos, exp, pi
 from random import Random
 from statistics import fmean, median, pstdev
 
-from matplotlib.axes import Axes
-from shapely import Point as Spot
-from shapely import Polygon, box
-
 import drawing as d
+from matplotlib.axes import Axes
+from shapely import Polygon, box
 
 _DAYS = (3, 8, 16, 23, 33, 41, 48, 58, 66)
 _RED = (0.046, 0.042, 0.049, 0.044, 0.412, 0.047, 0.041, 0.045, 0.048)
@@ -52,8 +50,7 @@ def split() -> Axes:
     rng = Random(5)
     heads = ("Split by pixel", "Split by field")
     texts = (
-        "Each pixel of the exam has neighbours of its own field\nin training: "
-        "the accuracy is too high.",
+        "Exam pixels have neighbours of the same field\nin training: the accuracy is too high.",
         "The exam asks for fields that were never seen:\nthe accuracy is that of new fields.",
     )
     for number, (head, text) in enumerate(zip(heads, texts, strict=True)):
@@ -96,47 +93,29 @@ _FIELD = Polygon([(1.35, 1.6), (5.1, 0.55), (7.2, 3.4), (6.1, 6.2), (2.2, 5.7)])
 
 def mixed_pixels() -> Axes:
     """Draw which pixels count as a field's, by three rules."""
-    ax = d.canvas(354)
+    ax = d.canvas(334)
     pixels = [box(c, r, c + 1, r + 1) for r, c, *_ in d.cells(0, 0, _COLUMNS, _ROWS, 1)]
     shares = [p.intersection(_FIELD).area for p in pixels]
+    inside = [float(_FIELD.contains(pixel.centroid)) for pixel in pixels]
     rules = (
         ("every pixel touched", [float(s > 0) for s in shares], "mixed pixels count fully"),
-        (
-            "centre inside",
-            [float(_FIELD.contains(Spot(p.centroid))) for p in pixels],
-            "some mixed pixels count fully",
-        ),
+        ("centre inside", inside, "some mixed pixels count fully"),
         ("weight = share covered", shares, "mixed pixels count in part"),
     )
     for number, (name, weights, text) in enumerate(rules):
         left = 20 + 236 * number
         d.write(ax, left, 30, name, bold=True)
-        _raster(ax, left, weights, dots=number == 1)
+        _raster(ax, left, weights, dots=weights is inside)
         corners = [(left + x * _SIZE, 46 + y * _SIZE) for x, y in _FIELD.exterior.coords]
         d.polygon(ax, corners[:-1], edge=d.ORANGE, stroke=2.4, order=5)
-        total = sum(weights)
-        d.write(
-            ax,
-            left,
-            256,
-            f"{total:.1f} pixels" if number == 2 else f"{total:.0f} pixels",
-            bold=True,
-        )
+        digits = 1 if weights is shares else 0
+        d.write(ax, left, 256, f"{sum(weights):.{digits}f} pixels", bold=True)
         d.write(ax, left, 274, text, size=d.SMALL)
-    d.write(
-        ax,
-        20,
-        322,
-        f"The field (orange outline) has the area of {_FIELD.area:.1f} pixels.",
-        size=d.SMALL,
+    text = (
+        f"The field (orange outline) has the area of {_FIELD.area:.1f} pixels.\n"
+        "A mixed pixel holds the field and what lies beside it: its value belongs to neither."
     )
-    d.write(
-        ax,
-        20,
-        338,
-        "A mixed pixel holds the field and what lies beside it: its value belongs to neither.",
-        size=d.SMALL,
-    )
+    d.write(ax, 20, 304, text, size=d.SMALL)
     return ax
 
 
@@ -159,7 +138,7 @@ def _series() -> dict[str, tuple[list[float], str, object, str]]:
     """Return schematic NDVI of three places, one value every ten days of a year."""
     days = range(5, 365, 10)
     rng = Random(2)
-    noise = {name: [rng.gauss(0, 0.012) for _ in days] for name in ("grass", "crop", "roof")}
+    noise = {name: [rng.gauss(0, 0.018) for _ in days] for name in ("grass", "crop", "roof")}
     grass = [0.72 - 0.1 * cos(2 * pi * (day - 20) / 365) for day in days]
     crop = [0.17 + 0.71 * exp(-(((day - 205) / 48) ** 4)) for day in days]
     roof = [0.1 for _ in days]
@@ -168,7 +147,7 @@ def _series() -> dict[str, tuple[list[float], str, object, str]]:
         for name, values, colour, dash, marker in (
             ("grass", grass, d.GREEN, "-", "o"),
             ("crop", crop, d.ORANGE, d.DASH, "^"),
-            ("roof", roof, d.BLUE, d.DOT, "s"),
+            ("roof", roof, d.BLUE, d.DASH_DOT, "s"),
         )
     }
 
@@ -188,19 +167,13 @@ def statistics() -> Axes:
         inner.set(xlim=(1, 366), ylim=(0, 1), yticks=[0, 0.5, 1])
         inner.set_xticks([1, 91, 182, 274], ["Jan", "Apr", "Jul", "Oct"] if number == 2 else [])
         inner.axhspan(mean - std, mean + std, color=colour, alpha=0.18, lw=0)
-        inner.axhline(mean, color=d.INK, lw=1)
-        inner.plot(range(5, 365, 10), values, color=colour, ls=dash, lw=2)
-        y = 50 + 104 * number + 86 * (1 - mean)
+        inner.axhline(mean, color=d.DIM, lw=0.8)
+        inner.plot(range(5, 365, 10), values, color=colour, ls=dash, lw=2.2)
         d.write(ax, 302, 50 + 104 * number + 20, name, bold=True)
         d.write(ax, 302, 50 + 104 * number + 40, f"mean {mean:.2f}", size=d.SMALL)
         d.write(ax, 302, 50 + 104 * number + 57, f"std {std:.2f}", size=d.SMALL)
         plane.plot(mean, std, marker=marker, color=colour, ms=11, mec=d.INK, mew=0.8)
         d.write(plane, mean, std + 0.025, name, bold=True, align="center")
-    d.write(
-        ax,
-        20,
-        386,
-        "line: mean; band: one standard deviation up and down (schematic)",
-        size=d.SMALL,
-    )
+    text = "thin line: mean; band: one standard deviation (std) up and down; schematic"
+    d.write(ax, 20, 388, text, size=d.SMALL)
     return ax
