@@ -20,6 +20,7 @@ _HOMES = {
     "show_series": "pictures",
     "start_client": "parameters",
     "start_pictures": "pictures",
+    "with_source": "pictures",
 }
 """Where each name comes from. It is imported when it is used: Jupyter's server, which shows the
 tiles of `launcher`, needs none of them."""

@@ -4,7 +4,7 @@ Each function returns an element of HoloViews, so that pictures can be laid over
 (``picture * course.mark(place)``) and restyled (``picture.opts(…)``).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import holoviews as hv
@@ -31,6 +31,7 @@ __all__ = [
     "show_rgb",
     "show_series",
     "start_pictures",
+    "with_source",
 ]
 
 _WIDTHS = {1: 440, 2: 330, 3: 240}
@@ -83,6 +84,21 @@ def describe(cube: xr.Dataset) -> None:
     print(cube.attrs["source"])
 
 
+def with_source(text: str) -> str:
+    """Return the title of a picture, with the source of the data that `describe` found.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+        The text, and below it "(synthetic practice data)" or "(Sentinel-2)".
+    """
+    return f"{text}\n({_source['note']})" if _source["note"] else text
+
+
 def middle(cube: xr.Dataset, pixels: int = 500) -> xr.Dataset:
     """Return the middle of a cube, so that a notebook also runs on the cube of a country.
 
@@ -116,7 +132,7 @@ def show_rgb(scene: xr.Dataset, mix: str = "True colour", *, title: str | None =
     colours = np.stack([layer.values for layer in layers], axis=-1)
     opaque = np.isfinite(colours).all(axis=-1)
     picture = hv.RGB((scene.x.values, scene.y.values, *np.moveaxis(colours, -1, 0), opaque * 1.0))
-    return picture.opts(title=_title(title, mix, scene), **_map_style(scene))
+    return picture.opts(title=with_source(title or _dated(mix, scene)), **_map_style(scene))
 
 
 def show_map(
@@ -124,7 +140,8 @@ def show_map(
     title: str | None = None,
     *,
     label: str | None = None,
-    limits: tuple[float, float] | None = None,
+    limits: Sequence[float] | None = None,
+    within: xr.DataArray | None = None,
     colours: str = "viridis",
 ) -> hv.Image:
     """Draw the numbers of a map with a bar of colours.
@@ -134,15 +151,18 @@ def show_map(
     layer : xarray.DataArray, dims (y, x)
     title, label : str, optional
         Of the map, and of the bar; by default the layer's name, date and unit.
-    limits : tuple of float, optional
+    limits : sequence of two float, optional
         Of the colours; by default all values without the lowest and highest 2 %.
+    within : xarray.DataArray, dims (y, x), bool, optional
+        Only the values of these pixels set the limits, such as those of land.
     colours : str
         A colour map of HoloViews.
     """
-    low, high = limits or percentile_limits([layer.values]) or (0, 1)
+    some = layer if within is None else layer.where(within)
+    low, high = limits or percentile_limits([some.values]) or (0, 1)
     name = str(layer.name or "")
     return hv.Image((layer.x.values, layer.y.values, layer.values), vdims=[name or "value"]).opts(
-        title=_title(title, name, layer),
+        title=with_source(title or _dated(name, layer)),
         cmap=colours,
         clim=(float(low), float(high)),
         colorbar=True,
@@ -183,7 +203,7 @@ def show_classes(
     ranks[[number for number, *_ in shown]] = np.arange(len(shown))
     picture = hv.Image((layer.x.values, layer.y.values, ranks[values.astype("uint8")]))
     return picture.opts(
-        title=_title(title, str(layer.name), layer),
+        title=with_source(title or _dated(str(layer.name), layer)),
         cmap=[colour for *_, colour in shown],
         clim=(-0.5, len(shown) - 0.5),
         colorbar=True,
@@ -235,7 +255,7 @@ def show_series(
     return hv.Overlay(parts).opts(
         legend_position="top",
         legend_cols=2,
-        title=_title(title, name),
+        title=with_source(title or name),
         ylabel=label or f"{name} (1)",
         **_CHART,
     )
@@ -275,7 +295,7 @@ def show_lines(
             dots.opts(size=6, marker=marker, tools=["hover"], **style),
         ]
     return hv.Overlay(parts).opts(
-        title=_title(title), ylabel=label, legend_position="right", **_CHART
+        title=with_source(title), ylabel=label, legend_position="right", **_CHART
     )
 
 
@@ -338,13 +358,10 @@ def class_colours(names: Iterable[str]) -> dict[str, str]:
     return {name: _CLASSES.get(name) or spare[str(name)] for name in names}
 
 
-def _title(given: str | None, default: str = "", data: Any = None) -> str:
-    """Return a title, with the date of the data and the source that `describe` found."""
-    if given is None:
-        time = getattr(data, "time", None)
-        day = f", {time.values:.10}" if time is not None and not time.ndim else ""
-        given = f"{default}{day}"
-    return f"{given}\n({_source['note']})" if _source["note"] else given
+def _dated(name: str, data: xr.Dataset | xr.DataArray) -> str:
+    """Return a name with the date of the data, if it is of one date."""
+    time = data.coords.get("time")
+    return name if time is None or time.ndim else f"{name}, {time.values:.10}"
 
 
 def _map_style(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
