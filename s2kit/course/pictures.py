@@ -131,7 +131,8 @@ def show_rgb(scene: xr.Dataset, mix: str = "True colour", *, title: str | None =
     layers = [(scene[band] / top).clip(0, 1) for band, top in zip(bands, brightest, strict=True)]
     colours = np.stack([layer.values for layer in layers], axis=-1)
     opaque = np.isfinite(colours).all(axis=-1)
-    picture = hv.RGB((scene.x.values, scene.y.values, *np.moveaxis(colours, -1, 0), opaque * 1.0))
+    channels = *np.moveaxis(colours, -1, 0), opaque.astype("float32")
+    picture = hv.RGB((scene.x.values, scene.y.values, *channels), vdims=list("RGBA"))
     return picture.opts(title=with_source(title or _dated(mix, scene)), **_map_style(scene))
 
 
