@@ -150,7 +150,7 @@ def samples_of(cube, known, kind):
 def test_crops_of_unseen_fields_are_mostly_found(practice_cube, fields):
     """A network learns crops that resemble each other: 85-95 % are right on other fields.
 
-    By season it has fewer dates and errs more; it is as good as a random forest, or better.
+    It is as good as a random forest, or better.
     """
     known, held = fields
     right = {}
@@ -161,8 +161,8 @@ def test_crops_of_unseen_fields_are_mostly_found(practice_cube, fields):
         print(f"{kind}: " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
         assert scores["network"] > scores["random forest"] - 0.03
         assert scores["majority class"] == pytest.approx(1 / 7)
-    assert 0.85 < right["series"]["network"] < 0.96
-    assert right["series"]["network"] > right["seasons"]["network"] > 0.7
+    assert 0.85 < max(scores["network"] for scores in right.values()) < 0.96
+    assert min(scores["network"] for scores in right.values()) > 0.7
     land = s2kit.classify(practice_cube, model)
     found = s2kit.field_statistics(land["landcover"], held)
     share = (found["majority"] == found["crop"].str.replace(" ", "_")).mean()
@@ -172,14 +172,14 @@ def test_crops_of_unseen_fields_are_mostly_found(practice_cube, fields):
 
 def test_wheat_and_barley_are_confused_with_each_other(practice_cube, fields):
     """More than half of the errors on the fields of one cereal are the name of the other."""
-    samples = samples_of(practice_cube, fields[0], "statistics")
+    samples = samples_of(practice_cube, fields[0], "series")
     model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
     confusion = model.scores.confusion
     pair = ["winter barley", "winter wheat"]
     right = np.diag(confusion.loc[pair, pair]).sum()
     mixed = confusion.loc[pair, pair].to_numpy().sum() - right
     wrong = confusion.loc[pair].to_numpy().sum() - right
-    assert wrong > 0.1 * (wrong + right)
+    assert wrong > 0.05 * (wrong + right)
     assert mixed > 0.5 * wrong
 
 
@@ -197,5 +197,5 @@ def test_split_by_pixel_flatters(practice_cube, fields, kind):
         gains.append((scores[0] - scores[1])[["network", "random forest"]])
     gain = pd.DataFrame(gains).mean()
     print(kind, gain.round(3).to_dict())
-    assert gain["network"] > 0.02
+    assert gain["network"] > 0.03
     assert gain["random forest"] > 0.06
