@@ -1,0 +1,38 @@
+"""How Sphinx makes the site of the course, from what ``tools/build_site.py`` lays out for it."""
+
+from importlib.metadata import version as installed
+
+project = "s2kit"
+author = "The s2kit authors"
+project_copyright = "2026, The s2kit authors; code BSD 3-Clause, text and figures CC BY 4.0"
+version = release = installed("s2kit")
+
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc"]
+exclude_patterns = ["README.md", "cards.md"]
+
+# The notebooks have been run; their outputs are shown as they are.
+nb_execution_mode = "off"
+nb_merge_streams = True
+myst_heading_anchors = 4
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings name dims, dtype and unit too
+numpydoc_show_class_members = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "s2kit"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {
+    "navbar_align": "left",
+    "header_links_before_dropdown": 7,
+    "show_prev_next": True,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "back_to_top_button": False,
+}
+html_sidebars = {"index": [], "api": [], "guide": [], "CHANGELOG": [], "CONTRIBUTING": []}
