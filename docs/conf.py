@@ -1,6 +1,9 @@
 """How Sphinx makes the site of the course, from what ``tools/build_site.py`` lays out for it."""
 
 from importlib.metadata import version as installed
+from typing import Any
+
+from sphinx.application import Sphinx
 
 project = "s2kit"
 author = "The s2kit authors"
@@ -25,14 +28,28 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
     "show_prev_next": True,
-    "pygments_light_style": "a11y-high-contrast-light",
-    "pygments_dark_style": "a11y-high-contrast-dark",
+    "pygments_light_style": "github-light-high-contrast",
+    "pygments_dark_style": "github-dark-high-contrast",
     "footer_start": ["copyright"],
     "footer_end": [],
     "back_to_top_button": False,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
 }
 html_sidebars = {"index": [], "api": [], "guide": [], "CHANGELOG": [], "CONTRIBUTING": []}
+
+
+def setup(app: Sphinx) -> None:
+    """Connect what Sphinx and docutils leave to do."""
+    app.connect("html-page-context", _plain_citations)
+
+
+def _plain_citations(_app: Sphinx, _page: str, _kind: str, context: dict[str, Any], *_: Any) -> None:
+    """Remove roles of citations that ARIA does not allow where docutils writes them."""
+    for role in (' role="list" class="citation-list"', ' role="doc-biblioentry"'):
+        kept = ' class="citation-list"' if "class" in role else ""
+        context["body"] = context.get("body", "").replace(role, kept)

@@ -101,37 +101,41 @@ def _figures() -> list[Path]:
 def _lay_out_notebook(path: Path, source: Path, name: str, names: set[str]) -> None:
     """Write a notebook with light pictures, shared scripts, and links that hold on the site."""
     notebook = prepare(nbformat.read(path, as_version=4))
-    above = "../" * name.count("/")
+    static = "../" * name.count("/") + "_static"
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = _local(cell.source, name, names)
         elif is_viewer(cell):
-            _show_picture(cell, above)
-        else:
-            _share_scripts(cell, source / "_static", above)
+            _show_picture(cell, static)
     map_html(notebook, lighten)
+    _share_scripts(notebook, source / "_static", static)
     place = source / name
     place.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, place)
 
 
-def _show_picture(cell: NotebookNode, above: str) -> None:
+def _show_picture(cell: NotebookNode, static: str) -> None:
     """Keep of a viewer its sentence, and show its picture."""
     cell.outputs = cell.outputs[:1]
     for name, (picture, alt) in VIEWERS.items():
-        if name in cell.source:
-            image = f'<img src="{above}_static/{picture}" alt="{alt}">'
-            cell.outputs[0].data["text/html"] += image
+        if name in cell.source and (ROOT / "docs" / picture).exists():
+            cell.outputs[0].data["text/html"] += f'<img src="{static}/{picture}" alt="{alt}">'
 
 
-def _share_scripts(cell: NotebookNode, static: Path, above: str) -> None:
-    """Move large scripts into files, each of which all pages share."""
-    for output in cell.outputs:
-        code = output.get("data", {}).get("application/javascript", "")
-        if len(code) > SHARED:
-            script = f"shared-{hashlib.sha256(code.encode()).hexdigest()[:12]}.js"
-            (static / script).write_text(code, "utf-8")
-            output.data = {"text/html": f'<script src="{above}_static/{script}"></script>'}
+def _share_scripts(notebook: NotebookNode, folder: Path, static: str) -> None:
+    """Move large scripts into files that all pages share, loaded before the first picture."""
+    tags = ""
+    for cell in notebook.cells:
+        for output in list(cell.get("outputs", [])):
+            code = output.get("data", {}).get("application/javascript", "")
+            if len(code) > SHARED:
+                script = f"shared-{hashlib.sha256(code.encode()).hexdigest()[:12]}.js"
+                (folder / script).write_text(code, "utf-8")
+                cell.outputs.remove(output)
+                tags += f'<script src="{static}/{script}"></script>'
+            elif "data-root-id" in output.get("data", {}).get("text/html", ""):
+                output.data["text/html"] = tags + output.data["text/html"]
+                tags = ""
 
 
 def _local(text: str, name: str, names: set[str]) -> str:

@@ -15,7 +15,7 @@ DRAWN = "application/vnd.holoviews_exec.v0+json"
 """What Panel adds to the HTML of a picture."""
 
 LOADED = "application/vnd.holoviews_load.v0+json"
-"""What Panel adds to a script that loads Panel, which `course.start_pictures` has loaded already."""
+"""What Panel adds to a script that loads it; `course.start_pictures` has loaded Panel already."""
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 """A widget of ipywidgets, such as a progress bar: it lives in the kernel."""
@@ -88,4 +88,5 @@ def _inline(found: re.Match) -> str:
     """Return a style sheet of Panel with its text in place of its address."""
     identity, path = found.groups()
     text = json.dumps((DIST_DIR / path).read_text(encoding="utf-8")).replace("</", "<\\/")
-    return f'{{"type":"object","name":"InlineStyleSheet","id":{identity},"attributes":{{"css":{text}}}}}'
+    attributes = f'"attributes":{{"css":{text}}}'
+    return f'{{"type":"object","name":"InlineStyleSheet","id":{identity},{attributes}}}'
