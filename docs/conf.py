@@ -38,9 +38,12 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "back_to_top_button": False,
-    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "notebooks/**": []},
 }
-html_sidebars = {"index": [], "api": [], "guide": [], "CHANGELOG": [], "CONTRIBUTING": []}
+html_sidebars = {
+    **dict.fromkeys(["index", "guide", "docs/*", "CHANGELOG", "CONTRIBUTING"], []),
+    "notebooks/**": ["sidebar-nav-bs", "page-toc"],  # pictures get the room at the right
+}
 
 
 def setup(app: Sphinx) -> None:

@@ -146,7 +146,7 @@ def _local(text: str, name: str, names: set[str]) -> str:
         there = target in names or not (ROOT / target).exists()
         return found[0] if there else f"]({REPOSITORY}/{target})"
 
-    text = re.sub(r"!\[([^]]*)\]\(https?://[^)]*\)", r"\1", text)
+    text = re.sub(r"!\[([^]\n]*)\]\(https?://[^)]*\)", r"\1", text)
     return re.sub(r"\]\((?!\w+:|#)([^)#\s]+)\)", link, text)
 
 
