@@ -22,6 +22,10 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings name dims, dtype and unit too
 numpydoc_show_class_members = False
 
+_TEXTS = ["guide", "docs/*", "api", "api/*", "CHANGELOG", "CONTRIBUTING"]
+_CONTENTS: dict[str, list[str]] = {page: ["page-toc"] for page in _TEXTS}
+_NO_CONTENTS: dict[str, list[str]] = {page: [] for page in ["index", "course", "notebooks/**"]}
+
 html_theme = "pydata_sphinx_theme"
 html_title = "s2kit"
 html_static_path = ["_static"]
@@ -38,10 +42,10 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
     "back_to_top_button": False,
-    "secondary_sidebar_items": {"**": ["page-toc"], "index": [], "notebooks/**": []},
+    "secondary_sidebar_items": _CONTENTS | _NO_CONTENTS,
 }
 html_sidebars = {
-    **dict.fromkeys(["index", "guide", "docs/*", "CHANGELOG", "CONTRIBUTING"], []),
+    **{page: [] for page in ["index", "guide", "docs/*", "CHANGELOG", "CONTRIBUTING"]},
     "notebooks/**": ["sidebar-nav-bs", "page-toc"],  # pictures get the room at the right
 }
 
@@ -51,7 +55,9 @@ def setup(app: Sphinx) -> None:
     app.connect("html-page-context", _plain_citations)
 
 
-def _plain_citations(_app: Sphinx, _page: str, _kind: str, context: dict[str, Any], *_: Any) -> None:
+def _plain_citations(
+    _app: Sphinx, _page: str, _kind: str, context: dict[str, Any], *_: Any
+) -> None:
     """Remove roles of citations that ARIA does not allow where docutils writes them."""
     for role in (' role="list" class="citation-list"', ' role="doc-biblioentry"'):
         kept = ' class="citation-list"' if "class" in role else ""

@@ -256,6 +256,7 @@ def test_make_lists_the_verbs():
         "cube",
         "verify",
         "notebooks",
+        "site",
         "test",
         "coverage",
         "lint",
