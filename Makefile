@@ -35,7 +35,7 @@ verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr:
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
 	@$(PY) tools/run_notebook.py $(BUILD)
 
-# It takes what the notebooks have left in build/ and runs nothing again; without them, `make notebooks`.
+# It takes what `make notebooks` has left in build/, and runs nothing again.
 site: setup  ## Make the course's site, build/site, from what `make notebooks` left in build/
 	@$(PY) tools/build_site.py $(BUILD)
 

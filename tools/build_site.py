@@ -88,9 +88,18 @@ def _executed(build: Path) -> dict[str, Path]:
     missing = sorted(course - {path.stem for path in found})
     if missing:
         sys.exit(f"{build} lacks {', '.join(missing)}: run `make notebooks` first")
+    for path in found:
+        if _sources(path) != _sources(ROOT / "notebooks" / path.name):
+            print(f"{path} was run before its notebook changed; `make notebooks` runs it again")
     released = sorted((build / "release").glob("*/*.ipynb"))
     places = {f"notebooks/{path.name}": path for path in found}
     return places | {f"notebooks/exercises/{path.name}": path for path in released}
+
+
+def _sources(path: Path) -> list[str]:
+    """Return the text of a notebook's cells, without the parameters that papermill adds."""
+    cells = nbformat.read(path, as_version=4).cells
+    return [c.source for c in cells if "injected-parameters" not in c.metadata.get("tags", [])]
 
 
 def _figures() -> list[Path]:
@@ -151,13 +160,15 @@ def _local(text: str, name: str, names: set[str]) -> str:
 
 
 def _cards(notebooks: dict[str, Path]) -> str:
-    """Return a list of the notebooks in Markdown: title, minutes and level, first sentences."""
+    """Return a list of the course in Markdown: title, minutes and level, first sentences."""
     lines = ["```{container} cards", ""]
-    for name, path in notebooks.items():
+    course = {name: path for name, path in notebooks.items() if "exercises" not in name}
+    for name, path in course.items():
         text = nbformat.read(path, as_version=4).cells[0].source
         title, *rest = [part.strip() for part in re.split(r"\n\s*\n", text)]
         badge = next((part.strip("*") for part in rest if re.match(r"\*\*\d+ min", part)), "")
         first = next((part for part in rest if re.match(r"[A-Z]", part)), "")
+        first = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", first)  # the card is one link
         parts = [f"[**{path.stem[:2]} {title.lstrip('# ')}**]({name})", badge, first]
         lines += ["- " + "\n\n  ".join(p.replace("\n", "\n  ") for p in parts if p), ""]
     return "\n".join([*lines, "```", ""])
