@@ -18,7 +18,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks test test-all coverage lint format lock dist clean FORCE
+.PHONY: help setup cube verify notebooks site test test-all coverage lint format lock dist clean FORCE
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr:
 
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
 	@$(PY) tools/run_notebook.py $(BUILD)
+
+# It takes what `make notebooks` has left in build/, and runs nothing again.
+site: setup  ## Make the course's site, build/site, from what `make notebooks` left in build/
+	@$(PY) tools/build_site.py $(BUILD)
 
 # One file is tested by one process, so that what its tests share is made once.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -60,7 +64,7 @@ format: setup  ## Format the code and the notebooks, and strip the notebooks' ou
 	$(if $(NOTEBOOKS),$(STRIP) $(NOTEBOOKS))
 
 lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
-	$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(PY) -m uv pip compile pyproject.toml --extra dev --extra site --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
@@ -101,8 +105,7 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
 	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
-	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
-	@echo 'Ready: $@'
+	@$(PY) tools/write_report.py $(BUILD)/$*.ipynb
 
 # All other notebooks read the cube.
 $(filter-out $(CUBE),$(PAGES)): | $(CUBE)

@@ -25,7 +25,8 @@ NOTEBOOKS = sorted(
 )
 
 RUNTIME = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-DEV = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DEV = [Requirement(text) for extra in EXTRAS.values() for text in extra]
 PYTHONS = ["3.11", "3.12"]
 ENVIRONMENTS = ["environment.yml", "binder/environment.yml"]
 
@@ -256,6 +257,7 @@ def test_make_lists_the_verbs():
         "cube",
         "verify",
         "notebooks",
+        "site",
         "test",
         "coverage",
         "lint",
