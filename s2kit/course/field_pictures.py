@@ -49,11 +49,14 @@ def show_fields(
         areas = [shapely.get_coordinates(outline) for outline in outlines]
         label = f"{name} ({numbers[name]})"
         part = hv.Polygons(areas, ["x", "y"], label=label)
-        parts.append(part.opts(color=colours[name], line_color="white", line_width=0.5))
+        style = {"color": colours[name], "line_color": "white", "line_width": 0.5}
+        parts.append(part.opts(show_legend=True, **style))
     return hv.Overlay(parts).opts(
         title=_title(title, column),
         data_aspect=1,
         frame_width=_frame_width(east - west, north - south),
+        xlim=(west, east),
+        ylim=(south, north),
         legend_position="right",
         xformatter="%.7g",
         yformatter="%.7g",
@@ -84,7 +87,7 @@ def show_points(
     labels : tuple of str, optional
         Of the two axes; by default the names of the columns.
     """
-    names = table[by].value_counts().index
+    names = sorted(table[by].unique(), key=str)
     colours = class_colours(names)
     parts = []
     for number, name in enumerate(names):
