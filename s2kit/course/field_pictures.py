@@ -1,6 +1,7 @@
 """Draw fields and what is known of them: outlines, points, bars, a confusion matrix, a season."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import geopandas as gpd
 import holoviews as hv
@@ -138,7 +139,7 @@ def show_bars(
     if spread is None:
         return bars
     lines = hv.ErrorBars((names, numbers, spread.to_numpy("f8")[::-1]), "name", [label, "spread"])
-    return bars * lines
+    return bars * lines.opts(hooks=[_raise_lines])
 
 
 def show_confusion(confusion: pd.DataFrame, title: str) -> hv.Overlay:
@@ -210,3 +211,8 @@ def show_season(
             parts.append(hv.VLine(day).opts(color="black", line_dash=dash, line_width=1))
     style = {**_CHART, "frame_width": 330, "frame_height": 180, "xrotation": 40}
     return hv.Overlay(parts).opts(title=_title(title), ylabel=f"{name} (1)", **style)
+
+
+def _raise_lines(plot: Any, element: hv.ErrorBars) -> None:
+    """Draw lines of errors over the bars; Bokeh draws them below."""
+    plot.handles["glyph"].level = "overlay"

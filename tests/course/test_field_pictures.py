@@ -120,3 +120,14 @@ def test_season_has_its_dots_curve_and_days(source):
     assert [line.data for line in drawn.traverse(specs=[hv.VLine])] == [days[1], days[2]]
     assert source in option(drawn, "title")
     hv.render(drawn)
+
+
+def test_gaps_in_a_map_of_classes_are_white():
+    """No data is white beside the colours of the crops."""
+    legend = {"flag_values": [0, 1, 2], "flag_meanings": "no_data maize sugar_beet"}
+    codes = np.array([[0, 1], [2, 2]], "u1")
+    layer = xr.DataArray(codes, {"y": [1.0, 0.0], "x": [0.0, 1.0]}, ["y", "x"], attrs=legend)
+    crops = pictures.class_colours(["maize", "sugar beet"])
+    drawn = pictures.show_classes(layer, "Land cover")
+    assert option(drawn, "cmap") == ["#FFFFFF", *crops.values()]
+    assert drawn.dimension_values(2, flat=False).tolist() == [[2, 2], [0, 1]]  # from the south
