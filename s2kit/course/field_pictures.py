@@ -192,18 +192,19 @@ def show_season(
     Parameters
     ----------
     seen, curve : xarray.DataArray, dims (time,)
-        Clear observations; and the curve that `s2kit.regular_series` makes of them.
+        Clear observations; and the curve that `s2kit.regular_series` makes of them, which is cut
+        where it is NaN.
     season : xarray.Dataset, no dims
         As `s2kit.season` returns it, of one field; days that are NaT are left out.
     title : str
     colour : str
         Of the curve.
     """
-    dots, line = seen.dropna("time"), curve.dropna("time")
+    dots = seen.dropna("time")
     name = str(seen.name or "value")
     parts = [
         hv.Scatter((dots.time.values, dots.values), "time", name).opts(color=GREY, size=5),
-        hv.Curve((line.time.values, line.values), "time", name).opts(color=colour, line_width=2),
+        hv.Curve((curve.time.values, curve.values), "time", name).opts(color=colour, line_width=2),
     ]
     for word, dash in _DAYS.items():
         day = season[word].values

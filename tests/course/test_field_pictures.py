@@ -109,14 +109,14 @@ def test_confusion_counts_pixels_and_shades_shares(source):
 
 
 def test_season_has_its_dots_curve_and_days(source):
-    """Clear observations are dots, the curve is a line, and days that are known are drawn."""
+    """Clear observations are dots, the curve is cut in gaps, and days that are known are drawn."""
     days = np.array(["2022-04-01", "2022-05-01", "2022-06-01"], "M8[ns]")
     seen = xr.DataArray([0.2, np.nan, 0.8], {"time": days}, ["time"], name="NDVI")
-    curve = seen.copy(data=[0.2, 0.5, 0.8])
+    curve = seen.copy(data=[0.2, np.nan, 0.8])
     season = xr.Dataset({"start": days[1], "peak": days[2], "end": np.datetime64("NaT", "ns")})
     drawn = field_pictures.show_season(seen, curve, season, "Field 1", colour="#0072B2")
     assert drawn.Scatter.I.dimension_values("NDVI").tolist() == [0.2, 0.8]
-    assert drawn.Curve.I.dimension_values("NDVI").tolist() == [0.2, 0.5, 0.8]
+    assert np.array_equal(drawn.Curve.I.dimension_values("NDVI"), curve, equal_nan=True)
     assert [line.data for line in drawn.traverse(specs=[hv.VLine])] == [days[1], days[2]]
     assert source in option(drawn, "title")
     hv.render(drawn)
