@@ -196,7 +196,8 @@ def show_classes(
     else:
         numbers = np.atleast_1d(layer.attrs["flag_values"])
         names = [name.replace("_", " ") for name in layer.attrs["flag_meanings"].split()]
-        colours = {"no data": "#FFFFFF", **class_colours(names)} | dict(colours or {})
+        own = class_colours(name for name in names if name != "no data")
+        colours = {"no data": "#FFFFFF", **own, **(colours or {})}
         classes = [(int(n), name, colours[name]) for n, name in zip(numbers, names, strict=True)]
     values = layer.values
     shown = [one for one in classes if one[0] in values]
