@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 import xarray as xr
 
-from s2kit.course.pictures import _CHART, _MARKERS, _frame_width, _title, class_colours
+from s2kit.course.pictures import _CHART, _MARKERS, _frame_width, class_colours, with_source
 from s2kit.viewers.colours import BLUE, GREY
 
 _DAYS = {"start": "dotted", "peak": "solid", "end": "dashed"}
@@ -53,7 +53,7 @@ def show_fields(
         style = {"color": colours[name], "line_color": "white", "line_width": 0.5}
         parts.append(part.opts(show_legend=True, **style))
     return hv.Overlay(parts).opts(
-        title=_title(title, column),
+        title=with_source(title or column),
         data_aspect=1,
         frame_width=_frame_width(east - west, north - south),
         xlim=(west, east),
@@ -98,7 +98,7 @@ def show_points(
         parts.append(points.opts(color=colours[name], marker=marker, size=6, alpha=0.7))
     right, high = labels or (across, up)
     style = {**_CHART, "xlabel": right, "ylabel": high, "frame_width": 480, "frame_height": 340}
-    return hv.Overlay(parts).opts(title=_title(title), legend_position="right", **style)
+    return hv.Overlay(parts).opts(title=with_source(title), legend_position="right", **style)
 
 
 def show_bars(
@@ -129,7 +129,7 @@ def show_bars(
         color="colour",
         invert_axes=True,
         line_color=None,
-        title=_title(title),
+        title=with_source(title),
         frame_width=420,
         frame_height=max(110, 26 * len(names)),
         xlabel="",
@@ -173,7 +173,7 @@ def show_confusion(confusion: pd.DataFrame, title: str) -> hv.Overlay:
         frame_width=400,
         frame_height=340,
         tools=["hover"],
-        title=_title(title),
+        title=with_source(title),
     )
     text = hv.Labels(cells, ["answer", "truth"], ["pixels", "ink"])
     return heat * text.opts(text_color="ink", text_font_size="10pt")
@@ -211,7 +211,7 @@ def show_season(
         if not np.isnat(day):
             parts.append(hv.VLine(day).opts(color="black", line_dash=dash, line_width=1))
     style = {**_CHART, "frame_width": 330, "frame_height": 180, "xrotation": 40}
-    return hv.Overlay(parts).opts(title=_title(title), ylabel=f"{name} (1)", **style)
+    return hv.Overlay(parts).opts(title=with_source(title), ylabel=f"{name} (1)", **style)
 
 
 def _raise_lines(plot: Any, element: hv.ErrorBars) -> None:

@@ -39,7 +39,7 @@ _WIDTHS = {1: 440, 2: 330, 3: 240}
 
 _CHART = {"frame_width": 620, "frame_height": 240, "xlabel": "", "padding": 0.05}
 
-_MARKERS = ("circle", "square", "triangle", "diamond")
+_MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star")
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 
 _CLASSES = {
