@@ -60,7 +60,7 @@ format: setup  ## Format the code and the notebooks, and strip the notebooks' ou
 	$(if $(NOTEBOOKS),$(STRIP) $(NOTEBOOKS))
 
 lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
-	$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(PY) -m uv pip compile pyproject.toml --extra dev --extra grading --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
