@@ -9,6 +9,7 @@ _HOMES = {
     "require_cube": "parameters",
     "start_client": "parameters",
     "start_pictures": "pictures",
+    "student_cube": "student",
 }
 """Where each name comes from. It is imported when it is used: Jupyter's server, which shows the
 tiles of `launcher`, needs none of them."""

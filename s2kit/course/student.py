@@ -1,0 +1,128 @@
+"""A small cube for each student, so that an answer copied from another one does not fit."""
+
+import hashlib
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from s2kit.cube.open import open_cube
+from s2kit.errors import InvalidInputError
+
+LAYERS = ("B02", "B03", "B04", "B08", "B11", "SCL")
+"""What a student's cube holds by default, where the class's cube has it."""
+
+_LAND = (4, 5)
+"""Vegetation and bare soil in SCL."""
+_LEAST_LAND = 0.5
+"""Share of the clear observations of a window that must be land."""
+_CLASSES = (4, 5, 6, 7)
+_PLACES = 12
+"""Windows that are tried; a window of water or outside the swath teaches nothing."""
+_WHOLE = 0.99
+"""Share of the window that an overpass must have observed."""
+
+
+def student_cube(
+    store: str | os.PathLike,
+    student: str | int,
+    *,
+    year: int,
+    size: int = 128,
+    dates: int = 24,
+    layers: Iterable[str] = LAYERS,
+) -> xr.Dataset:
+    """Return a window of the class's cube whose place and dates follow from a student's number.
+
+    Parameters
+    ----------
+    store : str or path
+        The class's cube, as `s2kit.open_cube` takes it.
+    student : str or int
+        The student's number; spaces around it and capitals do not count.
+    year : int
+        The dates are from this year. Take one that is complete in the cube: a date that is added
+        to it later may change which are chosen.
+    size : int, default 128
+        Pixels along each side.
+    dates : int, default 24
+        Overpasses at most. Each of them saw the whole window, clear or not.
+    layers : iterable of str
+        Those among them that the cube has.
+
+    Returns
+    -------
+    xarray.Dataset, dims (time, y, x)
+        As `s2kit.open_cube` returns it, in memory. The same number gives the same cube on every
+        machine.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is no number yet, or the cube has no overpass in that year, or none that saw a
+        window as a whole.
+    CubeError
+        If there is no cube at that place.
+
+    Examples
+    --------
+    >>> cube = s2kit.course.student_cube("data/cube.zarr", "s1234567", year=2022)
+    >>> dict(cube.sizes)
+    {'time': 24, 'y': 128, 'x': 128}
+    """
+    number = normal_number(student)
+    cube = open_cube(store, dask=False)
+    of_year = (cube.time.dt.year == year).values
+    if not of_year.any():
+        years = np.unique(cube.time.dt.year).tolist()
+        raise InvalidInputError(f"the cube has nothing in year={year}; it has the years {years}")
+    cube = cube.isel(time=np.flatnonzero(of_year))
+    random = np.random.default_rng(list(hashlib.sha256(number.encode()).digest()))
+    window, classes = _find_window(cube, random, size)
+    seen = np.flatnonzero((classes != 0).mean(axis=(1, 2)) >= _WHOLE)
+    if not seen.size:
+        raise InvalidInputError(
+            f"no overpass of {year} saw a window of {size} × {size} pixels as a whole; "
+            "take a smaller size or another year"
+        )
+    chosen = np.sort(random.permutation(seen)[:dates])
+    names = [name for name in layers if name in cube.data_vars]
+    return cube[names].isel(window).isel(time=chosen).load()
+
+
+def normal_number(student: Any) -> str:
+    """Return a student's number as it is compared: without spaces around it, in small letters.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is empty, or neither text nor a whole number.
+    """
+    if isinstance(student, bool) or not isinstance(student, str | int) or not str(student).strip():
+        raise InvalidInputError(
+            f"student={student!r} is not a student number. Write yours, as text in quotes: "
+            'student = "s1234567"'
+        )
+    return str(student).strip().casefold()
+
+
+def _find_window(
+    cube: xr.Dataset, random: np.random.Generator, size: int
+) -> tuple[dict[str, slice], np.ndarray]:
+    """Return the first window with enough land, or the one with most, and its classes."""
+    best, most = ({}, np.empty(0)), -1.0
+    for _ in range(_PLACES):
+        window = {}
+        for axis in ("y", "x"):
+            first = int(random.integers(max(cube.sizes[axis] - size, 0) + 1))
+            window[axis] = slice(first, first + size)
+        classes = cube["SCL"].isel(window).values
+        clear = np.isin(classes, _CLASSES)
+        land = np.isin(classes, _LAND).sum() / clear.sum() if clear.any() else 0.0
+        if land > most:
+            best, most = (window, classes), land
+        if land >= _LEAST_LAND:
+            break
+    return best
