@@ -9,7 +9,7 @@ LOCKED := --no-deps --require-hashes -r requirements.lock
 BUILD  := build
 STORE  := data/cube.zarr
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb notebooks/*/*/*.ipynb))
 PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
 CUBE      := $(BUILD)/01_build_cube.html
 
@@ -18,7 +18,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks test test-all coverage lint format lock dist clean FORCE
+.PHONY: help setup cube verify notebooks release collect grade feedback test test-all coverage lint format lock dist clean FORCE
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,22 @@ verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr:
 
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
 	@$(PY) tools/run_notebook.py $(BUILD)
+
+GRADING := $(PY) -m tools.grading
+
+release: setup  ## Make the exercises for students, without solutions, from notebooks/exercises/source
+	$(GRADING) release
+	$(STRIP) notebooks/exercises/*.ipynb
+
+collect: setup  ## Collect what students handed in: make collect FROM=folder-or-zip-of-the-LMS
+	@test -n "$(FROM)" || { echo 'Say what to collect: make collect FROM=folder-or-zip' >&2; exit 1; }
+	@$(GRADING) collect "$(FROM)"
+
+grade: setup  ## Grade it: build/grading/…/marks.csv; options: STORE=… ROSTER=table-of-id-and-number
+	@$(GRADING) grade --store "$(STORE)" $(if $(ROSTER),--roster "$(ROSTER)")
+
+feedback: setup  ## Write a page for each student, and the marks with the points in texts.csv
+	@$(GRADING) feedback
 
 # One file is tested by one process, so that what its tests share is made once.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "changing_place": "student",
     "check_installation": "installation",
     "check_parameters": "parameters",
     "require_cube": "parameters",

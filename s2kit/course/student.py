@@ -18,6 +18,8 @@ _LAND = (4, 5)
 """Vegetation and bare soil in SCL."""
 _LEAST_LAND = 0.5
 """Share of the clear observations of a window that must be land."""
+_MOSTLY = 0.9
+"""Share of the clear observations of a pixel of land that must be land."""
 _CLASSES = (4, 5, 6, 7)
 _PLACES = 12
 """Windows that are tried; a window of water or outside the swath teaches nothing."""
@@ -126,3 +128,31 @@ def _find_window(
         if land >= _LEAST_LAND:
             break
     return best
+
+
+def changing_place(cube: xr.Dataset, *, size: int = 5) -> xr.Dataset:
+    """Return the square of land on which the NDVI changes most over the dates of a cube.
+
+    Parameters
+    ----------
+    cube : xarray.Dataset, dims (time, y, x)
+        In memory, with B04, B08 and SCL.
+    size : int, default 5
+        Pixels along each side, an odd number.
+
+    Returns
+    -------
+    xarray.Dataset, dims (time, y, x)
+        The part of the cube.
+    """
+    clear = cube["SCL"].isin(_CLASSES)
+    seen = clear.sum("time")
+    land = (cube["SCL"].isin(_LAND).sum("time") >= _MOSTLY * seen) & (seen > 0)
+    ndvi = (cube["B08"] - cube["B04"]) / (cube["B08"] + cube["B04"])
+    spread = ndvi.where(clear & land).std("time")
+    smooth = spread.rolling(y=size, x=size, center=True).mean()
+    middle = smooth.fillna(-1).argmax(["y", "x"])
+    half = size // 2
+    return cube.isel(
+        {axis: slice(int(at) - half, int(at) + half + 1) for axis, at in middle.items()}
+    )

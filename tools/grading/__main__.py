@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> int:
     Returns
     -------
     int
-        0 if all is well; of ``collect`` and ``grade`` how many students are not graded, at most
-        100; 101 if the command itself could not be done.
+        0 if all is well; of ``grade`` how many students are not graded, at most 100; 101 if the
+        command itself could not be done.
     """
     given = _parser().parse_args(arguments)
     try:
