@@ -1,6 +1,7 @@
 """Read an exercise, and what a student answered: its cells carry nbgrader's metadata."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ STORE_CELL = "parameters"
 """``grade_id`` of the cell that says where the cube is."""
 PICTURE_TAG = "picture"
 """Cells that only draw have this tag. They are not run for grading."""
+
+_POINTS = re.compile(r" \(\d+ points?.*\)$")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_exercise(path: Path) -> Exercise:
     questions, task, title = [], "", ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown" and cell.source.startswith("#"):
-            title = cell.source.splitlines()[0].lstrip("# ")
+            title = _POINTS.sub("", cell.source.splitlines()[0].lstrip("# "))
         if _is(cell, "solution"):
             task = grade_id(cell)
         if _is(cell, "grade"):

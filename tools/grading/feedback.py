@@ -19,7 +19,8 @@ body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem;
   margin: 2rem auto; padding: 0 1rem; }}
 h1 {{ font-size: 1.5rem; margin-bottom: 0; }}
 h2 {{ font-size: 1.1rem; margin: 0; }}
-.points {{ float: right; font-weight: 600; }}
+header {{ display: flex; justify-content: space-between; gap: 1rem; }}
+header span {{ font-weight: 600; white-space: nowrap; }}
 section {{ border-top: 1px solid #8888; padding: 1rem 0; }}
 pre {{ background: #8882; padding: .6rem; overflow-x: auto; white-space: pre-wrap; }}
 ul {{ margin: .5rem 0; padding-left: 1.2rem; }}
@@ -75,7 +76,7 @@ def _section(title: str, marks: list[Mark]) -> str:
     each = [f"{_word(mark)} ({_points(mark)} of {mark.largest:g})" for mark in marks]
     answer = escape(marks[0].answer.strip()) or "(nothing)"
     return (
-        f'<section><span class="points">{known} of {largest}</span><h2>{escape(title)}</h2>'
+        f"<section><header><h2>{escape(title)}</h2><span>{known} of {largest}</span></header>"
         f"<p>{escape(', '.join(each))}</p>{_list(messages)}"
         f"<details><summary>Your answer</summary><pre>{answer}</pre></details></section>"
     )

@@ -164,7 +164,8 @@ def grade(
         result = outcome.results.get(broken, _MISSING)
         grade.status = f"not graded: the exercise's own cell {broken} failed: {result.message}"
         return grade
-    grade.notes += answers.notes + _notes(outcome)
+    tasks = {cell.name: cell.task for cell in cells}
+    grade.notes += answers.notes + _notes(outcome, tasks)
     grade.marks = [_mark(exercise, question, answers, outcome) for question in exercise.questions]
     grade.status = GRADED if grade.total is not None else UNREAD
     return grade
@@ -173,8 +174,10 @@ def grade(
 _MISSING = Result("missing", "it was not run", "")
 
 
-def _notes(outcome: Outcome) -> list[str]:
-    notes = [f"{name}: {_REASONS.get(why, why)}" for name, why in outcome.ended.items()]
+def _notes(outcome: Outcome, tasks: dict[str, str]) -> list[str]:
+    """Return a note for each task of which something was stopped, and one on dropped output."""
+    stopped = {tasks.get(name, name): why for name, why in reversed(outcome.ended.items())}
+    notes = [f"{task}: {_REASONS.get(why, why)}" for task, why in stopped.items()]
     return [*notes, *(["printed too much; the rest was dropped"] if outcome.dropped else [])]
 
 

@@ -4,9 +4,22 @@ Each check returns whether the answer is right. What it prints never holds the s
 """
 
 from s2kit.course.checks.accuracy import balanced_accuracy
-from s2kit.course.checks.composites import median_image
+from s2kit.course.checks.composites import (
+    cloud_brightening,
+    gap_share,
+    image_function,
+    median_image,
+    nearest_observation,
+)
 from s2kit.course.checks.fields import crop_mean
-from s2kit.course.checks.selecting import clear_count, time_query
+from s2kit.course.checks.selecting import (
+    clear_count,
+    largest_gap,
+    orbit_function,
+    season_count,
+    share_series,
+    time_query,
+)
 from s2kit.course.checks.statistics import (
     clear_days,
     mask_effect,
@@ -21,12 +34,20 @@ __all__ = [
     "balanced_accuracy",
     "clear_count",
     "clear_days",
+    "cloud_brightening",
     "crop_mean",
+    "gap_share",
+    "image_function",
     "judge",
+    "largest_gap",
     "mask_effect",
     "mean_ndvi",
     "median_image",
     "ndvi_function",
+    "nearest_observation",
+    "orbit_function",
+    "season_count",
+    "share_series",
     "statistic_map",
     "sudden_drops",
     "time_query",

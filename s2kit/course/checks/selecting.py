@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from s2kit.course.judging import judge
+from s2kit.course.judging import call, judge
 
 
 def clear_count(answer: Any, cube: xr.Dataset, *, least: float, orbit: int | None = None) -> bool:
@@ -105,3 +105,133 @@ def _query_hint(
     if (share[right & ~taken] == limit).all():
         return "'At least' includes the limit itself: use >=, not >."
     return "Some that fit are missing: one of your conditions is too strict."
+
+
+def season_count(answer: Any, cube: xr.Dataset) -> bool:
+    """Check how many overpasses are in summer, June to August (exercise 02).
+
+    Parameters
+    ----------
+    answer : number
+    cube : xarray.Dataset, dims (time, …)
+    """
+    month = cube["time"].dt.month.values
+    summer = np.isin(month, (6, 7, 8))
+    whole = "That is a whole Dataset or its times; count them, with .size or .sizes."
+    late = "September is among them: summer is June, July and August, JJA."
+    early = "August is left out: a slice of months takes both ends, as in slice(…-06, …-08)."
+    if isinstance(answer, xr.Dataset) or getattr(answer, "dtype", np.dtype("f8")).kind == "M":
+        print(f"Not yet. {whole}")
+        return False
+    mistakes = [
+        ("That is true or false for each overpass; count the true ones with .sum().", summer),
+        (".count() and len() also count what is false: use .sum().", month.size),
+        ("Those are the others; compare with ==, not with !=.", (~summer).sum()),
+        ("That is the share of the overpasses; count them with .sum().", summer.mean()),
+        (late, np.isin(month, (6, 7, 8, 9)).sum()),
+        (early, np.isin(month, (6, 7)).sum()),
+        ("That is winter (DJF).", np.isin(month, (12, 1, 2)).sum()),
+        ("That is spring (MAM).", np.isin(month, (3, 4, 5)).sum()),
+        ("That is autumn (SON).", np.isin(month, (9, 10, 11)).sum()),
+    ]
+    return judge(answer, summer.sum(), mistakes, "Right: both ends of a slice are included.")
+
+
+def orbit_function(answer: Any, cube: xr.Dataset, *, orbit: int, least: float) -> bool:
+    """Check a function that selects overpasses by orbit and clear fraction (exercise 02).
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the cube, the orbit and the least ``clear_fraction``.
+    cube : xarray.Dataset, dims (time, …)
+    orbit : int
+    least : float
+        Itself included, 0-1.
+    """
+    share, own = cube["clear_fraction"].values, cube["relative_orbit"].values == orbit
+    times, clear = cube["time"].values, share >= least
+    right = own & clear
+    called, value = call(answer, cube, orbit, least)
+    if not called:
+        return False
+    if isinstance(value, xr.DataArray) and value.dtype == bool:
+        print("Not yet. That is true or false for each overpass; give it to cube.sel(time=…).")
+        return False
+    if not isinstance(value, xr.Dataset):
+        kind = type(value).__name__
+        print(f"Not yet. It returns a {kind}; return a part of the cube, a Dataset.")
+        return False
+    if "time" not in value.dims:
+        print("Not yet. The dimension time is lost: select with .sel(time=condition).")
+        return False
+    found = value["time"].values
+    kept = "All are still there: .where(…) makes gaps, .sel(time=…) takes what is true."
+    mistakes = [
+        (kept, times),
+        ("The orbit does not matter in it: compare cube.relative_orbit with orbit.", times[clear]),
+        ("The clear fraction does not matter in it: compare it with least.", times[own]),
+        ("One condition is enough for it: join them with &, not with |.", times[own | clear]),
+        ("'At least' includes the limit itself: use >=, not >.", times[own & (share > least)]),
+        ("These are the others of the orbit: use >=, not < or <=.", times[own & ~clear]),
+        ("These are the cloudier ones: use >=, not <=.", times[own & (share <= least)]),
+        ("These are the other orbits: use ==, not !=.", times[~own & clear]),
+        ("Nothing is left: clear_fraction is between 0 and 1.", times[:0]),
+    ]
+    return judge(found, times[right], mistakes, f"Right: {right.sum()} overpasses of {times.size}.")
+
+
+def share_series(answer: Any, clear: xr.DataArray, cube: xr.Dataset) -> bool:
+    """Check the clear share of a window at each overpass (exercise 02).
+
+    Parameters
+    ----------
+    answer : xarray.DataArray, dims (time,)
+    clear : xarray.DataArray, dims (time, y, x), bool
+    cube : xarray.Dataset
+        Its ``clear_fraction`` is that of the whole region.
+    """
+    share = clear.mean(["y", "x"])
+    other = "That is cube.clear_fraction, of the whole region; compute the share of your window."
+    mistakes = [
+        (other, cube["clear_fraction"]),
+        ("That is the share that is not clear.", 1 - share),
+        ("That is in per cent; give it between 0 and 1.", 100 * share),
+        ("These are numbers of pixels: take the mean instead of the sum.", clear.sum(["y", "x"])),
+        ("That is one number for all: name the axes, .mean([…]).", clear.mean()),
+        ("That is one number for each pixel: take the mean over y and x.", clear.mean("time")),
+        ("Only one axis is averaged: name both, y and x.", clear.mean("x")),
+        ("Only one axis is averaged: name both, y and x.", clear.mean("y")),
+        ("That is the mask itself: take its mean over y and x.", clear),
+    ]
+    return judge(answer, share, mistakes, "Right: a number between 0 and 1 for each overpass.")
+
+
+def largest_gap(answer: Any, clear: xr.DataArray, cube: xr.Dataset) -> bool:
+    """Check the day on which window and region differ most in clear share (exercise 02).
+
+    Parameters
+    ----------
+    answer : datetime64, or xarray.DataArray of it
+    clear : xarray.DataArray, dims (time, y, x), bool
+    cube : xarray.Dataset
+        Its ``clear_fraction`` is that of the whole region.
+    """
+    times = cube["time"].values
+    change = clear.mean(["y", "x"]).values - cube["clear_fraction"].values
+    size = np.abs(change)
+    signed = "The sign matters in it: take the absolute value, abs(…), before the largest."
+    mistakes = [
+        ("That is where they differ least.", times[size.argmin()]),
+        (signed, times[change.argmax()]),
+        (signed, times[change.argmin()]),
+        ("That is the position; give the time, with cube.time[…] or .idxmax().", size.argmax()),
+        ("That is by how much; give the time, with .idxmax().", size.max()),
+        ("That is by how much; give the time, with .idxmax().", change[size.argmax()]),
+        ("These are all differences; give the time of the largest.", size),
+        ("These are all differences; give the time of the largest.", change),
+        ("That is when the window was clearest.", times[clear.mean(["y", "x"]).values.argmax()]),
+        ("That is when the region was clearest.", times[cube["clear_fraction"].values.argmax()]),
+    ]
+    day = str(times[size.argmax()])[:10]
+    return judge(answer, times[size.argmax()], mistakes, f"Right: {day}. Look at that day.")

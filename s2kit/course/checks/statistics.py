@@ -135,10 +135,7 @@ def statistic_map(answer: Any, values: xr.DataArray, clear: xr.DataArray, statis
         ("The mask is missing, so clouds take part: use .where(clear).", of(values)),
         ("You kept what is not clear: .where(…) keeps what is true.", of(hidden)),
         (filled, of(zeros)),
-        (
-            f'That is one number for the whole map: name the axis, .{statistic}("time").',
-            of(seen, ...),
-        ),
+        (whole, of(seen, ...)),
         ("That is one number for each overpass: take it along time.", of(seen, ["y", "x"])),
         (f"Nothing is taken together yet: take the {right} along time.", seen),
         ("That is how many observations there are.", seen.count("time")),
