@@ -46,7 +46,7 @@ collect: setup  ## Collect what students handed in: make collect FROM=folder-or-
 	@$(GRADING) collect "$(FROM)"
 
 grade: setup  ## Grade it: build/grading/…/marks.csv; options: STORE=… ROSTER=table-of-id-and-number
-	@$(GRADING) grade --store "$(STORE)" $(if $(ROSTER),--roster "$(ROSTER)")
+	@$(GRADING) grade $(if $(filter command,$(origin STORE)),--store "$(STORE)") $(if $(ROSTER),--roster "$(ROSTER)")
 
 feedback: setup  ## Write a page for each student, and the marks with the points in texts.csv
 	@$(GRADING) feedback

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from s2kit.analysis.fields import Fields, read_fields
 from s2kit.cube.open import open_cube
 from s2kit.errors import InvalidInputError
 
@@ -34,6 +35,7 @@ def student_cube(
     year: int,
     size: int = 128,
     dates: int = 24,
+    around: Fields | None = None,
     layers: Iterable[str] = LAYERS,
 ) -> xr.Dataset:
     """Return a window of the class's cube whose place and dates follow from a student's number.
@@ -51,6 +53,8 @@ def student_cube(
         Pixels along each side.
     dates : int, default 24
         Overpasses at most. Each of them saw the whole window, clear or not.
+    around : str, path or geopandas.GeoDataFrame, optional
+        Fields, as `s2kit.read_fields` takes them: the window's middle lies in one of them.
     layers : iterable of str
         Those among them that the cube has.
 
@@ -82,7 +86,8 @@ def student_cube(
         raise InvalidInputError(f"the cube has nothing in year={year}; it has the years {years}")
     cube = cube.isel(time=np.flatnonzero(of_year))
     random = np.random.default_rng(list(hashlib.sha256(number.encode()).digest()))
-    window, classes = _find_window(cube, random, size)
+    middles = None if around is None else _middles(around, cube)
+    window, classes = _find_window(cube, random, size, middles)
     seen = np.flatnonzero((classes != 0).mean(axis=(1, 2)) >= _WHOLE)
     if not seen.size:
         raise InvalidInputError(
@@ -110,16 +115,33 @@ def normal_number(student: Any) -> str:
     return str(student).strip().casefold()
 
 
+def _middles(around: Fields, cube: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the row and the column of a pixel in each field."""
+    points = read_fields(around, cube).representative_point()
+    places = {"y": points.y.to_numpy(), "x": points.x.to_numpy()}
+    return {
+        axis: abs(cube[axis].values[np.newaxis] - at[:, np.newaxis]).argmin(axis=1)
+        for axis, at in places.items()
+    }
+
+
 def _find_window(
-    cube: xr.Dataset, random: np.random.Generator, size: int
+    cube: xr.Dataset,
+    random: np.random.Generator,
+    size: int,
+    middles: dict[str, np.ndarray] | None,
 ) -> tuple[dict[str, slice], np.ndarray]:
     """Return the first window with enough land, or the one with most, and its classes."""
     best, most = ({}, np.empty(0)), -1.0
     for _ in range(_PLACES):
-        window = {}
-        for axis in ("y", "x"):
-            first = int(random.integers(max(cube.sizes[axis] - size, 0) + 1))
-            window[axis] = slice(first, first + size)
+        last = {axis: max(cube.sizes[axis] - size, 0) for axis in ("y", "x")}
+        if middles is None:
+            first = {axis: int(random.integers(last[axis] + 1)) for axis in last}
+        else:
+            field = int(random.integers(len(middles["y"])))
+            first = {axis: int(middles[axis][field]) - size // 2 for axis in last}
+            first = {axis: min(max(at, 0), last[axis]) for axis, at in first.items()}
+        window = {axis: slice(at, at + size) for axis, at in first.items()}
         classes = cube["SCL"].isel(window).values
         clear = np.isin(classes, _CLASSES)
         land = np.isin(classes, _LAND).sum() / clear.sum() if clear.any() else 0.0

@@ -47,6 +47,19 @@ def notebook(number: str, solved: tuple[str, ...] = CODE, **answers: str) -> dic
     return made
 
 
+def secret_lines(path: Path, kind: str) -> list[str]:
+    """Return the lines of a source's regions of a kind, SOLUTION or HIDDEN TESTS."""
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        for region in cell.source.split(f"### BEGIN {kind}\n")[1:]:
+            found += region.split(f"### END {kind}")[0].splitlines()
+    return [line.strip() for line in found if len(line.strip()) >= _TELLING]
+
+
+_TELLING = 12
+"""Characters of a line that tells something."""
+
+
 def without(made: dict[str, Any], *names: str) -> dict[str, Any]:
     """Return a notebook from which cells were deleted."""
     return made | {"cells": [cell for cell in made["cells"] if grade_id(cell) not in names]}

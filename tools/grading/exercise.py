@@ -13,8 +13,8 @@ from tools.grading.release import CODE_STUB, TEXT_STUB, released
 
 NUMBER_CELL = "student-number"
 """``grade_id`` of the cell in which students write their number."""
-STORE_CELL = "parameters"
-"""``grade_id`` of the cell that says where the cube is."""
+PARAMETERS_CELL = "parameters"
+"""``grade_id`` of the cell that says where the data are."""
 PICTURE_TAG = "picture"
 """Cells that only draw have this tag. They are not run for grading."""
 
@@ -53,6 +53,8 @@ class Exercise:
     """A source notebook with solutions and tests."""
 
     name: str
+    folder: Path
+    """Where the released notebook lies: its paths are seen from there."""
     cells: list[Any]
     questions: list[Question]
     stubs: dict[str, str]
@@ -102,7 +104,7 @@ def read_exercise(path: Path) -> Exercise:
             points = float(cell.metadata.nbgrader.points)
             manual = _is(cell, "solution")
             questions.append(Question(grade_id(cell), points, task, manual, title))
-    return Exercise(path.stem, notebook.cells, questions, stubs)
+    return Exercise(path.stem, path.parents[1], notebook.cells, questions, stubs)
 
 
 def read_answers(exercise: Exercise, cells: list[Any]) -> Answers:
@@ -148,9 +150,29 @@ def typed_number(answers: Answers) -> str:
     return str(given[-1]).strip() if given else ""
 
 
-def cells_to_run(exercise: Exercise, answers: Answers, number: str, store: str) -> list[Cell]:
-    """Return the exercise's cells with the student's answers, in the order of the exercise."""
+def cells_to_run(exercise: Exercise, answers: Answers, number: str, store: str = "") -> list[Cell]:
+    """Return the exercise's cells with the student's answers, in the order of the exercise.
+
+    Parameters
+    ----------
+    exercise : Exercise
+    answers : Answers
+    number : str
+        The student's number.
+    store : str
+        The class's cube; by default the place that the exercise names.
+    """
     return list(_in_order(exercise, answers, number, store))
+
+
+def _places(exercise: Exercise, source: str, store: str) -> str:
+    """Return lines that set the paths among the parameters, as seen from any folder."""
+    body = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    given = {ast.unparse(node.targets[0]): ast.literal_eval(node.value) for node in body}
+    paths = {name: value for name, value in given.items() if str(value).startswith("../")}
+    paths = {name: str((exercise.folder / value).resolve()) for name, value in paths.items()}
+    paths |= {"store": store} if store else {}
+    return "".join(f"\n{name} = {value!r}" for name, value in paths.items())
 
 
 def _in_order(exercise: Exercise, found: Answers, number: str, store: str) -> Iterator[Cell]:
@@ -168,7 +190,8 @@ def _in_order(exercise: Exercise, found: Answers, number: str, store: str) -> It
             elif _is(cell, "grade"):
                 yield Cell("test", name, cell.source, task)
             else:
-                extra = f"\nstore = {store!r}" if name == STORE_CELL and store else ""
+                places = name == PARAMETERS_CELL
+                extra = _places(exercise, cell.source, store) if places else ""
                 yield Cell("master", name, cell.source + extra, task)
         if name:
             yield from _own(found, name, task)

@@ -74,7 +74,8 @@ def _section(title: str, marks: list[Mark]) -> str:
     known = "–" if None in points else f"{sum(p for p in points if p is not None):g}"
     messages = list(dict.fromkeys(message for mark in marks for message in mark.messages))
     each = [f"{_word(mark)} ({_points(mark)} of {mark.largest:g})" for mark in marks]
-    answer = escape(marks[0].answer.strip()) or "(nothing)"
+    answers = list(dict.fromkeys(mark.answer.strip() or "(nothing)" for mark in marks))
+    answer = escape("\n\n".join(answers))
     return (
         f"<section><header><h2>{escape(title)}</h2><span>{known} of {largest}</span></header>"
         f"<p>{escape(', '.join(each))}</p>{_list(messages)}"

@@ -31,6 +31,10 @@ _REASONS = {
 _MEMORY = "This needed more memory than there is: take a part of the data, or a statistic earlier."
 
 
+_LAZY = ("s2kit", "s2kit.course")
+"""Modules that import their names when these are first used."""
+
+
 @dataclass
 class Mark:
     """What a question got."""
@@ -72,10 +76,11 @@ def preload(exercise: Exercise) -> None:
             modules |= {one.name for one in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             modules.add(node.module)
+    modules |= {"s2kit.course"} if "s2kit" in modules else set()
     for name in sorted(modules):
         module = importlib.import_module(name)
-        for public in getattr(module, "__all__", []) if name == "s2kit" else []:
-            getattr(module, public)  # s2kit imports them when they are first used
+        for public in getattr(module, "__all__", []) if name in _LAZY else []:
+            getattr(module, public)
 
 
 def numbers_of(

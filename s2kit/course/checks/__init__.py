@@ -11,7 +11,7 @@ from s2kit.course.checks.composites import (
     median_image,
     nearest_observation,
 )
-from s2kit.course.checks.fields import crop_mean
+from s2kit.course.checks.fields import crop_area, crop_mean, mown_fields, rows_function
 from s2kit.course.checks.selecting import (
     clear_count,
     largest_gap,
@@ -35,6 +35,7 @@ __all__ = [
     "clear_count",
     "clear_days",
     "cloud_brightening",
+    "crop_area",
     "crop_mean",
     "gap_share",
     "image_function",
@@ -43,9 +44,11 @@ __all__ = [
     "mask_effect",
     "mean_ndvi",
     "median_image",
+    "mown_fields",
     "ndvi_function",
     "nearest_observation",
     "orbit_function",
+    "rows_function",
     "season_count",
     "share_series",
     "statistic_map",

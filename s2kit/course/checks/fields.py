@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from s2kit.course.judging import judge
+from s2kit.course.judging import Mistakes, call, judge
 
 _AS_MEDIAN = 2
 
@@ -63,3 +63,155 @@ def _weighted(part: pd.DataFrame) -> float:
     """Compute the mean over pixels, which large fields decide."""
     known = part.dropna(subset="mean")
     return (known["mean"] * known["count"]).sum() / known["count"].sum()
+
+
+def crop_area(answer: Any, fields: pd.DataFrame, crop: str) -> bool:
+    """Check the area of all fields of a crop (exercise 06).
+
+    Parameters
+    ----------
+    answer : number
+        Hectares.
+    fields : geopandas.GeoDataFrame
+        With ``crop``, in a coordinate system in metres.
+    crop : str
+    """
+    area, own = fields.area, (fields["crop"] == crop).to_numpy()
+    hectare = 1e4
+    unit = "These are square metres; a hectare has 100 m × 100 m."
+    mistakes: Mistakes = [
+        (unit, area[own].sum()),
+        ("These are square kilometres; a hectare has 100 m × 100 m.", area[own].sum() / 1e6),
+        ("Divide by 10 000 once: a hectare has 100 m × 100 m.", area[own].sum() / 1e8),
+        ("A hectare has 10 000 square metres, not 1000.", area[own].sum() / 1e3),
+        ("A hectare has 10 000 square metres, not 100.", area[own].sum() / 1e2),
+        ("That is the area of all crops: keep the rows with .crop == crop.", area.sum() / hectare),
+        ("That is all crops, in square metres: keep the rows with .crop == crop.", area.sum()),
+        ("These are the other crops: use ==, not !=.", area[~own].sum() / hectare),
+        ("That is the mean of a field; take the sum.", area[own].mean() / hectare),
+        ("That is the number of fields; take the sum of their .area.", own.sum()),
+        ("That is one number for each field; take their sum.", area[own] / hectare),
+        ("That is one number for each field, in square metres; take their sum.", area[own]),
+        ("These are lengths of outlines (.length); take .area.", fields[own].length.sum()),
+        (
+            "These are lengths of outlines (.length); take .area.",
+            fields[own].length.sum() / hectare,
+        ),
+    ]
+    praise = f"Right: {own.sum()} fields of {crop}."
+    return judge(answer, area[own].sum() / hectare, mistakes, praise)
+
+
+def rows_function(answer: Any, series: pd.DataFrame, *, least: float) -> bool:
+    """Check a function that keeps the well seen rows of a table (exercise 06).
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the table and the least share.
+    series : pandas.DataFrame
+        As `s2kit.field_series` returns it.
+    least : float
+        Itself included, 0-1.
+    """
+    called, value = call(answer, series, least)
+    if not called:
+        return False
+    if not isinstance(value, pd.DataFrame):
+        kind = type(value).__name__
+        hint = f"It returns a {kind}; return rows of the table: series[condition]."
+        if isinstance(value, pd.Series) and value.dtype == bool:
+            hint = "That is true or false for each row; return series[…] of it."
+        print(f"Not yet. {hint}")
+        return False
+    share = series["share"]
+    rows = series.index.to_numpy()
+    mistakes: Mistakes = [
+        ("All rows are still there.", rows),
+        ("'At least' includes the limit itself: use >=, not >.", rows[share > least]),
+        ("You kept the rows that are hardly seen: use >=.", rows[share < least]),
+        ("You kept the rows that are hardly seen: use >=.", rows[share <= least]),
+        ("Nothing is left: share is between 0 and 1.", rows[:0]),
+        ("Every row of which anything was seen is kept: compare with least.", rows[share > 0]),
+        ("Only rows that were seen whole are kept: compare with least.", rows[share == 1]),
+    ]
+    praise = f"Right: {(share >= least).sum()} of {len(rows)} rows."
+    return judge(value.index.to_numpy(), rows[share >= least], mistakes, praise)
+
+
+def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
+    """Check a function that finds the first sudden drop of each field (exercise 06).
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the table and the least drop; returns times by field, as a Series or a dict.
+    table : pandas.DataFrame
+        Well seen rows, with ``field``, ``time`` and ``mean``, ordered by field and time.
+    least : float
+        Itself included.
+    """
+    called, value = call(answer, table, least)
+    if not called:
+        return False
+    if not isinstance(value, pd.Series | dict):
+        kind = type(value).__name__
+        print(f"Not yet. It returns a {kind}; return the first time of each field, a Series.")
+        return False
+    found, change = pd.Series(value), table.groupby("field")["mean"].diff()
+    mixed, before = table["mean"].diff(), table.groupby("field")["time"].shift()
+    other = "The first row of a field is compared with the last of another: use .groupby."
+    last = "That is the last drop of each field; take the first."
+    ways = [
+        ("", _firsts(table, change <= -least)),
+        (
+            "That is the last drop of each field; take the first.",
+            _firsts(table, change <= -least, -1),
+        ),
+        (other, _firsts(table, mixed <= -least)),
+        ("These are rises: a drop is a change below 0.", _firsts(table, change >= least)),
+        ("Rises are among them.", _firsts(table, change.abs() >= least)),
+        ("Every fall counts here, however small: compare with -least.", _firsts(table, change < 0)),
+        (
+            "That is the day before the drop; take the later day.",
+            _firsts(table.assign(time=before), change <= -least),
+        ),
+        ("That is when the NDVI itself is low.", _firsts(table, table["mean"] <= least)),
+        ("That is the first time of each field.", _firsts(table, change.isna())),
+        ("That is the largest drop of each field; take the first.", _largest(table, change, least)),
+    ]
+    fits = [hint for hint, series in ways if _same_times(found, series)]
+    right = bool(fits) and fits[0] == ""
+    wanted = ways[0][1]
+    general = f"There are {len(wanted)} such fields, yours are {len(found)}."
+    if len(found) == len(wanted):
+        general = "The fields are as many as there must be, but the days are others."
+    praise = f"✓ Right: {len(wanted)} of {table['field'].nunique()} fields."
+    print(praise if right else f"Not yet. {fits[0] if fits else general}")
+    return right
+
+
+def _firsts(table: pd.DataFrame, rows: pd.Series, number: int = 0) -> pd.Series:
+    return (
+        table[rows]
+        .groupby("field")["time"]
+        .nth(number)
+        .set_axis(table[rows].groupby("field")["field"].nth(number))
+    )
+
+
+def _largest(table: pd.DataFrame, change: pd.Series, least: float) -> pd.Series:
+    drops = change[change <= -least]
+    rows = drops.groupby(table["field"]).idxmin()
+    return table.loc[rows, "time"].set_axis(rows.index)
+
+
+def _same_times(one: pd.Series, other: pd.Series) -> bool:
+    try:
+        left = pd.to_datetime(one).sort_index()
+    except (ValueError, TypeError):
+        return False
+    right = other.sort_index()
+    return len(left) == len(right) and bool(
+        (left.index == right.index).all() and (left.to_numpy() == right.to_numpy()).all()
+    )
