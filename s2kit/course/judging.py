@@ -39,7 +39,7 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
     found, wanted = _plain(answer), _plain(right)
     listed = isinstance(found, np.ndarray) and found.shape == (1,) and np.shape(wanted) == ()
     if listed:
-        found = found[0]
+        found = found.reshape(())
     others = [(hint, _plain(value)) for hint, value in mistakes]
     if _same(found, wanted) or _is_rounded(found, wanted, others):
         if listed:

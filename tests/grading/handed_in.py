@@ -53,7 +53,8 @@ def secret_lines(path: Path, kind: str) -> list[str]:
     for cell in nbformat.read(path, as_version=4).cells:
         for region in cell.source.split(f"### BEGIN {kind}\n")[1:]:
             found += region.split(f"### END {kind}")[0].splitlines()
-    return [line.strip() for line in found if len(line.strip()) >= _TELLING]
+    found = [line.strip() for line in found if not line.strip().startswith("import ")]
+    return [line for line in found if len(line) >= _TELLING]
 
 
 _TELLING = 12

@@ -49,20 +49,12 @@ def test_moodle_and_canvas_name_their_students(gather):
     assert [one.refused for one in found.values()] == [""] * 4
 
 
-def test_names_without_a_flag_are_utf_8(tmp_path, exercises):
+def test_names_without_a_flag_are_utf_8():
     """A zip that does not declare its names' encoding keeps the accents."""
     name = f"Zoë_101_assignsubmission_file_/{FILE}"
-    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
-        add(archive, name.encode().decode("cp437"), notebook("a"))
-    data = bytearray((tmp_path / "raw.zip").read_bytes())
-    for sign, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        start = data.index(sign)
-        data[start + at + 1] &= ~0x08
-    raw = bytes(data).replace(name.encode().decode("cp437").encode(), name.encode().ljust(0))
-    if len(raw) != len(data):
-        pytest.skip("zipfile wrote the name in another form")
-    (tmp_path / "raw.zip").write_bytes(raw)
-    assert module._decoded(zipfile.ZipFile(tmp_path / "raw.zip").infolist()[0]) == name
+    entry = zipfile.ZipInfo(name.encode().decode("cp437"))
+    entry.flag_bits = 0
+    assert module._decoded(entry) == name
 
 
 def test_folders_are_named_by_the_student(tmp_path, exercises):

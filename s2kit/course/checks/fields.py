@@ -164,10 +164,7 @@ def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
     last = "That is the last drop of each field; take the first."
     ways = [
         ("", _firsts(table, change <= -least)),
-        (
-            "That is the last drop of each field; take the first.",
-            _firsts(table, change <= -least, -1),
-        ),
+        (last, _firsts(table, change <= -least, -1)),
         (other, _firsts(table, mixed <= -least)),
         ("These are rises: a drop is a change below 0.", _firsts(table, change >= least)),
         ("Rises are among them.", _firsts(table, change.abs() >= least)),
