@@ -108,7 +108,7 @@ def losing(effects: dict[int, float]) -> list[Case]:
         "effect": "effect = -1.0",
         "drops_function": "def sudden_drops(series, least):\n    return series.time",
     }
-    passed = dict.fromkeys(POINTS, "pass")
+    passed = dict.fromkeys(set(POINTS) - {"why"}, "pass")
     language = {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}}
     other = {"cells": [{"cell_type": "code", "source": "1", "metadata": {}}], "metadata": {}}
     spoilt = "days = s2kit.clear_mask(middle).sum()\ncube = None"

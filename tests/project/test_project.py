@@ -25,7 +25,8 @@ NOTEBOOKS = sorted(
 )
 
 RUNTIME = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-DEV = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DEV = [Requirement(text) for name in ("dev", "grading") for text in EXTRAS[name]]
 PYTHONS = ["3.11", "3.12"]
 ENVIRONMENTS = ["environment.yml", "binder/environment.yml"]
 
@@ -256,6 +257,10 @@ def test_make_lists_the_verbs():
         "cube",
         "verify",
         "notebooks",
+        "release",
+        "collect",
+        "grade",
+        "feedback",
         "test",
         "coverage",
         "lint",
