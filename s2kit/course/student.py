@@ -132,7 +132,8 @@ def _find_window(
     middles: dict[str, np.ndarray] | None,
 ) -> tuple[dict[str, slice], np.ndarray]:
     """Return the first window with enough land, or the one with most, and its classes."""
-    best, most = ({}, np.empty(0)), -1.0
+    best: tuple[dict[str, slice], np.ndarray] = {}, np.empty(0)
+    most = -1.0
     for _ in range(_PLACES):
         last = {axis: max(cube.sizes[axis] - size, 0) for axis in ("y", "x")}
         if middles is None:
@@ -144,7 +145,7 @@ def _find_window(
         window = {axis: slice(at, at + size) for axis, at in first.items()}
         classes = cube["SCL"].isel(window).values
         clear = np.isin(classes, _CLASSES)
-        land = np.isin(classes, _LAND).sum() / clear.sum() if clear.any() else 0.0
+        land = float(np.isin(classes[clear], _LAND).mean()) if clear.any() else 0.0
         if land > most:
             best, most = (window, classes), land
         if land >= _LEAST_LAND:

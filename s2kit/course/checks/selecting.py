@@ -217,21 +217,22 @@ def largest_gap(answer: Any, clear: xr.DataArray, cube: xr.Dataset) -> bool:
     cube : xarray.Dataset
         Its ``clear_fraction`` is that of the whole region.
     """
-    times = cube["time"].values
-    change = clear.mean(["y", "x"]).values - cube["clear_fraction"].values
+    times, share = cube["time"].values, clear.mean(["y", "x"]).values
+    region = cube["clear_fraction"].values
+    change = share - region
     size = np.abs(change)
     signed = "The sign matters in it: take the absolute value, abs(…), before the largest."
     mistakes = [
-        ("That is where they differ least.", times[size.argmin()]),
-        (signed, times[change.argmax()]),
-        (signed, times[change.argmin()]),
-        ("That is the position; give the time, with cube.time[…] or .idxmax().", size.argmax()),
+        ("That is where they differ least.", times[np.argmin(size)]),
+        (signed, times[np.argmax(change)]),
+        (signed, times[np.argmin(change)]),
+        ("That is the position; give the time, with cube.time[…] or .idxmax().", np.argmax(size)),
         ("That is by how much; give the time, with .idxmax().", size.max()),
-        ("That is by how much; give the time, with .idxmax().", change[size.argmax()]),
+        ("That is by how much; give the time, with .idxmax().", change[np.argmax(size)]),
         ("These are all differences; give the time of the largest.", size),
         ("These are all differences; give the time of the largest.", change),
-        ("That is when the window was clearest.", times[clear.mean(["y", "x"]).values.argmax()]),
-        ("That is when the region was clearest.", times[cube["clear_fraction"].values.argmax()]),
+        ("That is when the window was clearest.", times[np.argmax(share)]),
+        ("That is when the region was clearest.", times[np.argmax(region)]),
     ]
-    day = str(times[size.argmax()])[:10]
-    return judge(answer, times[size.argmax()], mistakes, f"Right: {day}. Look at that day.")
+    day = str(times[np.argmax(size)])[:10]
+    return judge(answer, times[np.argmax(size)], mistakes, f"Right: {day}. Look at that day.")
