@@ -104,7 +104,7 @@ def _confine(limits: Limits) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    folder = str(Path.cwd())
+    folder = str(Path.cwd() / ".ipython")
     os.environ |= {"IPYTHONDIR": folder, "MPLBACKEND": "Agg", "PIP_NO_INDEX": "1"}
 
 
