@@ -112,7 +112,8 @@ def read_answers(exercise: Exercise, cells: list[Any]) -> Answers:
 
     Cells of the exercise that were edited or deleted do not matter: the exercise's own are run.
     """
-    found, last, copies = Answers(), "", {}
+    found, last = Answers(), ""
+    copies: dict[str, list[str]] = {}
     for cell in cells:
         name, source = grade_id(cell), _source(cell)
         if name in exercise.stubs:

@@ -68,9 +68,9 @@ class Grade:
 
 
 def preload(exercise: Exercise) -> None:
-    """Import what the exercise imports, once for all students, and IPython."""
+    """Import what the exercise imports, once for all students."""
     sources = [cell.source for cell in exercise.cells if cell.cell_type == "code"]
-    modules = {"IPython.core.interactiveshell"}
+    modules: set[str] = set()
     for node in (node for source in sources for node in ast.walk(ast.parse(source))):
         if isinstance(node, ast.Import):
             modules |= {one.name for one in node.names}

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
 from tools.grading.exercise import Cell
 
 _SHOWN = 4000
@@ -108,16 +111,19 @@ def _confine(limits: Limits) -> None:
     os.environ |= {"IPYTHONDIR": folder, "MPLBACKEND": "Agg", "PIP_NO_INDEX": "1"}
 
 
-def _shell() -> Any:
-    """Return an IPython that runs cells as a notebook does, without a history."""
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
+class _Shell(InteractiveShell):
+    """An IPython that runs cells as a notebook does."""
 
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = InteractiveShell.instance(config=config)
-    shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None  # they quote the tests
-    return shell
+    def showtraceback(self, *args: Any, **options: Any) -> None:
+        """Print nothing: a traceback quotes the tests."""
+
+    def showsyntaxerror(self, *args: Any, **options: Any) -> None:
+        """Print nothing."""
+
+
+def _shell() -> InteractiveShell:
+    """Return a shell without a history."""
+    return _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
 
 
 def _out_of_time(number: int, frame: Any) -> None:
