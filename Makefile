@@ -9,7 +9,7 @@ LOCKED := --no-deps --require-hashes -r requirements.lock
 BUILD  := build
 STORE  := data/cube.zarr
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb notebooks/*/*/*.ipynb))
 PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
 CUBE      := $(BUILD)/01_build_cube.html
 
@@ -18,7 +18,8 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks site test test-all coverage lint format lock dist clean FORCE
+.PHONY: help setup cube verify notebooks site release collect grade feedback test test-all coverage \
+  lint format lock dist clean FORCE
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +39,22 @@ notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a tabl
 # It takes what `make notebooks` has left in build/, and runs nothing again.
 site: setup  ## Make the course's site, build/site, from what `make notebooks` left in build/
 	@$(PY) tools/build_site.py $(BUILD)
+
+GRADING := $(PY) -m tools.grading
+
+release: setup  ## Make the exercises for students, without solutions, from notebooks/exercises/source
+	$(GRADING) release
+	$(STRIP) notebooks/exercises/*.ipynb
+
+collect: setup  ## Collect what students handed in: make collect FROM=folder-or-zip-of-the-LMS
+	@test -n "$(FROM)" || { echo 'Say what to collect: make collect FROM=folder-or-zip' >&2; exit 1; }
+	@$(GRADING) collect "$(FROM)"
+
+grade: setup  ## Grade it: build/grading/…/marks.csv; options: STORE=… ROSTER=table-of-id-and-number
+	@$(GRADING) grade $(if $(filter command,$(origin STORE)),--store "$(STORE)") $(if $(ROSTER),--roster "$(ROSTER)")
+
+feedback: setup  ## Write a page for each student, and the marks with the points in texts.csv
+	@$(GRADING) feedback
 
 # One file is tested by one process, so that what its tests share is made once.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -64,7 +81,7 @@ format: setup  ## Format the code and the notebooks, and strip the notebooks' ou
 	$(if $(NOTEBOOKS),$(STRIP) $(NOTEBOOKS))
 
 lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
-	$(PY) -m uv pip compile pyproject.toml --extra dev --extra site --universal --python-version 3.11 \
+	$(PY) -m uv pip compile pyproject.toml --extra dev --extra grading --extra site --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 

@@ -4,6 +4,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "changing_place": "student",
     "check_installation": "installation",
     "check_parameters": "parameters",
     "class_colours": "pictures",
@@ -27,6 +28,7 @@ _HOMES = {
     "squares": "fields",
     "start_client": "parameters",
     "start_pictures": "pictures",
+    "student_cube": "student",
     "with_source": "pictures",
 }
 """Where each name comes from. It is imported when it is used: Jupyter's server, which shows the

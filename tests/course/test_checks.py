@@ -182,7 +182,8 @@ def test_right_query_passes(cube, capsys):
         ([7], "cloudier than the limit"),
         ([6], "too strict"),
         ([], "Nothing fits"),
-        (list(range(8)), "Other orbits"),
+        (list(range(8)), "Nothing was left out"),
+        ([0, 1, 4], "Other orbits"),
     ],
 )
 def test_wrong_query_gets_its_hint(cube, steps, says, capsys):
