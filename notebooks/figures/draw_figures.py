@@ -103,8 +103,8 @@ FIGURES = {
     "split": Concept(
         pixels.split,
         "Split by pixel and split by field",
-        "Six fields twice: on the left, pixels for the exam are scattered through all fields "
-        "among those for training; on the right, two whole fields are for the exam and four for "
+        "Six fields twice: on the left, pixels for the test are scattered through all fields "
+        "among those for training; on the right, two whole fields are for the test and four for "
         "training.",
         "Pixels of one field resemble each other, so only whole fields that were set aside show "
         "how well a classifier does on new fields.",

@@ -39,8 +39,8 @@ def composite() -> Axes:
 
 _FIELDS = ((0, 0, 5, 4), (5, 0, 4, 4), (9, 0, 5, 4), (0, 4, 4, 4), (4, 4, 6, 4), (10, 4, 4, 4))
 """Column, row, width and height of each field, in pixels."""
-_EXAM = (1, 3)
-"""Fields for the exam."""
+_TEST = (1, 3)
+"""Fields for the test."""
 _TRAINING = "#CFE2F0"
 
 
@@ -50,8 +50,8 @@ def split() -> Axes:
     rng = Random(5)
     heads = ("Split by pixel", "Split by field")
     texts = (
-        "Exam pixels have neighbours of the same field\nin training: the accuracy is too high.",
-        "The exam asks for fields that were never seen:\nthe accuracy is that of new fields.",
+        "Test pixels have neighbours of the same field\nin training: the accuracy is too high.",
+        "The test asks for fields that were never seen:\nthe accuracy is that of new fields.",
     )
     for number, (head, text) in enumerate(zip(heads, texts, strict=True)):
         left = 24 + 352 * number
@@ -59,11 +59,11 @@ def split() -> Axes:
         for index, (column, row, wide, high) in enumerate(_FIELDS):
             x, y = left + column * 22 + 7 * (index % 3), 46 + (row * 22) + 7 * (index // 3)
             drawn = {
-                (px, py): rng.random() < 0.3 if number == 0 else index in _EXAM
+                (px, py): rng.random() < 0.3 if number == 0 else index in _TEST
                 for *_, px, py in d.cells(x, y, wide, high, 22)
             }
             d.box(ax, x, y, wide * 22, high * 22, fill=_TRAINING, edge="none")
-            _exam(ax, [place for place, exam in drawn.items() if exam])
+            _crosses(ax, [place for place, chosen in drawn.items() if chosen])
             across = [[(x, y + n * 22), (x + wide * 22, y + n * 22)] for n in range(1, high)]
             down = [[(x + n * 22, y), (x + n * 22, y + high * 22)] for n in range(1, wide)]
             d.lines(ax, across + down, colour="#FFFFFF", stroke=1)
@@ -71,15 +71,15 @@ def split() -> Axes:
         d.write(ax, left, 254, text, size=d.SMALL)
     d.box(ax, 24, 300, 22, 22, fill=_TRAINING, edge="none")
     d.write(ax, 54, 316, "pixel for training")
-    _exam(ax, [(214, 300)])
-    d.write(ax, 244, 316, "pixel for the exam")
+    _crosses(ax, [(214, 300)])
+    d.write(ax, 244, 316, "pixel for the test")
     d.box(ax, 418, 300, 34, 22, stroke=1.8)
     d.write(ax, 460, 316, "field")
     return ax
 
 
-def _exam(ax: Axes, places: list[d.Point]) -> None:
-    """Draw pixels of the exam, by their upper left corners."""
+def _crosses(ax: Axes, places: list[d.Point]) -> None:
+    """Draw pixels of the test, by their upper left corners."""
     for x, y in places:
         d.box(ax, x, y, 22, 22, fill=d.AMBER, edge="none")
     strokes = [[(x + a, y + 7), (x + b, y + 15)] for x, y in places for a, b in ((7, 15), (15, 7))]
