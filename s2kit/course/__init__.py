@@ -8,7 +8,9 @@ _HOMES = {
     "check_parameters": "parameters",
     "class_colours": "pictures",
     "compare": "pictures",
+    "cut_cube": "regions",
     "describe": "pictures",
+    "list_trouble": "build_report",
     "mark": "pictures",
     "middle": "pictures",
     "percent": "pictures",
@@ -16,10 +18,14 @@ _HOMES = {
     "show_classes": "pictures",
     "show_lines": "pictures",
     "show_map": "pictures",
+    "show_overpasses": "build_report",
     "show_rgb": "pictures",
+    "show_scenes": "build_report",
     "show_series": "pictures",
+    "show_summary": "build_report",
     "start_client": "parameters",
     "start_pictures": "pictures",
+    "titled": "pictures",
 }
 """Where each name comes from. It is imported when it is used: Jupyter's server, which shows the
 tiles of `launcher`, needs none of them."""

@@ -31,6 +31,7 @@ __all__ = [
     "show_rgb",
     "show_series",
     "start_pictures",
+    "titled",
 ]
 
 _WIDTHS = {1: 440, 2: 330, 3: 240}
@@ -338,13 +339,18 @@ def class_colours(names: Iterable[str]) -> dict[str, str]:
     return {name: _CLASSES.get(name) or spare[str(name)] for name in names}
 
 
+def titled(title: str) -> str:
+    """Return the title of a picture, with the source of the data that `describe` found."""
+    return f"{title}\n({_source['note']})" if _source["note"] else title
+
+
 def _title(given: str | None, default: str = "", data: Any = None) -> str:
     """Return a title, with the date of the data and the source that `describe` found."""
     if given is None:
         time = getattr(data, "time", None)
         day = f", {time.values:.10}" if time is not None and not time.ndim else ""
         given = f"{default}{day}"
-    return f"{given}\n({_source['note']})" if _source["note"] else given
+    return titled(given)
 
 
 def _map_style(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
