@@ -94,6 +94,9 @@ clean:  ## Remove build/ and caches; data/ and .venv stay
 	  $(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
+# The report of the cube is for people who do not run it: without code, exercise and explanations.
+$(CUBE): PAGE := --no-input --TagRemovePreprocessor.enabled=True --TagRemovePreprocessor.remove_cell_tags=lesson
+
 # A notebook always runs: its inputs are data too, and the cube's notebook is safe to repeat.
 # Options for papermill go in ARGS, another folder for the results in BUILD:
 # make cube BUILD=build/spring ARGS="-p start 2021-04-01 -p end 2021-06-30 -p store ../data/spring.zarr"
@@ -101,7 +104,7 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
 	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
-	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
+	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(PAGE) $(BUILD)/$*.ipynb
 	@echo 'Ready: $@'
 
 # All other notebooks read the cube.

@@ -10,6 +10,7 @@ _HOMES = {
     "compare": "pictures",
     "cut_cube": "regions",
     "describe": "pictures",
+    "list_scenes": "build_report",
     "list_trouble": "build_report",
     "mark": "pictures",
     "middle": "pictures",

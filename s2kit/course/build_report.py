@@ -1,4 +1,4 @@
-"""Report what a build did: its scenes on a map, its overpasses, a summary, what needs attention."""
+"""Report what a build did: its scenes, its overpasses, a summary, and what needs attention."""
 
 import html
 
@@ -14,15 +14,55 @@ from odc.geo.geobox import GeoBox
 
 from s2kit.course.pictures import titled
 from s2kit.cube.report import BuildReport
+from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import GREY, PLACE_COLOURS
 
-__all__ = ["list_trouble", "show_overpasses", "show_scenes", "show_summary"]
+__all__ = ["list_scenes", "list_trouble", "show_overpasses", "show_scenes", "show_summary"]
 
 _MARKERS = ("circle", "triangle", "square", "diamond")
 _DASHES = ("solid", "dashed", "dotted", "dotdash")
 
 _BOX = "border: 1px solid #8A8A8A; border-radius: 6px; padding: 4px 20px 12px; max-width: 760px"
 _CELL = "text-align: left; vertical-align: top; padding: 4px 16px 4px 0"
+
+
+def list_scenes(items: pystac.ItemCollection) -> pd.DataFrame:
+    """List scenes in a table, one row each.
+
+    Parameters
+    ----------
+    items : pystac.ItemCollection
+        As `s2kit.find_scenes` returns them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``date``, ``orbit``, ``tile``, ``platform``, ``baseline``, ``cloud (%)`` as the scene
+        states it, number of ``layers``, and ``id``.
+
+    Raises
+    ------
+    InvalidInputError
+        If there is none.
+    """
+    if not len(items):
+        raise InvalidInputError(
+            "no scenes were found in this region and period; choose another region or period. "
+            "The practice scenes lie near Delft, from April 2021 to March 2023"
+        )
+    return pd.DataFrame(
+        {
+            "date": item.datetime.date(),
+            "orbit": item.properties["sat:relative_orbit"],
+            "tile": item.properties["grid:code"].removeprefix("MGRS-"),
+            "platform": item.properties["platform"],
+            "baseline": item.properties["s2:processing_baseline"],
+            "cloud (%)": item.properties.get("eo:cloud_cover"),
+            "layers": len(item.assets),
+            "id": item.id,
+        }
+        for item in items
+    )
 
 
 def show_scenes(items: pystac.ItemCollection, grid: GeoBox) -> hv.Overlay:
@@ -122,7 +162,7 @@ def show_summary(report: BuildReport, items: pystac.ItemCollection, cube: xr.Dat
         "This build": f"{len(items)} scenes found, {sum(report.added.values())} time steps written",
         "What failed": _failures(report, items),
         "Size on disk": _size(report),
-        "Place": report.store,
+        "Open it with": f"s2kit.open_cube({report.store!r})",
     }
     lines = [
         f'<tr><th scope="row" style="{_CELL}">{name}</th>'
