@@ -1,6 +1,7 @@
 """Report what a build did: its scenes, its overpasses, a summary, and what needs attention."""
 
 import html
+from datetime import date
 
 import holoviews as hv
 import numpy as np
@@ -159,13 +160,14 @@ def show_summary(report: BuildReport, items: pystac.ItemCollection, cube: xr.Dat
     rows = {
         "Imagery": cube.attrs["source"],
         **_extent(cube),
+        "Date of this report": f"{date.today():%Y-%m-%d}",
         "This build": f"{len(items)} scenes found, {sum(report.added.values())} time steps written",
         "What failed": _failures(report, items),
         "Size on disk": _size(report),
         "Open it with": f"s2kit.open_cube({report.store!r})",
     }
     lines = [
-        f'<tr><th scope="row" style="{_CELL}">{name}</th>'
+        f'<tr><th scope="row" style="{_CELL}; white-space: nowrap">{name}</th>'
         f'<td style="{_CELL}">{html.escape(text)}</td></tr>'
         for name, text in rows.items()
     ]
@@ -179,17 +181,18 @@ def _extent(cube: xr.Dataset) -> dict[str, str]:
     size = abs(cube.rio.resolution()[0])
     first, last = (pd.Timestamp(cube.time.values[n]) for n in (0, -1))
     orbits = ", ".join(map(str, np.unique(cube.relative_orbit.values)))
-    shape = f"{cube.sizes['y']} × {cube.sizes['x']} pixels of {size:g} × {size:g}"
+    unit = cube.x.attrs.get("units", "units").replace("metre", "m")
+    shape = f"{cube.sizes['y']} × {cube.sizes['x']} pixels of {size:g} {unit}"
     clear = cube.clear_fraction.values
     known = "unknown: the cube has no classification (SCL)"
     if np.isfinite(clear).any():
         known = f"{(clear >= 0.8).sum()} overpasses saw at least 80 % of the region clear"
     return {
         "Layers": ", ".join(map(str, cube.data_vars)),
-        "Where": f"{west:.3f} to {east:.3f}° east, {south:.3f} to {north:.3f}° north; "
+        "Where": f"longitude {west:.3f}° to {east:.3f}°, latitude {south:.3f}° to {north:.3f}°; "
         f"{shape} in {cube.rio.crs}",
-        "When": f"{first:%d %B %Y} to {last:%d %B %Y}: {len(clear)} overpasses, "
-        f"relative orbit {orbits}",
+        "When": f"{first.day} {first:%B %Y} to {last.day} {last:%B %Y}: {len(clear)} overpasses, "
+        f"relative orbits {orbits}",
         "Clear": known,
     }
 
@@ -205,10 +208,11 @@ def _size(report: BuildReport) -> str:
     """Describe the size of all files of the store, and of its largest parts."""
     total, layers = report.size() / 1e6, report.storage()
     pixels, coarser = layers.stored_mb.sum(), layers.overviews_mb.sum()
-    return (
-        f"{total:.1f} MB: {pixels:.1f} MB of pixels, {coarser:.1f} MB of overviews, "
-        f"{total - pixels - coarser:.1f} MB of coordinates and metadata"
+    unit, factor = ("GB", 1e-3) if total > 1e4 else ("MB", 1)
+    whole, *parts = (
+        f"{factor * size:.1f} {unit}" for size in (total, pixels, coarser, total - pixels - coarser)
     )
+    return "{}: {} of pixels, {} of overviews, {} of coordinates and metadata".format(whole, *parts)
 
 
 def list_trouble(report: BuildReport, items: pystac.ItemCollection) -> pd.DataFrame:
