@@ -13,6 +13,12 @@ from s2kit.errors import InvalidInputError
 from s2kit.grid import make_grid
 
 
+@pytest.fixture(scope="module", autouse=True)
+def drawing():
+    """Prepare HoloViews, as a notebook does."""
+    course.start_pictures()
+
+
 @pytest.fixture(scope="module")
 def items(practice_scenes) -> pystac.ItemCollection:
     """Return the practice scenes of one month."""
@@ -37,7 +43,7 @@ def test_overpasses_are_dots_of_their_orbit():
 
 
 def test_scenes_are_outlined(items):
-    """Each orbit and tile has a line through the corners of its scenes, and titles say synthetic."""
+    """Each orbit and tile has a line through its scenes' corners; the title says synthetic."""
     grid = make_grid("delft", "EPSG:28992", 10)
     picture = course.show_scenes(items, grid)
     lines = {one.label: one for one in picture if type(one).__name__ == "Curve"}
