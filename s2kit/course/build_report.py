@@ -53,7 +53,7 @@ def list_scenes(items: pystac.ItemCollection) -> pd.DataFrame:
         )
     return pd.DataFrame(
         {
-            "date": item.datetime.date(),
+            "date": item.datetime and item.datetime.date(),
             "orbit": item.properties["sat:relative_orbit"],
             "tile": item.properties["grid:code"].removeprefix("MGRS-"),
             "platform": item.properties["platform"],
