@@ -122,7 +122,7 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
 	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
-	@$(PY) tools/write_report.py $(BUILD)/$*.ipynb
+	@$(PY) tools/write_report.py $(BUILD)/$*.ipynb $(<D)
 
 # All other notebooks read the cube.
 $(filter-out $(CUBE),$(PAGES)): | $(CUBE)

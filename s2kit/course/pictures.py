@@ -257,6 +257,7 @@ def show_series(
     return hv.Overlay(parts).opts(
         legend_position="top",
         legend_cols=2,
+        legend_opts={"margin": 0, "padding": 2, "border_line_alpha": 0},  # else it covers the chart
         title=with_source(title or name),
         ylabel=label or f"{name} (1)",
         **_CHART,

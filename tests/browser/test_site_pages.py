@@ -65,7 +65,7 @@ def report(tmp_path_factory) -> Path:
     notebook = new_notebook(cells=[new_code_cell(part) for part in parts])
     executed = tmp_path_factory.mktemp("report") / "report.ipynb"
     nbformat.write(NotebookClient(notebook, kernel_name="python3").execute(), executed)
-    command = [sys.executable, ROOT / "tools/write_report.py", executed]
+    command = [sys.executable, ROOT / "tools/write_report.py", executed, ROOT / "notebooks"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return executed.with_suffix(".html")
 
