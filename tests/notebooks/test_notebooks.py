@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import rasterio.warp
 import yaml
 
 import s2kit
@@ -23,6 +25,14 @@ PARAMETERS = (
     "source, aoi, start, end, store, crs, resolution, bands, resampling, relative_orbit, "
     "max_cloud, scheduler"
 )
+
+UNRELATED = (
+    "+proj=sterea +lat_0=52.1561605555556 +lon_0=5.38763888888889 +k=0.9999079 +x_0=155000 "
+    "+y_0=463000 +ellps=bessel +units=m +no_defs"
+)
+"""RD without a relation to WGS 84."""
+
+RD = ("EPSG:28992", UNRELATED, f"{UNRELATED} +towgs84=0,0,0")
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +96,8 @@ def printed(notebook):
 def complaints(notebook):
     """Return what the cells wrote to standard error, without progress bars."""
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
-    return [o.text for o in outputs if o.get("name") == "stderr" and "%|" not in o.text]
+    texts = [o.text for o in outputs if o.get("name") == "stderr"]
+    return [text for text in texts if not re.search(r"%\||\d[a-z]*/s\]", text)]
 
 
 def pictures(notebook):
@@ -164,6 +175,67 @@ def report_page(path):
     command = [sys.executable, ROOT / "tools/write_report.py", path, ROOT / "notebooks"]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     return path.with_suffix(".html").read_text()
+
+
+@pytest.fixture(scope="session")
+def pitfalls(practice, work):
+    """Return notebook 09, executed on the practice cube."""
+    return run("09_pitfalls", work / "09.ipynb", store=str(practice[0]))
+
+
+def numbers(notebook, pattern):
+    """Return the numbers in the first text that fits, among all that was printed."""
+    return [float(text) for text in re.search(pattern, printed(notebook)).groups()]
+
+
+def test_pitfalls_are_shown(pitfalls):
+    """Notebook 09 draws its pictures, is solved as it suggests, and complains of nothing."""
+    seen = {"offset-mended", "water-mended", "classes-mended", "datum-picture", "nodata-mended"}
+    assert set(pictures(pitfalls)) == seen
+    assert complaints(pitfalls) == []
+    assert "✓ Right" in printed(pitfalls)
+
+
+def test_pitfalls_of_values_are_measured(pitfalls, practice):
+    """What mistakes with offsets, dark water and gaps cost agrees with other ways to compute it."""
+    home, stated = numbers(
+        pitfalls, r"offset -1000, NDVI (\S+)\nBy the metadata: offset 0, NDVI (\S+)"
+    )
+    (january,) = numbers(pitfalls, r"2022-01-15.*\s*.*\s*.*\s*.*\s*<td>(0\.\d+)</td>")
+    assert stated == january
+    assert home > 1
+    true, signed = numbers(pitfalls, r"true mean (\S+), signed (\S+),")
+    clipped, chosen = numbers(pitfalls, r"clipped (\S+), without the zeros (\S+),")
+    assert true == pytest.approx(signed, abs=2e-4)
+    assert signed < clipped < chosen
+    untagged, tagged = numbers(pitfalls, r"Mean red (\S+) without the tag, (\S+) with it")
+    cube = s2kit.open_cube(practice[0], orbit=8)
+    red = cube.B04.isel(time=cube.clear_fraction.argmax("time")).values
+    assert tagged == pytest.approx(np.nanmean(red), abs=6e-4)
+    assert untagged == pytest.approx(np.nan_to_num(red, nan=-0.9999).mean(), abs=6e-4)
+
+
+def test_pitfalls_of_places_and_dates_are_measured(pitfalls):
+    """What mistakes with pixels, datum, dates and failures cost is what GDAL and theory say."""
+    (share,) = numbers(pitfalls, r"corners: (\d+)% of the points")
+    assert share == pytest.approx(75, abs=3)  # half a pixel in x and in y keeps a quarter
+    assert numbers(pitfalls, r"The map has moved by (\S+) m") == [round(10 / 2**0.5, 1)]
+    ballpark, zeros = numbers(pitfalls, r"PROJ string: (\d+) m away[^\0]*no shift: (\d+) m away")
+    right, *others = (rasterio.warp.transform("EPSG:4326", crs, [4.48], [52.015]) for crs in RD)
+    by_gdal = [np.hypot(*np.subtract(other, right)).item() for other in others]
+    assert [ballpark, zeros] == pytest.approx(by_gdal, abs=1)
+    mean, fair = numbers(pitfalls, r"the mean NDVI is (\S+) instead of (\S+)\.\n")
+    assert mean / fair == pytest.approx((2 + 0.5) / 3 / 0.75, abs=0.01)  # one of two dates twice
+    assert numbers(pitfalls, r"Longest gap: (\d+) days; (\d+) days") == [25, 15]
+
+
+def test_pitfalls_need_the_practice_cube(real_cube, shared_folder, work):
+    """Notebook 09 on a cube of real imagery ends in an error that names what it needs."""
+    store = str(shared_folder / "real.zarr")
+    done, _ = papermill("09_pitfalls", work / "09-real.ipynb", store=store)
+    assert done.returncode != 0
+    assert "is no practice cube in EPSG:28992" in done.stdout
+    assert real_cube.rio.crs == "EPSG:32633"
 
 
 def test_report_as_html_needs_no_network_for_its_pictures(practice, work):

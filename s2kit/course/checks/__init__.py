@@ -12,6 +12,7 @@ from s2kit.course.checks.composites import (
     nearest_observation,
 )
 from s2kit.course.checks.fields import crop_area, crop_mean, mown_fields, rows_function
+from s2kit.course.checks.pitfalls import ndvi_change
 from s2kit.course.checks.selecting import (
     clear_count,
     largest_gap,
@@ -45,6 +46,7 @@ __all__ = [
     "mean_ndvi",
     "median_image",
     "mown_fields",
+    "ndvi_change",
     "ndvi_function",
     "nearest_observation",
     "orbit_function",
