@@ -18,7 +18,7 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks site release collect grade feedback test test-all coverage \
+.PHONY: help setup cube real verify notebooks site release collect grade feedback test test-all coverage \
   lint format lock dist clean FORCE
 
 help:  ## List the commands
@@ -28,6 +28,13 @@ setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when 
 
 cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
 	@test ! -e $(STORE) || $(PY) tools/compile_kernels.py $(STORE)
+
+# Scenes of one summer and one orbit, so that it takes minutes and some 100 MB.
+REAL := -p source earth-search -p start 2023-05-01 -p end 2023-09-30 -p max_cloud 30 \
+  -p relative_orbit 51 -p store ../data/real.zarr
+
+real: setup  ## Make data/real.zarr, real imagery of the practice region, from the internet
+	@$(MAKE) --no-print-directory cube BUILD=$(BUILD)/real ARGS="$(REAL)"
 
 verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr: make verify STORE=…
 	@$(PY) -c 'import sys, s2kit; found = s2kit.verify(sys.argv[1]); print(found); \

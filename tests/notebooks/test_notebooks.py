@@ -299,15 +299,37 @@ def test_course_runs_on_real_imagery(real_cube, shared_folder, work, name, param
     assert real_cube.sizes["time"] == 5
 
 
-def test_land_cover_is_learnt(practice_scenes, practice_cube, shared_folder, work):
-    """Notebook 05 trains, maps and judges on the whole practice cube, and says what it is."""
+def test_land_cover_is_learnt(practice_scenes, practice_cube, real_cube, shared_folder, work):
+    """Notebook 05 trains, maps and judges on the whole practice cube, and says what it is.
+
+    Its last step does so on real imagery.
+    """
     store, labels = shared_folder / "practice.zarr", practice_scenes / "truth/fields.gpkg"
-    parameters = {"store": str(store), "labels": str(labels), "real": None}
+    real = str(shared_folder / "real.zarr")
+    parameters = {"store": str(store), "labels": str(labels), "real": real}
     notebook = run("05_classify", work / "05.ipynb", **parameters)
     assert complaints(notebook) == []
     assert "✓ Right" in printed(notebook)
     drawn = pictures(notebook)
+    assert real_cube.sizes["time"] == 5
+    assert_only_real_step_is_real(drawn)
+
+
+def assert_only_real_step_is_real(drawn):
+    """All pictures say that the data are synthetic, but that of the last step."""
+    real = drawn.pop("real")
+    assert "(Sentinel-2)" in real and "synthetic practice data" not in real
     assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "03_ndvi_statistics"])
+def test_real_imagery_stands_beside_practice_data(practice, real_cube, shared_folder, work, name):
+    """The last step shows a real cube, and says so."""
+    real = str(shared_folder / "real.zarr")
+    notebook = run(name, work / f"{name}-both.ipynb", store=str(practice[0]), real=real)
+    assert complaints(notebook) == []
+    assert real_cube.sizes["time"] == 5
+    assert_only_real_step_is_real(pictures(notebook))
 
 
 def test_few_bands_and_processes(real_data, work):
