@@ -30,6 +30,7 @@ def write_report(executed: Path, folder: Path) -> Path:
         raw_template=TEMPLATE.read_text(encoding="utf-8"),
         embed_images=True,
         exclude_input=has_lesson,
+        exclude_input_prompt=has_lesson,
         exclude_output_prompt=has_lesson,
     )
     place = {"metadata": {"name": executed.stem, "path": str(folder)}}
