@@ -9,7 +9,7 @@ LOCKED := --no-deps --require-hashes -r requirements.lock
 BUILD  := build
 STORE  := data/cube.zarr
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb))
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb notebooks/*/*/*.ipynb))
 PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
 CUBE      := $(BUILD)/01_build_cube.html
 
@@ -18,7 +18,8 @@ STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.versi
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup cube verify notebooks test test-all coverage lint format lock dist clean FORCE
+.PHONY: help setup cube real verify notebooks site release collect grade feedback test test-all coverage \
+  lint format lock dist clean FORCE
 
 help:  ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,12 +29,39 @@ setup: .venv/.locked  ## Make .venv with the locked packages; does nothing when 
 cube: $(CUBE)  ## Build or extend data/cube.zarr, with a report: build/01_build_cube.html
 	@test ! -e $(STORE) || $(PY) tools/compile_kernels.py $(STORE)
 
+# Scenes of one summer and one orbit, so that it takes minutes and some 100 MB.
+REAL := -p source earth-search -p start 2023-05-01 -p end 2023-09-30 -p max_cloud 30 \
+  -p relative_orbit 51 -p store ../data/real.zarr
+
+real: setup  ## Make data/real.zarr, real imagery of the practice region, from the internet
+	@$(MAKE) --no-print-directory cube BUILD=$(BUILD)/real ARGS="$(REAL)"
+
 verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr: make verify STORE=…
 	@$(PY) -c 'import sys, s2kit; found = s2kit.verify(sys.argv[1]); print(found); \
 	  sys.exit(bool(found.damaged))' $(STORE)
 
 notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
 	@$(PY) tools/run_notebook.py $(BUILD)
+
+# It takes what `make notebooks` has left in build/, and runs nothing again.
+site: setup  ## Make the course's site, build/site, from what `make notebooks` left in build/
+	@$(PY) tools/build_site.py $(BUILD)
+
+GRADING := $(PY) -m tools.grading
+
+release: setup  ## Make the exercises for students, without solutions, from notebooks/exercises/source
+	$(GRADING) release
+	$(STRIP) notebooks/exercises/*.ipynb
+
+collect: setup  ## Collect what students handed in: make collect FROM=folder-or-zip-of-the-LMS
+	@test -n "$(FROM)" || { echo 'Say what to collect: make collect FROM=folder-or-zip' >&2; exit 1; }
+	@$(GRADING) collect "$(FROM)"
+
+grade: setup  ## Grade it: build/grading/…/marks.csv; options: STORE=… ROSTER=table-of-id-and-number
+	@$(GRADING) grade $(if $(filter command,$(origin STORE)),--store "$(STORE)") $(if $(ROSTER),--roster "$(ROSTER)")
+
+feedback: setup  ## Write a page for each student, and the marks with the points in texts.csv
+	@$(GRADING) feedback
 
 # One file is tested by one process, so that what its tests share is made once.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile
@@ -60,7 +88,7 @@ format: setup  ## Format the code and the notebooks, and strip the notebooks' ou
 	$(if $(NOTEBOOKS),$(STRIP) $(NOTEBOOKS))
 
 lock: setup  ## Lock what pyproject.toml asks for; newest versions of all: make lock ARGS=--upgrade
-	$(PY) -m uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	$(PY) -m uv pip compile pyproject.toml --extra dev --extra grading --extra site --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
 
@@ -101,8 +129,7 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	@mkdir -p $(@D) data
 	@rm -f $@
 	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
-	@$(PY) -W 'ignore:Your element:UserWarning' -m nbconvert --log-level ERROR --to html --embed-images $(BUILD)/$*.ipynb
-	@echo 'Ready: $@'
+	@$(PY) tools/write_report.py $(BUILD)/$*.ipynb $(<D)
 
 # All other notebooks read the cube.
 $(filter-out $(CUBE),$(PAGES)): | $(CUBE)

@@ -1,4 +1,4 @@
-"""Take the README's picture of the time query: ``.venv/bin/python docs/viewer.py``."""
+"""Take the pictures of the viewers, for README and site: ``.venv/bin/python docs/viewer.py``."""
 
 import shutil
 import subprocess
@@ -9,12 +9,12 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
-ADDRESS = "http://127.0.0.1:5213/02_query_in_time?moment=2022-06-14T10:46:19"
+MOMENT = "moment=2022-06-14T10:46:19"
 
 
-def take(target: Path) -> None:
-    """Serve the notebook, open it in Chromium, and save what it shows."""
-    command = [sys.executable, "-m", "panel", "serve", "notebooks/02_query_in_time.ipynb"]
+def take(notebook: str, state: str, target: Path) -> None:
+    """Serve the notebook, open its viewer in Chromium, and save what it shows."""
+    command = [sys.executable, "-m", "panel", "serve", f"notebooks/{notebook}.ipynb"]
     command += ["--address", "127.0.0.1", "--port", "5213"]
     server = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
@@ -24,9 +24,9 @@ def take(target: Path) -> None:
             )
             page = chromium.new_page(viewport={"width": 1280, "height": 760})
             next(line for line in server.stderr if "app running" in line)
-            page.goto(ADDRESS, timeout=60_000)
-            page.get_by_role("status").get_by_text("UTC").wait_for(timeout=60_000)
-            page.wait_for_timeout(3000)  # the pictures are drawn
+            page.goto(f"http://127.0.0.1:5213/{notebook}?{state}", timeout=120_000)
+            page.locator(".bk-Figure").first.wait_for(timeout=60_000)
+            page.wait_for_timeout(20_000)  # the pictures are drawn
             page.screenshot(path=target)
     finally:
         server.terminate()
@@ -34,4 +34,5 @@ def take(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    take(ROOT / "docs" / "viewer.png")
+    take("02_query_in_time", MOMENT, ROOT / "docs" / "viewer.png")
+    take("03_ndvi_statistics", "", ROOT / "docs" / "statistics.png")

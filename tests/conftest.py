@@ -78,6 +78,28 @@ def real_cube(real_data, shared_folder) -> xr.Dataset:
     return s2kit.open_cube(store)
 
 
+@pytest.fixture(scope="session")
+def built_site(shared_folder) -> Path:
+    """Return the folder of the site, built once for a run from what `make notebooks` left."""
+    names = [path.name for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
+    missing = [name for name in names if not (ROOT / "build" / name).exists()]
+    if missing:
+        stop = pytest.fail if os.environ.get("S2KIT_REQUIRE") else pytest.skip
+        stop(f"run `make notebooks` first: build/ lacks {', '.join(missing)}")
+    folder = shared_folder / "site"
+    with once(shared_folder / "site.lock"):
+        if not folder.exists():
+            folder.mkdir()
+            for name in names:
+                shutil.copy(ROOT / "build" / name, folder)
+            if (ROOT / "build/release").exists():
+                shutil.copytree(ROOT / "build/release", folder / "release")
+            command = [sys.executable, ROOT / "tools/build_site.py", folder]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            (folder / "said").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")
+    return folder / "site"
+
+
 @contextmanager
 def once(lock: Path) -> Iterator[None]:
     """Run the block in one test process after the other; it must be safe to repeat."""

@@ -1,5 +1,6 @@
 """Compare an answer with the right one, and with the results of common mistakes."""
 
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -36,13 +37,42 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
         print("Put your answer in place of None and run the cell again.")
         return False
     found, wanted = _plain(answer), _plain(right)
+    listed = isinstance(found, np.ndarray) and found.shape == (1,) and np.shape(wanted) == ()
+    if listed:
+        found = found.reshape(())
     others = [(hint, _plain(value)) for hint, value in mistakes]
     if _same(found, wanted) or _is_rounded(found, wanted, others):
+        if listed:
+            print("Nearly. That is a list of one number; take the number out of it, with [0].")
+            return False
         print(f"✓ {praise}")
         return True
     hint = next((hint for hint, value in others if _same(found, value)), None)
     print(f"Not yet. {hint or _unlike(found, wanted)}")
     return False
+
+
+def call(function: Any, *arguments: Any) -> tuple[bool, Any]:
+    """Call the function that is an answer; print a hint where it returns nothing.
+
+    Returns
+    -------
+    bool
+        Whether it returned something.
+    object
+        What it returned.
+    """
+    if not callable(function):
+        print("Not yet. That is not a function: begin with def, as the cell did before.")
+        return False, None
+    try:
+        value = function(*arguments)
+    except Exception as error:
+        print(f"Not yet. Your function ends in an error: {type(error).__name__}: {error}")
+        return False, None
+    if value is None:
+        print("Not yet. Your function returns None: it must end with return and the result.")
+    return value is not None, value
 
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
@@ -89,17 +119,23 @@ def _plain(value: Any) -> Any:
     """Return what can be compared: arrays of float, or the value itself."""
     if isinstance(value, xr.DataArray | xr.Variable):
         value = value.values
+    if isinstance(value, list):  # of arrays without dims: their values
+        value = [one.values if isinstance(one, xr.DataArray) else one for one in value]
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
         return value
     if array.dtype.kind in "biuf":
         return array.astype("f8")
+    if array.dtype == object and array.size and all(isinstance(one, date) for one in array.flat):
+        return array.astype("datetime64[ns]")
     return array if array.dtype.kind in "MmUS" else value
 
 
 def _same(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        if one.shape == other.shape and not one.size:
+            return True
         if one.shape != other.shape or (one.dtype.kind != other.dtype.kind):
             return False
         if one.dtype.kind == "f":

@@ -9,8 +9,9 @@ import pandas as pd
 from s2kit.credentials import shown_place, without_credentials
 from s2kit.cube.keys import group_of, is_chunk
 from s2kit.cube.layers import LAYER_SPECS
-from s2kit.cube.state import read_state
+from s2kit.cube.state import State, read_state
 from s2kit.cube.storage import open_store
+from s2kit.cube.store import Store
 from s2kit.errors import CubeError
 
 
@@ -86,34 +87,60 @@ class BuildReport:
         return "\n".join(lines)
 
     def storage(self) -> pd.DataFrame:
-        """Measure what each layer takes in the store; overviews are not counted.
+        """Measure what the chunks of each layer take in the store.
 
         Returns
         -------
         pandas.DataFrame
             One row a layer: ``raw_mb`` (as integers in memory), ``stored_mb``, ``ratio`` of the
-            two, number of ``chunks`` stored.
+            two, number of ``chunks`` stored, and ``overviews_mb`` (the coarser levels).
 
         Raises
         ------
         CubeError
             If the cube is no longer there.
         """
+        store, state = self._opened()
+        steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
+        rows = []
+        for name in state.spec.layers:
+            levels = [
+                [
+                    size
+                    for number, orbit in state.orbits.items()
+                    for key, size in store.sizes(f"{group_of(number, level)}/{name}").items()
+                    if is_chunk(key.split("/", 3)[-1], orbit.separator)
+                ]
+                for level in range(len(state.spec.grids))
+            ]
+            base, *coarser = levels
+            raw = steps * math.prod(state.spec.grid.shape) * int(LAYER_SPECS[name].dtype[-1])
+            stored, overviews = sum(base), sum(map(sum, coarser))
+            rows.append(
+                (name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(base), overviews / 1e6)
+            )
+        columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks", "overviews_mb"]
+        return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+    def size(self) -> int:
+        """Measure all objects of the store: chunks, overviews, coordinates and metadata.
+
+        Returns
+        -------
+        int
+            Bytes.
+
+        Raises
+        ------
+        CubeError
+            If the cube is no longer there.
+        """
+        store, _ = self._opened()
+        return sum(store.sizes("").values())
+
+    def _opened(self) -> tuple[Store, State]:
         store = open_store(self._place)
         state = read_state(store)
         if state is None:
             raise CubeError(f"{self.store} holds no cube any more; build it again, or open it anew")
-        rows = []
-        for name in state.spec.layers:
-            sizes = [
-                size
-                for number, orbit in state.orbits.items()
-                for key, size in store.sizes(f"{group_of(number)}/{name}").items()
-                if is_chunk(key.split("/", 3)[-1], orbit.separator)
-            ]
-            steps = sum(len(orbit.timeline["time"]) for orbit in state.orbits.values())
-            raw = steps * math.prod(state.spec.grid.shape) * int(LAYER_SPECS[name].dtype[-1])
-            stored = sum(sizes)
-            rows.append((name, raw / 1e6, stored / 1e6, raw / max(stored, 1), len(sizes)))
-        columns = ["layer", "raw_mb", "stored_mb", "ratio", "chunks"]
-        return pd.DataFrame(rows, columns=columns).set_index("layer")
+        return store, state

@@ -18,12 +18,18 @@ from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
+from s2kit.practice.spectra import SURFACES
 
 FINE = 5
 """Metres: the grid on which the land is rasterised before it is averaged to 10 and 20 m."""
 
-CROPS = ("grassland", "winter wheat", "potato", "sugar beet", "maize", "onion")
-_WEIGHTS = {"peat": (0.95, 0, 0, 0, 0.05, 0), "clay": (0.22, 0.22, 0.19, 0.14, 0.12, 0.11)}
+CROPS = ("grassland", "winter wheat", "winter barley", "potato", "sugar beet", "maize", "onion")
+_WEIGHTS = {
+    "peat": (0.95, 0, 0, 0, 0, 0.05, 0),
+    "clay": (0.12, 0.18, 0.14, 0.17, 0.15, 0.11, 0.13),
+}
+_HEADLAND = 12.0
+"""Metres along a field's border where machines turn: soil is compact, crops grow worse (chosen)."""
 _AREA = box(-0.5, -0.5, 5.5, 5.5)
 
 
@@ -38,7 +44,7 @@ class Landscape:
     ids : numpy.ndarray = (n_y, n_x), uint16
         Row number of the parcel at each place of the 5 m grid of `CANVAS`.
     texture : numpy.ndarray = (n_y, n_x), float32
-        Deviation from the parcel's mean, mean 0 and spread 1.
+        How good the soil is and how well it is grown over: mean 0 and spread 1 without headlands.
     """
 
     parcels: gpd.GeoDataFrame
@@ -54,7 +60,8 @@ def landscape() -> Landscape:
     outlines = parcels.geometry.segmentize(500).to_crs(UTM)
     drawn = [(outline, n) for n, outline in enumerate(outlines) if not outline.is_empty]
     ids = rasterize(drawn, shape, transform=CANVAS.transform(FINE), dtype="uint16", fill=0)
-    return Landscape(parcels, ids, _texture(rng, shape))
+    texture = _texture(rng, shape) - _headlands(parcels, ids)
+    return Landscape(parcels, ids, np.clip(texture, -3, 3).round(3))
 
 
 def fields(parcels: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
@@ -86,15 +93,19 @@ def _parcels(rng: np.random.Generator) -> gpd.GeoDataFrame:
 
 
 def _character(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
-    """Draw what makes parcels of one kind differ: timing, vigour, soil, mowing."""
+    """Draw what makes parcels of one kind differ: timing, vigour, leaves, soil, winter, mowing."""
     grass = (table["surface"] == "grassland").to_numpy()
     count = len(table)
+    kinds = SURFACES.loc[table["surface"]]
+    spread, winter = kinds["spread"].to_numpy(), kinds["winter"].to_numpy()
     return pd.DataFrame(
         {
             "shift": np.round(
-                np.where(grass, rng.uniform(-14, 30, count), rng.normal(0, 5, count))
+                np.where(grass, rng.uniform(-14, 30, count), rng.normal(0, 1, count) * spread)
             ),
-            "vigour": np.clip(rng.normal(1, 0.045, count), 0.82, 1.05).round(3),
+            "vigour": np.clip(rng.normal(0.96, 0.07, count), 0.75, 1.05).round(3),
+            "leaf": np.clip(rng.normal(1, 0.07, count), 0.8, 1.2).round(3),
+            "winter": np.clip(np.exp(rng.normal(0, 1, count) * winter), 0.3, 2).round(3),
             "brightness": np.clip(rng.normal(1, 0.12, count), 0.7, 1.35).round(3),
             "mown": np.where(grass & (rng.random(count) < 0.75), rng.integers(34, 56, count), 0),
         }
@@ -289,10 +300,23 @@ def _waters() -> list:
 
 
 def _texture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Return patches of some 150 m and spots of some 50 m, as soil and growth vary."""
-    layers = [
-        (weight, gaussian_filter(rng.standard_normal(shape, "float32"), size))
-        for weight, size in ((0.9, 16), (0.43, 5))
-    ]
-    texture = sum(weight * layer / layer.std() for weight, layer in layers)
-    return np.clip(texture, -3, 3).round(3)
+    """Return how soil and growth vary: patches of 150 m, spots of 40 m, silted-up tidal creeks."""
+    coarse, patches, spots = (
+        layer / layer.std()
+        for layer in (
+            gaussian_filter(rng.standard_normal(shape, "float32"), size) for size in (40, 16, 4)
+        )
+    )
+    # where a smooth field is about 0 it leaves winding bands, like the sandy beds of old creeks
+    creeks = np.maximum(1 - np.abs(coarse) / 0.2, 0)
+    texture = 0.8 * patches + 0.45 * spots + 1.5 * creeks
+    return (texture - texture.mean()) / texture.std()
+
+
+def _headlands(parcels: gpd.GeoDataFrame, ids: np.ndarray) -> np.ndarray:
+    """Return by how much the texture is lower along the borders of arable fields."""
+    arable = parcels["surface"].isin(CROPS[1:]).to_numpy()
+    inner = parcels.geometry[arable].to_crs(UTM).buffer(-_HEADLAND)
+    drawn = [geometry for geometry in inner if not geometry.is_empty]
+    inside = rasterize(drawn, ids.shape, transform=CANVAS.transform(FINE), dtype="uint8", fill=0)
+    return np.float32(0.9) * (arable[ids] & (inside == 0))

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from s2kit.practice.geometry import UTM
-from s2kit.practice.overpasses import sun_angles
+from s2kit.practice.overpasses import overpasses, passes, sun_angles
 from s2kit.practice.products import Product
 from s2kit.scenes.item import LAYERS
 from s2kit.scenes.product import COMPACT
 
-ORIGIN = "s2kit practice data: synthetic, not observed"
+ORIGIN = (
+    "s2kit practice data: synthetic, not observed; "
+    f"thinned to {len(overpasses())} of {len(passes())} passes"
+)
 """Text of PRODUCT_ORIGIN in every product; real products have no such element."""
 
 _CENTRE = "S2KT"

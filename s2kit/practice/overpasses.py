@@ -1,7 +1,13 @@
 """When Sentinel-2 passes: real repeat cycles, thinned to about ninety, each with its weather.
 
 Sentinel-2 repeats its ground track every 10 days (143 orbits); S2B follows S2A by 5 days (Drusch
-et al. 2012, doi:10.1016/j.rse.2011.11.026). The cycles are anchored to real products: R051 on
+et al. 2012, doi:10.1016/j.rse.2011.11.026). So a relative orbit is flown every 5 days, and a place
+that two orbits see has two passes in 5 days. The practice scenes leave out more than two thirds of
+these passes, so that they stay small: of five passes in a row, in 25 days, they keep the first and
+the third of R051 (gaps of 10 and 15 days) and the second of R008 (gaps of 25 days). `passes` lists
+all, with those that are left out.
+
+The cycles are anchored to real products: R051 on
 2018-01-01 (S2A_MSIL1C_20180101T105441_N0206_R051_T31TDH) and R008 on 2022-06-16
 (S2A_MSIL1C_20220616T103631_N0400_R008_T31UFT).
 
@@ -15,6 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
+import pandas as pd
 
 from s2kit.scenes.product import RELATIVE_ORBITS
 
@@ -150,17 +157,48 @@ def sun_angles(
     return float(np.degrees(np.arccos(up))), float(np.degrees(np.arctan2(east, north)) % 360)
 
 
-def _passes(orbit: int) -> list[date]:
-    """Return the days on which either satellite passes on the orbit, thinned."""
+def _passes(orbit: int) -> dict[date, bool]:
+    """Return the days on which either satellite passes on the orbit, and whether they are kept."""
     ahead = (FIRST - _ANCHOR[orbit]).days % -5
     days = [FIRST + timedelta(days=n) for n in range(-ahead, (LAST - FIRST).days + 1, 5)]
     every, positions = _KEEP[orbit]
-    return [day for n, day in enumerate(days) if n % every in positions]
+    return {day: n % every in positions for n, day in enumerate(days)}
+
+
+def passes() -> pd.DataFrame:
+    """Return every pass of the two orbits in the two years, also those without practice scenes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each pass, in order of time: ``relative_orbit``; ``spacecraft``, ``"S2A"`` or
+        ``"S2B"``; ``sensing``, when the region is seen, UTC to the second; ``kept``, whether the
+        practice scenes hold it, bool.
+
+    Examples
+    --------
+    >>> table = passes()
+    >>> len(table), int(table.kept.sum())
+    (292, 88)
+    >>> table[table.relative_orbit == 51].sensing.diff().max()
+    Timedelta('5 days 00:00:00')
+    >>> table[table.kept & (table.relative_orbit == 51)].sensing.diff().max()
+    Timedelta('15 days 00:00:00')
+    """
+    rows = [
+        (orbit, f"S2{taken.spacecraft}", taken.sensing, kept)
+        for orbit in _ANCHOR
+        for day, kept in _passes(orbit).items()
+        for taken in [Overpass(day, orbit, "")]
+    ]
+    table = pd.DataFrame(rows, columns=["relative_orbit", "spacecraft", "sensing", "kept"])
+    return table.sort_values("sensing", ignore_index=True)
 
 
 def overpasses() -> list[Overpass]:
     """Return every overpass of the practice scenes, in order of time."""
-    days = sorted((day, orbit) for orbit in _ANCHOR for day in _passes(orbit))
+    every = [(day, orbit, kept) for orbit in _ANCHOR for day, kept in _passes(orbit).items()]
+    days = sorted((day, orbit) for day, orbit, kept in every if kept)
     return [
         Overpass(day, orbit, _SPECIAL_SKIES.get(day, _SKIES[n % len(_SKIES)]))
         for n, (day, orbit) in enumerate(days)

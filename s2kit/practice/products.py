@@ -82,7 +82,7 @@ def products(overpass: Overpass) -> list[Product]:
     """Return the products of an overpass: one per tile, and the special cases."""
     swath = (SWATH_EDGE,) if overpass.orbit == 8 else ()
     strip = overpass.start + timedelta(seconds=4)
-    made = overpass.sensing + timedelta(hours=2, minutes=43, seconds=overpass.day.day)
+    made = overpass.sensing + timedelta(hours=2, minutes=44, seconds=overpass.day.day)
     every = [Product(overpass, tile, overpass.baseline, made, strip, swath) for tile in TILES]
     if overpass.orbit == 51 and overpass.day == SPLIT_DAY:
         return _split(every[0]) + every[1:]

@@ -9,8 +9,9 @@ library (Baldridge et al. 2009, doi:10.1016/j.rse.2008.11.007) and the USGS libr
 doi:10.1016/j.jag.2012.10.008) for Dutch potato and grass; inland water after Dekker (1993,
 Detection of optical water quality parameters for eutrophic waters by high resolution remote
 sensing, thesis, VU Amsterdam); snow after Dozier (1989, doi:10.1016/0034-4257(89)90101-6). The
-negative values of dark water are chosen: they are what an atmospheric correction that takes off a
-little too much delivers, and the truth keeps them. The calendars are chosen, by Dutch practice.
+negative SWIR of the lake is chosen: it is what an atmospheric correction that takes off a little
+too much delivers, and the truth keeps it. The calendars are chosen, by Dutch practice; so is how
+far fields of a crop differ in them, in vigour, in leaves, in soil and in what grows in winter.
 """
 
 from datetime import date
@@ -33,7 +34,10 @@ SURFACES = _read("surfaces")
 
 Columns: ``canopy`` and ``base``, materials of the green canopy and of what lies under it;
 ``calendar``, the year's course of the cover; ``rough``, the relative spread of brightness and cover
-within a parcel; ``snow``, the share of a snow fall that stays visible from above.
+within a parcel; ``spread``, days by which sowing and variety move the calendar from field to field
+(standard deviation); ``winter``, the spread of the logarithm of the winter cover from field to
+field: catch crops, weeds, sowing before winter; ``snow``, the share of a snow fall that stays
+visible from above.
 """
 
 _CALENDARS = {name: course.to_numpy() for name, course in _read("calendars").groupby(level=0)}
@@ -62,6 +66,7 @@ def covers(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.ndarray]:
         shifted = (_year_day(day) - parcels["shift"].to_numpy()[rows]) % 365
         green[rows], straw[rows] = _course(knots)(shifted).T
     green *= parcels["vigour"].to_numpy() * _after_mowing(parcels, day)
+    green *= 1 + (parcels["winter"].to_numpy() - 1) * _winter(day)
     return green, straw * np.minimum(1, (1 - green) / np.maximum(straw, 1e-6))
 
 
@@ -71,7 +76,8 @@ def parcel_spectra(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.nda
     Parameters
     ----------
     parcels : pandas.DataFrame
-        Columns surface, shift (days), vigour, brightness and mown (days between cuts).
+        Columns surface, shift (days), vigour, leaf and brightness (of canopy and of soil, about
+        1), winter (factor of the winter cover) and mown (days between cuts).
     day : datetime.date
         Any day.
 
@@ -83,7 +89,7 @@ def parcel_spectra(parcels: pd.DataFrame, day: date) -> tuple[np.ndarray, np.nda
     green, straw = covers(parcels, day)
     rough = SURFACES["rough"].loc[parcels["surface"]].to_numpy()
     mean = _mix(parcels, green, straw, day)
-    more = _mix(parcels, green + rough * green * (1 - green) * 2, straw, day)
+    more = _mix(parcels, green + rough * green * (2.2 - 2 * green), straw, day)
     slope = more - mean + mean * (rough * np.where(green > 0.5, 0.2, 0.45))[:, None]
     return mean.astype("float32"), slope.astype("float32")
 
@@ -93,6 +99,7 @@ def _mix(parcels: pd.DataFrame, green: np.ndarray, straw: np.ndarray, day: date)
     canopy, base = (SPECTRA.loc[kinds[part]].to_numpy() for part in ("canopy", "base"))
     wet = kinds["base"].isin(_BARE).to_numpy() * moisture(day)
     base = base * (1 - wet[:, None] * _WETTING) * parcels["brightness"].to_numpy()[:, None]
+    canopy = canopy * parcels["leaf"].to_numpy()[:, None]
     rest = np.maximum(1 - green - straw, 0)
     return (
         green[:, None] * canopy
@@ -113,6 +120,11 @@ def _after_mowing(parcels: pd.DataFrame, day: date) -> np.ndarray:
     since = np.mod(_year_day(day) - 125 - offset, np.where(every > 0, every, 1))
     mown = (every > 0) & (_year_day(day) >= 125 + offset) & (_year_day(day) <= 300)
     return np.where(mown, 1 - 0.5 * np.exp(-since / 11), 1)
+
+
+def _winter(day: date) -> float:
+    """Return how far it is winter: 1 from November to March, 0 from the end of May to September."""
+    return float(np.clip(0.5 + 0.9 * np.cos(2 * np.pi * (_year_day(day) - 15) / 365), 0, 1))
 
 
 def _year_day(day: date) -> int:

@@ -19,11 +19,13 @@ from s2kit.practice.geometry import CANVAS, RD, REGION_RD, UTM
 from s2kit.practice.imaging import cloud_free, ground_spectra
 from s2kit.practice.landscape import FINE, Landscape, fields, landscape
 from s2kit.practice.metadata import ORIGIN
+from s2kit.practice.overpasses import passes
 from s2kit.scenes.radiometry import BANDS, RESOLUTION
 
 CLASSES = {
     "grassland": (1, "#9ccc65"),
     "winter wheat": (2, "#e8c547"),
+    "winter barley": (12, "#b7950b"),
     "potato": (3, "#8d6e63"),
     "sugar beet": (4, "#c2185b"),
     "maize": (5, "#fb8c00"),
@@ -50,8 +52,8 @@ def write_truth(folder: Path) -> None:
     """Write the truth: see `truth_reflectance` for the last three files.
 
     ``landcover.tif`` (RD, 10 m, with colours; class names in the band's tags), ``fields.gpkg``
-    (RD, crop per field), ``elevation.tif`` (RD, 10 m, metres above NAP), ``parcels.tif``,
-    ``texture.tif`` and ``parcels.csv``.
+    (RD, crop per field), ``elevation.tif`` (RD, 10 m, metres above NAP), ``passes.csv`` (all
+    passes of the satellites, see `passes`), ``parcels.tif``, ``texture.tif`` and ``parcels.csv``.
     """
     folder.mkdir(parents=True, exist_ok=True)
     land = landscape()
@@ -69,6 +71,7 @@ def write_truth(folder: Path) -> None:
     _write(folder / "parcels.tif", land.ids, UTM, CANVAS.transform(FINE))
     _write(folder / "texture.tif", texture, UTM, CANVAS.transform(FINE))
     land.parcels.drop(columns="geometry").to_csv(folder / "parcels.csv", index_label="parcel")
+    passes().to_csv(folder / "passes.csv", index=False, lineterminator="\n")
 
 
 def truth_reflectance(folder: Path, time: str | date | datetime, band: str) -> xr.DataArray:

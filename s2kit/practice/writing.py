@@ -24,7 +24,7 @@ from s2kit.practice.products import Product, products
 from s2kit.practice.truth import write_truth
 from s2kit.scenes.radiometry import RESOLUTION
 
-VERSION = "1"
+VERSION = "2"
 """Changed whenever the same run would write other bytes; older sets are then made anew."""
 
 _MARKER = "practice.json"
@@ -37,9 +37,10 @@ def write_practice_scenes(folder: Path, *, progress: bool = True) -> Path:
     """Write the practice scenes: synthetic Level-2A products of a made-up polder near Delft.
 
     Two years of overpasses (April 2021 to March 2023) as real-form ``.SAFE`` products under
-    ``<folder>/scenes``, and the truth under ``<folder>/truth`` (land cover, fields, elevation,
-    and what `truth_reflectance` reads). A complete set is left alone; an interrupted
-    or older one is made anew. The same version always writes the same bytes.
+    ``<folder>/scenes``, fewer than the satellites made (see `s2kit.practice.passes`); and the truth
+    under ``<folder>/truth`` (land cover, fields, elevation, all passes, and what
+    `truth_reflectance` reads). A complete set is left alone; an interrupted or older one is made
+    anew. The same version always writes the same bytes.
 
     Parameters
     ----------

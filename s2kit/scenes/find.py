@@ -112,7 +112,7 @@ def find_scenes(
     --------
     >>> items = s2kit.find_scenes("data/practice", "delft", "2021-06", "2021-08", relative_orbit=51)
     >>> items[0].id
-    'S2A_MSIL2A_20210604T105031_N0300_R051_T31UET_20210604T133912'
+    'S2A_MSIL2A_20210604T105031_N0300_R051_T31UET_20210604T134012'
     """
     query = Query(
         read_aoi(aoi),

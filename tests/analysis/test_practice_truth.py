@@ -121,33 +121,81 @@ def test_composites_show_the_land(summer, land, method):
 
 
 def test_statistics_follow_the_land(practice_cube, practice_scenes):
-    """Arable fields vary through the year more than grass, dunes and town, by the true classes.
-
-    Water varies most: its NDVI is a ratio of two numbers about 0.
-    """
+    """Arable fields vary through the year more than grass, dunes, town and water, by true class."""
     cover = rasterio.open(practice_scenes / "truth/landcover.tif")
     assert cover.transform == Affine(*practice_cube.rio.transform()[:6])
     classes = cover.read(1)
     spread = s2kit.time_statistics(practice_cube, "NDVI")["std"].values
-    median = {code: float(np.median(spread[classes == code])) for code in range(1, 12)}
+    median = {code: float(np.median(spread[classes == code])) for code in range(1, 13)}
     print({code: round(value, 3) for code, value in median.items()})
-    arable, still = (2, 3, 4, 5, 6), (1, 9, 10, 11)
+    arable, still = (2, 3, 4, 5, 6, 12), (1, 9, 10, 11)
     assert min(median[code] for code in arable) > 1.3 * max(median[code] for code in still)
+    assert median[7] < min(median[code] for code in arable)
 
 
-@pytest.mark.parametrize("kind", ["seasons", "series"])
-def test_crops_of_unseen_fields_are_found(practice_cube, practice_scenes, kind):
-    """A network learns crops from some fields, and knows those of others, on the map too."""
-    fields = gpd.read_file(practice_scenes / "truth/fields.gpkg")
-    held = fields.groupby("crop").sample(frac=0.2, random_state=1)
-    features = s2kit.make_features(practice_cube, kind, start="2021-04", end="2023-03")
-    samples = s2kit.sample_pixels(features, fields.drop(held.index), "crop", per_field=15)
-    model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
-    scores = model.scores.comparison["balanced accuracy"]
-    print(f"{kind}: " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
-    assert scores["network"] > 0.85 > 3 * scores["majority class"]
+@pytest.fixture(scope="module")
+def fields(practice_scenes):
+    """Return the fields whose crop is known, and those that are held back."""
+    known = gpd.read_file(practice_scenes / "truth/fields.gpkg")
+    held = known.groupby("crop").sample(frac=0.2, random_state=1)
+    return known.drop(held.index), held
+
+
+def samples_of(cube, known, kind):
+    """Draw pixels of the fields with features of a kind."""
+    features = s2kit.make_features(cube, kind, start="2021-04", end="2023-03")
+    return s2kit.sample_pixels(features, known, "crop", per_field=15)
+
+
+def test_crops_of_unseen_fields_are_mostly_found(practice_cube, fields):
+    """A network learns crops that resemble each other: 85-95 % are right on other fields.
+
+    It is as good as a random forest, or better.
+    """
+    known, held = fields
+    right = {}
+    for kind in ("seasons", "series"):
+        samples = samples_of(practice_cube, known, kind)
+        model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+        scores = right[kind] = model.scores.comparison["balanced accuracy"]
+        print(f"{kind}: " + ", ".join(f"{name} {score:.3f}" for name, score in scores.items()))
+        assert scores["network"] > scores["random forest"] - 0.03
+        assert scores["majority class"] == pytest.approx(1 / 7)
+    assert 0.85 < max(scores["network"] for scores in right.values()) < 0.96
+    assert min(scores["network"] for scores in right.values()) > 0.7
     land = s2kit.classify(practice_cube, model)
     found = s2kit.field_statistics(land["landcover"], held)
-    right = (found["majority"] == found["crop"].str.replace(" ", "_")).mean()
-    print(f"{kind}: {right:.1%} of {len(held)} fields that no network saw have the right majority")
-    assert right > 0.9
+    share = (found["majority"] == found["crop"].str.replace(" ", "_")).mean()
+    print(f"{share:.1%} of {len(held)} fields that no network saw have the right majority")
+    assert share > 0.9
+
+
+def test_wheat_and_barley_are_confused_with_each_other(practice_cube, fields):
+    """More than half of the errors on the fields of one cereal are the name of the other."""
+    samples = samples_of(practice_cube, fields[0], "series")
+    model = s2kit.train_classifier(samples, samples.label, groups=samples.field)
+    confusion = model.scores.confusion
+    pair = ["winter barley", "winter wheat"]
+    right = np.diag(confusion.loc[pair, pair]).sum()
+    mixed = confusion.loc[pair, pair].to_numpy().sum() - right
+    wrong = confusion.loc[pair].to_numpy().sum() - right
+    assert wrong > 0.05 * (wrong + right)
+    assert mixed > 0.5 * wrong
+
+
+@pytest.mark.parametrize("kind", ["seasons", "statistics"])
+def test_split_by_pixel_flatters(practice_cube, fields, kind):
+    """With pixels of a field on both sides, a method seems better than on fields it never saw."""
+    samples = samples_of(practice_cube, fields[0], kind)
+    gains = []
+    for seed in range(2):
+        by_field, by_pixel = (
+            s2kit.train_classifier(samples, samples.label, groups=groups, seed=seed)
+            for groups in (samples.field, np.arange(len(samples)))
+        )
+        scores = [one.scores.comparison["balanced accuracy"] for one in (by_pixel, by_field)]
+        gains.append((scores[0] - scores[1])[["network", "random forest"]])
+    gain = pd.DataFrame(gains).mean()
+    print(kind, gain.round(3).to_dict())
+    assert gain["network"] > 0.03
+    assert gain["random forest"] > 0.06

@@ -182,7 +182,8 @@ def test_right_query_passes(cube, capsys):
         ([7], "cloudier than the limit"),
         ([6], "too strict"),
         ([], "Nothing fits"),
-        (list(range(8)), "Other orbits"),
+        (list(range(8)), "Nothing was left out"),
+        ([0, 1, 4], "Other orbits"),
     ],
 )
 def test_wrong_query_gets_its_hint(cube, steps, says, capsys):
@@ -380,4 +381,106 @@ def test_right_crop_passes(capsys):
 def test_wrong_crop_gets_its_hint(answer, says, capsys):
     """The crop, the clear share and the kind of mean are each named."""
     assert not checks.crop_mean(answer, FIELDS, **WHEAT)
+    assert says in told(capsys)
+
+
+GAPS = np.arange(12) % 6 == 5
+SUNLIT = np.arange(12) < 6
+OFFSET = {"offset": -1000, "nodata": -9999}
+
+
+@pytest.fixture
+def two_dates():
+    """Return wheat and dark water as DN on two dates, of which the second has an offset."""
+    rng = np.random.default_rng(5)
+    dates = []
+    for infrared, extra in ((1900, 0), (2300, 1000)):
+        levels = {"B04": np.where(SUNLIT, 750, 150), "B08": np.where(SUNLIT, infrared, 4)}
+        noisy = {band: level + rng.integers(-9, 10, 12) + extra for band, level in levels.items()}
+        dates.append(
+            {band: np.where(GAPS, -9999, dn).astype("int16") for band, dn in noisy.items()}
+        )
+    return [xr.Dataset({band: ("x", dn) for band, dn in date.items()}) for date in dates]
+
+
+def ndvi(scene):
+    """Return the NDVI."""
+    return (scene.B08 - scene.B04) / (scene.B08 + scene.B04)
+
+
+def masked(scene):
+    """Return a date without its gaps."""
+    return scene.where(scene != -9999)
+
+
+def test_right_change_passes(two_dates, capsys):
+    """The mean of the changes and the change of the means pass, however the gaps are left out."""
+    before, after = two_dates
+    bands = [scene[band].values[~GAPS].astype(float) for scene in two_dates for band in scene]
+    red, infrared, later_red, later_infrared = bands
+    later_red, later_infrared = later_red - 1000, later_infrared - 1000
+    assert (later_infrared < 0).any()
+    late = (later_infrared - later_red) / (later_infrared + later_red)
+    early = (infrared - red) / (infrared + red)
+    assert checks.ndvi_change((late - early).mean(), before, after, **OFFSET)
+    assert checks.ndvi_change(late.mean() - early.mean(), before, after, **OFFSET)
+    assert told(capsys).count("✓") == 2
+
+
+@pytest.mark.parametrize(
+    ("slip", "says"),
+    [
+        (lambda b, a: (ndvi(masked(a)) - ndvi(masked(b))).mean(), "The offset is missing"),
+        (lambda b, a: ndvi(masked(a) - 1000) - ndvi(masked(b)), "one number for each pixel"),
+        (lambda b, a: (ndvi(masked(b)) - ndvi(masked(a) - 1000)).mean(), "other way round"),
+        (lambda b, a: (ndvi(masked(a) - 1000) - ndvi(masked(b) - 1000)).mean(), "to both dates"),
+        (lambda b, a: (ndvi(masked(a)) - ndvi(masked(b) - 1000)).mean(), "the wrong date"),
+        (lambda b, a: (ndvi(masked(a) - 2000) - ndvi(masked(b))).mean(), "applied twice"),
+        (lambda b, a: (ndvi(masked(a) + 1000) - ndvi(masked(b))).mean(), "wrong sign"),
+        (lambda b, a: (ndvi(masked(a) - 0.1) - ndvi(masked(b))).mean(), "-1000 in DN"),
+        (
+            lambda b, a: (ndvi(masked(a) / 10_000 - 1000) - ndvi(masked(b) / 10_000)).mean(),
+            "not in reflectance",
+        ),
+        (
+            lambda b, a: (ndvi((masked(a) - 1000).clip(0)) - ndvi(masked(b))).mean(),
+            "You clipped at 0",
+        ),
+        (
+            lambda b, a: (
+                ndvi((masked(a) - 1000).where(lambda d: d > 0)).mean() - ndvi(masked(b)).mean()
+            ),
+            "what is not above 0",
+        ),
+        (
+            lambda b, a: (
+                ndvi((a.astype("uint16") - np.uint16(1000)).where(a != -9999).astype(float)).mean()
+                - ndvi(masked(b)).mean()
+            ),
+            "Unsigned numbers",
+        ),
+        (lambda b, a: (ndvi(a - 1000.0) - ndvi(b * 1.0)).mean(), "as if it were measured"),
+        (lambda b, a: (ndvi(a * 1.0) - ndvi(b * 1.0)).mean(), "And the offset is missing"),
+        (lambda b, a: (ndvi(a - 1000.0) - ndvi(b - 1000.0)).mean(), "And before has no offset"),
+        (lambda b, a: (ndvi(a - 2000.0) - ndvi(b * 1.0)).mean(), "And the offset is applied twice"),
+        (
+            lambda b, a: ndvi(masked(a - 1000.0)).mean() - ndvi(masked(b)).mean(),
+            "before the offset changes the mark",
+        ),
+        (lambda b, a: (ndvi(masked(a) - 1000) - ndvi(masked(b))).median(), "the median"),
+        (lambda b, a: (ndvi(masked(a) - 1000) - ndvi(masked(b))).sum(), "the sum"),
+        (lambda b, a: ndvi(masked(a) - 1000).mean(), "the NDVI of after"),
+        (lambda b, a: ndvi(masked(b)).mean(), "the NDVI of before"),
+        (
+            lambda b, a: ndvi(masked(a).mean() - 1000) - ndvi(masked(b).mean()),
+            "First the NDVI of each pixel",
+        ),
+        (lambda b, a: 0.5, "of the right kind"),
+        (lambda b, a: None, "in place of None"),
+    ],
+)
+def test_wrong_change_gets_its_hint(two_dates, slip, says, capsys):
+    """Each way to mishandle the offset, the gaps and the dark water has its own hint."""
+    before, after = two_dates
+    assert not checks.ndvi_change(slip(before, after), before, after, **OFFSET)
     assert says in told(capsys)

@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import rasterio.warp
 import yaml
 
 import s2kit
@@ -23,6 +25,14 @@ PARAMETERS = (
     "source, aoi, start, end, store, crs, resolution, bands, resampling, relative_orbit, "
     "max_cloud, scheduler"
 )
+
+UNRELATED = (
+    "+proj=sterea +lat_0=52.1561605555556 +lon_0=5.38763888888889 +k=0.9999079 +x_0=155000 "
+    "+y_0=463000 +ellps=bessel +units=m +no_defs"
+)
+"""RD without a relation to WGS 84."""
+
+RD = ("EPSG:28992", UNRELATED, f"{UNRELATED} +towgs84=0,0,0")
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +96,8 @@ def printed(notebook):
 def complaints(notebook):
     """Return what the cells wrote to standard error, without progress bars."""
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
-    return [o.text for o in outputs if o.get("name") == "stderr" and "%|" not in o.text]
+    texts = [o.text for o in outputs if o.get("name") == "stderr"]
+    return [text for text in texts if not re.search(r"%\||\d[a-z]*/s\]", text)]
 
 
 def pictures(notebook):
@@ -136,7 +147,7 @@ def test_every_picture_of_practice_data_says_so(practice):
     drawn = pictures(practice[1])
     assert set(drawn) == {"map", "timeline", "look"}
     assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
-    assert "This cube is SYNTHETIC" in printed(practice[1])
+    assert "Synthetic practice data" in printed(practice[1])
 
 
 def test_building_again_changes_nothing(practice, work):
@@ -152,23 +163,100 @@ def test_first_look_runs_on_the_practice_cube(practice, work):
     """Notebook 00 draws its pictures, finds everything installed, and warns of nothing."""
     notebook = run("00_start_here", work / "00.ipynb", store=str(practice[0]))
     drawn = pictures(notebook)
-    assert set(drawn) == {"day", "time-picture", "classes"}
+    assert set(drawn) == {"day", "time-map", "time-picture", "classes"}
     assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
     assert complaints(notebook) == []
     assert "✓ Right" in printed(notebook)
     assert "✗" not in printed(notebook)
 
 
+def report_page(path):
+    """Return a notebook as the page that the Makefile makes of it."""
+    command = [sys.executable, ROOT / "tools/write_report.py", path, ROOT / "notebooks"]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    return path.with_suffix(".html").read_text()
+
+
+@pytest.fixture(scope="session")
+def pitfalls(practice, work):
+    """Return notebook 09, executed on the practice cube."""
+    return run("09_pitfalls", work / "09.ipynb", store=str(practice[0]))
+
+
+def numbers(notebook, pattern):
+    """Return the numbers in the first text that fits, among all that was printed."""
+    return [float(text) for text in re.search(pattern, printed(notebook)).groups()]
+
+
+def test_pitfalls_are_shown(pitfalls):
+    """Notebook 09 draws its pictures, is solved as it suggests, and complains of nothing."""
+    seen = {"offset-mended", "water-mended", "classes-mended", "datum-picture", "nodata-mended"}
+    assert set(pictures(pitfalls)) == seen
+    assert complaints(pitfalls) == []
+    assert "✓ Right" in printed(pitfalls)
+
+
+def test_pitfalls_of_values_are_measured(pitfalls, practice):
+    """What mistakes with offsets, dark water and gaps cost agrees with other ways to compute it."""
+    home, stated = numbers(
+        pitfalls, r"offset -1000, NDVI (\S+)\nBy the metadata: offset 0, NDVI (\S+)"
+    )
+    (january,) = numbers(pitfalls, r"2022-01-15.*\s*.*\s*.*\s*.*\s*<td>(0\.\d+)</td>")
+    assert stated == january
+    assert home > 1
+    true, signed = numbers(pitfalls, r"true mean (\S+), signed (\S+),")
+    clipped, chosen = numbers(pitfalls, r"clipped (\S+), without the zeros (\S+),")
+    assert true == pytest.approx(signed, abs=2e-4)
+    assert signed < clipped < chosen
+    untagged, tagged = numbers(pitfalls, r"Mean red (\S+) without the tag, (\S+) with it")
+    cube = s2kit.open_cube(practice[0], orbit=8)
+    red = cube.B04.isel(time=cube.clear_fraction.argmax("time")).values
+    assert tagged == pytest.approx(np.nanmean(red), abs=6e-4)
+    assert untagged == pytest.approx(np.nan_to_num(red, nan=-0.9999).mean(), abs=6e-4)
+
+
+def test_pitfalls_of_places_and_dates_are_measured(pitfalls):
+    """What mistakes with pixels, datum, dates and failures cost is what GDAL and theory say."""
+    (share,) = numbers(pitfalls, r"corners: (\d+)% of the points")
+    assert share == pytest.approx(75, abs=3)  # half a pixel in x and in y keeps a quarter
+    assert numbers(pitfalls, r"The map has moved by (\S+) m") == [round(10 / 2**0.5, 1)]
+    ballpark, zeros = numbers(pitfalls, r"PROJ string: (\d+) m away[^\0]*no shift: (\d+) m away")
+    right, *others = (rasterio.warp.transform("EPSG:4326", crs, [4.48], [52.015]) for crs in RD)
+    by_gdal = [np.hypot(*np.subtract(other, right)).item() for other in others]
+    assert [ballpark, zeros] == pytest.approx(by_gdal, abs=1)
+    mean, fair = numbers(pitfalls, r"the mean NDVI is (\S+) instead of (\S+)\.\n")
+    assert mean / fair == pytest.approx((2 + 0.5) / 3 / 0.75, abs=0.01)  # one of two dates twice
+    assert numbers(pitfalls, r"Longest gap: (\d+) days; (\d+) days") == [25, 15]
+
+
+def test_pitfalls_need_the_practice_cube(real_cube, shared_folder, work):
+    """Notebook 09 on a cube of real imagery ends in an error that names what it needs."""
+    store = str(shared_folder / "real.zarr")
+    done, _ = papermill("09_pitfalls", work / "09-real.ipynb", store=store)
+    assert done.returncode != 0
+    assert "is no practice cube in EPSG:28992" in done.stdout
+    assert real_cube.rio.crs == "EPSG:32633"
+
+
 def test_report_as_html_needs_no_network_for_its_pictures(practice, work):
     """The exported report holds the program that draws, and the pictures."""
-    nbformat.write(practice[1], work / "report.ipynb")
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--embed-images"]
-    subprocess.run([*command, work / "report.ipynb"], check=True, capture_output=True, timeout=300)
-    page = (work / "report.html").read_text()
-    assert page.count("Outlines of the scenes") >= 2  # the code and the picture
+    nbformat.write(practice[1], work / "01_build_cube.ipynb")
+    page = report_page(work / "01_build_cube.ipynb")
+    assert "Clear share of the region" in page
     assert len(re.findall(r"BokehJS library|Bokeh\.set_log_level|root\.Bokeh", page)) > 0
     assert len(page) > 3e6  # BokehJS alone is 1.4 MB; a page that fetches it is far smaller
     assert len(page) < 1e7
+
+
+def test_report_begins_with_a_summary_and_has_no_code(practice, work):
+    """The report has one heading above all, a summary, and neither code nor exercise."""
+    nbformat.write(practice[1], work / "01_build_cube.ipynb")
+    page = report_page(work / "01_build_cube.ipynb")
+    body = page[page.index("<main") :]
+    assert re.findall(r"<h1[^>]*>([^<]*)", body) == ["Report of the cube"]
+    assert body.index("Size on disk") < body.index("What does it look like?")
+    for hidden in ("In\xa0[", "build_cube(", "Exercise", "Predict first", "Quick question"):
+        assert hidden not in body
 
 
 def test_real_imagery_becomes_a_cube(real_data, work):
@@ -186,7 +274,7 @@ def test_real_imagery_becomes_a_cube(real_data, work):
     )
     assert s2kit.open_cube(store, orbit=79).sizes["time"] == 3
     assert s2kit.open_cube(store, orbit=122).sizes["time"] == 2
-    assert "SYNTHETIC" not in printed(notebook)
+    assert "ynthetic" not in printed(notebook)
     assert complaints(notebook) == []
 
 
@@ -211,14 +299,37 @@ def test_course_runs_on_real_imagery(real_cube, shared_folder, work, name, param
     assert real_cube.sizes["time"] == 5
 
 
-def test_land_cover_is_learnt(practice_scenes, practice_cube, shared_folder, work):
-    """Notebook 05 trains, maps and judges on the whole practice cube, and says what it is."""
+def test_land_cover_is_learnt(practice_scenes, practice_cube, real_cube, shared_folder, work):
+    """Notebook 05 trains, maps and judges on the whole practice cube, and says what it is.
+
+    Its last step does so on real imagery.
+    """
     store, labels = shared_folder / "practice.zarr", practice_scenes / "truth/fields.gpkg"
-    notebook = run("05_classify", work / "05.ipynb", store=str(store), labels=str(labels))
+    real = str(shared_folder / "real.zarr")
+    parameters = {"store": str(store), "labels": str(labels), "real": real}
+    notebook = run("05_classify", work / "05.ipynb", **parameters)
     assert complaints(notebook) == []
     assert "✓ Right" in printed(notebook)
     drawn = pictures(notebook)
+    assert real_cube.sizes["time"] == 5
+    assert_only_real_step_is_real(drawn)
+
+
+def assert_only_real_step_is_real(drawn):
+    """All pictures say that the data are synthetic, but that of the last step."""
+    real = drawn.pop("real")
+    assert "(Sentinel-2)" in real and "synthetic practice data" not in real
     assert [cell for cell, html in drawn.items() if "synthetic practice data" not in html] == []
+
+
+@pytest.mark.parametrize("name", ["00_start_here", "03_ndvi_statistics"])
+def test_real_imagery_stands_beside_practice_data(practice, real_cube, shared_folder, work, name):
+    """The last step shows a real cube, and says so."""
+    real = str(shared_folder / "real.zarr")
+    notebook = run(name, work / f"{name}-both.ipynb", store=str(practice[0]), real=real)
+    assert complaints(notebook) == []
+    assert real_cube.sizes["time"] == 5
+    assert_only_real_step_is_real(pictures(notebook))
 
 
 def test_few_bands_and_processes(real_data, work):
@@ -237,7 +348,7 @@ def test_few_bands_and_processes(real_data, work):
         scheduler="processes",
     )
     assert list(s2kit.open_cube(store).data_vars) == ["B08"]
-    assert "seen (%)" in pictures(notebook)["timeline"]
+    assert "Seen share" in pictures(notebook)["timeline"]
 
 
 @pytest.mark.parametrize(

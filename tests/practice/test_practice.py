@@ -9,15 +9,18 @@ from pathlib import Path
 import defusedxml.ElementTree as ElementTree
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 from pyproj import Transformer
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from s2kit.errors import InvalidInputError
-from s2kit.practice import CLASSES, REGION, REGION_RD, truth_reflectance
+from s2kit.practice import CLASSES, REGION, REGION_RD, passes, truth_reflectance
 from s2kit.practice import writing as w
 from s2kit.practice.imaging import observe, stored_layers
 from s2kit.practice.landscape import landscape
+from s2kit.practice.metadata import ORIGIN
 from s2kit.practice.overpasses import overpasses, sun_angles
 from s2kit.practice.products import products
 from s2kit.scenes.item import BANDS
@@ -310,14 +313,71 @@ def test_crops_follow_their_calendar(scenes):
     """NDVI of each crop peaks and falls in its own months; grass stays green."""
     fields = gpd.read_file(scenes / "truth" / "fields.gpkg")
     assert fields.crs.to_epsg() == 28992
-    assert set(fields["crop"]) == set(list(CLASSES)[:6])
+    assert set(fields["crop"]) == set(list(CLASSES)[:7])
     months = {m: _ndvi_by_crop(scenes, date(2022, m, 15), fields) for m in (1, 5, 8, 11)}
     assert months[5]["winter wheat"] > 0.75 > 0.45 > months[8]["winter wheat"]
+    assert months[5]["winter barley"] > 0.75 > 0.45 > months[8]["winter barley"]
     assert months[8]["sugar beet"] > 0.8 > 0.35 > months[5]["sugar beet"]
     assert months[8]["maize"] > 0.75 > 0.35 > months[5]["maize"]
     assert months[8]["potato"] > 0.7 > 0.35 > months[11]["potato"]
     assert months[8]["onion"] < 0.65
     assert min(month["grassland"] for month in months.values()) > 0.5
+
+
+def test_barley_ripens_before_wheat(scenes):
+    """At the end of June barley is yellowing while wheat is green; in May nobody can tell them."""
+    fields = gpd.read_file(scenes / "truth" / "fields.gpkg")
+    may, june = (_ndvi_by_crop(scenes, date(2022, *day), fields) for day in ((5, 15), (6, 28)))
+    assert june["winter wheat"] - june["winter barley"] > 0.1
+    assert abs(may["winter wheat"] - may["winter barley"]) < 0.03
+
+
+def test_fields_differ_and_vary_inside(scenes):
+    """In June the NDVI varies by hundredths within a field, and more between fields of a crop."""
+    parcels = pd.read_csv(scenes / "truth" / "parcels.csv", index_col="parcel")
+    with rasterio.open(scenes / "truth" / "parcels.tif") as source:
+        ids = source.read(1)
+    # a 10 m pixel holds four places of 5 m; within a field it and its neighbours are of one parcel
+    low, high = minimum_filter(ids, 6)[::2, ::2], maximum_filter(ids, 6)[::2, ::2]
+    inside = low == high
+    ndvi = _ndvi(*(truth_reflectance(scenes, "2022-06-20", b).to_numpy() for b in ("B04", "B08")))
+    each = pd.Series(ndvi[inside]).groupby(low[inside]).agg(["mean", "std", "size"])
+    each = each[each["size"] >= 30].join(parcels["surface"])
+    for crop in list(CLASSES)[:7]:
+        fields = each[each["surface"] == crop]
+        assert len(fields) >= 10
+        assert 0.01 < fields["std"].median() < 0.06, crop
+        assert fields["mean"].std() > 1.5 * fields["std"].median(), crop
+
+
+def _ndvi(red: np.ndarray, nir: np.ndarray) -> np.ndarray:
+    return (nir - red) / (nir + red)
+
+
+@pytest.mark.parametrize("day", ["before", "after", "summer"])
+def test_clear_water_looks_like_turbid_water(scenes, day):
+    """B04 is 0.02-0.05 and B08 0.01-0.03, so that the NDVI is -0.1 to -0.6, whatever the noise."""
+    parcels = pd.read_csv(scenes / "truth" / "parcels.csv", index_col="parcel")
+    with rasterio.open(scenes / "truth" / "parcels.tif") as source:
+        water = (parcels["landcover"] == "water").to_numpy()[source.read(1)]
+    only = minimum_filter(water, 2, origin=-1)[::2, ::2]
+    (product,) = found(scenes, day)
+    red, nir = (reflectance(product, band)[only] for band in ("B04", "B08"))
+    assert only.sum() > 5000
+    assert ((red > 0.017) & (red < 0.06)).mean() > 0.99
+    assert ((nir > 0.007) & (nir < 0.035)).mean() > 0.99
+    low, high = np.percentile(_ndvi(red, nir), (0.1, 99.9))
+    assert -0.6 < low < high < -0.1
+
+
+@pytest.mark.parametrize("band", ["B04", "B08", "B11"])
+def test_truth_is_what_was_drawn(scenes, band):
+    """On a clear day the product is gain times truth plus haze, and noise of two counts."""
+    (product,) = found(scenes, "after")
+    truth = truth_reflectance(scenes, DAYS["after"], band).to_numpy().ravel()
+    seen = reflectance(product, band).ravel()
+    rest = seen - np.polyval(np.polyfit(truth, seen, 1), truth)
+    assert rest.std() == pytest.approx(2e-4, rel=0.05)
 
 
 def _ndvi_by_crop(folder: Path, day: date, fields) -> dict[str, float]:
@@ -360,6 +420,31 @@ def test_calendar_repeats_like_the_satellites():
             assert cycle == {"A": 0, "B": 5}[overpass.spacecraft]
     assert {o.baseline for o in every} == {"03.00", "03.01", "04.00", "05.09"}
     assert all((o.baseline >= "04.00") == (o.day >= date(2022, 1, 25)) for o in every)
+
+
+def test_all_passes_are_listed(scenes):
+    """Ten days per satellite and orbit, R051 43 orbits after R008; those kept have scenes."""
+    table = pd.read_csv(scenes / "truth" / "passes.csv", parse_dates=["sensing"])
+    assert table.equals(passes().astype({"sensing": table.sensing.dtype}))
+    assert table.sensing.is_monotonic_increasing
+    for (orbit, spacecraft), part in table.groupby(["relative_orbit", "spacecraft"]):
+        assert (part.sensing.diff().dropna() == pd.Timedelta(days=10)).all(), (orbit, spacecraft)
+    satellite = table[table.spacecraft == "S2A"].set_index("relative_orbit").sensing
+    later = (satellite[51] - satellite[8].iloc[0]).dropna() % pd.Timedelta(days=10)
+    # 143 orbits take 10 days
+    assert abs(later.iloc[0] - pd.Timedelta(days=10) * 43 / 143) < pd.Timedelta(seconds=30)
+    kept = table[table.kept]
+    known = {(o.sensing, o.orbit, f"S2{o.spacecraft}") for o in overpasses()}
+    columns = ["sensing", "relative_orbit", "spacecraft"]
+    assert set(kept[columns].itertuples(index=False, name=None)) == known
+    assert f"{len(known)} of {len(table)} passes" in ORIGIN
+
+
+def test_datatakes_begin_before_the_region_is_seen():
+    """By up to a quarter of an orbit, 25 minutes; the sun is where mid-morning puts it."""
+    for overpass in overpasses():
+        assert 0 < (overpass.sensing - overpass.start).total_seconds() < 25 * 60
+        assert 140 < sun_angles(overpass.sensing)[1] < 175
 
 
 def test_every_season_has_clear_days():

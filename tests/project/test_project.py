@@ -25,7 +25,8 @@ NOTEBOOKS = sorted(
 )
 
 RUNTIME = [Requirement(text) for text in PROJECT["project"]["dependencies"]]
-DEV = [Requirement(text) for text in PROJECT["project"]["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+DEV = [Requirement(text) for extra in EXTRAS.values() for text in extra]
 PYTHONS = ["3.11", "3.12"]
 ENVIRONMENTS = ["environment.yml", "binder/environment.yml"]
 
@@ -254,8 +255,14 @@ def test_make_lists_the_verbs():
         "help",
         "setup",
         "cube",
+        "real",
         "verify",
         "notebooks",
+        "site",
+        "release",
+        "collect",
+        "grade",
+        "feedback",
         "test",
         "coverage",
         "lint",
@@ -292,6 +299,14 @@ def test_setup_says_what_is_missing(tree, disguise, says):
     assert done.returncode != 0
     assert says in done.stdout
     assert not (tree / ".venv").exists()
+
+
+def test_a_real_cube_is_made_beside_the_other(tree):
+    """`make real` runs the notebook of the cube once, with parameters of its own."""
+    plan = run("make", "-n", "real", cwd=tree).stdout
+    (command,) = re.findall(r"run_notebook\.py notebooks/01_build_cube\.ipynb (.*)", plan)
+    assert command.startswith("build/real/01_build_cube.ipynb -p source earth-search ")
+    assert command.endswith(" -p store ../data/real.zarr")
 
 
 def test_all_notebooks_run_after_the_cube(tree):

@@ -1,0 +1,467 @@
+"""Typical wrong answers to the graded exercises: each gets the hint that fits it."""
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+import xarray as xr
+
+from s2kit.course import checks
+
+DAYS = [f"2022-{month:02}-{day:02}" for month in range(1, 13) for day in (4, 17)]
+TIMES = np.array(DAYS, "datetime64[ns]")
+rng = np.random.default_rng(5)
+SHAPE = (len(TIMES), 6, 5)
+CLEAR = xr.DataArray(rng.random(SHAPE) < 0.45, {"time": TIMES}, ("time", "y", "x"))
+CLEAR[:8, :2, :2] = False
+RED = xr.DataArray(rng.uniform(0.02, 0.2, SHAPE), {"time": TIMES}, ("time", "y", "x"))
+RED = RED.where(CLEAR, RED + 0.5)
+NIR = RED + rng.uniform(0.05, 0.3, SHAPE)
+CUBE = xr.Dataset(
+    {"B03": RED * 0.9, "B04": RED, "B08": NIR},
+    {
+        "relative_orbit": ("time", np.where(np.arange(24) % 3 == 1, 8, 51)),
+        "clear_fraction": ("time", np.round(rng.random(24), 2)),
+    },
+)
+LEAST = float(CUBE.clear_fraction.values[CUBE.relative_orbit.values == 51][2])
+NDVI = (NIR - RED) / (NIR + RED)
+SEEN = NDVI.where(CLEAR)
+PIXEL = CLEAR[:, 4, 3]
+SHARE = CLEAR.mean(["y", "x"])
+CHANGE = SHARE - CUBE.clear_fraction
+EFFECT = NDVI.std("time") - SEEN.std("time")
+WINTER = CLEAR.isel(time=slice(0, 6))
+AWAY = abs(TIMES - np.datetime64("2022-07-01")) / np.timedelta64(1, "D")
+AWAY = xr.DataArray(AWAY, {"time": TIMES}, "time")
+SIGNED = (CLEAR.time - np.datetime64("2022-07-01", "ns")) / np.timedelta64(1, "D")
+BRIGHTER = RED.mean("time") - RED.where(CLEAR).mean("time")
+SERIES = xr.DataArray(
+    [0.3, np.nan, 0.8, 0.5, 0.45, np.nan, 0.9, np.nan, 0.4, 0.1, 0.2, 0.7],
+    {"time": TIMES[:12]},
+    "time",
+)
+
+
+def saying(check, answer, capsys):
+    """Return whether a check passes, and what it prints."""
+    passed = check(answer)
+    return passed, capsys.readouterr().out
+
+
+def summer(answer):
+    """Check exercise 02, task 1."""
+    return checks.season_count(answer, CUBE)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (6, "✓"),
+        (CUBE.sel(time=slice("2022-06", "2022-08")).sizes["time"], "✓"),
+        (CUBE.sel(time=slice("2022-06", "2022-09")).sizes["time"], "September is among them"),
+        (CUBE.sel(time=slice("2022-06", "2022-07")).sizes["time"], "August is left out"),
+        ((CUBE.time.dt.season == "JJA").count(), "also count what is false"),
+        (CUBE.time.dt.season == "JJA", "count the true ones"),
+        ((CUBE.time.dt.season != "JJA").sum(), "Those are the others"),
+        ((CUBE.time.dt.season == "JJA").mean(), "share of the overpasses"),
+        (CUBE.sel(time=CUBE.time.dt.season == "JJA"), "whole Dataset or its times"),
+        (CUBE.time[CUBE.time.dt.season == "JJA"], "whole Dataset or its times"),
+        ([6], "list of one number"),
+        (None, "in place of None"),
+    ],
+)
+def test_summer(answer, says, capsys):
+    """Months, both ends of a slice, and counting are told apart."""
+    passed, out = saying(summer, answer, capsys)
+    assert says in out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        (lambda c, o, s: (c.relative_orbit == o) & (c.clear_fraction >= s), "✓"),
+        (lambda c, o, s: (c.relative_orbit == o) & (c.clear_fraction > s), "use >=, not >"),
+        (lambda c, o, s: c.clear_fraction >= s, "The orbit does not matter"),
+        (lambda c, o, s: c.relative_orbit == o, "The clear fraction does not matter"),
+        (lambda c, o, s: (c.relative_orbit == o) | (c.clear_fraction >= s), "not with |"),
+        (lambda c, o, s: (c.relative_orbit == o) & (c.clear_fraction < s), "others of the orbit"),
+        (lambda c, o, s: (c.relative_orbit == o) & (c.clear_fraction <= s), "cloudier ones"),
+        (lambda c, o, s: (c.relative_orbit != o) & (c.clear_fraction >= s), "other orbits"),
+        (
+            lambda c, o, s: (c.relative_orbit == o) & (c.clear_fraction >= 100 * s),
+            "between 0 and 1",
+        ),
+    ],
+)
+def test_select(condition, says, capsys):
+    """Each condition that is turned round, missing, or joined the wrong way is named."""
+
+    def answer(cube, orbit, least):
+        return cube.sel(time=condition(cube, orbit, least))
+
+    passed = checks.orbit_function(answer, CUBE, orbit=51, least=LEAST)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda c, o, s: c.where(c.relative_orbit == o), "makes gaps"),
+        (lambda c, o, s: c.relative_orbit == o, "true or false for each overpass"),
+        (lambda c, o, s: c.B04, "returns a DataArray"),
+        (lambda c, o, s: c.isel(time=0), "dimension time is lost"),
+        (lambda c, o, s: print(end=""), "must end with return"),
+        (lambda c: c, "takes 1 positional argument"),
+        (3, "not a function"),
+    ],
+)
+def test_select_returns_a_part(answer, says, capsys):
+    """What is no part of the cube, and no function, gets its own hint."""
+    assert not checks.orbit_function(answer, CUBE, orbit=51, least=LEAST)
+    assert says in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (SHARE, "✓"),
+        (CUBE.clear_fraction, "of the whole region"),
+        (1 - SHARE, "not clear"),
+        (100 * SHARE, "per cent"),
+        (CLEAR.sum(["y", "x"]), "numbers of pixels"),
+        (CLEAR.mean(), "name the axes"),
+        (CLEAR.mean("time"), "one number for each pixel"),
+        (CLEAR.mean("x"), "name both"),
+        (CLEAR, "the mask itself"),
+    ],
+)
+def test_share(answer, says, capsys):
+    """Axes, unit, and whose share it is are told apart."""
+    passed = checks.share_series(answer, CLEAR, CUBE)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (abs(CHANGE).idxmax(), "✓"),
+        (pd.Timestamp(abs(CHANGE).idxmax().item()), "✓"),
+        (abs(CHANGE).idxmin(), "differ least"),
+        (abs(CHANGE).argmax("time"), "the position"),
+        (abs(CHANGE).max(), "by how much"),
+        (abs(CHANGE), "all differences"),
+        (SHARE.idxmax(), "window was clearest"),
+    ],
+)
+def test_difference(answer, says, capsys):
+    """The time of the largest difference is told from its size, position and sign."""
+    passed = checks.largest_gap(answer, CLEAR, CUBE)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+def test_difference_without_its_sign(capsys):
+    """Who forgets the absolute value finds the day of one of the two signs."""
+    one = CHANGE.idxmax() if abs(CHANGE).idxmax() == CHANGE.idxmin() else CHANGE.idxmin()
+    assert not checks.largest_gap(one, CLEAR, CUBE)
+    assert "The sign matters" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (PIXEL.sum(), "✓"),
+        (PIXEL.count(), "also count what is false"),
+        (len(PIXEL), "also count what is false"),
+        ((~PIXEL).sum(), "not clear"),
+        (PIXEL, "count the true ones"),
+        (PIXEL.mean(), "share of the overpasses"),
+        (100 * PIXEL.mean(), "per cent"),
+        ([PIXEL.sum()], "list of one number"),
+        (PIXEL.sum, "write brackets"),
+        (CLEAR.sum("time"), "30 numbers"),
+    ],
+)
+def test_clear_days(answer, says, capsys):
+    """Counting true values is told from counting all of them."""
+    passed = checks.clear_days(answer, PIXEL)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("formula", "says"),
+    [
+        (lambda s: (s.B08 - s.B04) / (s.B08 + s.B04), "✓"),
+        (lambda s: (s.B04 - s.B08) / (s.B08 + s.B04), "swapped"),
+        (lambda s: s.B08 - s.B04 / s.B08 + s.B04, "Brackets"),
+        (lambda s: (s.B08 - s.B04) / s.B08 + s.B04, "Brackets"),
+        (lambda s: s.B08 - s.B04 / (s.B08 + s.B04), "Brackets"),
+        (lambda s: (s.B08 + s.B04) / (s.B08 - s.B04), "divides by the sum"),
+        (lambda s: s.B08 / s.B04, "ratio"),
+        (lambda s: s.B08 - s.B04, "only the difference"),
+        (lambda s: (s.B03 - s.B08) / (s.B03 + s.B08), "NDWI"),
+        (lambda s: (s.B08 - s.B03) / (s.B03 + s.B08), "with green"),
+        (lambda s: s.B04, "red alone"),
+        (lambda s: ((s.B08 - s.B04) / (s.B08 + s.B04)).mean(), "one number"),
+        (lambda s: None, "must end with return"),
+        (lambda s: s.B8, "ends in an error: AttributeError"),
+        (lambda s: s, "whole Dataset"),
+        (NDVI, "not a function"),
+    ],
+)
+def test_formula(formula, says, capsys):
+    """Each slip of the formula, and of writing a function, has its hint."""
+    passed = checks.ndvi_function(formula, CUBE)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "statistic", "says"),
+    [
+        (SEEN.mean("time"), "mean", "✓"),
+        (SEEN.std("time"), "std", "✓"),
+        (NDVI.mean("time"), "mean", "mask is missing"),
+        (NDVI.std("time"), "std", "mask is missing"),
+        (NDVI.where(~CLEAR).mean("time"), "mean", "not clear"),
+        ((NDVI * CLEAR).mean("time"), "mean", "Zeros take part"),
+        (SEEN.mean(), "mean", "name the axis"),
+        (SEEN.mean(["y", "x"]), "mean", "one number for each overpass"),
+        (SEEN, "mean", "Nothing is taken together"),
+        (SEEN.median("time"), "mean", "That is the median"),
+        (SEEN.std("time"), "mean", "That is the standard deviation"),
+        (SEEN.mean("time"), "std", "That is the mean"),
+        (SEEN.var("time"), "std", "variance"),
+        (SEEN.std("time", ddof=1), "std", "divides by n − 1"),
+        (SEEN.max("time"), "mean", "largest"),
+        (NDVI.median("time"), "mean", "That is the median, and the mask is missing"),
+        (SEEN.count("time"), "std", "how many observations"),
+    ],
+)
+def test_maps(answer, statistic, says, capsys):
+    """Mask, axis and statistic are told apart."""
+    passed = checks.statistic_map(answer, NDVI, CLEAR, statistic)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (EFFECT.median(), "✓"),
+        (-EFFECT.median(), "sign is turned"),
+        (EFFECT.mean(), "mean over the pixels"),
+        (EFFECT, "each pixel"),
+        (NDVI.std("time").median(), "without the mask"),
+        (SEEN.std("time").median(), "deviation with the mask"),
+        ((NDVI.mean("time") - SEEN.mean("time")).median(), "how much the mean changed"),
+        (NDVI.std() - SEEN.std(), "all pixels and days together"),
+        ((NDVI.std("time") / SEEN.std("time")).median(), "ratio"),
+        (0.0, "both have the same mask"),
+        (NDVI.std("time").median() - SEEN.std("time").median(), "First subtract"),
+        (EFFECT.max(), "largest change"),
+    ],
+)
+def test_effect(answer, says, capsys):
+    """Order of steps, sign and statistic are told apart."""
+    passed = checks.mask_effect(answer, NDVI, CLEAR)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+KNOWN = SERIES.dropna("time")
+FELL = KNOWN.diff("time")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (FELL.time[FELL <= -0.25], "✓"),
+        ([pd.Timestamp(one) for one in FELL.time[FELL <= -0.25].values], "✓"),
+        (KNOWN.time[:-1][(FELL <= -0.25).values], "the days before the drops"),
+        (FELL.time[FELL >= 0.25], "on which it rises"),
+        (FELL.time[abs(FELL) >= 0.25], "Rises are among them"),
+        (FELL.time[FELL < 0], "however little"),
+        (SERIES.time[1:][(SERIES.diff("time") <= -0.25).values], "Gaps take part"),
+        ((FELL <= -0.25).values, "true or false for each day"),
+        ((FELL <= -0.25).sum(), "how many there are"),
+        (FELL, "changes; give the days"),
+        (KNOWN.time[KNOWN <= 0.25], "value itself is low"),
+        (KNOWN.time, "all days"),
+    ],
+)
+def test_drops(answer, says, capsys):
+    """Drops are told from rises, from low values, and from the days before."""
+    passed = checks.sudden_drops(lambda series, least: answer, SERIES, least=0.25)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ((~WINTER.any("time")).mean(), "✓"),
+        (WINTER.any("time").mean(), "seen at least once"),
+        ((~WINTER).mean(), "all pixels and days"),
+        (~WINTER.any("time"), "take the mean"),
+        ((~WINTER.any("time")).sum(), "number of pixels"),
+        (100 * (~WINTER.any("time")).mean(), "per cent"),
+        ((~WINTER.all("time")).mean(), "not .all"),
+        (WINTER.sum("time"), "which are 0"),
+    ],
+)
+def test_gaps(answer, says, capsys):
+    """Never clear is told from not always clear, and pixels from days."""
+    passed = checks.gap_share(answer, WINTER)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (BRIGHTER.mean(), "✓"),
+        (-BRIGHTER.mean(), "sign is turned"),
+        (BRIGHTER, "each pixel"),
+        (BRIGHTER.median(), "median over the pixels"),
+        ((RED.median("time") - RED.where(CLEAR).median("time")).mean(), "medians along time"),
+        (RED.mean(), "mean of all observations"),
+        (RED.where(CLEAR).mean("time").mean(), "mean of the clear ones"),
+        (RED.mean() - RED.where(CLEAR).mean(), "all pixels and days together"),
+        ((RED.mean("time") / RED.where(CLEAR).mean("time")).mean(), "ratio"),
+    ],
+)
+def test_brightening(answer, says, capsys):
+    """Order of steps, sign and statistic are told apart."""
+    passed = checks.cloud_brightening(answer, RED, CLEAR)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (AWAY.where(CLEAR).min("time"), "✓"),
+        (SIGNED.where(CLEAR).min("time"), "take abs"),
+        (AWAY.where(CLEAR).max("time"), "farthest"),
+        (AWAY.min(), "mask is missing"),
+        (AWAY.where(~CLEAR).min("time"), "not clear"),
+        ((AWAY * CLEAR).min("time"), "Zeros"),
+        (AWAY.where(CLEAR).mean("time"), "take the smallest"),
+        (24 * AWAY.where(CLEAR).min("time"), "not days"),
+        (AWAY.where(CLEAR), "Nothing is taken yet"),
+    ],
+)
+def test_age(answer, says, capsys):
+    """Sign, mask, unit and axis are told apart."""
+    passed = checks.nearest_observation(lambda clear, day: answer, CLEAR, "2022-07-01")
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+OWN = gpd.GeoDataFrame(
+    {"crop": ["maize", "maize", "wheat"]},
+    geometry=[shapely.box(0, 0, 100, 200), shapely.box(0, 0, 300, 100), shapely.box(0, 0, 70, 90)],
+    crs="EPSG:28992",
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (5, "✓"),
+        (50_000, "square metres"),
+        (0.05, "square kilometres"),
+        (50, "not 1000"),
+        (5.63, "all crops"),
+        (0.63, "other crops"),
+        (2.5, "mean of a field"),
+        (2, "number of fields"),
+        ([2.0, 3.0], "one number for each field"),
+        (1400, "outlines"),
+    ],
+)
+def test_area(answer, says, capsys):
+    """Units, crops and statistics are told apart."""
+    passed = checks.crop_area(answer, OWN, "maize")
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+TABLE = pd.DataFrame(
+    {
+        "field": np.repeat([1, 2, 3], 5),
+        "time": np.tile(pd.to_datetime(DAYS[:5]), 3),
+        "mean": [0.8, 0.5, 0.6, 0.2, 0.9, 0.1, 0.2, 0.3, 0.28, 0.6, 0.9, 0.95, 0.9, 0.6, 0.3],
+        "share": [1, 0.8, 0.5, 0.9, 0, 0.8, 1, 0.2, 0, 1, 0.9, 0.85, 0.7, 1, 1],
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda t, s: t[t.share >= s], "✓"),
+        (lambda t, s: t[t.share > s], "use >=, not >"),
+        (lambda t, s: t[t.share < s], "hardly seen"),
+        (lambda t, s: t[t.share >= 100 * s], "between 0 and 1"),
+        (lambda t, s: t[t.share > 0], "compare with least"),
+        (lambda t, s: t[t.share == 1], "seen whole"),
+        (lambda t, s: t, "All rows"),
+        (lambda t, s: t.share >= s, "true or false for each row"),
+        (lambda t, s: len(t), "returns a int"),
+    ],
+)
+def test_rows(answer, says, capsys):
+    """The limit, its side and its unit are told apart."""
+    passed = checks.rows_function(answer, TABLE, least=0.8)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+def first(rows, number=0):
+    """Return the time of the first of the chosen rows of each field, in plain Python."""
+    found = {}
+    for field in TABLE.field.unique():
+        times = list(TABLE.time[(TABLE.field == field) & rows])
+        if times:
+            found[field] = times[number]
+    return found
+
+
+BY_FIELD = TABLE.groupby("field")["mean"].diff()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (pd.Series(first(BY_FIELD <= -0.25)), "✓"),
+        (first(BY_FIELD <= -0.25), "✓"),
+        (first(BY_FIELD <= -0.25, -1), "last drop of each field"),
+        (first(TABLE["mean"].diff() <= -0.25), "use .groupby"),
+        (first(BY_FIELD >= 0.25), "rises"),
+        (first(BY_FIELD < 0), "however small"),
+        (first(TABLE["mean"] <= 0.25), "itself is low"),
+        (first(BY_FIELD.isna()), "first time of each field"),
+        ({1: pd.Timestamp("2022-01-04")}, "There are 2 such fields, yours are 1"),
+        ([1, 3], "returns a list"),
+    ],
+)
+def test_mown(answer, says, capsys):
+    """The first drop within a field is told from other times."""
+    passed = checks.mown_fields(lambda table, least: answer, TABLE, least=0.25)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+def test_all_fields_left_out_is_told(capsys):
+    """A share in per cent leaves no field: the hint says so, and nothing of gaps."""
+    fields = TABLE.assign(crop="maize", std=0.1, count=9)
+    assert not checks.crop_mean(
+        fields[fields.share >= 80]["mean"].mean(), fields, "maize", least=0.8
+    )
+    assert "share is between 0 and 1" in capsys.readouterr().out
+
+
+def test_whole_selection_is_no_count(capsys):
+    """Overpasses, and all layers of a count, are no number."""
+    chosen = CUBE.sel(time=CUBE.clear_fraction >= 0.5)
+    for answer, says in (
+        (chosen, "count its overpasses"),
+        (chosen.count(), "clear_fraction alone"),
+    ):
+        assert not checks.clear_count(answer, CUBE, least=0.5)
+        assert says in capsys.readouterr().out
+    assert not checks.clear_count((CUBE.clear_fraction >= 0.5).count(), CUBE, least=0.5)
+    assert "also count what is false" in capsys.readouterr().out

@@ -1,0 +1,148 @@
+"""The commands of grading, as the Makefile runs them: release, collect, grade, feedback."""
+
+import argparse
+import csv
+import sys
+import tempfile
+from pathlib import Path
+
+from s2kit.errors import InvalidInputError
+from tools.grading.collect import Submission, collect, collected
+from tools.grading.exercise import Exercise, read_exercise
+from tools.grading.feedback import write_feedback
+from tools.grading.grade import UNREAD, check_exercise, grade, numbers_of, preload
+from tools.grading.marks import add_texts, read_grades, write_grades, write_marks, write_texts
+from tools.grading.release import release
+from tools.grading.worker import Limits
+
+_MOST_STATUS = 100
+"""Largest exit status: those from 126 on mean other things to a shell."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run a command; return the exit status.
+
+    Returns
+    -------
+    int
+        0 if all is well; of ``grade`` how many students are not graded, at most 100; 101 if the
+        command itself could not be done.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except InvalidInputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return _MOST_STATUS + 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.grading", description=__doc__)
+    parser.add_argument("--sources", type=Path, default="notebooks/exercises/source")
+    parser.add_argument("--build", type=Path, default="build/grading")
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("release", help="write the notebooks for students")
+    one.add_argument("--to", type=Path, default="notebooks/exercises")
+    one.set_defaults(run=_release)
+    one = commands.add_parser("collect", help="collect a folder or a zip of an LMS")
+    one.add_argument("place", type=Path)
+    one.set_defaults(run=_collect)
+    one = commands.add_parser("grade", help="grade what was collected")
+    one.add_argument("--store", default="", help="the cube, if not where the exercise says")
+    one.add_argument("--roster", type=Path)
+    one.add_argument("--cpu", type=float, default=Limits.cpu)
+    one.add_argument("--idle", type=float, default=Limits.idle)
+    one.set_defaults(run=_grade)
+    one = commands.add_parser("feedback", help="write a page for each student")
+    one.set_defaults(run=_feedback)
+    return parser
+
+
+def _exercises(given: argparse.Namespace) -> list[Exercise]:
+    return [read_exercise(path) for path in sorted(given.sources.glob("*.ipynb"))]
+
+
+def _release(given: argparse.Namespace) -> int:
+    for source in sorted(given.sources.glob("*.ipynb")):
+        release(source, given.to / source.name)
+        print(f"{given.to / source.name}")
+    return 0
+
+
+def _collect(given: argparse.Namespace) -> int:
+    name, found = collect(given.place, _exercises(given), given.build)
+    refused = [one for one in found if one.refused]
+    print(f"{name}: {len(found)} students, {len(refused)} of them without a notebook to grade")
+    for one in refused:
+        print(f"  {one.name} ({one.id}), {one.file}: {one.refused}")
+    return 0
+
+
+def _grade(given: argparse.Namespace) -> int:
+    local = given.store and "://" not in given.store
+    store = str(Path(given.store).resolve()) if local else given.store
+    limits, roster = Limits(cpu=given.cpu, idle=given.idle), _roster(given.roster)
+    missing = 0
+    for exercise, batch in _batches(given):
+        folder = given.build / exercise.name
+        preload(exercise)
+        numbers = numbers_of(exercise, batch, roster)
+        grades = []
+        with tempfile.TemporaryDirectory() as work:
+            check_exercise(exercise, store, Path(work), limits)
+            for one in batch:
+                number, notes = numbers[one.id]
+                grades.append(grade(exercise, one, number, store, Path(work), limits))
+                grades[-1].notes += notes
+                print(f"{one.name} ({one.id}): {grades[-1].status}", flush=True)
+        write_grades(grades, folder)
+        write_texts(grades, folder / "texts.csv")
+        add_texts(grades, folder / "texts.csv")
+        write_marks(grades, folder / "marks.csv")
+        lost = sum(one.status.startswith("not graded") for one in grades)
+        unread = sum(one.status == UNREAD for one in grades)
+        print(f"{folder / 'marks.csv'}: {len(grades)} students, {lost} not graded")
+        if unread:
+            print(f"{unread} wrote texts to be read: give points in {folder / 'texts.csv'}")
+        missing += lost
+    return min(missing, _MOST_STATUS)
+
+
+def _feedback(given: argparse.Namespace) -> int:
+    for exercise, _ in _batches(given):
+        folder = given.build / exercise.name
+        if not (folder / "grades.json").exists():
+            raise InvalidInputError(f"{exercise.name} is not graded yet: make grade")
+        grades = read_grades(folder)
+        add_texts(grades, folder / "texts.csv")
+        write_marks(grades, folder / "marks.csv")
+        write_feedback(grades, exercise.name, folder / "feedback")
+        print(f"{folder / 'feedback'}: {len(grades)} pages")
+    return 0
+
+
+def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]]]:
+    """Return the exercises that were collected, with their submissions."""
+    folders = {one.name: given.build / one.name / "collected" for one in _exercises(given)}
+    found = [(one, collected(folders[one.name])) for one in _exercises(given)]
+    found = [(one, batch) for one, batch in found if batch]
+    if not found:
+        raise InvalidInputError("nothing is collected yet: make collect FROM=folder-or-zip")
+    return found
+
+
+def _roster(path: Path | None) -> dict[str, str]:
+    """Return student numbers by the LMS's ids, from a table with the columns id and number."""
+    if path is None:
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    if not rows or not {"id", "number"} <= set(rows[0]):
+        raise InvalidInputError(
+            f"{path} needs the columns id (the LMS's) and number (the student's)"
+        )
+    return {row["id"].strip(): row["number"].strip() for row in rows}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
