@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import tomllib
@@ -389,3 +390,11 @@ def test_each_test_says_what_must_hold(path):
     functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
     tests = [f for f in functions if f.name.startswith("test_")]
     assert [f.name for f in tests if not ast.get_docstring(f)] == []
+
+
+def test_cells_are_short(notebook):
+    """No code cell has more than 15 lines, and half of them have at most 6."""
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    lines = [len(source.splitlines()) for source in code]
+    assert max(lines) <= 15
+    assert statistics.median(lines) <= 6
