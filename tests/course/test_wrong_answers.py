@@ -465,3 +465,108 @@ def test_whole_selection_is_no_count(capsys):
         assert says in capsys.readouterr().out
     assert not checks.clear_count((CUBE.clear_fraction >= 0.5).count(), CUBE, least=0.5)
     assert "also count what is false" in capsys.readouterr().out
+
+
+LABELS = pd.Series(["grassland"] * 6 + ["maize"] * 3 + ["onion"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (0.6, "✓"),
+        (LABELS.value_counts(normalize=True).max(), "✓"),
+        (6, "divide by all samples"),
+        (10, "number of samples"),
+        (3, "number of classes"),
+        ("grassland", "name of the class"),
+        (LABELS.mode()[0], "name of the class"),
+        (60, "per cent"),
+        (0.1, "rarest class"),
+        (0.4, "all other classes"),
+        (1 / 3, "equally frequent"),
+        (LABELS.value_counts(normalize=True), "take the largest"),
+        (LABELS.value_counts(), "take the largest"),
+    ],
+)
+def test_majority(answer, says, capsys):
+    """A share is no count, no name and no percentage."""
+    passed = checks.majority_share(answer, LABELS)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+SAMPLES = pd.DataFrame({"field": [4, 4, 7, 9, 9, 2], "label": list("aabbcc")})
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda samples, fields: samples.field.isin(fields), "✓"),
+        (lambda samples, fields: [field in fields for field in samples.field], "✓"),
+        (lambda samples, fields: ~samples.field.isin(fields), "samples of the training"),
+        (lambda samples, fields: samples.field == fields[0], "one field only"),
+        (lambda samples, fields: samples.field > 0, "All samples are in the test"),
+        (lambda samples, fields: samples.index.isin(["a"]), "No sample is in the test"),
+        (lambda samples, fields: samples.field.isin(fields).sum(), "how many samples"),
+        (lambda samples, fields: samples[samples.field.isin(fields)], "rows of the table"),
+        (lambda samples, fields: samples.index[samples.field.isin(fields)], "row numbers"),
+        (lambda samples, fields: samples.field in fields, "ends in an error"),
+        (lambda samples, fields: None, "returns None"),
+        (SAMPLES.field.isin([4, 9]), "not a function"),
+    ],
+)
+def test_split(answer, says, capsys):
+    """The other side, one field, rows and counts are told apart."""
+    passed = checks.split_function(answer, SAMPLES, [4, 9])
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+CONFUSION = pd.DataFrame([[8, 2, 0], [1, 3, 0], [0, 4, 6]], list("abc"), list("abc"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda c: np.diag(c) / c.sum(axis=1), "✓"),
+        (lambda c: [0.8, 0.75, 0.6], "✓"),
+        (lambda c: np.diag(c) / c.sum(), "precision"),
+        (lambda c: np.diag(c) / c.sum(axis=0), "precision"),
+        (lambda c: 2 * np.diag(c) / (c.sum(axis=0) + c.sum(axis=1)), "F1"),
+        (lambda c: np.diag(c), "These are pixels"),
+        (lambda c: 1 - np.diag(c) / c.sum(axis=1), "shares that are wrong"),
+        (lambda c: 100 * np.diag(c) / c.sum(axis=1), "per cent"),
+        (lambda c: np.diag(c) / c.to_numpy().sum(), "divided by all pixels"),
+        (lambda c: c.div(c.sum(axis=1), axis=0), "whole table"),
+        (lambda c: (np.diag(c) / c.sum(axis=1)).mean(), "recall of each class is asked for"),
+        (lambda c: np.diag(c).sum() / c.to_numpy().sum(), "recall of each class is asked for"),
+    ],
+)
+def test_recalls(answer, says, capsys):
+    """Precision, F1, counts, errors and means are told apart."""
+    passed = checks.recalls_function(answer, CONFUSION)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+ANSWERS = pd.DataFrame({"answer": list("aaab"), "probability": [0.9, 0.5, 0.7, 0.95]})
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (0.7625, "✓"),
+        (ANSWERS.probability.mean(), "✓"),
+        (0.9, "one pixel"),
+        (0.8, "median"),
+        (0.95, "largest"),
+        (0.5, "smallest"),
+        (ANSWERS.probability.std(), "spread"),
+        (ANSWERS.probability, "one number for each pixel"),
+        (76.25, "per cent"),
+        (1 - 0.7625, "other classes"),
+        (0.75, "how often it answers"),
+        (0, "how sure was it"),
+    ],
+)
+def test_unseen(answer, says, capsys):
+    """How sure is neither how often nor how right."""
+    passed = checks.unseen_answer(answer, ANSWERS)
+    assert says in capsys.readouterr().out and passed is (says == "✓")

@@ -3,7 +3,13 @@
 Each check returns whether the answer is right. What it prints never holds the solution.
 """
 
-from s2kit.course.checks.accuracy import balanced_accuracy
+from s2kit.course.checks.accuracy import (
+    balanced_accuracy,
+    majority_share,
+    recalls_function,
+    split_function,
+    unseen_answer,
+)
 from s2kit.course.checks.composites import (
     cloud_brightening,
     gap_share,
@@ -42,6 +48,7 @@ __all__ = [
     "image_function",
     "judge",
     "largest_gap",
+    "majority_share",
     "mask_effect",
     "mean_ndvi",
     "median_image",
@@ -50,10 +57,13 @@ __all__ = [
     "ndvi_function",
     "nearest_observation",
     "orbit_function",
+    "recalls_function",
     "rows_function",
     "season_count",
     "share_series",
+    "split_function",
     "statistic_map",
     "sudden_drops",
     "time_query",
+    "unseen_answer",
 ]
