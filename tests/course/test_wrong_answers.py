@@ -570,3 +570,67 @@ def test_unseen(answer, says, capsys):
     """How sure is neither how often nor how right."""
     passed = checks.unseen_answer(answer, ANSWERS)
     assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+DN = xr.DataArray(np.array([[0, 900, 1500], [3000, 0, 1000]], "uint16"), dims=("y", "x"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda dn, offset: (dn.where(dn > 0) + offset) / 10_000, "✓"),
+        (lambda dn, offset: dn.where(dn > 0) / 10_000, "offset is missing"),
+        (lambda dn, offset: dn / 10_000, "And the offset is missing"),
+        (lambda dn, offset: (dn.astype(int) + offset) / 10_000, "Gaps are not left out"),
+        (
+            lambda dn, offset: ((dn.astype(int) + offset) / 10_000).clip(min=0),
+            "And nothing is clipped",
+        ),
+        (lambda dn, offset: (dn.where(dn > 0) - offset) / 10_000, "wrong sign"),
+        (lambda dn, offset: ((dn.where(dn > 0) + offset) / 10_000).clip(min=0), "are clipped"),
+        (
+            lambda dn, offset: ((dn.where(dn > 0) + offset) / 10_000).where(lambda r: r > 0),
+            "are left out",
+        ),
+        (
+            lambda dn, offset: (dn - np.uint16(-offset)).where(dn > 0) / 10_000,
+            "Unsigned numbers have no room",
+        ),
+        (lambda dn, offset: dn + offset, "ends in an error"),
+        (lambda dn, offset: dn.where(dn > 0) + offset, "divide by 10 000"),
+        (lambda dn, offset: dn.where(dn > 0) / 10_000 + offset, "before you divide"),
+        (lambda dn, offset: (dn.where(dn > 0) + offset) / 100, "per cent"),
+        (lambda dn, offset: ((dn.where(dn > 0) + offset) / 10_000).mean(), "for each pixel"),
+        (lambda dn, offset: None, "returns None"),
+    ],
+)
+def test_reflectance(answer, says, capsys):
+    """Offset, sign, gaps, clipping, overflow and scale are told apart."""
+    passed = checks.reflectance_function(answer, DN, offset=-1000)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+STORED = CUBE.time[1:8]
+DELIVERED = CUBE.time[[0, 6, 7, 8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda old, new: new[~new.isin(old)], "✓"),
+        (lambda old, new: [time for time in new.values if time not in old.values], "✓"),
+        (lambda old, new: new, "leave out what is stored"),
+        (lambda old, new: new[new.isin(old)], "stored already"),
+        (lambda old, new: old[~old.isin(new)], "did not arrive"),
+        (lambda old, new: np.union1d(old, new), "all dates of both"),
+        (lambda old, new: np.setxor1d(old, new), "only one of them has"),
+        (lambda old, new: new[new > old.max()], "late scenes arrive too"),
+        (lambda old, new: (~new.isin(old)).sum(), "how many they are"),
+        (lambda old, new: ~new.isin(old), "true or false for each date"),
+        (lambda old, new: None, "returns None"),
+    ],
+)
+def test_dates(answer, says, capsys):
+    """The other side, both, later ones and counts are told apart."""
+    passed = checks.dates_function(answer, STORED, DELIVERED)
+    assert says in capsys.readouterr().out and passed is (says == "✓")

@@ -18,7 +18,7 @@ from s2kit.course.checks.composites import (
     nearest_observation,
 )
 from s2kit.course.checks.fields import crop_area, crop_mean, mown_fields, rows_function
-from s2kit.course.checks.pitfalls import ndvi_change
+from s2kit.course.checks.pitfalls import dates_function, ndvi_change, reflectance_function
 from s2kit.course.checks.selecting import (
     clear_count,
     largest_gap,
@@ -44,6 +44,7 @@ __all__ = [
     "cloud_brightening",
     "crop_area",
     "crop_mean",
+    "dates_function",
     "gap_share",
     "image_function",
     "judge",
@@ -58,6 +59,7 @@ __all__ = [
     "nearest_observation",
     "orbit_function",
     "recalls_function",
+    "reflectance_function",
     "rows_function",
     "season_count",
     "share_series",

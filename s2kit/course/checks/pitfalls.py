@@ -1,10 +1,12 @@
-"""Check of the offset of two dates (notebook 09)."""
+"""Checks of offsets, gaps and double dates (notebook and exercise 09)."""
 
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
-from s2kit.course.judging import Mistakes, judge
+from s2kit.course.judging import Mistakes, call, judge
 
 
 def ndvi_change(
@@ -64,3 +66,75 @@ def _ndvi(scene: xr.Dataset) -> xr.DataArray:
 def _change(before: xr.Dataset, after: xr.Dataset) -> xr.DataArray:
     """Compute the difference of the mean NDVI of two dates."""
     return _ndvi(after).mean() - _ndvi(before).mean()
+
+
+def reflectance_function(answer: Any, dn: xr.DataArray, *, offset: int) -> bool:
+    """Check a function that computes reflectances of stored numbers (exercise 09).
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the stored numbers and the offset.
+    dn : xarray.DataArray, uint16
+        Stored numbers, 0 in gaps.
+    offset : int
+        To be added to them.
+    """
+    called, value = call(answer, dn, offset)
+    counts = dn.astype("f8")
+    known = counts.where(dn > 0)
+    right = (known + offset) / 10_000
+    gaps = "Gaps are not left out: 0 means no data; use .where(dn > 0) before the offset."
+    mistakes: Mistakes = [
+        ("The offset is missing.", known / 10_000),
+        (f"{gaps} And the offset is missing.", counts / 10_000),
+        (gaps, (counts + offset) / 10_000),
+        (f"{gaps} And nothing is clipped.", ((counts + offset) / 10_000).clip(min=0)),
+        ("The offset has the wrong sign: it is added as it is.", (known - offset) / 10_000),
+        ("Values below 0 are clipped: dark water may have them.", right.clip(min=0)),
+        ("Values below 0 are left out: dark water may have them.", right.where(right > 0)),
+        ("Unsigned numbers have no room below 0: convert them first.", (known + offset) % 2**16),
+        (
+            "Unsigned numbers have no room below 0: convert them first.",
+            (known + offset) % 2**16 / 10_000,
+        ),
+        ("These are numbers as stored; divide by 10 000.", known + offset),
+        ("The offset is in stored numbers: add it before you divide.", known / 10_000 + offset),
+        ("That is in per cent; give it between 0 and 1.", right * 100),
+        ("That is one number; a reflectance for each pixel is asked for.", right.mean()),
+    ]
+    return called and judge(
+        value, right, mistakes, "Right: offset once, gaps kept, nothing clipped."
+    )
+
+
+def dates_function(answer: Any, old: xr.DataArray, new: xr.DataArray) -> bool:
+    """Check a function that finds the dates that are not stored yet (exercise 09).
+
+    Parameters
+    ----------
+    answer : callable
+        Takes the stored times and those that arrived.
+    old, new : xarray.DataArray or pandas.DatetimeIndex, datetime64
+        Times.
+    """
+    called, value = call(answer, old, new)
+    stored, arrived = pd.DatetimeIndex(np.asarray(old)), pd.DatetimeIndex(np.asarray(new))
+    both, fresh = arrived.isin(stored), arrived[~arrived.isin(stored)]
+    if called and np.asarray(value).dtype.kind == "b":
+        print("Not yet. That is true or false for each date; return the dates themselves.")
+        return False
+    mistakes: Mistakes = [
+        ("All that arrived is returned: leave out what is stored.", arrived.to_numpy()),
+        ("These dates are stored already: the others are asked for.", arrived[both].to_numpy()),
+        ("These are the stored dates that did not arrive.", stored.difference(arrived).to_numpy()),
+        ("These are all dates of both.", stored.union(arrived).to_numpy()),
+        ("These are the dates that only one of them has.", stored.symmetric_difference(arrived)),
+        (
+            "Later than the last stored date is not enough: late scenes arrive too.",
+            arrived[arrived > stored.max()].to_numpy(),
+        ),
+        ("That is how many they are; return the dates.", len(fresh)),
+    ]
+    praise = f"Right: {len(fresh)} of {len(arrived)} dates are new."
+    return called and judge(np.asarray(value), fresh.to_numpy(), mistakes, praise)
