@@ -39,6 +39,8 @@ def prepare(notebook: NotebookNode) -> NotebookNode:
     for cell in prepared.cells:
         if cell.cell_type == "code":
             cell.outputs = [_without_requests(o) for o in cell.outputs if _is_seen(o)]
+            if is_viewer(cell):
+                cell.outputs = [o for o in cell.outputs if _html(o) == SENTENCE]
     return prepared
 
 
@@ -52,7 +54,11 @@ def map_html(notebook: NotebookNode, change: Callable[[str], str]) -> None:
 
 def is_viewer(cell: NotebookNode) -> bool:
     """Return whether a prepared cell displays a viewer, which a page cannot run."""
-    return any(o.get("data", {}).get("text/html") == SENTENCE for o in cell.get("outputs", []))
+    return any(_html(output) == SENTENCE for output in cell.get("outputs", []))
+
+
+def _html(output: NotebookNode) -> str:
+    return output.get("data", {}).get("text/html", "")
 
 
 def _is_seen(output: NotebookNode) -> bool:
@@ -73,7 +79,7 @@ def _without_requests(output: NotebookNode) -> NotebookNode:
     if html is None:
         return output
     if 'class="s2kit-late"' in html:
-        html = SENTENCE
+        output.data, output.metadata, html = {}, {}, SENTENCE
     elif DRAWN in output.data:
         html = _STYLE_SHEET.sub(_inline, html)
         output.data = {"text/html": html}

@@ -133,7 +133,8 @@ def show_rgb(scene: xr.Dataset, mix: str = "True colour", *, title: str | None =
     opaque = np.isfinite(colours).all(axis=-1)
     channels = *np.moveaxis(colours, -1, 0), opaque.astype("float32")
     picture = hv.RGB((scene.x.values, scene.y.values, *channels), vdims=list("RGBA"))
-    return picture.opts(title=with_source(title or _dated(mix, scene)), **_map_style(scene))
+    named = with_source(title or _dated(mix, scene))
+    return picture.opts(title=named, tools=["hover"], **_map_style(scene))
 
 
 def show_map(
