@@ -25,7 +25,7 @@ def take(notebook: str, state: str, target: Path) -> None:
             page = chromium.new_page(viewport={"width": 1280, "height": 760})
             next(line for line in server.stderr if "app running" in line)
             page.goto(f"http://127.0.0.1:5213/{notebook}?{state}", timeout=120_000)
-            page.locator(".bk-Figure").first.wait_for(timeout=60_000)
+            page.locator(".bk-Figure").filter(visible=True).first.wait_for(timeout=60_000)
             page.wait_for_timeout(20_000)  # the pictures are drawn
             page.screenshot(path=target)
     finally:

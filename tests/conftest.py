@@ -92,8 +92,6 @@ def built_site(shared_folder) -> Path:
             folder.mkdir()
             for name in names:
                 shutil.copy(ROOT / "build" / name, folder)
-            if (ROOT / "build/release").exists():
-                shutil.copytree(ROOT / "build/release", folder / "release")
             command = [sys.executable, ROOT / "tools/build_site.py", folder]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             (folder / "said").write_text(f"{done.returncode}\n{done.stdout}{done.stderr}")

@@ -82,7 +82,7 @@ def lay_out(source: Path, build: Path) -> None:
 
 
 def _executed(build: Path) -> dict[str, Path]:
-    """Return the executed notebooks by their place on the site, in the course's order."""
+    """Return executed notebooks and released exercises by their place on the site, in order."""
     course = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     found = [path for path in sorted(build.glob("*.ipynb")) if path.stem in course]
     missing = sorted(course - {path.stem for path in found})
@@ -91,9 +91,9 @@ def _executed(build: Path) -> dict[str, Path]:
     for path in found:
         if _sources(path) != _sources(ROOT / "notebooks" / path.name):
             print(f"{path} was run before its notebook changed; `make notebooks` runs it again")
-    released = sorted((build / "release").glob("*/*.ipynb"))
+    exercises = sorted((ROOT / "notebooks/exercises").glob("*.ipynb"))  # as released: not run
     places = {f"notebooks/{path.name}": path for path in found}
-    return places | {f"notebooks/exercises/{path.name}": path for path in released}
+    return places | {f"notebooks/exercises/{path.name}": path for path in exercises}
 
 
 def _sources(path: Path) -> list[str]:
@@ -124,8 +124,7 @@ def _lay_out_notebook(path: Path, source: Path, name: str, names: set[str]) -> N
 
 
 def _show_picture(cell: NotebookNode, static: str) -> None:
-    """Keep of a viewer its sentence, and show its picture."""
-    cell.outputs = cell.outputs[:1]
+    """Show the picture of a viewer below its sentence, which is all that is left of it."""
     for name, (picture, alt) in VIEWERS.items():
         if name in cell.source and (ROOT / "docs" / picture).exists():
             cell.outputs[0].data["text/html"] += f'<img src="{static}/{picture}" alt="{alt}">'

@@ -2,7 +2,7 @@
 
 Each is one SVG beside this script, or in FOLDER. The same versions of the packages draw the same
 bytes. A notebook shows one by ``![alt](figures/name.svg)``, with the alt text of the table below,
-which the SVG holds as its description, and with the caption as the sentence after it.
+which the SVG holds as its description, and the caption in italics below it.
 """
 
 import sys

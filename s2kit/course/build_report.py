@@ -13,15 +13,11 @@ import xarray as xr
 from IPython.display import HTML
 from odc.geo.geobox import GeoBox
 
-from s2kit.course.pictures import with_source
+from s2kit.course.pictures import CHART, DASHES, MARKERS, with_source
 from s2kit.cube.report import BuildReport
 from s2kit.errors import InvalidInputError
 from s2kit.viewers.colours import GREY, PLACE_COLOURS
-
-__all__ = ["list_scenes", "list_trouble", "show_overpasses", "show_scenes", "show_summary"]
-
-_MARKERS = ("circle", "triangle", "square", "diamond")
-_DASHES = ("solid", "dashed", "dotted", "dotdash")
+from s2kit.viewers.page import origin_of
 
 _BOX = "border: 1px solid #8A8A8A; border-radius: 6px; padding: 4px 20px 12px; max-width: 760px"
 _CELL = "text-align: left; vertical-align: top; padding: 4px 16px 4px 0"
@@ -81,6 +77,7 @@ def show_scenes(items: pystac.ItemCollection, grid: GeoBox) -> hv.Overlay:
         orbit, tile = item.properties["sat:relative_orbit"], item.properties["grid:code"]
         shapes = outlines.setdefault(f"R{orbit:03d}, {tile.removeprefix('MGRS-')}", set())
         shapes.add(shapely.geometry.shape(item.geometry).boundary)
+    synthetic = any(item.properties.get("s2kit:synthetic") for item in items)
     axes = ["longitude", "latitude"]
     region = grid.extent.to_crs("EPSG:4326").geom
     filled = hv.Polygons([shapely.get_coordinates(region)], axes)
@@ -89,12 +86,12 @@ def show_scenes(items: pystac.ItemCollection, grid: GeoBox) -> hv.Overlay:
         parts.append(
             hv.Curve(_line_through(shapes), *axes, label=name).opts(
                 color=PLACE_COLOURS[number % len(PLACE_COLOURS)],
-                line_dash=_DASHES[number % len(_DASHES)],
+                line_dash=DASHES[number % len(DASHES)],
                 line_width=2,
             )
         )
     return hv.Overlay(parts).opts(
-        title=f"Outlines of the scenes\n({_source_of(items)})",
+        title=f"Outlines of the scenes\n({origin_of(synthetic)})",
         frame_width=420,
         data_aspect=1 / np.cos(np.radians(region.centroid.y)),
         legend_position="right",
@@ -123,20 +120,18 @@ def show_overpasses(
         parts.append(
             hv.Scatter(part, "time", "share (%)", label=f"orbit {orbit}").opts(
                 color=PLACE_COLOURS[number % len(PLACE_COLOURS)],
-                marker=_MARKERS[number % len(_MARKERS)],
+                marker=MARKERS[number % len(MARKERS)],
                 size=7,
                 tools=["hover"],
             )
         )
     return hv.Overlay(parts).opts(
         title=with_source(title),
-        frame_width=620,
-        frame_height=240,
-        xlabel="",
         ylabel="share (%)",
         ylim=(-4, 104),
         legend_position="right",
         show_legend=True,
+        **CHART,
     )
 
 
@@ -239,11 +234,6 @@ def list_trouble(report: BuildReport, items: pystac.ItemCollection) -> pd.DataFr
         *(("damaged", key, "not all scenes of its dates were given") for key in report.damaged),
     ]
     return pd.DataFrame(rows, columns=["what happened", "scene or chunk", "why"])
-
-
-def _source_of(items: pystac.ItemCollection) -> str:
-    synthetic = any(item.properties.get("s2kit:synthetic") for item in items)
-    return "synthetic practice data" if synthetic else "Sentinel-2"
 
 
 def _line_through(shapes: set) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 import shapely
 import xarray as xr
 
-from s2kit.course.pictures import _CHART, _MARKERS, _frame_width, class_colours, with_source
+from s2kit.course.pictures import CHART, MARKERS, class_colours, map_style, with_source
 from s2kit.viewers.colours import BLUE, GREY
 
 _DAYS = {"start": "dotted", "peak": "solid", "end": "dashed"}
@@ -21,8 +21,6 @@ def show_fields(
     fields: gpd.GeoDataFrame,
     column: str | None = None,
     title: str | None = None,
-    *,
-    colours: Mapping[str, str] | None = None,
 ) -> hv.Path | hv.Overlay:
     """Draw fields: white outlines to lay over a map, or areas coloured by their class.
 
@@ -34,8 +32,6 @@ def show_fields(
         The class; without it, outlines are drawn.
     title : str, optional
         By default the name of the column.
-    colours : mapping of str to str, optional
-        By default those of `class_colours`.
     """
     if column is None:
         rings = [shapely.get_coordinates(part) for part in fields.boundary.explode()]
@@ -43,7 +39,7 @@ def show_fields(
     west, south, east, north = fields.total_bounds
     names = fields[column].astype(str)
     numbers = names.value_counts()
-    colours = colours or class_colours(numbers.index)
+    colours = class_colours(numbers.index)
     parts = []
     for name in numbers.index:
         outlines = fields.geometry[names == name].explode().exterior
@@ -54,15 +50,10 @@ def show_fields(
         parts.append(part.opts(show_legend=True, **style))
     return hv.Overlay(parts).opts(
         title=with_source(title or column),
-        data_aspect=1,
-        frame_width=_frame_width(east - west, north - south),
         xlim=(west, east),
         ylim=(south, north),
         legend_position="right",
-        xformatter="%.7g",
-        yformatter="%.7g",
-        xlabel="",
-        ylabel="",
+        **map_style(east - west, north - south),
     )
 
 
@@ -94,10 +85,10 @@ def show_points(
     for number, name in enumerate(names):
         some = table[table[by] == name]
         points = hv.Scatter((some[across], some[up]), across, up, label=str(name))
-        marker = _MARKERS[number % len(_MARKERS)]
+        marker = MARKERS[number % len(MARKERS)]
         parts.append(points.opts(color=colours[name], marker=marker, size=6, alpha=0.7))
     right, high = labels or (across, up)
-    style = {**_CHART, "xlabel": right, "ylabel": high, "frame_width": 480, "frame_height": 340}
+    style = {**CHART, "xlabel": right, "ylabel": high, "frame_width": 480, "frame_height": 340}
     return hv.Overlay(parts).opts(title=with_source(title), legend_position="right", **style)
 
 
@@ -210,7 +201,7 @@ def show_season(
         day = season[word].values
         if not np.isnat(day):
             parts.append(hv.VLine(day).opts(color="black", line_dash=dash, line_width=1))
-    style = {**_CHART, "frame_width": 330, "frame_height": 180, "xrotation": 40}
+    style = {**CHART, "frame_width": 330, "frame_height": 180, "xrotation": 40}
     return hv.Overlay(parts).opts(title=with_source(title), ylabel=f"{name} (1)", **style)
 
 

@@ -15,32 +15,17 @@ import xarray as xr
 from bokeh.models import FixedTicker
 
 from s2kit.panel_loading import load_panel
-from s2kit.viewers.colours import BLUE, GREY, MIXES, PLACE_COLOURS, classes_of, percentile_limits
-from s2kit.viewers.timeline import percent
-
-__all__ = [
-    "class_colours",
-    "compare",
-    "describe",
-    "mark",
-    "middle",
-    "percent",
-    "show_classes",
-    "show_lines",
-    "show_map",
-    "show_rgb",
-    "show_series",
-    "start_pictures",
-    "with_source",
-]
+from s2kit.viewers.colours import BLUE, GREY, MIXES, classes_of, percentile_limits
+from s2kit.viewers.page import origin_of
+from s2kit.viewers.timeline import percent as percent
 
 _WIDTHS = {1: 440, 2: 330, 3: 240}
 """Pixels of the screen of a map's width, by the number of columns."""
 
-_CHART = {"frame_width": 620, "frame_height": 240, "xlabel": "", "padding": 0.05}
+CHART = {"frame_width": 620, "frame_height": 240, "xlabel": "", "padding": 0.05}
 
-_MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star")
-_DASHES = ("solid", "dashed", "dotted", "dotdash")
+MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "star")
+DASHES = ("solid", "dashed", "dotted", "dotdash")
 
 _CLASSES = {
     "grassland": "#009E73",
@@ -53,7 +38,8 @@ _CLASSES = {
 }
 """Colours of crops; the colour-blind can distinguish them (Okabe and Ito 2008)."""
 
-_SPARE = ("#009E73", "#E69F00", "#D55E00", "#0072B2", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+_SPARE = (*_CLASSES.values(), "#000000")
+"""Colours of other classes."""
 
 _source = {"note": ""}
 """What `describe` found; the titles of later pictures name it."""
@@ -76,7 +62,7 @@ def describe(cube: xr.Dataset) -> None:
     cube : xarray.Dataset, dims (time, y, x)
         As `s2kit.open_cube` returns it.
     """
-    _source["note"] = "synthetic practice data" if cube.attrs.get("synthetic") else "Sentinel-2"
+    _source["note"] = origin_of(bool(cube.attrs.get("synthetic")))
     first, last = (f"{moment:.10}" for moment in cube.time.values[[0, -1]])
     size = abs(float(cube.x[1] - cube.x[0]))
     print(f"{cube.sizes['time']} overpasses from {first} to {last}")
@@ -133,8 +119,8 @@ def show_rgb(scene: xr.Dataset, mix: str = "True colour", *, title: str | None =
     opaque = np.isfinite(colours).all(axis=-1)
     channels = *np.moveaxis(colours, -1, 0), opaque.astype("float32")
     picture = hv.RGB((scene.x.values, scene.y.values, *channels), vdims=list("RGBA"))
-    named = with_source(title or _dated(mix, scene))
-    return picture.opts(title=named, tools=["hover"], **_map_style(scene))
+    style = map_style(scene.sizes["x"], scene.sizes["y"])
+    return picture.opts(title=with_source(title or _dated(mix, scene)), tools=["hover"], **style)
 
 
 def show_map(
@@ -171,7 +157,7 @@ def show_map(
         colorbar_position="bottom",
         clabel=label or f"{name} ({layer.attrs.get('units', '1')})",
         tools=["hover"],
-        **_map_style(layer),
+        **map_style(layer.sizes["x"], layer.sizes["y"]),
     )
 
 
@@ -216,7 +202,7 @@ def show_classes(
             "ticker": FixedTicker(ticks=list(range(len(shown)))),
             "major_label_overrides": {n: name for n, (_, name, _) in enumerate(shown)},
         },
-        **_map_style(layer),
+        **map_style(layer.sizes["x"], layer.sizes["y"]),
     )
 
 
@@ -261,7 +247,7 @@ def show_series(
         legend_opts={"margin": 0, "padding": 2, "border_line_alpha": 0},  # else it covers the chart
         title=with_source(title or name),
         ylabel=label or f"{name} (1)",
-        **_CHART,
+        **CHART,
     )
 
 
@@ -291,15 +277,15 @@ def show_lines(
         style = {"color": colours[name], "muted_alpha": 0.1}
         points = (column.index, column.to_numpy())
         line = hv.Curve(points, across, "value", label=str(name))
-        dash = _DASHES[number // len(_SPARE) % len(_DASHES)]
+        dash = DASHES[number // len(_SPARE) % len(DASHES)]
         dots = hv.Scatter(points, across, "value", label=str(name))
-        marker = _MARKERS[number % len(_MARKERS)]
+        marker = MARKERS[number % len(MARKERS)]
         parts += [
             line.opts(line_width=2, line_dash=dash, **style),
             dots.opts(size=6, marker=marker, tools=["hover"], **style),
         ]
     return hv.Overlay(parts).opts(
-        title=with_source(title), ylabel=label, legend_position="right", **_CHART
+        title=with_source(title), ylabel=label, legend_position="right", **CHART
     )
 
 
@@ -315,7 +301,7 @@ def mark(place: Mapping[str, Any] | xr.Dataset, number: int = 0) -> hv.Points:
     """
     points = hv.Points([(float(place["x"]), float(place["y"]))], ["x", "y"])
     return points.opts(
-        marker=_MARKERS[number % len(_MARKERS)],
+        marker=MARKERS[number % len(MARKERS)],
         fill_alpha=0,
         line_color=("#FF4DC4", "#FFB000", "#FFFFFF", "#000000")[number % 4],
         line_width=3,
@@ -357,7 +343,7 @@ def class_colours(names: Iterable[str]) -> dict[str, str]:
     names = list(dict.fromkeys(names))
     others = sorted(str(name) for name in names if name not in _CLASSES)
     free = [colour for colour in _SPARE if colour not in {_CLASSES.get(name) for name in names}]
-    free = free or list(PLACE_COLOURS)
+    free = free or list(_SPARE)
     spare = {name: free[number % len(free)] for number, name in enumerate(others)}
     return {name: _CLASSES.get(name) or spare[str(name)] for name in names}
 
@@ -368,11 +354,11 @@ def _dated(name: str, data: xr.Dataset | xr.DataArray) -> str:
     return name if time is None or time.ndim else f"{name}, {time.values:.10}"
 
 
-def _map_style(data: xr.Dataset | xr.DataArray) -> dict[str, Any]:
+def map_style(width: float, height: float) -> dict[str, Any]:
     """Return the options of a map: pixels are square, and coordinates are in full."""
     return {
         "data_aspect": 1,
-        "frame_width": _frame_width(data.sizes["x"], data.sizes["y"]),
+        "frame_width": _frame_width(width, height),
         "xformatter": "%.7g",
         "yformatter": "%.7g",
         "xlabel": "",

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from s2kit.analysis.fields import Fields, read_fields
+from s2kit.analysis.indices import index
+from s2kit.analysis.masks import CLEAR, clear_mask
 from s2kit.cube.open import open_cube
 from s2kit.errors import InvalidInputError
 
@@ -21,7 +23,6 @@ _LEAST_LAND = 0.5
 """Share of the clear observations of a window that must be land."""
 _MOSTLY = 0.9
 """Share of the clear observations of a pixel of land that must be land."""
-_CLASSES = (4, 5, 6, 7)
 _PLACES = 12
 """Windows that are tried; a window of water or outside the swath teaches nothing."""
 _WHOLE = 0.99
@@ -144,7 +145,7 @@ def _find_window(
             first = {axis: min(max(at, 0), last[axis]) for axis, at in first.items()}
         window = {axis: slice(at, at + size) for axis, at in first.items()}
         classes = cube["SCL"].isel(window).values
-        clear = np.isin(classes, _CLASSES)
+        clear = np.isin(classes, CLEAR)
         land = float(np.isin(classes[clear], _LAND).mean()) if clear.any() else 0.0
         if land > most:
             best, most = (window, classes), land
@@ -168,11 +169,10 @@ def changing_place(cube: xr.Dataset, *, size: int = 5) -> xr.Dataset:
     xarray.Dataset, dims (time, y, x)
         The part of the cube.
     """
-    clear = cube["SCL"].isin(_CLASSES)
+    clear = clear_mask(cube)
     seen = clear.sum("time")
     land = (cube["SCL"].isin(_LAND).sum("time") >= _MOSTLY * seen) & (seen > 0)
-    ndvi = (cube["B08"] - cube["B04"]) / (cube["B08"] + cube["B04"])
-    spread = ndvi.where(clear & land).std("time")
+    spread = index(cube, "NDVI").where(clear & land).std("time")
     smooth = spread.rolling(y=size, x=size, center=True).mean()
     middle = smooth.fillna(-1).argmax(["y", "x"])
     half = size // 2

@@ -85,6 +85,11 @@ def _handle_in_order(control: pn.widgets.Widget) -> None:
     vars(control).update(_server_change=change, _server_event=control._comm_event)
 
 
+def origin_of(synthetic: bool) -> str:
+    """Return the origin of the data in words, for the titles of pictures."""
+    return "synthetic practice data" if synthetic else "Sentinel-2"
+
+
 class Page:
     """The parts of a page around a viewer: header, status line, error, mark of being busy.
 
@@ -109,7 +114,7 @@ class Page:
     @property
     def note(self) -> str:
         """Origin of the data, for titles."""
-        return "synthetic practice data" if self.synthetic else "Sentinel-2"
+        return origin_of(self.synthetic)
 
     def set_status(self, text: str) -> None:
         """Show what is on the map; screen readers read it aloud."""

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks/figures"
 FIGURES = sorted(path.stem for path in FOLDER.glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
-IMAGE = re.compile(r"!\[([^\]]*)\]\((?:\.\./)?figures/(\w+)\.svg\)")
+IMAGE = re.compile(r"!\[([^\]]*)\]\(figures/(\w+)\.svg\)(?:\n\n\*([^*]+)\*)?")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def texts(name):
 
 
 def uses():
-    """Return notebook, alt text and figure of each place where a notebook shows a figure."""
+    """Return notebook, alt text, figure and caption of each place where a figure is shown."""
     for path in sorted((ROOT / "notebooks").rglob("*.ipynb")):
         if ".ipynb_checkpoints" not in path.parts:
             for cell in nbformat.read(path, as_version=4).cells:
@@ -112,13 +112,16 @@ def luminance(colour):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_notebook_shows_figure_with_its_description(name):
-    """Where a notebook shows a figure, the alt text is the figure's own description."""
-    found = [(notebook, alt) for notebook, alt, figure in uses() if figure == name]
-    if not found:
-        pytest.skip("no notebook shows it yet")
-    description = texts(name)[1]
-    assert [place for place in found if place[1] != description] == []
+def test_notebooks_show_figure_with_its_description_and_caption(name, modules):
+    """Each figure is shown, with its own description as alt text, and its caption below."""
+    from draw_figures import FIGURES as KNOWN
+
+    found = [
+        (notebook, alt, caption) for notebook, alt, figure, caption in uses() if figure == name
+    ]
+    expected = texts(name)[1], KNOWN[name].caption
+    assert found
+    assert [place for place in found if place[1:] != expected] == []
 
 
 def test_notebooks_show_figures_that_exist():

@@ -80,11 +80,15 @@ def test_no_page_is_large(pages):
 
 @pytest.mark.slow
 def test_every_notebook_has_a_page_and_a_card(pages, built_site):
-    """Each notebook of the course is on the site, and the front page leads to it."""
+    """The front page leads to each notebook, and each exercise has a page too."""
     names = [path.stem for path in (ROOT / "notebooks").glob("*.ipynb")]
+    exercises = [
+        f"exercises/{path.stem}" for path in (ROOT / "notebooks/exercises").glob("*.ipynb")
+    ]
     front = pages[(built_site / "index.html").resolve()].links
     assert [name for name in names if f"notebooks/{name}.html" not in front] == []
-    assert [name for name in names if not (built_site / f"notebooks/{name}.html").exists()] == []
+    every = {name: built_site / f"notebooks/{name}.html" for name in [*names, *exercises]}
+    assert [name for name, page in every.items() if not page.exists()] == []
 
 
 @pytest.mark.slow
@@ -160,8 +164,10 @@ def test_style_sheets_of_pictures_are_in_the_page():
 def test_a_viewer_says_that_it_needs_a_notebook():
     """In place of advice for JupyterLab, a viewer has a sentence; other cells have none."""
     late = shown(html='<div class="s2kit-late"></div>')
-    assert is_viewer(prepared(late))
-    assert prepared(late).outputs[0].data["text/html"] == SENTENCE
+    others = [shown(html="<div>controls</div>"), new_output("stream", text="loaded")]
+    cell = prepared(*others, late)
+    assert is_viewer(cell)
+    assert [output.data for output in cell.outputs] == [{"text/html": SENTENCE}]
     assert not is_viewer(prepared(shown(html="<b>1</b>")))
 
 

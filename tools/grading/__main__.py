@@ -123,9 +123,9 @@ def _feedback(given: argparse.Namespace) -> int:
 
 def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]]]:
     """Return the exercises that were collected, with their submissions."""
-    folders = {one.name: given.build / one.name / "collected" for one in _exercises(given)}
-    found = [(one, collected(folders[one.name])) for one in _exercises(given)]
-    found = [(one, batch) for one, batch in found if batch]
+    exercises = _exercises(given)
+    batches = [collected(given.build / one.name / "collected") for one in exercises]
+    found = [(one, batch) for one, batch in zip(exercises, batches, strict=True) if batch]
     if not found:
         raise InvalidInputError("nothing is collected yet: make collect FROM=folder-or-zip")
     return found

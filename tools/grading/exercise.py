@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def grade_id(cell: Any) -> str:
 def read_exercise(path: Path) -> Exercise:
     """Read a source notebook."""
     notebook = nbformat.read(path, as_version=4)
-    blank = released(nbformat.read(path, as_version=4))
+    blank = released(deepcopy(notebook))
     stubs = {grade_id(c): c.source for c in blank.cells if _is(c, "solution")}
     questions, task, title = [], "", ""
     for cell in notebook.cells:

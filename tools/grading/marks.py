@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from s2kit.atomic import replacing
 from s2kit.errors import InvalidInputError
 from tools.grading.grade import GRADED, Grade, Mark
 
@@ -14,7 +15,8 @@ _TEXT_COLUMNS = ["id", "name", "question", "largest", "answer", "points", "comme
 def write_grades(grades: list[Grade], folder: Path) -> None:
     """Write ``grades.json``, from which marks and feedback are made."""
     text = json.dumps([asdict(one) for one in grades], ensure_ascii=False, indent=1)
-    (folder / "grades.json").write_text(text, encoding="utf-8")
+    with replacing(folder / "grades.json") as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def read_grades(folder: Path) -> list[Grade]:
@@ -27,7 +29,7 @@ def write_marks(grades: list[Grade], file: Path) -> None:
     """Write ``marks.csv``: one line a student. What is not graded is empty, never 0."""
     questions = {mark.question: mark.largest for one in grades for mark in one.marks}
     heads = [f"{name} ({largest:g})" for name, largest in questions.items()]
-    with file.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         table.writerow(["id", "name", "number", "status", "total", *heads, "notes"])
         for one in grades:
@@ -40,7 +42,7 @@ def write_marks(grades: list[Grade], file: Path) -> None:
 def write_texts(grades: list[Grade], file: Path) -> None:
     """Write ``texts.csv``: the texts that a person reads, with empty points; given ones stay."""
     given = _given(file)
-    with file.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
         table = csv.writer(opened)
         table.writerow(_TEXT_COLUMNS)
         for one in grades:

@@ -100,6 +100,8 @@ class _Attempt:
         self.printed = 0
         self._left: float | None = None
         self._pipe, send = os.pipe()
+        # Safe although Python warns: the only threads here are those of BLAS and of Arrow's
+        # allocator, both of which prepare for a fork. All that computes, computes in the child.
         self._pid = os.fork()
         if self._pid == 0:
             status = 1
