@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import cubes
 import drawing
 import ground
 import light
 import pixels
+import storage
 from matplotlib.axes import Axes
 
 
@@ -50,7 +50,7 @@ FIGURES = {
         "green plants, the nearer to 1.",
     ),
     "cube": Concept(
-        cubes.cube,
+        storage.cube,
         "A cube and what a selection costs",
         "Maps of seven dates stacked along a time axis, with one pixel followed through all "
         "dates, one date coloured and a small window marked on every date; beside it, how many "
@@ -59,7 +59,7 @@ FIGURES = {
         "touches, not on the numbers you want.",
     ),
     "chunks": Concept(
-        cubes.chunks,
+        storage.chunks,
         "Chunks on the disk",
         "A chunk of 16 dates by 120 by 120 pixels, and three copies of a cube of 36 chunks: a "
         "pixel through time touches 3 of them, a map of one date 12, a window through time 12.",
@@ -85,7 +85,7 @@ FIGURES = {
         "displaced little: by at most a fifth of its height.",
     ),
     "build": Concept(
-        cubes.build,
+        storage.build,
         "From scenes to a cube",
         "Scenes of two tiles on three dates are resampled to one grid, where each date becomes one "
         "map, and the maps are stacked along time; on the second date a part without a scene has "

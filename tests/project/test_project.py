@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -390,6 +391,14 @@ def test_each_test_says_what_must_hold(path):
     functions = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.FunctionDef)]
     tests = [f for f in functions if f.name.startswith("test_")]
     assert [f.name for f in tests if not ast.get_docstring(f)] == []
+
+
+def test_scripts_that_share_a_process_have_names_of_their_own():
+    """No two modules outside the package share a name: the second import would get the first."""
+    parts = (ROOT / "tests", ROOT / "tools", ROOT / "notebooks")
+    names = Counter(path.stem for part in parts for path in part.rglob("*.py"))
+    shared = {name for name, count in names.items() if count > 1}
+    assert shared <= {"__init__", "__main__", "conftest"}
 
 
 def test_cells_are_short(notebook):
