@@ -15,7 +15,7 @@ from rasterio.vrt import WarpedVRT
 from s2kit.credentials import shown_cause
 from s2kit.crs import Bounds, operation, pipeline
 from s2kit.errors import CatalogueError, InvalidInputError
-from s2kit.viewers.levels import SIDE, View
+from s2kit.viewers.levels import View
 
 TILES = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 
@@ -67,14 +67,17 @@ def read_address(tiles: str) -> str:
     return tiles
 
 
-def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
-    """Read the tiles of a view.
+def read_basemap(
+    tiles: str, view: View, size: tuple[int, int], crs: CRS, area: Bounds
+) -> np.ndarray:
+    """Read the tiles of a view as a picture of a size: its width and height in pixels.
 
     Parameters
     ----------
     tiles : str
         Address with ``{z}``, ``{x}`` and ``{y}``.
     view : View
+    size : tuple of int
     crs : pyproj.CRS
         Of the view.
     area : tuple of float
@@ -94,9 +97,12 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
     url = escape(read_address(tiles))
     for letter in "zxy":
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
-    source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=_zoom(view, crs, area), wait=_WAIT)
-    place = from_bounds(view.west, view.south, view.east, view.north, SIDE, SIDE)
-    grid = {"crs": crs.to_wkt(), "transform": place, "width": SIDE, "height": SIDE}
+    source = _DESCRIPTION.format(
+        url=url, edge=_EDGE, zoom=_zoom(view, size[0], crs, area), wait=_WAIT
+    )
+    width, height = size
+    place = from_bounds(*view, width, height)
+    grid = {"crs": crs.to_wkt(), "transform": place, "width": width, "height": height}
     exact = {"COORDINATE_OPERATION": pipeline(_MERCATOR, crs, area)}
     try:
         with (
@@ -110,17 +116,17 @@ def read_basemap(tiles: str, view: View, crs: CRS, area: Bounds) -> np.ndarray:
             f"The basemap cannot be fetched from {_host_of(tiles)}; switch it on again "
             "when there is internet"
         ) from shown_cause(error)
-    picture = np.full((SIDE, SIDE, 4), 255, "uint8")
+    picture = np.full((height, width, 4), 255, "uint8")
     picture[..., :3] = np.moveaxis(colours, 0, -1)
     return picture
 
 
-def _zoom(view: View, crs: CRS, area: Bounds) -> int:
+def _zoom(view: View, width: int, crs: CRS, area: Bounds) -> int:
     """Return the zoom whose pixels are about as large as those of a picture of the view.
 
     GDAL would warp the finest tiles, of which a country has billions.
     """
     to_mercator = operation(crs, _MERCATOR, area)
     west, _, east, _ = to_mercator.transform_bounds(view.west, view.south, view.east, view.north)
-    tiles = 2 * _EDGE / (east - west) * SIDE / 256
+    tiles = 2 * _EDGE / (east - west) * width / 256
     return min(max(round(math.log2(tiles)), 0), _DEEPEST)

@@ -1,4 +1,4 @@
-"""Controls that both viewers have, and the page that they stand on."""
+"""Controls that both viewers have."""
 
 import html
 import io
@@ -9,12 +9,10 @@ from typing import Any
 import panel as pn
 import param
 
-from s2kit.viewers.accessibility import ControlNames
 from s2kit.viewers.basemap import attribution_of
 from s2kit.viewers.colours import rounded
 from s2kit.viewers.levels import Levels, View
-from s2kit.viewers.page import Page, ViewerLayout, error_text
-from s2kit.viewers.uploads import LARGEST, require_size
+from s2kit.viewers.page import Page, error_text
 
 WIDTH = 300
 """Width of a control in pixels of the screen."""
@@ -33,6 +31,40 @@ def save_button(name: str, shown: Any, filename: str) -> pn.widgets.Button:
     built = pn.widgets.Button(label=name, margin=(3, 3), visible=shown.pane.param.visible)
     built.js_on_click(args={"tool": shown.save}, code="tool.do.emit('save')")
     return built
+
+
+def save_all_button(name: str, rows: Sequence[Sequence[Any]], filename: str) -> pn.widgets.Button:
+    """Build a button that saves maps and charts, as far as they are seen, in one PNG."""
+    built = pn.widgets.Button(label=name, margin=(3, 3))
+    figures = [[shown.figure for shown in row] for row in rows]
+    built.js_on_click(args={"rows": figures, "filename": filename}, code=_SAVE_ALL)
+    return built
+
+
+_SAVE_ALL = """
+const seen = (figure) => Bokeh.index.find_one(figure);
+const drawn = rows.map((row) => row.filter((figure) => seen(figure)?.is_displayed)
+  .map((figure) => seen(figure).export('png', true).canvas));
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+const widths = drawn.map((row) => sum(row.map((part) => part.width)));
+const heights = drawn.map((row) => Math.max(0, ...row.map((part) => part.height)));
+const sheet = document.createElement('canvas');
+[sheet.width, sheet.height] = [Math.max(...widths), sum(heights)];
+const pen = sheet.getContext('2d');
+pen.fillStyle = '#ffffff';
+pen.fillRect(0, 0, sheet.width, sheet.height);
+drawn.forEach((row, n) => row.forEach((part, k) => {
+  const left = sum(row.slice(0, k).map((before) => before.width));
+  pen.drawImage(part, left, sum(heights.slice(0, n)));
+}));
+sheet.toBlob((blob) => {
+  const link = document.createElement('a');
+  link.download = `${filename}.png`;
+  link.href = URL.createObjectURL(blob);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+});
+"""
 
 
 def download(
@@ -70,7 +102,7 @@ def sections(viewer: Any, parts: Mapping[str, pn.viewable.Viewable]) -> pn.Colum
     return pn.Column(viewer.section, *parts.values(), sizing_mode="stretch_width")
 
 
-def zoom_row(viewer: Any) -> pn.Row:
+def zoom_row(viewer: Any) -> pn.FlexBox:
     """Build the buttons that move the map, for users without a mouse."""
     moves: dict[str, Callable[[View], View | None]] = {
         "Zoom in": lambda view: view.zoomed(0.5),
@@ -86,7 +118,7 @@ def zoom_row(viewer: Any) -> pn.Row:
         viewer.look(change(viewer.map.view))
 
     row = [button(name, partial(go, change), viewer.page) for name, change in moves.items()]
-    return pn.Row(*row, margin=(0, 5))
+    return pn.FlexBox(*row, margin=(0, 5))
 
 
 def set_range(slider: Any, start: float, end: float, value: Any, **options: Any) -> None:
@@ -181,31 +213,3 @@ def basemap_boxes(
     boxes.param.watch(take, "value")
     attribution = html.escape(attribution_of(viewer.tiles))
     return boxes, pn.pane.HTML(attribution, visible=viewer.param.basemap, margin=(0, 10))
-
-
-def assemble(
-    viewer: Any,
-    parts: Mapping[str, pn.viewable.Viewable],
-    *,
-    maps: Sequence[pn.viewable.Viewable],
-    charts: Sequence[pn.viewable.Viewable],
-    top: Sequence[pn.viewable.Viewable] = (),
-) -> ViewerLayout:
-    """Build the layout of a viewer: groups of controls, of which one is shown, beside the map.
-
-    ``maps`` and ``charts`` stand above the buttons that move the map and below the controls,
-    ``top`` below the title.
-    """
-    page = viewer.page
-    names = ControlNames(width=0, height=0, margin=0, most_bytes=LARGEST)
-    refuse = page.guarded(require_size)
-    names.on_msg(lambda event: refuse(event.data["name"], event.data["size"]))
-    left = pn.Column(pn.Row(*maps), viewer.readout, zoom_row(viewer), styles={"flex": "none"})
-    wide = {"min_width": 320, "max_width": 720, "styles": {"flex": "1 1 320px"}}
-    right = pn.Column(sections(viewer, parts), *charts, **wide)
-    return ViewerLayout(
-        *(page.header, *top, page.alert, page.busy, page.status, names),
-        pn.FlexBox(left, right, align_items="flex-start", flex_wrap="wrap"),
-        sizing_mode="stretch_width",
-        max_width=1400,
-    )

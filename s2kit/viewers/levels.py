@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from dask.system import CPU_COUNT
+from pyproj import CRS
 
 from s2kit.crs import DEGREES, operation
 from s2kit.cube.dask_layers import require_steps, window_of
@@ -18,7 +19,7 @@ from s2kit.errors import InvalidInputError
 from s2kit.grid import area_of_data, crs_of, read_grid
 
 SIDE = 512
-"""Pixels along one side of a picture at most: about 1 MB on its way to a browser."""
+"""Pixels along one side of a picture on a small map at most: about 1 MB on its way to a browser."""
 
 _STRIDE = 4
 """Largest step in pixels where there are no overviews: all pixels between are read in vain."""
@@ -47,11 +48,10 @@ class View(NamedTuple):
         """Centre, x and y."""
         return (self.west + self.east) / 2, (self.south + self.north) / 2
 
-    @property
-    def squared(self) -> "View":
-        """The square around it."""
-        side = max(self.width, self.height)
-        return View.around(*self.middle, side, side)
+    def filling(self, shape: float) -> "View":
+        """Return the smallest view around it whose width is ``shape`` times its height."""
+        width, height = max(self.width, self.height * shape), max(self.height, self.width / shape)
+        return View.around(*self.middle, width, height)
 
     def distance(self, other: "View") -> float:
         """Return the largest distance between a side and the same side of another view."""
@@ -127,6 +127,7 @@ class Levels:
             )
         self.cubes = levels_of(cube)
         self.pixel = across
+        self.stretch = _stretch(crs_of(self.grid), self.whole.middle)
         self._opened = cube.attrs.get("overview_level", 0)
 
     @property
@@ -280,6 +281,14 @@ class Levels:
     def centre_of(self, row: int, col: int) -> tuple[float, float]:
         """Return x and y of the centre of a pixel at full resolution."""
         return self.grid.affine @ (col + 0.5, row + 0.5)
+
+
+def _stretch(crs: CRS, middle: tuple[float, float]) -> float:
+    """Return how long a unit of x is on the ground, in units of y: less than 1 in degrees.
+
+    That is the cosine of the latitude, as on a sphere; projected systems have one unit for both.
+    """
+    return math.cos(math.radians(middle[1])) if crs.is_geographic else 1.0
 
 
 @cache

@@ -9,6 +9,7 @@ import shapely
 from bokeh.events import DoubleTap, MouseMove, RangesUpdate, Tap
 from bokeh.models import (
     BasicTicker,
+    BoxZoomTool,
     ColorBar,
     ColumnDataSource,
     CustomJS,
@@ -24,17 +25,20 @@ from pyproj import CRS
 
 from s2kit.grid import crs_of
 from s2kit.viewers.charts import ROOM, name_tools
-from s2kit.viewers.levels import Levels, View
+from s2kit.viewers.levels import SIDE, Levels, View, Window
 from s2kit.viewers.places import Place, short
 
-_FRAME = 450
-"""Pixels of the screen along one side of the map; a picture has up to `levels.SIDE`."""
+FRAME = 450
+"""Pixels of the screen along one side of a map in a notebook."""
 
 _AXES = 75
 """Pixels beside the map: its vertical axis and its tools."""
 
-MAP_WIDTH = _FRAME + _AXES
-"""Pixels that a map takes, if the window is wide enough."""
+MAP_WIDTH = FRAME + _AXES
+"""Pixels that a map takes in a notebook, if the window is wide enough."""
+
+_MOST = 1280
+"""Pixels along one side of a picture at most: up to 4 MB on a window of 1600 × 900."""
 
 _SETTLE = """
 const timers = (window.s2kit_timers ??= {});
@@ -65,12 +69,21 @@ class MapPane:
     Parameters
     ----------
     levels : Levels
+    fills : bool
+        Whether it takes all the room that the page gives it; else its size is fixed.
     beside : MapPane, optional
         Another map that always shows the same view.
+
+    Attributes
+    ----------
+    frame : tuple of int
+        Width and height of the map within its axes, pixels of the screen.
     """
 
-    def __init__(self, levels: Levels, *, beside: "MapPane | None" = None):
-        self.ranges: tuple[Range1d, Range1d] = beside.ranges if beside else _ranges(levels)
+    def __init__(self, levels: Levels, *, fills: bool, beside: "MapPane | None" = None):
+        self.frame = FRAME, FRAME
+        self._levels, self.fills = levels, fills
+        self.ranges: tuple[Range1d, Range1d] = beside.ranges if beside else (Range1d(), Range1d())
         self.figure = _map_figure(self.ranges, "Map" if beside is None else "Pinned map")
         self.save = self.figure.select_one(SaveTool)
         _name_axes(self.figure, crs_of(levels.grid))
@@ -91,9 +104,15 @@ class MapPane:
         self.figure.add_layout(self._scale, "below")
         self.figure.add_layout(self._message)
         self.figure.add_layout(self._divider)
-        self.resize()
+        size = {"sizing_mode": "stretch_both"} if fills else {}
+        if fills:
+            self.figure.update(min_width=200, min_height=200, **size)
+        else:
+            self.resize(FRAME)
+        if beside is None:
+            self.set_view(levels.whole)
         # in a column, as a Bokeh pane that is made visible again stays hidden with its figure
-        self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5)))
+        self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5), **size), **size)
 
     # Events
 
@@ -117,6 +136,19 @@ class MapPane:
         self.figure.js_on_event(RangesUpdate, settle)
         sent.on_change("data", lambda _attr, _old, _new: act())
 
+    def on_frame(self, act: Callable[[tuple[int, int]], None]) -> None:
+        """Call ``act(frame)`` when the page has given the map another size."""
+        told: dict[str, int] = {}
+
+        def take(name: str, _old: Any, new: int) -> None:
+            told[name] = new
+            frame = told.get("inner_width", 0), told.get("inner_height", 0)
+            if all(frame) and frame != self.frame:
+                act(frame)
+
+        for name in ("inner_width", "inner_height"):
+            self.figure.on_change(name, take)
+
     def on_hover(self, act: Callable[[float, float], None]) -> None:
         """Call ``act(x, y)`` as the mouse moves over the map, some ten times a second."""
         sent = ColumnDataSource({"x": [], "y": []})
@@ -132,11 +164,24 @@ class MapPane:
         return View(x.start, y.start, x.end, y.end)
 
     def set_view(self, view: View) -> None:
-        """Show another part of the map."""
-        square = view.squared
+        """Show a part of the map, and what is beside it in a frame of another shape."""
+        west, south, east, north = self.filled(view)
         x, y = self.ranges
-        x.update(start=square.west, end=square.east)
-        y.update(start=square.south, end=square.north)
+        x.update(start=west, end=east)
+        y.update(start=south, end=north)
+
+    def filled(self, view: View) -> View:
+        """Return the view that shows another one as large as the frame allows, not stretched."""
+        width, height = self.frame
+        return view.filling(width / height / self._levels.stretch)
+
+    def window(self) -> Window | None:
+        """Return the pixels of the cube that are seen, in the detail that the screen can show.
+
+        None where the view lies beside the region.
+        """
+        most = SIDE * max(*self.frame, FRAME) // FRAME
+        return self._levels.window(self.view, min(most, _MOST))
 
     def show(self, picture: np.ndarray, covered: View) -> None:
         """Show a picture, shape (y, x, 4), uint8, north up."""
@@ -174,11 +219,19 @@ class MapPane:
         """Draw the line between two pictures; None removes it."""
         self._divider.update(location=x or 0, visible=x is not None)
 
-    def resize(self, pixels: int = _FRAME) -> None:
-        """Change the size of the map on the screen."""
+    def resize(self, pixels: int) -> None:
+        """Give a map of a fixed size another one."""
         self.figure.update(frame_width=pixels, frame_height=pixels, min_width=pixels + _AXES)
-        self._message.update(x=pixels / 2, y=pixels / 2)
-        self._scale.width = pixels - 60
+        self.set_frame((pixels, pixels))
+
+    def set_frame(self, frame: tuple[int, int]) -> None:
+        """Adapt what is drawn to the size of the map on the screen."""
+        self.frame = width, height = frame
+        self._message.update(x=width / 2, y=height / 2)
+        self._scale.width = max(width - 60, 100)
+        whole = self.filled(self._levels.whole)
+        for side, length in zip(self.ranges, (whole.width, whole.height), strict=True):
+            side.max_interval = 2 * length  # of both, or the wheel would stretch the map
 
 
 class PlaceLayer:
@@ -237,13 +290,12 @@ def _map_figure(ranges: tuple[Range1d, Range1d], name: str) -> figure:
         title=ROOM,
         x_range=ranges[0],
         y_range=ranges[1],
-        tools="pan,wheel_zoom,box_zoom,reset",
+        tools="pan,wheel_zoom",
         active_scroll="wheel_zoom",
         toolbar_location="right",
-        match_aspect=True,
         background_fill_color="#f3f3f3",
     )
-    made.add_tools(SaveTool(filename="map"))
+    made.add_tools(BoxZoomTool(match_aspect=True), SaveTool(filename="map"))
     name_tools(made, name)
     made.toolbar.logo = None
     made.grid.visible = False
@@ -261,12 +313,6 @@ def _name_axes(target: figure, crs: CRS) -> None:
         if not crs.is_geographic:
             axis.formatter = NumeralTickFormatter(format="0")
     target.yaxis.major_label_orientation = "vertical"
-
-
-def _ranges(levels: Levels) -> tuple[Range1d, Range1d]:
-    west, south, east, north = levels.whole.squared
-    widest = 2 * (east - west)
-    return Range1d(west, east, max_interval=widest), Range1d(south, north, max_interval=widest)
 
 
 def _as_source(picture: np.ndarray | None, covered: View | None = None) -> dict[str, list]:

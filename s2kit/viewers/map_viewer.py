@@ -20,7 +20,7 @@ from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.levels import Levels, View
 from s2kit.viewers.map_pane import MAP_WIDTH, MapPane
-from s2kit.viewers.page import Page, ViewerLayout
+from s2kit.viewers.page import Page, ViewerLayout, is_served
 from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
 from s2kit.viewers.redraw import Redraw
 from s2kit.viewers.renderers import renderer_names
@@ -45,6 +45,7 @@ class MapViewer(pn.viewable.Viewer):
     limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
+    frame = param.NumericTuple((0, 0), doc="Width and height that a page gives the map, pixels")
 
     _IN_ADDRESS: ClassVar[tuple[str, ...]] = ()
     """What the address of the page holds, in the order in which it is taken over."""
@@ -65,17 +66,20 @@ class MapViewer(pn.viewable.Viewer):
         self.numbers = list(chain.from_iterable(self.number_names.values()))
         self.page = Page(title, cube)
         self.tiles = read_address(tiles)
-        self.map = MapPane(self.levels)
+        self.fills = is_served()
+        self.map = MapPane(self.levels, fills=self.fills)
         self.panes = [self.map]
+        fits = {"sizing_mode": "stretch_width"} if self.fills else {"width": MAP_WIDTH}
         self.readout = pn.pane.HTML(
             "Point at the map to read a value",
             margin=(0, 10),
-            width=MAP_WIDTH,
-            height=36,
+            min_height=20 if self.fills else 36,
             styles={"font-size": "13px"},
+            **fits,
         )
         self.redraw = Redraw(self, self.page.catch_errors, self._begin_drawing, self._end_drawing)
         self._pointer: tuple[float, float, bool] | None = None
+        self._acted = False
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -88,7 +92,7 @@ class MapViewer(pn.viewable.Viewer):
 
     def look(self, view: View | None) -> None:
         """Show another part of the map; None shows the whole region."""
-        self._note_view((view or self.levels.whole).squared)
+        self._note_view(self.map.filled(view) if view else ())
 
     def set_limits(self, low: float | None, high: float | None) -> None:
         """Set the values of the darkest and the lightest colour."""
@@ -114,32 +118,41 @@ class MapViewer(pn.viewable.Viewer):
             self.page.show_error(
                 f"The address of this page holds values that cannot be used here: {named}."
             )
-        self.redraw.on(["view"], self._move_map)
+        self.redraw.on(["view", "frame"], self._move_map)
         self.redraw.on(["opacity"], self._set_opacity)
-        self.redraw.on(["basemap", "view"], self._draw_basemap)
+        self.redraw.on(["basemap", "view", "frame"], self._draw_basemap)
         for pane in self.panes:
             pane.on_hover(partial(self._point, beside=pane is not self.map))
+        self.map.on_frame(self._note_frame)
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
-    def _begin_drawing(self) -> None:
-        self.page.clear_error()  # now, so that what fails from here on is seen
+    def _begin_drawing(self, changed: set[str]) -> None:
+        if changed != {"frame"}:  # a window of another size is no action of a person
+            self._acted = True
+            self.page.clear_error()  # now, so that what fails from here on is seen
         self.page.set_busy(True)
 
     def _end_drawing(self) -> None:
+        acted, self._acted = self._acted, False
         try:
-            self._address.write()
+            if acted:
+                self._address.write()
         finally:
             self.page.set_busy(False)
-        if pn.state.curdoc is None or pn.state.curdoc.session_context is None:
+        if not is_served():
             pn.io.push_notebook(self._layout)  # Panel does not send the changes of Bokeh's models
 
-    def _note_view(self, seen: View) -> None:
+    def _note_view(self, seen: Sequence[float]) -> None:
         self.view = [round(side, self.levels.digits) for side in seen]
+
+    def _note_frame(self, frame: tuple[int, int]) -> None:
+        self.map.set_frame(frame)
+        self.frame = frame
 
     def _move_map(self) -> None:
         """Move the map to `view`, unless it is there but for rounding."""
-        asked = View(*self.view) if self.view else self.levels.whole.squared
-        if asked.distance(self.map.view) > 2 * 10**-self.levels.digits:
+        asked = View(*self.view) if self.view else self.levels.whole
+        if self.map.filled(asked).distance(self.map.view) > 2 * 10**-self.levels.digits:
             self.map.set_view(asked)
 
     def _set_opacity(self) -> None:
@@ -151,7 +164,9 @@ class MapViewer(pn.viewable.Viewer):
         seen, tiles = self.map.view, None
         try:
             if self.basemap:
-                tiles = read_basemap(self.tiles, seen, crs_of(self.levels.grid), self.levels.area)
+                tiles = read_basemap(
+                    self.tiles, seen, self.map.frame, crs_of(self.levels.grid), self.levels.area
+                )
         finally:
             self.map.show_basemap(tiles, seen)
             self.basemap = tiles is not None

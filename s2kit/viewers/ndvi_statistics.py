@@ -86,7 +86,7 @@ class NdviStatistics(MapViewer):
         self._layout = lay_out(self)
         self._start([self._draw, self._draw_places, self._draw_charts])
         self.redraw.follow(["variable", "statistic"], ["limits"], self._reset_limits)
-        self.redraw.on([*self._MAP, "view"], self._draw)
+        self.redraw.on([*self._MAP, "view", "frame"], self._draw)
         self.redraw.on(["limits"], self._paint)
         self.redraw.on(["corners"], lambda: self.layer.show_draft(self.corners))
         self.redraw.on(["places"], self._draw_places)
@@ -110,7 +110,7 @@ class NdviStatistics(MapViewer):
     def _draw_picture(self) -> None:
         """Compute and paint what is in sight, in the detail that the screen can show."""
         self._shown = None
-        window = self.levels.window(self.map.view)
+        window = self.map.window()
         if window is None:
             self.blank(BESIDE_THE_CUBE)
             return
@@ -159,7 +159,7 @@ class NdviStatistics(MapViewer):
 
     def click_again(self, x: float, y: float) -> None:
         """Finish at a double click; two quick clicks apart from each other are two clicks."""
-        reach = 6 * self.map.view.width / self.map.figure.frame_width
+        reach = 6 * self.map.view.width / self.map.frame[0]
         last_x, last_y = self._clicked or (np.inf, np.inf)
         if max(abs(x - last_x), abs(y - last_y)) > reach:
             self.click(x, y)

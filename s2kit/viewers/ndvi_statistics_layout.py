@@ -6,7 +6,6 @@ import panel as pn
 
 from s2kit.viewers.controls import (
     WIDTH,
-    assemble,
     basemap_boxes,
     button,
     control,
@@ -14,9 +13,11 @@ from s2kit.viewers.controls import (
     grouped_select,
     limits_row,
     place_boxes,
+    save_all_button,
     save_button,
     set_range,
 )
+from s2kit.viewers.layout import assemble
 from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.places import MOST, Place
 from s2kit.viewers.uploads import FORMATS
@@ -152,7 +153,9 @@ def _places(viewer: Any) -> pn.Column:
 
 def _save(viewer: Any) -> pn.Column:
     page = viewer.page
+    rows = [[viewer.map], [viewer.curves, viewer.years]]
     return pn.Column(
+        save_all_button("Map and chart as PNG", rows, "ndvi_statistics"),
         save_button("Map as PNG", viewer.map, "ndvi_statistics_map"),
         save_button("Curves as PNG", viewer.curves, "ndvi_statistics_curves"),
         save_button("Years as PNG", viewer.years, "ndvi_statistics_years"),

@@ -85,6 +85,11 @@ def _handle_in_order(control: pn.widgets.Widget) -> None:
     vars(control).update(_server_change=change, _server_event=control._comm_event)
 
 
+def is_served() -> bool:
+    """Return whether what is made now becomes a page of a server, not a cell of a notebook."""
+    return pn.state.curdoc is not None and pn.state.curdoc.session_context is not None
+
+
 def origin_of(synthetic: bool) -> str:
     """Return the origin of the data in words, for the titles of pictures."""
     return "synthetic practice data" if synthetic else "Sentinel-2"
@@ -104,9 +109,11 @@ class Page:
         self.title = title
         self.synthetic = bool(cube.attrs.get("synthetic", False))
         badge = f'<span style="{_BADGE}">{_SYNTHETIC}</span>' if self.synthetic else ""
-        heading = f'<h2 style="display:inline; font-size:20px; margin:0 14px 0 0">{title}</h2>'
+        heading = f'<h2 style="font-size:20px; margin:0">{title}</h2>'
         wide = {"sizing_mode": "stretch_width", "margin": (0, 10)}
-        self.header = pn.pane.HTML(heading + badge, **wide | {"margin": (4, 10)})
+        self.header = pn.pane.HTML(
+            f'<div style="{_HEADER}">{heading}{badge}</div>', **wide | {"margin": (4, 10)}
+        )
         self.status = pn.pane.HTML("", min_height=20, **wide)
         self.busy = pn.pane.HTML("", height=0, stylesheets=[_WORKING], **wide)
         self.alert = pn.pane.HTML("", visible=False, **wide)
@@ -176,6 +183,7 @@ _WORKING = """
 }
 @keyframes begin { to { opacity: 1; } }
 """
+_HEADER = "display:flex; flex-wrap:wrap; align-items:center; gap:2px 14px"
 _BADGE = (
     "background:#FFF1CC; color:#5C4300; border:1px solid #E69F00; border-radius:4px; "
     "padding:2px 8px; font-size:13px; white-space:nowrap"

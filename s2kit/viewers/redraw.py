@@ -22,15 +22,17 @@ class Redraw:
     viewer : param.Parameterized
     guard : callable
         Returns the context in which a drawing or follower runs; it handles errors.
-    begin, end : callable
-        Called when drawings are due, and when all are done.
+    begin : callable
+        Called with the names of the parameters that have changed, when drawings are due.
+    end : callable
+        Called when all are done.
     """
 
     def __init__(
         self,
         viewer: param.Parameterized,
         guard: Callable[[], AbstractContextManager],
-        begin: Callable[[], None],
+        begin: Callable[[set[str]], None],
         end: Callable[[], None],
     ):
         self._viewer, self._guard, self._begin, self._end = viewer, guard, begin, end
@@ -69,11 +71,11 @@ class Redraw:
         self._viewer.param.watch(follow, [*names, *others], onlychanged=False)
         self._viewer.param.watch(self._schedule, list(names), precedence=1)
 
-    def _schedule(self, *_events: param.parameterized.Event) -> None:
+    def _schedule(self, *events: param.parameterized.Event) -> None:
         """Schedule what is due, after the other watchers of an update have run."""
         if self._held or not any(self._due.values()):
             return
-        self._begin()
+        self._begin({event.name for event in events})
         page = pn.state.curdoc
         if page is None or page.session_context is None:
             self._run()

@@ -56,8 +56,8 @@ class Renderer:
     layers: tuple[str, ...]
     limits: tuple[float, float] | None
     palette: Sequence[str]
-    values: Callable[[Frame], np.ndarray] | None
-    paint: Callable[[Frame, float, float], np.ndarray]
+    values: Callable[[Frame], np.ndarray] | None = field(compare=False)
+    paint: Callable[[Frame, float, float], np.ndarray] = field(compare=False)
     classes: dict[int, str] = field(default_factory=dict, hash=False)
     scale: dict[str, float] = field(default_factory=dict, hash=False)
 

@@ -1,6 +1,7 @@
 """The time-query viewer: step through the dates of a cube, compare two, read a pixel's series."""
 
 import io
+from dataclasses import replace
 from datetime import date
 from itertools import chain
 
@@ -17,10 +18,12 @@ from s2kit.viewers.date_maps import (
     FIXED,
     OF_VIEW,
     OFF,
+    SAME,
     SWIPE,
     DateMaps,
     DatePicture,
-    DrawnPicture,
+    DrawnMap,
+    MapRequest,
 )
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
@@ -64,13 +67,15 @@ class TimeQuery(MapViewer):
     y = Number(None, allow_None=True, doc="Place of the series")
     chart = Choice(doc="What the series shows")
     pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
+    pinned_picture = Choice(default=SAME, objects=[SAME], doc="What the pinned map shows")
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
     swipe = Percent(50, doc="Where the pinned picture ends, % of the view")
     playing = Switch(False, doc="Whether overpasses follow one another by themselves")
     offered = param.Dict({}, doc="The overpasses that pass the filter")
 
     _FILTER = ("least_clear", "seasons", "orbits", "platforms")
-    _PICTURE = ("picture", "stretch", "limits", "mask", "pinned", "compare", "swipe", "view")
+    _COMPARED = ("pinned", "pinned_picture", "compare", "swipe")
+    _PICTURE = ("picture", "stretch", "limits", "mask", *_COMPARED, "view")
     _IN_ADDRESS = (*_FILTER, "moment", *_PICTURE, "opacity", "basemap", "x", "y", "chart")
 
     def __init__(self, cube: xr.Dataset, *, tiles: str = TILES):
@@ -82,7 +87,7 @@ class TimeQuery(MapViewer):
         self.other = self.maps.other
         self.panes.append(self.other)
         self.series = SeriesChart()
-        self._drawn: DrawnPicture | None = None
+        self._drawn: DrawnMap | None = None
         self._set_choices()
         self._apply_filter()
         self._layout = lay_out(self)
@@ -90,7 +95,7 @@ class TimeQuery(MapViewer):
         self._start([self._apply_filter, self._draw, self._draw_first_series])
         self.redraw.on(self._FILTER, self._apply_filter)
         self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
-        self.redraw.on(["moment", "offered", *self._PICTURE], self._draw)
+        self.redraw.on(["moment", "offered", "frame", *self._PICTURE], self._draw)
         self.redraw.on(["x", "y", "chart"], self._draw_series)
         self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
         for pane in self.panes:
@@ -103,6 +108,7 @@ class TimeQuery(MapViewer):
         self.param.pinned.objects = {NOT_PINNED: NOT_PINNED} | moments
         names = list(chain.from_iterable(self.names.values()))
         self.param.picture.objects = names
+        self.param.pinned_picture.objects = [SAME, *names]
         numbers = self.param.chart.objects = self.numbers or [""]
         for name, prefix in (("orbits", "orbit "), ("platforms", "")):
             found = self.timeline[name.removesuffix("s")].unique()
@@ -183,33 +189,56 @@ class TimeQuery(MapViewer):
     def _next_of_play(self) -> None:
         self.playing = self.playing and len(self.steps) > 1
         if self.playing:
+            by = -len(self.steps) if self.step == self.steps[-1] else 1
+            step = self.filter.neighbour(self.step, by)
             with self.page.catch_errors():
-                self.move(-len(self.steps) if self.step == self.steps[-1] else 1)
+                self._draw_step(step)  # first, so that no control says a date that is on its way
+                self.moment = self._moment_of(step)
 
     # The map
 
     def _draw_picture(self) -> None:
-        """Draw the date that is shown, and the pinned one if it is compared."""
-        self._drawn, step = None, self.step
-        self.series.show_day(None if step is None else self.timeline.time[step])
-        pin = None if self.compare == OFF else self.pin
-        beside = pin is not None and self.compare == BESIDE
-        self.maps.arrange(beside)
-        self.map.show_divider(None)
-        window = self.levels.window(self.map.view)
-        if step is None or window is None:
+        self._draw_step(self.step)
+
+    def _draw_step(self, step: int | None) -> None:
+        """Draw an overpass, and the pinned one if it is compared, unless that is what is drawn."""
+        asked, window = self._asked(step), self.map.window()
+        if asked is None or window is None:
+            self._arrange(None)
             self.blank(self.filter.why_none() if step is None else BESIDE_THE_CUBE)
-            return
+        elif self._drawn is None or (self._drawn.asked, self._drawn.window) != (asked, window):
+            self._drawn = None
+            self._arrange(asked)
+            drawn = self.maps.draw(asked, window)
+            self.limits = drawn.kept or self.limits
+            self.shown_limits = drawn.limits
+            self._drawn = replace(drawn, asked=self._asked(step) or asked)  # with kept limits
+        if self._drawn and step is not None:
+            unpinned = self.compare != OFF and self.pin is None
+            hint = " Pin a date to compare with." if unpinned else ""
+            self.page.set_status(self.maps.status(self._drawn, self.filter.position(step)) + hint)
+            self._update_readout()
+        self.series.show_day(None if step is None else self.timeline.time[step])
+
+    def _asked(self, step: int | None) -> MapRequest | None:
+        """Return what the map is to show of an overpass; None if there is none."""
+        if step is None:
+            return None
+        look = self.stretch == OF_VIEW, self.mask and self.pixels.classified
         renderer = find_renderer(self.cube, self.picture)
-        look = self.limits, self.stretch == OF_VIEW, self.mask and self.pixels.classified
-        asked = DatePicture(renderer, step, pin, beside, self.swipe, *look)
-        drawn = self.maps.draw(asked, window)
-        if drawn.kept:
-            self.limits = drawn.kept
-        self._drawn, self.shown_limits = drawn, drawn.limits
-        unpinned = " Pin a date to compare with." if self.compare != OFF and pin is None else ""
-        self.page.set_status(self.maps.status(drawn, self.filter.position(step)) + unpinned)
-        self._update_readout()
+        picture = DatePicture(renderer, step, self.limits, *look)
+        if self.compare == OFF or self.pin is None:
+            return MapRequest(picture)
+        other, limits = renderer, self.limits
+        if self.pinned_picture not in (SAME, self.picture):
+            other, limits = find_renderer(self.cube, self.pinned_picture), None
+        pinned = DatePicture(other, self.pin, limits, *look)
+        return MapRequest(picture, pinned, self.compare == BESIDE, self.swipe)
+
+    def _arrange(self, asked: MapRequest | None) -> None:
+        """Show as many maps as are asked for, without what the last picture had."""
+        self.maps.arrange(asked is not None and asked.beside)
+        self.map.show_divider(None)
 
     def blank(self, message: str) -> None:
         """Show a message in place of both pictures."""

@@ -9,7 +9,6 @@ from bokeh.models import ColumnDataSource, CustomJSTickFormatter
 from s2kit.viewers import colours
 from s2kit.viewers.controls import (
     WIDTH,
-    assemble,
     basemap_boxes,
     button,
     control,
@@ -17,10 +16,12 @@ from s2kit.viewers.controls import (
     grouped_select,
     limits_row,
     place_boxes,
+    save_all_button,
     save_button,
     set_range,
 )
-from s2kit.viewers.date_maps import FIXED, SWIPE
+from s2kit.viewers.date_maps import FIXED, SAME, SWIPE
+from s2kit.viewers.layout import assemble
 from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.renderers import CLASSES, find_renderer
 
@@ -53,7 +54,7 @@ def _dates(viewer: Any) -> pn.FlexBox:
         button("Next", lambda: viewer.move(1), page),
         button("Last", lambda: viewer.move(last), page),
     ]
-    picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=330, margin=(0, 8))
+    picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=300, margin=(0, 8))
     _stop_where_seen(viewer, play, picker)
     row = pn.Row(*steps, margin=(12, 5))
     wide = {"align_items": "flex-start", "sizing_mode": "stretch_width"}
@@ -77,7 +78,7 @@ def _stop_where_seen(viewer: Any, play: pn.widgets.Toggle, picker: pn.widgets.Se
 def _date_slider(viewer: Any) -> pn.widgets.IntSlider:
     """Build a slider of the overpasses, which shows one when it is let go."""
     slider = pn.widgets.IntSlider(
-        label="Date", margin=(0, 8), min_width=260, styles={"flex": "1 1 260px"}, tooltips=False
+        label="Date", margin=(0, 8), min_width=140, styles={"flex": "1 1 140px"}, tooltips=False
     )
 
     def position() -> int:
@@ -189,13 +190,16 @@ def _compare(viewer: Any) -> pn.Column:
     return pn.Column(
         button("Pin the date that is shown", viewer.pin_this, viewer.page),
         control(pn.widgets.Select, viewer.param.pinned, "Pinned date", width=WIDTH),
+        grouped_select(viewer, "pinned_picture", "Pinned picture", {"": [SAME]} | viewer.names),
         control(pn.widgets.RadioButtonGroup, viewer.param.compare, "Compare", margin=(5, 10)),
         border,
     )
 
 
 def _save(viewer: Any) -> pn.Column:
+    rows = [[viewer.other, viewer.map], [viewer.series]]
     return pn.Column(
+        save_all_button("Map and series as PNG", rows, "time_query"),
         save_button("Map as PNG", viewer.map, "time_query_map"),
         save_button("Pinned map as PNG", viewer.other, "time_query_pinned_map"),
         save_button("Series as PNG", viewer.series, "time_query_series"),

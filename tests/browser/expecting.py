@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import shapely
-from known import NORTH, PIXEL, WEST, Known
+from known import COLS, NORTH, PIXEL, ROWS, WEST, Known
 from playwright.sync_api import expect
 from seeing import TRUE_COLOUR, Seen, mixed
 
@@ -17,19 +17,46 @@ AREAS, POINTS, NAMES, DRAFT = 4, 5, 8, 9
 """What the map of the statistics draws, by the order in which it was made."""
 
 
-def at(known, step: int, level: int = 1) -> dict[str, np.ndarray]:
+def at(known, step: int, level: int = 0) -> dict[str, np.ndarray]:
     """Return the layers of one overpass."""
     return {name: layer[step] for name, layer in known.levels[level].items()}
 
 
-def true_colour(known, step: int, level: int = 1) -> np.ndarray:
+def true_colour(known, step: int, level: int = 0) -> np.ndarray:
     """Paint an overpass."""
     return mixed(at(known, step, level), TRUE_COLOUR)
 
 
-def expect_day(seen: Seen, known, step: int) -> None:
+def in_sight(seen: Seen, layer: np.ndarray, level: int = 0) -> np.ndarray:
+    """Return the part of a layer, shape (..., y, x), that the map shows."""
+    west, south, east, north = seen.view()
+    pixel = PIXEL * 2**level
+    top, left = (max(int(n // pixel), 0) for n in (NORTH - north, west - WEST))
+    bottom, right = (int(-(n // pixel)) for n in (south - NORTH, WEST - east))
+    return layer[..., top:bottom, left:right]
+
+
+def colour_in_sight(seen: Seen, known, step: int) -> np.ndarray:
+    """Paint the part of an overpass that the map shows."""
+    bands = {name: in_sight(seen, layer) for name, layer in at(known, step).items()}
+    return mixed(bands, TRUE_COLOUR)
+
+
+def zoom_in(seen: Seen) -> None:
+    """Press “Zoom in”, and wait until the map shows half as much, and has drawn it."""
+    before = np.ptp(seen.view()[::2])
+    seen.press("Zoom in")
+    seen.eventually(lambda: is_(round(np.ptp(seen.view()[::2])), round(before / 2)))
+    seen.eventually(lambda: is_(seen.picture().pixels.shape[:2], in_sight(seen, _GROUND).shape))
+
+
+_GROUND = np.empty((ROWS, COLS), bool)
+"""As large as the cube."""
+
+
+def expect_day(seen: Seen, known, step: int, level: int = 0) -> None:
     """Wait until the map shows an overpass in true colour, and all else says so."""
-    seen.expect_picture(true_colour(known, step))
+    seen.expect_picture(true_colour(known, step, level))
     day = pd.Timestamp(known.time[step])
     expect(seen.status).to_contain_text(f"True colour on {day:%d %B %Y, %H:%M} UTC")
     seen.eventually(lambda: is_(f"{day:%d %b %Y}" in seen.title(), True))
@@ -58,7 +85,7 @@ def expect_series(seen: Seen, known, row: int, col: int) -> None:
 
 
 def place_of(seen: Seen) -> tuple[int, int]:
-    """Return row and column of the ring; a click is exact to a pixel of the screen, here 14 m."""
+    """Return row and column of the ring; a click is exact to a pixel of the screen, 14 m."""
     ring = seen.data(MAP, 2)
     return int((NORTH - ring["y"][0]) // PIXEL), int((ring["x"][0] - WEST) // PIXEL)
 
@@ -68,7 +95,7 @@ def near(found, wanted) -> None:
     assert np.abs(np.subtract(found, wanted)).max() <= 1, (found, wanted)
 
 
-def clear_ndvi(known: Known, level: int = 1) -> np.ndarray:
+def clear_ndvi(known: Known, level: int = 0) -> np.ndarray:
     """Return the NDVI where it is clear, shape (time, y, x)."""
     return np.where(known.clear(level), known.ndvi(level), np.nan)
 

@@ -52,13 +52,13 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
     """Date, filter, series, zoom, comparison and files, in Jupyter Notebook behind a prefix."""
     seen = open_cell("TimeQuery", "notebooks")
     watch.forgive(*PANEL_LOADING)
-    expect_day(seen, known, CLEAREST)
+    expect_day(seen, known, CLEAREST, 1)
     seen.press("Next")
-    expect_day(seen, known, CLEAREST + 1)
+    expect_day(seen, known, CLEAREST + 1, 1)
     seen.slider("Date").press("Home")
-    expect_day(seen, known, 0)
+    expect_day(seen, known, 0, 1)
     seen.choose("Overpass", known.label(7))
-    expect_day(seen, known, 7)
+    expect_day(seen, known, 7, 1)
 
     seen.click(WEST + 200.5 * PIXEL, NORTH - 300.5 * PIXEL)
     seen.eventually(lambda: near(place_of(seen), (300, 200)))
@@ -66,7 +66,7 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
     expect_series(seen, known, row, col)
     middle = seen.ask("const y = figure.y_range; return (y.start + y.end) / 2", SERIES)
     seen.click(known.seconds[19] * 1000.0, middle, SERIES)
-    expect_day(seen, known, 19)
+    expect_day(seen, known, 19, 1)
 
     seen.press("Filter")
     seen.choice("orbit 8").uncheck()
@@ -75,7 +75,7 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
     expect(seen.status).to_contain_text("No acquisition: no overpass passes")
     seen.choice("orbit 8").check()
     seen.press("Last")
-    expect_day(seen, known, STEPS - 1)
+    expect_day(seen, known, STEPS - 1, 1)
 
     seen.page.mouse.move(*seen.spot(WEST + 2000, NORTH - 3000))
     for _ in range(6):
@@ -85,15 +85,15 @@ def test_time_query_in_a_cell(open_cell, known, tmp_path, watch):
     seen.press("Zoom in")
     seen.expect_picture(true_colour(known, STEPS - 1, 0)[120:440, 160:480])
     seen.press("Whole region")
-    expect_day(seen, known, STEPS - 1)
+    expect_day(seen, known, STEPS - 1, 1)
 
     seen.press("Compare")
     seen.press("Pin the date that is shown")
     expect(seen.button("swipe")).to_have_attribute("aria-pressed", "true")
     seen.press("First")
     seen.press("side by side")
-    seen.expect_picture(true_colour(known, 1), MAP)
-    seen.expect_picture(true_colour(known, STEPS - 1), PINNED)
+    seen.expect_picture(true_colour(known, 1, 1), MAP)
+    seen.expect_picture(true_colour(known, STEPS - 1, 1), PINNED)
 
     seen.press("Save")
     table = pd.read_csv(seen.save("Series as CSV", tmp_path))
@@ -107,7 +107,7 @@ def test_statistics_in_a_cell(open_cell, known, tmp_path, watch):
     """Map, drawing by clicks, upload, errors and files, in JupyterLab behind a prefix."""
     seen = open_cell("NdviStatistics", "lab")
     watch.forgive(*PANEL_LOADING)
-    values = clear_ndvi(known)
+    values = clear_ndvi(known, 1)
     seen.expect_picture(painted(np.nanmean(values, axis=0), -0.1, 0.9))
     seen.choose("Statistic", "largest")
     seen.expect_picture(painted(np.nanmax(values, axis=0), -0.1, 0.9))

@@ -19,10 +19,13 @@ from rasterio.io import MemoryFile
 from s2kit.crs import area_of
 from s2kit.errors import CatalogueError, InvalidInputError
 from s2kit.viewers.basemap import read_basemap
-from s2kit.viewers.levels import SIDE, View
+from s2kit.viewers.levels import View
 
 WORLD = 2 * math.pi * 6_378_137
 """Width of Web Mercator in m (EPSG:3857)."""
+
+WIDTH, HEIGHT = 512, 400
+"""Pixels of the picture."""
 
 DELFT = View(80_000, 445_000, 82_560, 447_560)
 RD = CRS("EPSG:28992")
@@ -31,7 +34,7 @@ RD = CRS("EPSG:28992")
 def read(tiles: str, view: View, crs: CRS) -> np.ndarray:
     """Read the basemap of a cube that is as large as the view."""
     area = area_of((view.west, view.south, view.east, view.north), crs)
-    return read_basemap(tiles, view, crs, area)
+    return read_basemap(tiles, view, (WIDTH, HEIGHT), crs, area)
 
 
 @contextmanager
@@ -86,15 +89,15 @@ def test_tiles_lie_where_they_belong(address, view, crs):
     """
     picture = read(address + "/{z}/{x}/{y}.png", view, CRS(crs))
     asked = asked_of(address)
-    assert (picture.shape, picture.dtype) == ((SIDE, SIDE, 4), np.uint8)
+    assert (picture.shape, picture.dtype) == ((HEIGHT, WIDTH, 4), np.uint8)
     assert (picture[..., 3] == 255).all()
     (zoom,) = {int(path.split("/")[1]) for path in asked}
     move = Transformer.from_crs(crs, "EPSG:3857", always_xy=True)
     compared = 0
     rng = np.random.default_rng(3)
-    for row, col in rng.integers(0, SIDE, (400, 2)):
-        x = view.west + (col + 0.5) / SIDE * view.width
-        y = view.north - (row + 0.5) / SIDE * view.height
+    for row, col in rng.integers(0, (HEIGHT, WIDTH), (400, 2)):
+        x = view.west + (col + 0.5) / WIDTH * view.width
+        y = view.north - (row + 0.5) / HEIGHT * view.height
         east, north = move.transform(x, y)
         across = (east / WORLD + 0.5) * 2**zoom
         down = (0.5 - north / WORLD) * 2**zoom
@@ -113,7 +116,7 @@ def test_tiles_are_about_as_fine_as_the_picture(address):
     asked = asked_of(address)
     (zoom,) = {int(path.split("/")[1]) for path in asked}
     pixel = WORLD / 256 / 2**zoom * math.cos(math.radians(52))
-    assert 0.5 <= pixel / (DELFT.width / SIDE) <= 2
+    assert 0.5 <= pixel / (DELFT.width / WIDTH) <= 2
     assert len(asked) <= 40
 
 

@@ -360,9 +360,9 @@ COORDINATE = st.floats(-1e7, 1e7, allow_nan=False)
 LENGTH = st.floats(0.001, 1e6)
 
 
-@given(COORDINATE, COORDINATE, LENGTH, LENGTH, st.floats(0.1, 8))
-def test_views_move_and_zoom(x, y, width, height, factor):
-    """Zooming keeps the middle, moving the size; the square around a view holds it."""
+@given(COORDINATE, COORDINATE, LENGTH, LENGTH, st.floats(0.1, 8), st.floats(0.2, 5))
+def test_views_move_and_zoom(x, y, width, height, factor, shape):
+    """Zooming keeps the middle, moving the size; what fills a frame is the least that holds all."""
     view = View.around(x, y, width, height)
     about = {"rel": 1e-6, "abs": 1e-6}
     assert view.zoomed(factor).middle == pytest.approx((x, y), **about)
@@ -370,8 +370,8 @@ def test_views_move_and_zoom(x, y, width, height, factor):
     moved = view.moved(0.5, -1)
     assert moved.middle == pytest.approx((x + width / 2, y - height), **about)
     assert moved.distance(view) == pytest.approx(max(width / 2, height), **about)
-    square = view.squared
-    assert square.width == pytest.approx(square.height, **about)
-    assert square.width == pytest.approx(max(width, height), **about)
-    assert square.west <= view.west + 1e-6
-    assert square.north >= view.north - 1e-6
+    filling = view.filling(shape)
+    assert filling.width == pytest.approx(shape * filling.height, **about)
+    assert filling.middle == pytest.approx((x, y), **about)
+    beyond = filling.width - width, filling.height - height
+    assert min(beyond) == pytest.approx(0, **about) and max(beyond) >= -1e-6

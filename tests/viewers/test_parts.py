@@ -7,7 +7,7 @@ from cubes import NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers
 from painting import seen
 
 from s2kit.errors import InvalidInputError
-from s2kit.viewers.date_maps import DateMaps, DatePicture
+from s2kit.viewers.date_maps import DateMaps, DatePicture, MapRequest
 from s2kit.viewers.levels import Levels
 from s2kit.viewers.map_pane import MapPane
 from s2kit.viewers.map_viewer import decoded as physical
@@ -62,23 +62,31 @@ def test_filter_of_overpasses(cube):
     assert read_time("2021-06-04") == pd.Timestamp("2021-06-04 12:00")
 
 
+@pytest.mark.parametrize("other", ["B08", "B04"])
 @pytest.mark.parametrize("beside", [True, False])
-def test_two_dates(cube, layers, beside):
-    """Two dates are drawn from values that are read once, and described where each is seen."""
+def test_two_pictures(cube, layers, beside, other):
+    """Two dates, or two layers, are drawn and described where each is seen."""
     levels = Levels(cube)
-    maps = DateMaps(levels, timeline_of(cube), MapPane(levels), "test")
-    asked = DatePicture(find_renderer(cube, "B08"), 1, pin=3, beside=beside, swipe=50)
-    window = levels.window(levels.whole.squared)
-    drawn = maps.draw(asked, window)
-    assert set(drawn.frames) == {1, 3} and drawn.limits == (0.0, 0.5)
-    values = decoded(layers["B08"])
-    for col, step in ((1, 1 if beside else 3), (COLS - 2, 1)):
+    maps = DateMaps(levels, timeline_of(cube), MapPane(levels, fills=False), "test")
+    picture, pinned = (
+        DatePicture(find_renderer(cube, name), step) for name, step in (("B08", 1), (other, 3))
+    )
+    drawn = maps.draw(MapRequest(picture, pinned, beside, 50), levels.window(levels.whole))
+    assert drawn.limits == (0.0, 0.5)
+    for col, name, step in ((1, *(("B08", 1) if beside else (other, 3))), (COLS - 2, "B08", 1)):
         text = maps.describe(drawn, WEST + (col + 0.5) * PIXEL, NORTH - 2.5 * PIXEL, False)
-        value = values[step, 2, col]
-        assert text.startswith(f"B08 {value:.3f}" if np.isfinite(value) else "B08 no data")
+        value = decoded(layers[name])[step, 2, col]
+        assert text.startswith(f"{name} {value:.3f}" if np.isfinite(value) else f"{name} no data")
         assert maps.day(step) in text
+    title = f"{other}, {maps.day(3)}"
     assert (seen(maps.other)[0] is not None) == beside
+    assert (maps.other if beside else maps.main).figure.title.text.startswith(title)
     assert maps.describe(drawn, WEST - 50, NORTH, False) == ""
+    grey = (decoded(layers[other])[3] / (0.5 if other == "B08" else 0.2)).clip(0, 1)
+    shown = seen(maps.other if beside else maps.main)[0][..., 0]
+    part = np.s_[:, :] if beside else np.s_[:, : COLS // 2]
+    known = np.isfinite(grey[part])
+    assert np.abs(shown[part][known] - 255 * grey[part][known]).max() <= 2
 
 
 def test_map_of_a_statistic(cube, layers):

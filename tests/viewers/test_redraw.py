@@ -20,7 +20,7 @@ class Values(param.Parameterized):
 def case():
     """Return parameters, their `Redraw`, and the list of what was called."""
     values, called = Values(), []
-    begin, end = (lambda: called.append("begin")), (lambda: called.append("end"))
+    begin, end = (lambda _names: called.append("begin")), (lambda: called.append("end"))
     return values, Redraw(values, nullcontext, begin, end), called
 
 

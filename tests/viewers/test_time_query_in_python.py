@@ -15,6 +15,7 @@ from bokeh.palettes import Greys256, Viridis256
 from cubes import NORTH, PIXEL, WEST, decoded, every, make_cube, random_layers, write_cube
 from odc.geo.geobox import GeoBox
 from painting import assert_layer, assert_mix, seen, words
+from pyproj import Geod
 
 import s2kit
 from s2kit.cube.dask_layers import source_of
@@ -1073,9 +1074,13 @@ def test_degrees(tmp_path):
     viewer = TimeQuery(make_cube(tmp_path / "c", layers, every(9, 2), grid=grid))
     viewer.param.update(picture="B04", moment=[*viewer.offered.values()][1])
     viewer.look(View(4.30101, 51.99801, 4.30199, 51.99899))
+    across, up = viewer.map.ranges
+    height = Geod(ellps="sphere").line_length([4.3015] * 2, [up.start, up.end])
+    width = Geod(ellps="sphere").line_length([across.start, across.end], [51.9985] * 2)
+    assert width == pytest.approx(height, rel=1e-4)  # as long on the ground as on the square map
     picture, covered = seen(viewer.map)
-    assert covered == pytest.approx((4.301, 51.998, 4.302, 51.999), abs=1e-9)
-    assert_layer(picture, decoded(layers["B04"])[1, 10:20, 10:20], 0, 0.2, Greys256)
+    assert covered == pytest.approx((4.3007, 51.998, 4.3023, 51.999), abs=1e-9)
+    assert_layer(picture, decoded(layers["B04"])[1, 10:20, 7:23], 0, 0.2, Greys256)
     viewer.ask(4.30055, 51.99955)
     viewer.chart = "NDVI"
     np.testing.assert_allclose(viewer.pixel_series().value, ndvi_of(layers)[:, 4, 5], atol=1e-6)
