@@ -184,9 +184,7 @@ class NdviStatistics(MapViewer):
     def upload(self, content: bytes, filename: str) -> None:
         """Add the places of a GeoJSON or GeoPackage file."""
         found, beside = read_upload(content, filename, self.cube, len(self.places))
-        held = self.places
-        for one in found:
-            held = shapes.add(held, *one)
+        held = shapes.add_all(self.places, found)
         self._set_places(held, held[-1].name)
         more = f"; {beside} more lie beside the cube." if beside else "."
         count = f"{len(found)} place{'s' * (len(found) != 1)}"
