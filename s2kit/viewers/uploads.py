@@ -119,8 +119,7 @@ def require_size(filename: str, size: int) -> None:
     """
     if size > LARGEST:
         raise InvalidInputError(
-            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most, "
-            "or use s2kit.field_series"
+            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most"
         )
 
 
