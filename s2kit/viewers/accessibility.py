@@ -64,7 +64,8 @@ const name = (element, model) => {
     if (!element.dataset.kept) keepText(element);
     element.dataset.kept = 'yes';
   } else if (element.type === 'file') {
-    put(element, 'aria-label', 'File to upload');
+    const label = element.getRootNode().querySelector('label')?.textContent.trim();
+    put(element, 'aria-label', label || 'File to upload');
     if (!element.dataset.limited) {
       element.dataset.limited = 'yes';  // a file beyond what the connection takes would end it
       element.addEventListener('change', (event) => {

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import panel as pn
+from bokeh.core.properties import value
 from bokeh.events import DoubleTap, Tap
 from bokeh.models import (
     ColumnDataSource,
@@ -13,6 +15,8 @@ from bokeh.models import (
     DatetimeTickFormatter,
     HoverTool,
     Legend,
+    LegendItem,
+    LinearAxis,
     Range1d,
     SaveTool,
     Span,
@@ -20,6 +24,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from s2kit.viewers.colours import BLUE, GREY, ORANGE
+from s2kit.viewers.places import short
 
 HEIGHT = 250
 
@@ -79,16 +84,108 @@ def fit_axis(
         if 2 * len(near) > len(every):
             low, high = near.min(), near.max()
     beyond = int(((known < low) | (known > high)).sum())
-    room = 0.05 * float(high - low) or max(0.05 * abs(float(high)), 1e-3)
-    ends = float(low) - room, float(high) + room
-    chart.y_range.update(start=ends[0], end=ends[1], reset_start=ends[0], reset_end=ends[1])
-    chart.yaxis.axis_label = f"{label} ({beyond} beyond)" if beyond else label
+    _set_ends(chart.y_range, float(low), float(high))
+    chart.yaxis[0].axis_label = f"{label} ({beyond} beyond)" if beyond else label
+
+
+def _set_ends(axis: Range1d, low: float, high: float) -> None:
+    """Set the ends of an axis, with some room around."""
+    room = 0.05 * (high - low) or max(0.05 * abs(high), 1e-3)
+    ends = low - room, high + room
+    axis.update(start=ends[0], end=ends[1], reset_start=ends[0], reset_end=ends[1])
 
 
 def legend_of(items: list) -> Legend:
     """Build a legend that stands beside a chart, not on its data."""
     look = {"orientation": "horizontal", "label_text_font_size": "12px", "border_line_alpha": 0}
     return Legend(items=items, padding=2, margin=2, spacing=14, **look)
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Own measurements that are drawn over a chart.
+
+    Attributes
+    ----------
+    name : str
+        What was measured.
+    x : numpy.ndarray
+        Time, or day of the year.
+    table : pandas.DataFrame
+        ``time``, ``value`` and ``place`` in the order of ``x``.
+    shown : str
+        Index or layer of the chart: measurements of this name are drawn on its axis, others on one
+        of their own, to the right.
+    """
+
+    name: str
+    x: np.ndarray
+    table: pd.DataFrame
+    shown: str
+
+    @property
+    def own_axis(self) -> bool:
+        """Whether they are of something else than the chart."""
+        return self.name.casefold() != self.shown.casefold()
+
+    @property
+    def told(self) -> list[str]:
+        """Date, value and place of each."""
+        days, name = self.table.time.dt.strftime("%Y-%m-%d"), short(self.name)
+        rows = zip(days, self.table.value, self.table.place, strict=True)
+        texts = [(f"{day}, {name} {number:.6g}", place) for day, number, place in rows]
+        return [f"{text}, {place}" if place else text for text, place in texts]
+
+
+class MeasuredDots:
+    """Own measurements over a chart, as black diamonds, with their axis and legend entry."""
+
+    def __init__(self, chart: figure, legend: Legend):
+        self._chart = chart
+        self._source = ColumnDataSource({"x": [], "value": [], "told": []})
+        self._range = Range1d(0, 1)
+        chart.extra_y_ranges = {"measured": self._range}
+        look = {"fill_color": "#000000", "line_color": "#ffffff", "line_width": 1.5}
+        dots = chart.scatter(
+            *("x", "value"),
+            source=self._source,
+            y_range_name="measured",
+            marker="diamond",
+            size=14,
+            **look,
+        )
+        self._axis = LinearAxis(y_range_name="measured", axis_label_text_font_style="normal")
+        self._axis.visible = False
+        chart.add_layout(self._axis, "right")
+        self._entry = LegendItem(label=value(" "), renderers=[dots], visible=False)
+        legend.items = [*legend.items, self._entry]
+        chart.add_tools(HoverTool(renderers=[dots], tooltips=[("", "@told")], visible=False))
+
+    def show(
+        self,
+        overlay: Overlay | None,
+        label: str,
+        values: np.ndarray,
+        usual: tuple[float, float] | None,
+        spread: Sequence[float] | np.ndarray = (),
+    ) -> None:
+        """Draw measurements or none, and fit both axes; for the others see `fit_axis`."""
+        if overlay is None or overlay.table.empty:
+            self._source.data = {"x": [], "value": [], "told": []}
+            self._entry.visible = self._axis.visible = False
+            fit_axis(self._chart, label, values, usual, spread)
+            return
+        measured = overlay.table.value.to_numpy()
+        if overlay.own_axis:
+            fit_axis(self._chart, label, values, usual, spread)
+            _set_ends(self._range, float(measured.min()), float(measured.max()))
+        else:
+            fit_axis(self._chart, label, np.r_[values, measured], usual, spread)
+            same = ("start", "end", "reset_start", "reset_end")
+            self._range.update(**{name: getattr(self._chart.y_range, name) for name in same})
+        self._axis.update(axis_label=short(overlay.name, 40), visible=overlay.own_axis)
+        self._entry.update(label=value(short(overlay.name, 40)), visible=True)
+        self._source.data = {"x": overlay.x, "value": measured, "told": overlay.told}
 
 
 class SeriesChart:
@@ -108,7 +205,9 @@ class SeriesChart:
         tips = [("", "@label"), ("", "@value{0.000}, @what")]
         self.figure.add_tools(HoverTool(renderers=[grey, blue], tooltips=tips, visible=False))
         names = [("clear", [blue]), ("not clear (cloud, shadow, snow)", [grey])]
-        self.figure.add_layout(legend_of(names), "below")
+        legend = legend_of(names)
+        self.figure.add_layout(legend, "below")
+        self._measured = MeasuredDots(self.figure, legend)
         name_tools(self.figure, "Chart")
         self._now = Span(dimension="height", line_color=ORANGE, line_width=2, visible=False)
         self.figure.add_layout(self._now)
@@ -120,7 +219,12 @@ class SeriesChart:
             self.figure.on_event(click, lambda event: act(pd.Timestamp(event.x, unit="ms")))
 
     def show(
-        self, table: pd.DataFrame, title: str, label: str, usual: tuple[float, float] | None
+        self,
+        table: pd.DataFrame,
+        title: str,
+        label: str,
+        usual: tuple[float, float] | None,
+        measured: Overlay | None = None,
     ) -> None:
         """Draw a series with the columns ``time``, ``value``, ``clear``, ``label``."""
         known = table[np.isfinite(table.value)]
@@ -130,7 +234,7 @@ class SeriesChart:
             columns = {name: part[name].to_numpy() for name in ("time", "value", "label")}
             source.data = columns | {"what": [what] * len(part)}
         self.figure.title.text = title
-        fit_axis(self.figure, label, known.value.to_numpy(), usual)
+        self._measured.show(measured, label, known.value.to_numpy(), usual)
 
     def show_day(self, time: pd.Timestamp | None) -> None:
         """Draw the line of the date on the map."""

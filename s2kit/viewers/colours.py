@@ -14,8 +14,17 @@ from s2kit.errors import InvalidInputError
 
 BLUE, GREY, ORANGE = "#0072B2", "#8A8A8A", "#D55E00"
 
-PLACE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""For places, in order; the colour-blind can distinguish them (Okabe and Ito 2008)."""
+PLACE_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
+    *("#740AFF", "#4C005C", "#2BCE48", "#426600", "#808080", "#C20088", "#FF0010"),
+    *("#990000", "#8F7C00", "#003380", "#005C31", "#0075DC", "#993F00"),
+)
+"""For places, in order.
+
+The first seven are those of Okabe and Ito (2008), which the colour-blind can distinguish. The
+others are of the colour alphabet (Green-Armytage 2010, Journal of the International Colour
+Association 5), each the farthest in CIELAB from those before it, with a contrast of 2:1 to white.
+"""
 
 COLOUR = re.compile("#[0-9A-Fa-f]{6}")
 """Notation of a colour."""

@@ -16,13 +16,15 @@ from s2kit.viewers.basemap import TILES
 from s2kit.viewers.levels import Window
 from s2kit.viewers.map_pane import PlaceLayer
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, decoded
+from s2kit.viewers.measurements import Measurements, read_measurements
 from s2kit.viewers.ndvi_statistics_layout import lay_out
-from s2kit.viewers.parameters import Choice, Items
+from s2kit.viewers.parameters import Choice, Item, Items
 from s2kit.viewers.place_charts import ALONG_TIME, BY_YEAR, Histogram, PlaceCharts
 from s2kit.viewers.place_series import PlaceSeries
 from s2kit.viewers.places import Place
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.statistic_map import STATISTICS, StatisticMap, StatisticRequest
+from s2kit.viewers.upload_controls import MeasuredLine
 from s2kit.viewers.uploads import read_upload
 
 _LONGEST = 6000
@@ -65,6 +67,7 @@ class NdviStatistics(MapViewer):
     corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
     chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
+    measurements = Item(class_=Measurements, allow_None=True, doc="Drawn over the curves")
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
 
@@ -83,6 +86,7 @@ class NdviStatistics(MapViewer):
         self._shown: tuple[StatisticRequest, np.ndarray, Window] | None = None
         self._clicked: tuple[float, float] | None = None
         self.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
+        self.measured = MeasuredLine()
         self._layout = lay_out(self)
         self._start([self._draw, self._draw_places, self._draw_charts])
         self.redraw.follow(["variable", "statistic"], ["limits"], self._reset_limits)
@@ -90,7 +94,7 @@ class NdviStatistics(MapViewer):
         self.redraw.on(["limits"], self._paint)
         self.redraw.on(["corners"], lambda: self.layer.show_draft(self.corners))
         self.redraw.on(["places"], self._draw_places)
-        series = ("chart", "places", "chosen", "variable", "start", "end")
+        series = ("chart", "places", "chosen", "variable", "start", "end", "measurements")
         self.redraw.on(series, self._draw_charts)
         self.map.on_click(self.page.guarded(self.click), again=self.page.guarded(self.click_again))
 
@@ -184,9 +188,7 @@ class NdviStatistics(MapViewer):
     def upload(self, content: bytes, filename: str) -> None:
         """Add the places of a GeoJSON or GeoPackage file."""
         found, beside = read_upload(content, filename, self.cube, len(self.places))
-        held = self.places
-        for one in found:
-            held = shapes.add(held, *one)
+        held = shapes.add_all(self.places, found)
         self._set_places(held, held[-1].name)
         more = f"; {beside} more lie beside the cube." if beside else "."
         count = f"{len(found)} place{'s' * (len(found) != 1)}"
@@ -270,9 +272,25 @@ class NdviStatistics(MapViewer):
         unkept = _TOO_LONG if self.places and not self.drawn else ""
         self.table.object = place_series.html_table(self.places, series) + unkept
         renderer = find_renderer(self.cube, self.variable)
-        self.charts.show(self.chart, renderer, self.places, series, self.chosen)
+        measured = self._choose_measurements()
+        self.charts.show(self.chart, renderer, self.places, series, self.chosen, measured)
         if failed:
             raise failed[0]
+
+    def upload_measurements(self, content: bytes, filename: str) -> None:
+        """Draw the measurements of a CSV file over the curves of their places."""
+        self.measurements = read_measurements(content, filename)
+        self._choose_measurements()
+        self.page.set_status(f"{filename}: {self.measured.told}")
+
+    def remove_measurements(self) -> None:
+        """Remove the measurements."""
+        self.measurements = None
+
+    def _choose_measurements(self) -> tuple[str, pd.DataFrame] | None:
+        """Return the measurements of the places and years that are shown."""
+        names = [place.name for place in self.places]
+        return self.measured.choose(self.measurements, names, (self.start, self.end))
 
     def csv(self) -> io.StringIO:
         """Return the series of all places as CSV."""

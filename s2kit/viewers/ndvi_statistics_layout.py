@@ -20,6 +20,7 @@ from s2kit.viewers.controls import (
 from s2kit.viewers.layout import assemble
 from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.places import MOST, Place
+from s2kit.viewers.upload_controls import file_input, measurement_controls
 from s2kit.viewers.uploads import FORMATS
 
 _HINTS = {
@@ -27,6 +28,11 @@ _HINTS = {
     "box": "Click on two opposite corners.",
     "polygon": "Click on the corners one by one, and double-click on the last, or press “Finish”.",
 }
+
+_MEASURED = (
+    "Own measurements, as CSV: a column “date”, a column of numbers, and a column “place” with the "
+    "names of places; without that, they stand over all curves."
+)
 
 
 def lay_out(viewer: Any) -> ViewerLayout:
@@ -97,25 +103,8 @@ def _draw(viewer: Any) -> pn.Column:
         pn.Row(across, up, corner),
         pn.Row(button("Finish", viewer.finish, page), button("Cancel", viewer.cancel, page)),
         pn.pane.HTML(formats, margin=(4, 10, 0, 10)),
-        _file_input(viewer),
+        file_input("File of places", FORMATS, viewer.upload, page),
     )
-
-
-def _file_input(viewer: Any) -> pn.widgets.FileInput:
-    file = pn.widgets.FileInput(
-        accept=",".join(FORMATS), margin=(3, 10), directory=False, multiple=False
-    )
-    upload = viewer.page.guarded(viewer.upload)
-
-    def take(*_events: Any) -> None:
-        content, filename = file.value, file.filename
-        if filename:  # not so when it is cleared, which leaves an error on the page
-            file.param.update(value=None, filename=None)
-            file.clear()
-            upload(content or b"", filename)
-
-    file.param.watch(take, ["value", "filename"])
-    return file
 
 
 def _places(viewer: Any) -> pn.Column:
@@ -148,7 +137,8 @@ def _places(viewer: Any) -> pn.Column:
     change = viewer.page.guarded(viewer.change)
     name.param.watch(rename, "value")
     colour.param.watch(recolour, "value")
-    return pn.Column(choice, pn.Row(name, colour), remove)
+    measured = measurement_controls(viewer, _MEASURED)
+    return pn.Column(choice, pn.Row(name, colour), remove, measured)
 
 
 def _save(viewer: Any) -> pn.Column:

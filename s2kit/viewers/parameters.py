@@ -58,6 +58,10 @@ class Items(_Named, param.List):
     """Several of one kind."""
 
 
+class Item(_Named, param.ClassSelector):
+    """One of a kind."""
+
+
 class Choice(_Offered, param.Selector):
     """One of several names."""
 

@@ -1,5 +1,6 @@
 """Charts of places: mean and spread along time or year by year; a histogram of the map."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,15 @@ from bokeh.models import (
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
-from s2kit.viewers.charts import ROOM, fit_axis, legend_of, name_tools, time_figure
+from s2kit.viewers.charts import (
+    HEIGHT,
+    ROOM,
+    MeasuredDots,
+    Overlay,
+    legend_of,
+    name_tools,
+    time_figure,
+)
 from s2kit.viewers.colours import GREY
 from s2kit.viewers.place_series import well_seen
 from s2kit.viewers.places import Place, short
@@ -31,6 +40,9 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _FIRSTS = np.cumsum([1, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30]).tolist()
 _MARKERS = ("circle", "triangle", "square", "diamond")
 _BINS = 50
+
+_IN_A_ROW, _ROW = 4, 34
+"""Names in a row of the legend, and the height of a row, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +92,11 @@ class PlacesChart:
         dots = chart.scatter("x", "mean", source=self._dots, **dot)
         tips = [("", "@name, @day"), ("", "@mean{0.000} ± @std{0.000}, @count{0.0} pixels")]
         chart.add_tools(self.save, HoverTool(renderers=[dots], tooltips=tips, visible=False))
-        name_tools(chart, "Chart")
         legend = legend_of([LegendItem(label={"field": "name"}, renderers=[lines])])
-        legend.ncols = 4
+        legend.ncols = _IN_A_ROW
         chart.add_layout(legend, "below")
+        self._measured = MeasuredDots(chart, legend)
+        name_tools(chart, "Chart")
         if by_year:
             names, code = {"days": _FIRSTS, "months": _MONTHS}, "months[days.indexOf(tick)] ?? ''"
             chart.xaxis.ticker = _FIRSTS[::2]
@@ -93,10 +106,17 @@ class PlacesChart:
         self.pane = pn.Column(shown, sizing_mode="stretch_width")  # see `MapPane.pane`
 
     def show(
-        self, curves: Sequence[Curve], title: str, label: str, usual: tuple[float, float] | None
+        self,
+        curves: Sequence[Curve],
+        title: str,
+        label: str,
+        usual: tuple[float, float] | None,
+        measured: Overlay | None = None,
     ) -> None:
-        """Draw curves, the spread of each around it."""
+        """Draw curves, the spread of each around it, and measurements over them."""
         self.figure.title.text = title
+        rows = max(1, math.ceil((len(curves) + (measured is not None)) / _IN_A_ROW))
+        self.figure.height = HEIGHT + _ROW * (rows - 1)  # else many names leave no room for curves
         look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}
         means = [c.table["mean"].to_numpy() for c in curves]
         self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}
@@ -105,7 +125,7 @@ class PlacesChart:
         around = [_around(c) for c in wide]
         self._bands.data = {"xs": there_and_back, "ys": around, "colour": [c.colour for c in wide]}
         spread = np.concatenate([[], *around])
-        fit_axis(self.figure, label, np.concatenate([[], *means]), usual, spread)
+        self._measured.show(measured, label, np.concatenate([[], *means]), usual, spread)
         dots = [_dots_of(c) for c in curves]
         self._dots.data = {
             n: np.concatenate([one[n] for one in dots]) if dots else [] for n in _DOT
@@ -172,10 +192,12 @@ class PlaceCharts:
         places: Sequence[Place],
         series: Mapping[str, pd.DataFrame],
         chosen: str | None,
+        measured: tuple[str, pd.DataFrame] | None = None,
     ) -> None:
         """Draw the places that have a series, and each year of the chosen one; show one chart.
 
-        ``kind`` is `ALONG_TIME` or `BY_YEAR`.
+        ``kind`` is `ALONG_TIME` or `BY_YEAR`; ``measured`` is what was measured in the field, and
+        the table of it as `measurements.choose` returns it.
         """
         self.curves.pane.visible = kind == ALONG_TIME
         self.years.pane.visible = kind == BY_YEAR
@@ -183,11 +205,18 @@ class PlaceCharts:
         none = "No curve" if len(known) < len(places) else "Draw a place: its curve appears here"
         label, usual = renderer.label, renderer.usual_range
         title = f"{renderer.name}: mean ± std, dates at least half clear" if known else none
-        self.curves.show(along_time(known, series), f"{title}\n({self._note})", label, usual)
+        over = None
+        if measured:
+            what, table = measured
+            over = Overlay(what, table.time.to_numpy(), table, renderer.name)
+        self.curves.show(along_time(known, series), f"{title}\n({self._note})", label, usual, over)
         more = "; more in “Places”" if known and len(places) > 1 else ""
         title = f"{renderer.name} of {short(chosen or '')}, year by year" if known else none
         yearly = by_year(series[chosen]) if chosen and chosen in series else []
-        self.years.show(yearly, f"{title}\n({self._note}{more})", label, usual)
+        if measured:
+            table = table[table.place.isin(["", chosen])]
+            over = Overlay(what, day_of_year(table.time), table, renderer.name)
+        self.years.show(yearly, f"{title}\n({self._note}{more})", label, usual, over)
 
 
 class Histogram:

@@ -103,23 +103,32 @@ def well_seen(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def html_table(places: Sequence[Place], series: Mapping[str, pd.DataFrame]) -> str:
-    """Return a table of places: how often each was well seen, and its mean over these dates."""
+    """Return a table of places: how often each was well seen, and its values over these dates."""
     rows = []
     for place in (place for place in places if place.name in series):
         table = well_seen(series[place.name])
-        rows.append(
-            f'<tr><td style="color:{place.colour}">■</td><td>{html.escape(place.name)}</td>'
-            f"<td>{len(table)} of {len(series[place.name])}</td><td>{table['mean'].mean():.3f}</td>"
-            f"<td>{table['std'].mean():.3f}</td></tr>"
-        )
+        dates = f"{len(table)} of {len(series[place.name])}"
+        cells = html.escape(place.name), dates, *_figures(table)
+        row = "".join(f"<td>{cell}</td>" for cell in cells)
+        rows.append(f'<tr><td style="color:{place.colour}">■</td>{row}</tr>')
     if not rows:
         return ""
-    titles = ("", "place", "dates at least half clear", "mean", "std inside")
+    dates = "dates at least half clear"
+    titles = ("", "place", dates, "mean", "median", "10 % to 90 % of these dates", "std inside")
     head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
     return (
         '<table style="font-size:12px; border-spacing:8px 2px; text-align:left">'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     )
+
+
+def _figures(table: pd.DataFrame) -> list[str]:
+    """Return mean, median, ranks and mean spread of a series as text; dashes without any date."""
+    if table.empty:
+        return ["–"] * 4
+    low, median, high = table["mean"].quantile([0.1, 0.5, 0.9])
+    one = [f"{value:.3f}" for value in (table["mean"].mean(), median, table["std"].mean())]
+    return [*one[:2], f"{low:.3f} to {high:.3f}", one[2]]
 
 
 def write_csv(series: Mapping[str, pd.DataFrame], variable: str, source: str) -> io.StringIO:

@@ -17,7 +17,7 @@ from s2kit.viewers.parameters import Items
 CORNERS = {"point": 1, "box": 2, "polygon": 3}
 """Kind of place → number of corners that it needs at least."""
 
-MOST = 20
+MOST = len(PLACE_COLOURS)
 """Places at once: more curves cannot be distinguished."""
 
 SHAPES = ("Point", "Polygon", "MultiPolygon")
@@ -124,19 +124,32 @@ def outline(kind: str, corners: Sequence[tuple[float, float]]) -> shapely.Geomet
     return shape
 
 
-def add(
-    places: Sequence[Place], name: str, shape: shapely.Geometry, colour: str | None = None
+def add(places: Sequence[Place], name: str, shape: shapely.Geometry) -> list[Place]:
+    """Return the places and one more, under a free name and in a free colour."""
+    return add_all(places, [(name, shape, None)])
+
+
+def add_all(
+    places: Sequence[Place], found: Sequence[tuple[str, shapely.Geometry, str | None]]
 ) -> list[Place]:
-    """Return the places and one more, under a free name and, without a colour, in a free one."""
-    if len(places) >= MOST:
-        raise InvalidInputError(
-            f"there are {len(places)} places; {MOST} at most can be told apart. Remove one first, "
-            "or use s2kit.field_series for many fields"
-        )
-    taken = {place.colour.upper() for place in places}
-    again = PLACE_COLOURS[len(places) % len(PLACE_COLOURS)]
-    free = next((one for one in PLACE_COLOURS if one not in taken), again)
-    return [*places, Place(free_name(places, name), colour or free, shape)]
+    """Return the places and more, each with a name, a shape, and a colour or None.
+
+    Names that are taken get a number. A place without a colour, or whose colour is taken, gets one
+    that no other has.
+    """
+    asked = {colour.upper() for *_, colour in found if colour}
+    held = list(places)
+    for name, shape, colour in found:
+        if len(held) >= MOST:
+            raise InvalidInputError(
+                f"there are {len(held)} places; {MOST} at most can be told apart. Remove one "
+                "first, or use s2kit.field_series for many fields"
+            )
+        taken = {place.colour.upper() for place in held}
+        if not colour or colour.upper() in taken:
+            colour = next(one for one in PLACE_COLOURS if one not in taken | asked)
+        held.append(Place(free_name(held, name), colour, shape))
+    return held
 
 
 def free_name(places: Sequence[Place], name: str) -> str:

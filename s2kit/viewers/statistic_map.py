@@ -38,13 +38,19 @@ class Statistic:
     fitted: bool = False
 
 
+_RANKS = (10, 50, 90)
+"""Percentiles that are computed together: one pass over the cube serves all maps of them."""
+
 STATISTICS = {
     "mean": Statistic("mean", itemgetter("mean")),
+    "median": Statistic("median", itemgetter("p50"), _RANKS),
     "std": Statistic("standard deviation", itemgetter("std"), fitted=True),
     "min": Statistic("smallest", itemgetter("min")),
     "max": Statistic("largest", itemgetter("max")),
+    "p10": Statistic("10th percentile", itemgetter("p10"), _RANKS),
+    "p90": Statistic("90th percentile", itemgetter("p90"), _RANKS),
     "amplitude": Statistic(
-        "amplitude (p90 − p10)", lambda maps: maps["p90"] - maps["p10"], (10, 90), fitted=True
+        "amplitude (p90 − p10)", lambda maps: maps["p90"] - maps["p10"], _RANKS, fitted=True
     ),
     "count": Statistic(
         "clear observations", itemgetter("count"), label="number of {title}", fitted=True
@@ -155,5 +161,5 @@ class StatisticMap:
         """Describe a computed map in sentences."""
         rough, median = self.overview(window), float(np.nanmedian(values))
         exact = f" An {rough}; zoom in for exact values." if rough else ""
-        pixels = f"{self._levels.describe(window)}, median {median:.3g}"
+        pixels = f"{self._levels.describe(window)}, their median {median:.3g}"
         return f"{asked.heading}; {pixels}.{exact}{self.unread(asked)}"

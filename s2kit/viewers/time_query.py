@@ -12,7 +12,7 @@ import param
 import xarray as xr
 
 from s2kit.viewers.basemap import TILES
-from s2kit.viewers.charts import SeriesChart
+from s2kit.viewers.charts import Overlay, SeriesChart
 from s2kit.viewers.date_maps import (
     BESIDE,
     FIXED,
@@ -26,11 +26,13 @@ from s2kit.viewers.date_maps import (
     MapRequest,
 )
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
+from s2kit.viewers.measurements import Measurements, OfOnePlace, read_measurements
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pixel_series import PixelSeries
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.time_query_layout import lay_out
 from s2kit.viewers.timeline import SEASONS, OverpassFilter, read_time, timeline_of
+from s2kit.viewers.upload_controls import MeasuredLine
 
 NOT_PINNED = "no date"
 
@@ -66,6 +68,7 @@ class TimeQuery(MapViewer):
     x = Number(None, allow_None=True, doc="Place of the series")
     y = Number(None, allow_None=True, doc="Place of the series")
     chart = Choice(doc="What the series shows")
+    measurements = OfOnePlace(class_=Measurements, allow_None=True, doc="Over the series")
     pinned = Choice(default=NOT_PINNED, objects=[NOT_PINNED], doc="Date to compare with")
     pinned_picture = Choice(default=SAME, objects=[SAME], doc="What the pinned map shows")
     compare = Choice(default=OFF, objects=[OFF, SWIPE, BESIDE], doc="How to compare")
@@ -86,7 +89,7 @@ class TimeQuery(MapViewer):
         self.maps = DateMaps(self.levels, self.timeline, self.map, self.page.note)
         self.other = self.maps.other
         self.panes.append(self.other)
-        self.series = SeriesChart()
+        self.series, self.measured = SeriesChart(), MeasuredLine()
         self._drawn: DrawnMap | None = None
         self._set_choices()
         self._apply_filter()
@@ -96,7 +99,7 @@ class TimeQuery(MapViewer):
         self.redraw.on(self._FILTER, self._apply_filter)
         self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
         self.redraw.on(["moment", "offered", "frame", *self._PICTURE], self._draw)
-        self.redraw.on(["x", "y", "chart"], self._draw_series)
+        self.redraw.on(["x", "y", "chart", "measurements"], self._draw_series)
         self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
         for pane in self.panes:
             pane.on_click(self.page.guarded(self.ask))
@@ -278,6 +281,25 @@ class TimeQuery(MapViewer):
         """Return the series as CSV; see `pixel_series`."""
         return self.pixels.write_csv(self.x, self.y, self.chart, self.page.note)
 
+    def upload_measurements(self, content: bytes, filename: str) -> None:
+        """Draw the measurements of a CSV file, of one place, over the series."""
+        self.measurements = read_measurements(content, filename)
+        self._choose_measurements()
+        self.page.set_status(f"{filename}: {self.measured.told}")
+
+    def remove_measurements(self) -> None:
+        """Remove the measurements."""
+        self.measurements = None
+
+    def _choose_measurements(self) -> Overlay | None:
+        """Return the measurements of the years of the cube."""
+        years = self.timeline.time.dt.year
+        chosen = self.measured.choose(self.measurements, None, (years.min(), years.max()))
+        if chosen is None:
+            return None
+        name, table = chosen
+        return Overlay(name, table.time.to_numpy(), table, self.chart)
+
     def _draw_first_series(self) -> None:
         """Draw the series of the address of the page, or of the pixel in the middle."""
         if "picture" in self._address.taken and "chart" not in self._address.taken:
@@ -303,6 +325,7 @@ class TimeQuery(MapViewer):
             title = "No series: see the error above\n "
             raise
         finally:
-            self.series.show(table, title, renderer.label, renderer.usual_range)
+            measured = self._choose_measurements()
+            self.series.show(table, title, renderer.label, renderer.usual_range, measured)
             for pane in self.panes:
                 pane.mark(ring)

@@ -24,6 +24,7 @@ from s2kit.viewers.date_maps import FIXED, SAME, SWIPE
 from s2kit.viewers.layout import assemble
 from s2kit.viewers.page import ViewerLayout
 from s2kit.viewers.renderers import CLASSES, find_renderer
+from s2kit.viewers.upload_controls import measurement_controls
 
 
 def lay_out(viewer: Any) -> ViewerLayout:
@@ -180,7 +181,9 @@ def _place(viewer: Any) -> pn.Column:
     fill()
     ask = button("Ask this pixel", lambda: viewer.ask(across.value, up.value), viewer.page)
     chart = grouped_select(viewer, "chart", "Series of", viewer.number_names)
-    return pn.Column(pn.Row(across, up), ask, chart)
+    hint = "Own measurements of this place, as CSV: a column “date” and a column of numbers."
+    measured = measurement_controls(viewer, hint)
+    return pn.Column(pn.Row(across, up), ask, chart, measured)
 
 
 def _compare(viewer: Any) -> pn.Column:

@@ -76,7 +76,7 @@ def _label(row: Any) -> str:
 
 def percent(share: float) -> str:
     """Return a share in whole percent, rounded down, so that 100 % passes a filter of 100 %."""
-    return f"{int(share * 100 + 1e-4)}%"
+    return f"{int(share * 100 + 1e-4)} %"
 
 
 def choose(

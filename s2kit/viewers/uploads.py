@@ -4,9 +4,10 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -26,8 +27,11 @@ FORMATS = (".geojson", ".json", ".gpkg")
 LARGEST = 5_000_000
 """Bytes of an upload at most; a notebook's connection accepts little more."""
 
-_NAMES = ("name", "naam", "id")
+NAMES = ("name", "naam", "field_id", "fieldid", "id")
 """Columns that may hold the names of places, in order of preference."""
+
+_CROP = "crop"
+"""Column of what grows there, which is shown after the name."""
 
 _SQLITE = b"SQLite format 3\0"
 """First bytes of a GeoPackage."""
@@ -79,14 +83,31 @@ def read_upload(
             f"{filename} holds {len(found)} places on the cube; {room} more can be shown. Give a "
             "file with fewer, or use s2kit.field_series for all"
         )
-    columns = {column.lower(): column for column in found.columns}
-    named = next((columns[name] for name in _NAMES if name in columns), None)
-    numbered = pd.Series([f"{Path(filename).stem} {i}" for i in found.index], found.index)
-    names = found[named].astype("object").fillna(numbered) if named else numbered
-    readable = [str(name).encode("utf-8", "replace").decode() for name in names]
-    given = found[columns["colour"]] if "colour" in columns else [""] * len(found)
-    colours = [str(colour) if COLOUR.fullmatch(str(colour)) else None for colour in given]
-    return list(zip(readable, found.geometry, colours, strict=True)), len(table) - len(found)
+    names = _names_of(found, Path(filename).stem)
+    colours = [text if COLOUR.fullmatch(text) else None for text in _texts(found, ["colour"])]
+    return list(zip(names, found.geometry, colours, strict=True)), len(table) - len(found)
+
+
+def _names_of(table: gpd.GeoDataFrame, stem: str) -> list[str]:
+    """Return the name of each place, numbered after the file where it has none, and its crop."""
+    numbered = [f"{stem} {i}" for i in table.index]
+    names = [name or n for name, n in zip(_texts(table, NAMES), numbered, strict=True)]
+    crops = _texts(table, [_CROP])
+    return [f"{name} {crop}".strip() for name, crop in zip(names, crops, strict=True)]
+
+
+def _texts(table: gpd.GeoDataFrame, names: Sequence[str]) -> list[str]:
+    """Return the first of some columns as text that can be written, empty where it has nothing."""
+    columns = {column.lower(): column for column in table.columns}
+    first = next((columns[name] for name in names if name in columns), None)
+    values = table[first].astype("object") if first else [None] * len(table)
+    return ["" if pd.isna(value) else _text(value) for value in values]
+
+
+def _text(value: Any) -> str:
+    """Return a value as text; whole numbers, which a gap in a column makes decimal, as whole."""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value).encode("utf-8", "replace").decode().strip()
 
 
 def require_size(filename: str, size: int) -> None:
@@ -98,8 +119,7 @@ def require_size(filename: str, size: int) -> None:
     """
     if size > LARGEST:
         raise InvalidInputError(
-            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most, "
-            "or use s2kit.field_series"
+            f"{filename} has {size / 1e6:.1f} MB; give a file of {LARGEST / 1e6:.0f} MB at most"
         )
 
 
@@ -188,7 +208,7 @@ def _read_geojson(content: bytes, filename: str) -> gpd.GeoDataFrame:
 
 def _shown(columns: Iterable[str]) -> list[str]:
     """Return the columns that are used; a file may have any number of others."""
-    return [name for name in columns if name.lower() in (*_NAMES, "colour")]
+    return [name for name in columns if name.lower() in (*NAMES, _CROP, "colour")]
 
 
 _NO_GEOJSON = (ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError)

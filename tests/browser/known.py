@@ -100,7 +100,7 @@ class Known:
         """Name an overpass as lists do."""
         moment = self.iso(step).replace("T", " ")[:-3]
         percent = np.floor(self.clear_share[step] * 100 + 1e-6)
-        return f"{moment} · orbit {self.orbit[step]} · {percent:.0f}% clear"
+        return f"{moment} · orbit {self.orbit[step]} · {percent:.0f} % clear"
 
     def write(self, store: Path) -> None:
         """Write the cube, with overviews."""

@@ -124,7 +124,7 @@ def test_statistics_in_a_cell(open_cell, known, tmp_path, watch):
     expect_curve(seen, "polygon", expected(known, shapely.Polygon(corners)))
 
     file = {"name": "broken.geojson", "mimeType": "application/geo+json", "buffer": b"{nonsense"}
-    chosen = seen.choice("File to upload")
+    chosen = seen.choice("File of places")
     chosen.set_input_files(file)
     expect(seen.error).to_contain_text("broken.geojson")
     expect(chosen).to_have_value("")

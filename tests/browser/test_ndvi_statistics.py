@@ -327,7 +327,7 @@ def test_mistakes_in_drawing_are_told(seen):
 def test_upload(seen, known):
     """A broken file is told and the session goes on; fields of a file are drawn and described."""
     seen.press("Draw")
-    file = seen.choice("File to upload")
+    file = seen.choice("File of places")
     broken = {"name": "broken.geojson", "mimeType": "application/geo+json", "buffer": b"{nonsense"}
     file.set_input_files(broken)
     expect(seen.error).to_contain_text("broken.geojson")
@@ -404,7 +404,7 @@ def test_address_restores_the_chosen_place(seen, page, names, chosen):
     fields = gpd.GeoDataFrame({"name": names}, geometry=shapes, crs="EPSG:28992")
     content = fields.to_crs("EPSG:4326").to_json().encode()
     seen.press("Draw")
-    seen.choice("File to upload").set_input_files(
+    seen.choice("File of places").set_input_files(
         {"name": "f.geojson", "mimeType": "application/geo+json", "buffer": content}
     )
     seen.eventually(lambda: is_(seen.data(MAP, NAMES)["name"], [str(name) for name in names]))

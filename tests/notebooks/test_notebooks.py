@@ -217,7 +217,7 @@ def test_pitfalls_of_values_are_measured(pitfalls, practice):
 
 def test_pitfalls_of_places_and_dates_are_measured(pitfalls):
     """What mistakes with pixels, datum, dates and failures cost is what GDAL and theory say."""
-    (share,) = numbers(pitfalls, r"corners: (\d+)% of the points")
+    (share,) = numbers(pitfalls, r"corners: (\d+) % of the points")
     assert share == pytest.approx(75, abs=3)  # half a pixel in x and in y keeps a quarter
     assert numbers(pitfalls, r"The map has moved by (\S+) m") == [round(10 / 2**0.5, 1)]
     ballpark, zeros = numbers(pitfalls, r"PROJ string: (\d+) m away[^\0]*no shift: (\d+) m away")

@@ -1,5 +1,7 @@
 """Colours against numpy written out: scaling, ends, classes, tint; limits against np.percentile."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -145,9 +147,36 @@ def test_table_of_colours(rows):
     assert colours.table_of(words).tolist() == [[*row, 255] for row in rows]
 
 
+def linear(colour):
+    """Return the linear red, green and blue of a colour such as #0072B2 (IEC 61966-2-1)."""
+    parts = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def cielab(colour):
+    """Return lightness, a and b of a colour (CIE 1976, white of D65)."""
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = (
+        share ** (1 / 3) if share > (6 / 29) ** 3 else share * (29 / 6) ** 2 / 3 + 4 / 29
+        for share in to_xyz @ linear(colour) / [0.9505, 1, 1.089]
+    )
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
 def test_place_colours_differ():
-    """Each colour for places occurs once."""
-    assert len(set(colours.PLACE_COLOURS)) == len(colours.PLACE_COLOURS)
+    """Any two of the twenty colours for places lie 20 apart in CIELAB; one just seen is 2.3."""
+    known = {"#FF0000": (53.2, 80.1, 67.2), "#FFFFFF": (100, 0, 0), "#000000": (0, 0, 0)}
+    for colour, expected in known.items():
+        assert cielab(colour) == pytest.approx(expected, abs=0.1)
+    assert len(colours.PLACE_COLOURS) == 20
+    for one, other in combinations(colours.PLACE_COLOURS, 2):
+        assert np.linalg.norm(cielab(one) - cielab(other)) > 20, (one, other)
+
+
+@pytest.mark.parametrize("colour", colours.PLACE_COLOURS)
+def test_place_colours_are_seen_on_white(colour):
+    """Each colour for places has a contrast of 2:1 to white at least (WCAG 2.2)."""
+    assert 1.05 / (linear(colour) @ [0.2126, 0.7152, 0.0722] + 0.05) >= 2
 
 
 @pytest.mark.parametrize("missing", ["flag_values", "flag_meanings", "flag_colors"])

@@ -18,7 +18,7 @@ from painting import assert_layer, seen, words
 
 import s2kit
 from s2kit.errors import InvalidInputError
-from s2kit.viewers import NdviStatistics
+from s2kit.viewers import NdviStatistics, statistic_map
 from s2kit.viewers.charts import fit_axis, time_figure
 from s2kit.viewers.colours import PLACE_COLOURS
 from s2kit.viewers.levels import View
@@ -72,10 +72,11 @@ def plain(values, statistic):
     """Describe values along time by numpy's functions that know NaN."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        ranks = {"p10": 10, "p90": 90}
+        ranks = {"p10": 10, "median": 50, "p90": 90}
         if statistic == "amplitude":
-            low, high = (np.nanpercentile(values, q, 0) for q in ranks.values())
-            return high - low
+            return np.nanpercentile(values, 90, 0) - np.nanpercentile(values, 10, 0)
+        if statistic in ranks:
+            return np.nanpercentile(values, ranks[statistic], 0)
         if statistic == "count":
             return np.isfinite(values).sum(0).astype("f8")
         return getattr(np, f"nan{statistic}")(values, 0)
@@ -133,6 +134,33 @@ def test_statistics_equal_numpy(viewer, layers, statistic):
             viewer.variable = name
             assert words(viewer.page.alert) == ""
             assert_map(viewer, plain(clear_values(layers, name)[asked], statistic))
+
+
+@pytest.mark.parametrize(
+    ("statistic", "title"),
+    [("median", "median"), ("p10", "10th percentile"), ("p90", "90th percentile")],
+)
+def test_ranks_are_told(viewer, layers, statistic, title):
+    """A rank is called so in all titles; the status tells the median of the map beside it."""
+    viewer.statistic = statistic
+    values = plain(clear_values(layers), statistic)
+    assert viewer.map.figure.title.text.startswith(f"NDVI, {title}, 2020–2022\n")
+    assert viewer.histogram.figure.title.text.startswith(f"{title} of NDVI on the map\n")
+    assert viewer.map._scale.title == f"{title} of NDVI"
+    said = f"NDVI, {title}, 2020–2022; pixels of 10 m, their median {np.nanmedian(values):.3g}."
+    assert words(viewer.page.status) == said
+    viewer._point(WEST + 95, NORTH - 75)
+    assert f"{title} {values[7, 9]:.4g}" in words(viewer.readout)
+
+
+def test_ranks_are_computed_once(viewer, monkeypatch):
+    """One pass over the cube serves the median, both percentiles and the amplitude."""
+    viewer.statistic = "median"
+    monkeypatch.setattr(statistic_map, "time_statistics", None)  # which passes over the cube
+    for statistic in ("p10", "p90", "amplitude", "median"):
+        viewer.statistic = statistic
+        assert words(viewer.page.alert) == ""
+        assert seen(viewer.map)[0] is not None
 
 
 def test_amplitude_is_the_difference_of_ranks(viewer, layers):
@@ -266,7 +294,7 @@ def test_years_in_the_wrong_order(viewer):
     assert "the first year, 2022, is after the last, 2020" in words(viewer.page.alert)
     assert viewer.curves._lines.data["xs"] == []
     assert "NDVI" not in viewer.map.figure.title.text
-    assert "half of them" not in words(viewer.page.status)
+    assert "median" not in words(viewer.page.status)
     viewer.end = 2022
     assert words(viewer.page.alert) == ""
     assert seen(viewer.map)[0] is not None
@@ -480,6 +508,30 @@ def test_curves(viewer, layers):
     assert lines["colour"] == [place.colour for place in viewer.places]
 
 
+def test_table_of_places(viewer, layers):
+    """The table has mean, median and the 10 % and 90 % ranks of the dates that curves have."""
+    viewer.add("a", box(2, 3, 9, 8))
+    viewer.param.update(start=2021, variable="B08")
+    part = clear_values(layers, "B08")[between(2021, 2022), 3:8, 2:9].reshape(-1, 35)
+    part = part[np.isfinite(part).mean(1) >= 0.5]
+    means, stds = np.nanmean(part, 1), np.nanstd(part, 1)
+    ranks = np.percentile(means, [50, 10, 90])
+    cells = re.findall("<td[^>]*>(.*?)</td>", viewer.table.object)[1:]
+    assert cells[:2] == ["a", f"{len(part)} of {between(2021, 2022).sum()}"]
+    numbers = [float(number) for cell in cells[2:] for number in cell.split(" to ")]
+    assert numbers == pytest.approx([means.mean(), *ranks, stds.mean()], abs=0.00051)
+    heads = re.findall("<th scope='col'>(.*?)</th>", viewer.table.object)
+    assert heads[3:] == ["mean", "median", "10 % to 90 % of these dates", "std inside"]
+
+
+def test_table_of_a_place_never_seen(viewer):
+    """A place that no date saw clear is in the table, without values."""
+    viewer.add("a", shapely.Point(WEST + 5, NORTH - 5))
+    assert words(viewer.page.alert) == ""
+    cells = re.findall("<td[^>]*>(.*?)</td>", viewer.table.object)
+    assert cells[1:] == ["a", f"0 of {STEPS}", *["–"] * 4]
+
+
 def test_a_day_has_one_number_in_each_year():
     """Each day of a leap year has a number of its own, which is that of the day in other years."""
     days = pd.Series(pd.date_range("1999-01-01", "2004-12-31"))
@@ -635,7 +687,7 @@ def test_empty_view_after_a_picture(viewer):
     assert "mean" not in words(viewer.readout)
     assert viewer.histogram._bars.data["top"].sum() == 0
     assert "NDVI" not in viewer.map.figure.title.text
-    assert "half of them" not in words(viewer.page.status)
+    assert "median" not in words(viewer.page.status)
 
 
 def test_the_name_box(viewer):

@@ -121,7 +121,7 @@ def test_outlines_of_too_little(kind, corners, words):
 @EXAMPLES
 @given(st.lists(st.sampled_from(["a", "a 2", "b", " a ", "", "place", "é"]), max_size=20))
 def test_added_places_have_names_and_colours_of_their_own(names):
-    """Names are never twice; colours are not, as long as there are any left."""
+    """Neither names nor colours are ever twice."""
     held = []
     for name in names:
         held = places.add(held, name, shapely.Point(0, 0))
@@ -131,9 +131,7 @@ def test_added_places_have_names_and_colours_of_their_own(names):
         f == n.strip() or f.startswith(n.strip() or "place")
         for f, n in zip(found, names, strict=True)
     )
-    first = [place.colour for place in held[: len(PLACE_COLOURS)]]
-    assert len(set(first)) == len(first)
-    assert {place.colour for place in held} <= set(PLACE_COLOURS)
+    assert [place.colour for place in held] == list(PLACE_COLOURS[: len(names)])
 
 
 def test_a_freed_colour_is_used_again():
@@ -143,6 +141,27 @@ def test_a_freed_colour_is_used_again():
         held = places.add(held, str(n), shapely.Point(0, 0))
     left = [held[0], held[2]]
     assert places.add(left, "3", shapely.Point(0, 0))[-1].colour == held[1].colour
+
+
+SOME_COLOURS = st.sampled_from([None, *PLACE_COLOURS, "#0072b2", "#abcdef", "#ABCDEF", "#FFFFFF"])
+
+
+@EXAMPLES
+@given(st.lists(SOME_COLOURS, max_size=8), st.lists(SOME_COLOURS, max_size=12))
+def test_colours_of_files_are_kept_and_never_twice(first, second):
+    """A file's colour is kept by the first place that has it; any other gets one of its own."""
+    held = []
+    for asked in (first, second):
+        before = {place.colour.upper() for place in held}
+        held = places.add_all(held, [("a", shapely.Point(0, 0), colour) for colour in asked])
+        got = [place.colour for place in held[-len(asked) :]] if asked else []
+        for n, colour in enumerate(asked):
+            earlier = before | {one.upper() for one in asked[:n] if one}
+            if colour and colour.upper() not in earlier:
+                assert got[n] == colour
+            else:
+                assert got[n] in PLACE_COLOURS
+    assert len({place.colour.upper() for place in held}) == len(held)
 
 
 def test_too_many_places():
@@ -294,18 +313,44 @@ def test_upload_in_other_systems(cube, tmp_path, crs, suffix):
 
 
 def test_upload_names(cube, tmp_path):
-    """Names come from name, naam or id; what has none is numbered after the file."""
+    """Names come from name, naam, field_id or id; what has none is numbered after the file."""
     shapes = [box(2, 3, 9, 8), box(20, 1, 30, 4)]
-    for column in ("Name", "naam", "ID"):
+    for column in ("Name", "naam", "Field_ID", "fieldid", "ID"):
         table = gpd.GeoDataFrame({column: [7, 8]}, geometry=shapes, crs=CRS)
         found, _ = read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
         assert [name for name, *_ in found] == ["7", "8"]
-    table = gpd.GeoDataFrame({"crop": [1, 2]}, geometry=shapes, crs=CRS)
+    table = gpd.GeoDataFrame({"field_id": [7, None], "id": [1, 2]}, geometry=shapes, crs=CRS)
+    found, _ = read_upload(as_geopackage(table, tmp_path), "x.gpkg", cube)
+    assert [name for name, *_ in found] == ["7", "x 1"]
+    table = gpd.GeoDataFrame({"soil": [1, 2]}, geometry=shapes, crs=CRS)
     found, _ = read_upload(as_geojson(table), "my fields.geojson", cube)
     assert [name for name, *_ in found] == ["my fields 0", "my fields 1"]
     table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
     found, _ = read_upload(as_geojson(table), "f.geojson", cube)
     assert [name for name, *_ in found] == ["a", "f 1"]
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg"])
+def test_upload_of_names_in_order_of_preference(cube, tmp_path, suffix):
+    """Of several columns the first of name, naam, field_id, fieldid and id names a place."""
+    columns = {name: [f"by {name}"] for name in ("id", "fieldid", "FIELD_ID", "naam", "NAME")}
+    while columns:
+        table = gpd.GeoDataFrame(columns, geometry=[box(2, 3, 9, 8)], crs=CRS)
+        content = as_geopackage(table, tmp_path) if suffix == "gpkg" else as_geojson(table)
+        ((name, *_),), _ = read_upload(content, f"x.{suffix}", cube)
+        last = list(columns)[-1]
+        assert name == columns.pop(last)[0]
+
+
+@pytest.mark.parametrize("suffix", ["geojson", "gpkg"])
+def test_upload_of_crops(cube, tmp_path, suffix):
+    """The crop stands after the name, where there is one."""
+    shapes = [box(2, 3, 9, 8), box(20, 1, 30, 4), box(11, 1, 15, 4)]
+    columns = {"field_id": [12, 13, None], "Crop": ["winter wheat", None, "beet"]}
+    table = gpd.GeoDataFrame(columns, geometry=shapes, crs=CRS)
+    content = as_geopackage(table, tmp_path) if suffix == "gpkg" else as_geojson(table)
+    found, _ = read_upload(content, f"f.{suffix}", cube)
+    assert [name for name, *_ in found] == ["12 winter wheat", "13", "f 2 beet"]
 
 
 def test_upload_of_points_and_of_one_beside(cube):

@@ -300,14 +300,14 @@ def test_overpasses_within_a_second(store):
 
 
 def test_full_share_passes_the_full_filter(store):
-    """What is told as 100% clear passes a filter of 100 %, and what passes is told so."""
+    """What is told as 100 % clear passes a filter of 100 %, and what passes is told so."""
     cube = s2kit.open_cube(store)
     shares = np.linspace(0.98, 1, STEPS, dtype="f4")
     shares[-2] = 0.9984
     viewer = TimeQuery(cube.assign_coords(clear_fraction=("time", shares)))
     for least in (97, 98, 99, 100):
         viewer.least_clear = least
-        told = [int(re.search(r"(\d+)% clear", label)[1]) for label in viewer.timeline.label]
+        told = [int(re.search(r"(\d+) % clear", label)[1]) for label in viewer.timeline.label]
         assert [*viewer.steps] == [n for n, share in enumerate(told) if share >= least]
 
 

@@ -92,7 +92,7 @@ def test_table_of_two_orbits(tmp_path):
     words = [
         f"{table.time[0]:%Y-%m-%d %H:%M}",
         "orbit 51",
-        f"{np.floor(table.clear[0] * 100):.0f}% clear",
+        f"{np.floor(table.clear[0] * 100):.0f} % clear",
     ]
     assert table.label[0] == " · ".join(words)
     assert table.label.is_unique

@@ -1,0 +1,267 @@
+"""Own measurements in the field: read from an uploaded CSV, and chosen for what a viewer shows."""
+
+import csv
+import io
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from s2kit.errors import InvalidInputError
+from s2kit.viewers.parameters import Item
+from s2kit.viewers.places import short
+from s2kit.viewers.uploads import NAMES, require_size
+
+FORMATS = (".csv",)
+
+MOST = 5_000
+"""Measurements in a file at most."""
+
+_DATES = ("date", "datum", "time", "day")
+_PLACES = ("place", "plaats", "field", *NAMES)
+"""Columns that may hold dates and places, places in order of preference."""
+
+_MISSING = ("", "-", "na", "n/a", "nan", "null")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?", re.IGNORECASE
+)
+
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""First bytes of .xlsx and .ods, and of .xls."""
+
+_Rows = list[tuple[int, list[str]]]
+"""Number of the line, and cells, of each row of a table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measurements:
+    """What was measured in the field.
+
+    Attributes
+    ----------
+    name : str
+        Of the column of values.
+    table : pandas.DataFrame
+        ``time`` (UTC), ``value`` and ``place``, which is empty where none is given; in order of
+        time.
+    """
+
+    name: str
+    table: pd.DataFrame
+
+    @property
+    def places(self) -> list[str]:
+        """The places that are named."""
+        return [name for name in self.table.place.unique() if name]
+
+
+class OfOnePlace(Item):
+    """Measurements for the series of one pixel."""
+
+    def _validate(self, val: Measurements | None) -> None:
+        super()._validate(val)
+        if val is not None and len(val.places) > 1:
+            raise InvalidInputError(
+                f"these are measurements of {len(val.places)} places ({_listed(val.places)}), and "
+                "one pixel is shown here: give a file of one place, or use the statistics viewer, "
+                "which shows each over the curve of its place"
+            )
+
+
+def choose(
+    measured: Measurements, places: Sequence[str] | None, years: tuple[int, int]
+) -> tuple[pd.DataFrame, str]:
+    """Return the measurements that belong to what is shown, and a sentence on all of them.
+
+    Parameters
+    ----------
+    measured : Measurements
+    places : sequence of str or None
+        Places that are shown. A measurement belongs to the one of its place's name, or to the only
+        one whose name is that and a crop after it. None takes all, whatever their place.
+    years : tuple of int
+        The first and the last that are shown.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        As `Measurements.table`, with the names of ``places`` in ``place``.
+    told : str
+    """
+    table = measured.table
+    here = table.place
+    if places is not None:
+        here = here.map({name: _place_of(name, places) for name in ["", *measured.places]})
+    shown, known = table.time.dt.year.between(*years), here.notna()
+    drawn = table.assign(place=here)[shown & known]
+    told = f"{len(drawn)} of {len(table)} measurements of {short(measured.name, 40)} are drawn"
+    unknown, other_years = table[~known], int((known & ~shown).sum())
+    left_out = [f"{other_years} of other years"] if other_years else []
+    if len(unknown):
+        named = _listed(unknown.place.unique())
+        left_out.append(f"{len(unknown)} of places that are not here ({named})")
+    told += f"; left out: {', '.join(left_out)}." if left_out else "."
+    if places is None and measured.places:
+        told += f" They are of “{short(measured.places[0], 40)}”: ask a pixel there."
+    return drawn, told
+
+
+def _place_of(name: str, places: Sequence[str]) -> str | None:
+    """Return the place of a name, or of that name and its crop; "" belongs to all."""
+    asked = name.casefold()
+    same = [one for one in places if one.casefold() == asked]
+    longer = [one for one in places if one.casefold().startswith(f"{asked} ")]
+    grown = [one for one in longer if not one[len(name) :].strip().isdigit()]  # not “field 2”
+    if not name:
+        return ""
+    return next(iter(same), grown[0] if len(grown) == 1 else None)
+
+
+def read_measurements(content: bytes, filename: str) -> Measurements:
+    """Read measurements from an uploaded CSV.
+
+    Columns are separated by commas, or by semicolons, with which decimal commas are read, too. A
+    day without an hour stands for its noon, as in `read_time`. Rows without a value are left out.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no CSV, is empty or too long, lacks a column of dates or of numbers, has several
+        of numbers, or has a line of which the date or the value cannot be read.
+    """
+    require_size(filename, len(content))
+    text = _decode(content, filename)
+    separator = ";" if ";" in text.splitlines()[0] else ","
+    header, rows = _read_rows(text, separator, filename)
+    columns = [name.casefold() for name in header]
+    date = next((at for at, name in enumerate(columns) if name in _DATES), None)
+    if date is None:
+        raise InvalidInputError(
+            f"{filename} has no column of dates: it has {_listed(header)}. Call that of the dates "
+            f"{', '.join(_DATES[:-1])} or {_DATES[-1]}"
+        )
+    place = next((columns.index(name) for name in _PLACES if name in columns), None)
+    if separator == ";":
+        rows = [(line, [_with_point(cell) for cell in row]) for line, row in rows]
+    others = [at for at in range(len(header)) if at not in (date, place)]
+    value = _column_of_values(header, rows, others, filename)
+    rows = [(line, row) for line, row in rows if row[value].casefold() not in _MISSING]
+    table = pd.DataFrame(
+        {
+            "time": _read_dates([(line, row[date]) for line, row in rows], filename),
+            "value": _read_values([(line, row[value]) for line, row in rows], filename),
+            "place": ["" if place is None else row[place] for _, row in rows],
+        }
+    )
+    name = header[value] or Path(filename).stem
+    return Measurements(name, table.sort_values("time", kind="stable", ignore_index=True))
+
+
+def _decode(content: bytes, filename: str) -> str:
+    """Return the text of a file, which begins with its header."""
+    suffix = Path(filename).suffix.lower()
+    if content.startswith(_WORKBOOKS) or suffix in (".xlsx", ".xls", ".ods"):
+        raise InvalidInputError(
+            f"{filename} is a workbook of a spreadsheet; save the sheet as CSV, and give that"
+        )
+    if suffix not in FORMATS:
+        raise InvalidInputError(f"{filename} is no file of measurements; give CSV (.csv)")
+    try:
+        text = content.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InvalidInputError(
+            f"{filename} is not text in UTF-8; save it as “CSV UTF-8” in a spreadsheet"
+        )
+    if not text:
+        raise InvalidInputError(f"{filename} is empty; give one with dates and values")
+    return text
+
+
+def _read_rows(text: str, separator: str, filename: str) -> tuple[list[str], _Rows]:
+    """Return the header, and the rows that are not empty, each as long as the header."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: _Rows = []
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        for cells in reader:
+            row = [cell.strip() for cell in cells]
+            if any(row[len(header) :]):
+                raise InvalidInputError(
+                    f"{filename}, line {reader.line_num}: {len(row)} columns, and the header has "
+                    f"{len(header)}; numbers with decimal commas need semicolons between columns"
+                )
+            if any(row):
+                rows.append((reader.line_num, [*row, *[""] * len(header)][: len(header)]))
+    except csv.Error as error:
+        raise InvalidInputError(
+            f"{filename}, line {reader.line_num}: no CSV ({error}); save it as CSV in a spreadsheet"
+        ) from None
+    if not 0 < len(rows) <= MOST:
+        raise InvalidInputError(
+            f"{filename} has {len(rows)} rows below its header; give 1 to {MOST} measurements"
+        )
+    return header, rows
+
+
+def _with_point(cell: str) -> str:
+    """Return a number with a decimal point instead of a comma; any other text as it is."""
+    pointed = cell.replace(",", ".", 1)
+    return pointed if _NUMBER.fullmatch(pointed) else cell
+
+
+def _number(text: str) -> float | None:
+    number = float(text) if _NUMBER.fullmatch(text) else math.nan
+    return number if math.isfinite(number) else None
+
+
+def _column_of_values(header: list[str], rows: _Rows, others: list[int], filename: str) -> int:
+    """Return the one column of which most cells that are filled are numbers."""
+    found = []
+    for at in others:
+        filled = [row[at] for _, row in rows if row[at].casefold() not in _MISSING]
+        if 2 * sum(_number(cell) is not None for cell in filled) > len(filled):
+            found.append(at)
+    if len(found) == 1:
+        return found[0]
+    names = _listed(header[at] for at in found or others)
+    what = f"several columns of numbers ({names})" if found else "no column of numbers"
+    beside = "" if found or not others else f", but {names}"
+    raise InvalidInputError(
+        f"{filename} has {what}{beside}; beside the dates ({', '.join(_DATES)}) and the places "
+        f"({', '.join(_PLACES)}), keep one column of numbers, named after what was measured"
+    )
+
+
+def _read_values(cells: list[tuple[int, str]], filename: str) -> list[float]:
+    values = [_number(cell) for _, cell in cells]
+    if None in values:
+        line, cell = cells[values.index(None)]
+        raise InvalidInputError(
+            f"{filename}, line {line}: {cell!r:.40} is no number; give one such as 0.75, or "
+            "nothing where nothing was measured"
+        )
+    return [value for value in values if value is not None]
+
+
+def _read_dates(cells: list[tuple[int, str]], filename: str) -> pd.Series:
+    texts = pd.Series([cell if _DATE.fullmatch(cell) else "" for _, cell in cells], dtype=object)
+    times = pd.to_datetime(texts, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
+    if times.isna().any():
+        line, cell = cells[int(times.isna().argmax())]
+        raise InvalidInputError(
+            f"{filename}, line {line}: {cell!r:.40} is no date; give one such as 2021-06-04 or "
+            "2021-06-04 10:30"
+        )
+    return times.mask(texts.str.len() == len("2021-06-04"), times + pd.Timedelta(hours=12))
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Return the first of some names as text."""
+    shown = [short(name, 40) for name in names]
+    return ", ".join(shown[:5]) + (", …" if len(shown) > 5 else "")
