@@ -1,6 +1,7 @@
 """The project's own files agree with each other, and its verbs do what they say."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -316,6 +317,40 @@ def test_all_notebooks_run_after_the_cube(tree):
     plan = run("make", "-n", "notebooks", cwd=tree).stdout
     ran = re.findall(r"run_notebook\.py notebooks/(\w+)\.ipynb", plan)
     assert ran == ["01_build_cube", "00_start_here"]
+
+
+def test_exercises_run_solved_after_the_cube(tree):
+    """`make notebooks` runs an exercise's source in the folder of the students' copy."""
+    source = tree / "notebooks/exercises/source"
+    source.mkdir(parents=True)
+    for path in (
+        source / "02.ipynb",
+        source.parent / "02.ipynb",
+        source.parent / "final_project.ipynb",
+    ):
+        path.touch()
+    plan = run("make", "-n", "notebooks", cwd=tree).stdout
+    ran = re.findall(r"run_notebook\.py notebooks/(.*)", plan)
+    assert ran[0].startswith("01_build_cube.ipynb ")
+    assert sorted(ran[2:]) == [
+        "exercises/final_project.ipynb build/exercises/final_project.ipynb",
+        "exercises/source/02.ipynb build/exercises/02.ipynb --cwd notebooks/exercises",
+    ]
+
+
+def test_table_of_what_notebooks_took(tmp_path):
+    """The table lists notebooks, then exercises, with seconds and MB, and no other runs."""
+    for name, seconds in {"exercises/02": 21.4, "02": 9.6, "real/01": 5}.items():
+        path = tmp_path / f"{name}.took.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"seconds": seconds, "peak_mb": 512.3}))
+    printed = run(sys.executable, ROOT / "tools/run_notebook.py", tmp_path, cwd=ROOT).stdout
+    lines = [line.split() for line in printed.splitlines()]
+    assert lines == [
+        ["notebook", "time", "peak", "memory"],
+        ["02", "10", "s", "512", "MB"],
+        ["exercises/02", "21", "s", "512", "MB"],
+    ]
 
 
 def test_ci_fails_where_a_program_is_missing(tmp_path):
