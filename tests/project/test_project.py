@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import nbformat
 import pytest
@@ -183,6 +184,20 @@ def test_licences_are_whole():
     assert code.rstrip().endswith("EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.")
     assert "Creative Commons Attribution 4.0 International Public License" in course
     assert [n for n in range(1, 9) if not re.search(rf"^Section {n} ", course, re.M)] == []
+
+
+def test_link_for_nbgitpuller_leads_to_a_notebook():
+    """The guide's link names this repository, and a notebook below the folder that it becomes."""
+    text = (ROOT / "docs/instructors.md").read_text()
+    (link,) = re.findall(r"https://\S+/git-pull\?\S+", text)
+    parts = urlsplit(link)
+    assert parts.path == "/hub/user-redirect/git-pull"
+    given = dict(parse_qsl(parts.query, strict_parsing=True))
+    assert set(given) == {"repo", "branch", "urlpath"}
+    assert given["repo"] == PROJECT["project"]["urls"]["Homepage"]
+    folder = given["repo"].rsplit("/", 1)[1]
+    assert given["urlpath"].startswith(f"lab/tree/{folder}/")
+    assert (ROOT / given["urlpath"].removeprefix(f"lab/tree/{folder}/")).is_file()
 
 
 # Binder
