@@ -12,6 +12,8 @@ STORE  := data/cube.zarr
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb notebooks/*/*.ipynb notebooks/*/*/*.ipynb))
 PAGES     := $(patsubst notebooks/%.ipynb,$(BUILD)/%.html,$(sort $(wildcard notebooks/*.ipynb)))
 CUBE      := $(BUILD)/01_build_cube.html
+EXERCISES := $(patsubst %,$(BUILD)/exercises/%,$(notdir $(sort \
+  $(wildcard notebooks/exercises/source/*.ipynb) $(wildcard notebooks/exercises/final_project.ipynb))))
 
 # Ids stay, so that a cell is recognised from version to version. The author's own Python does not.
 STRIP := $(PY) -m nbstripout --keep-id --extra-keys metadata.language_info.version
@@ -40,7 +42,7 @@ verify: setup  ## Compare a cube with its manifest; another than data/cube.zarr:
 	@$(PY) -c 'import sys, s2kit; found = s2kit.verify(sys.argv[1]); print(found); \
 	  sys.exit(bool(found.damaged))' $(STORE)
 
-notebooks: $(PAGES)  ## Run all notebooks; the results go to build/, with a table of what each took
+notebooks: $(PAGES) $(EXERCISES)  ## Run all, and the exercises solved, into build/; print what each took
 	@$(PY) tools/run_notebook.py $(BUILD)
 
 # It takes what `make notebooks` has left in build/, and runs nothing again.
@@ -131,5 +133,14 @@ $(BUILD)/%.html: notebooks/%.ipynb FORCE | setup
 	$(PY) tools/run_notebook.py $< $(BUILD)/$*.ipynb $(ARGS)
 	@$(PY) tools/write_report.py $(BUILD)/$*.ipynb $(<D)
 
+# An exercise runs with its solutions, where students have it. The project has none, and runs as it is.
+$(BUILD)/exercises/%.ipynb: notebooks/exercises/source/%.ipynb FORCE | setup
+	@mkdir -p $(@D)
+	$(PY) tools/run_notebook.py $< $@ --cwd notebooks/exercises
+
+$(BUILD)/exercises/%.ipynb: notebooks/exercises/%.ipynb FORCE | setup
+	@mkdir -p $(@D)
+	$(PY) tools/run_notebook.py $< $@
+
 # All other notebooks read the cube.
-$(filter-out $(CUBE),$(PAGES)): | $(CUBE)
+$(filter-out $(CUBE),$(PAGES)) $(EXERCISES): | $(CUBE)

@@ -16,7 +16,9 @@ _TOOK = ".took.json"
 
 
 def run(notebook: Path, output: Path, *options: str) -> int:
-    """Run a notebook by papermill, in its own folder; note time and peak memory beside the result.
+    """Run a notebook by papermill; note time and peak memory beside the result.
+
+    It runs in its own folder, unless papermill's option ``--cwd`` is given again.
 
     Returns
     -------
@@ -30,7 +32,7 @@ def run(notebook: Path, output: Path, *options: str) -> int:
     done = subprocess.run([*command, notebook, output, *options], check=False)
     if done.returncode == 0:
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1000
-        note = {"notebook": notebook.stem, "seconds": time.monotonic() - began, "peak_mb": peak}
+        note = {"seconds": time.monotonic() - began, "peak_mb": peak}
         with replacing(took) as draft:
             draft.write_text(json.dumps(note))
     return done.returncode
@@ -38,9 +40,12 @@ def run(notebook: Path, output: Path, *options: str) -> int:
 
 def table(folder: Path) -> str:
     """Return a table of what the notebooks took; peak memory is that of the largest process."""
-    notes = [json.loads(path.read_text()) for path in sorted(folder.glob(f"*{_TOOK}"))]
-    lines = [f"{n['notebook']:24}{n['seconds']:9.0f} s{n['peak_mb']:9.0f} MB" for n in notes]
-    return "\n".join([f"{'notebook':24}{'time':>11}{'peak memory':>12}", *lines])
+    lines = [f"{'notebook':32}{'time':>11}{'peak memory':>12}"]
+    for path in [*sorted(folder.glob(f"*{_TOOK}")), *sorted(folder.glob(f"exercises/*{_TOOK}"))]:
+        note, name = json.loads(path.read_text()), path.relative_to(folder).as_posix()
+        name = name.removesuffix(_TOOK)
+        lines.append(f"{name:32}{note['seconds']:9.0f} s{note['peak_mb']:9.0f} MB")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,7 @@
-"""What the notebooks need around the cube: checks of parameters, cube, cluster, installation."""
-
-import importlib.metadata
+"""What the notebooks need around the cube: checks of parameters, cube, cluster."""
 
 import dask
 import dask.array as da
-import pandas as pd
 import pytest
 from distributed import LocalCluster
 
@@ -107,18 +104,3 @@ def test_bad_scheduler_is_refused(scheduler):
         course.start_client(scheduler)
     assert dask.config.get("scheduler", None) is None
     assert da.ones(3).sum().compute() == 3
-
-
-def test_installation_is_complete():
-    """In the environment that runs the tests all parts are found, and the driver is named."""
-    table = course.check_installation()
-    assert isinstance(table, pd.DataFrame)
-    assert table.ok.eq("✓").all()
-    assert table.found["JPEG 2000"].startswith("JP2")
-
-
-def test_old_version_is_marked(monkeypatch):
-    """A part that is older than needed gets a ✗."""
-    real = importlib.metadata.version
-    monkeypatch.setattr(importlib.metadata, "version", lambda n: "0.1" if n == "zarr" else real(n))
-    assert course.check_installation().ok["zarr"] == "✗"

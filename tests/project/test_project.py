@@ -1,6 +1,7 @@
 """The project's own files agree with each other, and its verbs do what they say."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tomllib
 from collections import Counter
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import nbformat
 import pytest
@@ -184,6 +186,20 @@ def test_licences_are_whole():
     assert [n for n in range(1, 9) if not re.search(rf"^Section {n} ", course, re.M)] == []
 
 
+def test_link_for_nbgitpuller_leads_to_a_notebook():
+    """The guide's link names this repository, and a notebook below the folder that it becomes."""
+    text = (ROOT / "docs/instructors.md").read_text()
+    (link,) = re.findall(r"https://\S+/git-pull\?\S+", text)
+    parts = urlsplit(link)
+    assert parts.path == "/hub/user-redirect/git-pull"
+    given = dict(parse_qsl(parts.query, strict_parsing=True))
+    assert set(given) == {"repo", "branch", "urlpath"}
+    assert given["repo"] == PROJECT["project"]["urls"]["Homepage"]
+    folder = given["repo"].rsplit("/", 1)[1]
+    assert given["urlpath"].startswith(f"lab/tree/{folder}/")
+    assert (ROOT / given["urlpath"].removeprefix(f"lab/tree/{folder}/")).is_file()
+
+
 # Binder
 
 
@@ -316,6 +332,40 @@ def test_all_notebooks_run_after_the_cube(tree):
     plan = run("make", "-n", "notebooks", cwd=tree).stdout
     ran = re.findall(r"run_notebook\.py notebooks/(\w+)\.ipynb", plan)
     assert ran == ["01_build_cube", "00_start_here"]
+
+
+def test_exercises_run_solved_after_the_cube(tree):
+    """`make notebooks` runs an exercise's source in the folder of the students' copy."""
+    source = tree / "notebooks/exercises/source"
+    source.mkdir(parents=True)
+    for path in (
+        source / "02.ipynb",
+        source.parent / "02.ipynb",
+        source.parent / "final_project.ipynb",
+    ):
+        path.touch()
+    plan = run("make", "-n", "notebooks", cwd=tree).stdout
+    ran = re.findall(r"run_notebook\.py notebooks/(.*)", plan)
+    assert ran[0].startswith("01_build_cube.ipynb ")
+    assert sorted(ran[2:]) == [
+        "exercises/final_project.ipynb build/exercises/final_project.ipynb",
+        "exercises/source/02.ipynb build/exercises/02.ipynb --cwd notebooks/exercises",
+    ]
+
+
+def test_table_of_what_notebooks_took(tmp_path):
+    """The table lists notebooks, then exercises, with seconds and MB, and no other runs."""
+    for name, seconds in {"exercises/02": 21.4, "02": 9.6, "real/01": 5}.items():
+        path = tmp_path / f"{name}.took.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({"seconds": seconds, "peak_mb": 512.3}))
+    printed = run(sys.executable, ROOT / "tools/run_notebook.py", tmp_path, cwd=ROOT).stdout
+    lines = [line.split() for line in printed.splitlines()]
+    assert lines == [
+        ["notebook", "time", "peak", "memory"],
+        ["02", "10", "s", "512", "MB"],
+        ["exercises/02", "21", "s", "512", "MB"],
+    ]
 
 
 def test_ci_fails_where_a_program_is_missing(tmp_path):
