@@ -139,8 +139,19 @@ class MapViewer(pn.viewable.Viewer):
                 self._address.write()
         finally:
             self.page.set_busy(False)
+        self._send()
+
+    def _send(self) -> None:
         if not is_served():
             pn.io.push_notebook(self._layout)  # Panel does not send the changes of Bokeh's models
+
+    def after_sending(self, act: Callable[[], None]) -> None:
+        """Call ``act()`` when what has been drawn is on its way to the page."""
+        self._send()
+        if is_served() and (page := pn.state.curdoc):
+            page.add_next_tick_callback(act)
+        else:
+            act()
 
     def _note_view(self, seen: Sequence[float]) -> None:
         self.view = [round(side, self.levels.digits) for side in seen]

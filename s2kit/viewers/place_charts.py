@@ -116,7 +116,8 @@ class PlacesChart:
         """Draw curves, the spread of each around it, and measurements over them."""
         self.figure.title.text = title
         rows = max(1, math.ceil((len(curves) + (measured is not None)) / _IN_A_ROW))
-        self.figure.height = HEIGHT + _ROW * (rows - 1)  # else many names leave no room for curves
+        room = HEIGHT + _ROW * (rows - 1)  # else many names leave no room for curves
+        self.figure.update(height=room, min_height=room)
         look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}
         means = [c.table["mean"].to_numpy() for c in curves]
         self._lines.data = {"xs": [c.x for c in curves], "ys": means, **look}

@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -196,7 +197,14 @@ class TimeQuery(MapViewer):
             step = self.filter.neighbour(self.step, by)
             with self.page.catch_errors():
                 self._draw_step(step)  # first, so that no control says a date that is on its way
-                self.moment = self._moment_of(step)
+            self.after_sending(partial(self._take_played, step))
+
+    def _take_played(self, step: int | None) -> None:
+        """Let the controls say the date that has been drawn, unless playing has ended meanwhile."""
+        if self.playing:
+            self.moment = self._moment_of(step)
+        else:
+            self._draw()
 
     # The map
 
