@@ -94,7 +94,7 @@ _PAGE = """
   display: grid; box-sizing: border-box; height: 100vh; padding: 2px 6px 6px; gap: 2px 12px;
   grid-template:
     "head side" auto "said side" auto "map side" minmax(0, 1fr) "foot side" auto
-    / minmax(0, 1fr) clamp(370px, 34vw, 620px);
+    / minmax(0, 1fr) clamp(400px, 34vw, 620px);
 }
 .head { grid-area: head; }
 .said { grid-area: said; }
@@ -105,7 +105,7 @@ _PAGE = """
   grid-template:
     "head" auto "said" auto "map" minmax(0, 1fr) "foot" auto "side" auto / minmax(0, 1fr);
 }
-@media (max-width: 800px) {
+@media (max-width: 1099px) {
   :host, :host(.folded) { display: flex; flex-direction: column; height: auto; }
   .map { flex: none; height: min(104vw, 85vh); }
   .side { flex: none; }

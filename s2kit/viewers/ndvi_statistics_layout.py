@@ -73,8 +73,9 @@ def limits_with_slider(viewer: Any) -> pn.FlexBox:
     def show(*_events: Any) -> None:
         least, most = viewer.span
         bottom, top = viewer.shown_limits
-        step = max((most - least) / 200, 1e-6)
-        set_range(slider, min(least, bottom), max(most, top), (bottom, top), step=step)
+        low, high = min(least, bottom), max(most, top)
+        step = max((high - low) / 200, 1e-6)  # of which the ends are multiples, to leave them
+        set_range(slider, low, high, (bottom, top), step=step)
 
     viewer.param.watch(show, ["span", "shown_limits"])
     return limits_row(viewer, slider)

@@ -339,6 +339,30 @@ def test_series_is_saved_as_csv(seen, known, tmp_path):
     assert set(zip(table.x, table.y, strict=True)) == {(WEST + 41.5 * PIXEL, NORTH - 30.5 * PIXEL)}
 
 
+def test_own_measurements_are_drawn_over_the_series(seen, known):
+    """A file of dates and values is drawn over the series; a broken one is told, and no more."""
+    days = [known.day(step) for step in (2, 7, 11)]
+    lines = ["date;NDVI", *(f"{day};0,{n}5" for n, day in enumerate(days, 3))]
+    file = {"name": "mine.csv", "mimeType": "text/csv", "buffer": "\n".join(lines).encode()}
+    seen.press("Place")
+    chosen = seen.choice("File of measurements")
+    chosen.set_input_files(file)
+    noons = [pd.Timestamp(f"{day} 12:00").timestamp() * 1000 for day in days]
+
+    def check() -> None:
+        dots = seen.data(SERIES, 3)
+        np.testing.assert_array_equal(dots["x"], noons)
+        np.testing.assert_allclose(dots["value"], [0.35, 0.45, 0.55])
+
+    seen.eventually(check)
+    expect(seen.status).to_contain_text("3 of 3 measurements of NDVI are drawn")
+    chosen.set_input_files(file | {"name": "broken.csv", "buffer": b"date;NDVI\nsoon;0,3"})
+    expect(seen.error).to_contain_text("broken.csv, line 2: 'soon' is no date")
+    seen.eventually(check)
+    seen.press("Remove measurements")
+    seen.eventually(lambda: is_(seen.data(SERIES, 3)["x"], []))
+
+
 def test_map_and_series_are_saved_as_png(seen, known, tmp_path):
     """The pictures are those on the screen: of its size, the maps with what they show."""
     expect_day(seen, known, CLEAREST)

@@ -134,7 +134,8 @@ def season_count(answer: Any, cube: xr.Dataset) -> bool:
         ("That is spring (MAM).", np.isin(month, (3, 4, 5)).sum()),
         ("That is autumn (SON).", np.isin(month, (9, 10, 11)).sum()),
     ]
-    return judge(answer, summer.sum(), mistakes, "Right: both ends of a slice are included.")
+    praise = "Right: a comparison gives true or false, and .sum() counts what is true."
+    return judge(answer, summer.sum(), mistakes, praise)
 
 
 def orbit_function(answer: Any, cube: xr.Dataset, *, orbit: int, least: float) -> bool:
