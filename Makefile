@@ -99,8 +99,9 @@ dist: setup  ## Make the packages that pip installs, in build/dist
 	$(PY) -m build --no-isolation --outdir $(BUILD)/dist
 	$(PY) -m twine check --strict $(BUILD)/dist/*
 
-clean:  ## Remove build/ and caches; data/ and .venv stay
-	rm -rf build .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis
+clean:  ## Remove build/ and caches; data/, .venv and build/grading with the marks stay
+	if test -d build; then find build -mindepth 1 -maxdepth 1 ! -name grading -exec rm -rf {} +; fi
+	rm -rf .coverage .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -path ./.venv -prune -o -path ./data -prune -o \
 	  \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
 

@@ -56,7 +56,7 @@ def _stack_in_cell(
 def _fill_page(
     viewer: Any, controls: pn.Column, maps: Parts, charts: Parts, top: Parts, said: Parts
 ) -> ViewerLayout:
-    """Give the map all the room beside a side panel; without controls, the charts are below it."""
+    """Fill the page with the map and a side panel; without controls, the charts are below it."""
     fold = button(_FOLD, lambda: turn(), viewer.page, css_classes=["fold"])
     wide, all_room = {"sizing_mode": "stretch_width"}, {"sizing_mode": "stretch_both"}
     for chart in pn.Column(*charts).select(_is_chart):

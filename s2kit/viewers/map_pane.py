@@ -220,7 +220,7 @@ class MapPane:
         self._divider.update(location=x or 0, visible=x is not None)
 
     def resize(self, pixels: int) -> None:
-        """Give a map of a fixed size another one."""
+        """Change the size of a map that does not fill its page."""
         self.figure.update(frame_width=pixels, frame_height=pixels, min_width=pixels + _AXES)
         self.set_frame((pixels, pixels))
 

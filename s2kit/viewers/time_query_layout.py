@@ -55,7 +55,7 @@ def _dates(viewer: Any) -> pn.FlexBox:
         button("Next", lambda: viewer.move(1), page),
         button("Last", lambda: viewer.move(last), page),
     ]
-    picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=300, margin=(0, 8))
+    picker = control(pn.widgets.Select, viewer.param.moment, "Overpass", width=312, margin=(0, 8))
     _stop_where_seen(viewer, play, picker)
     row = pn.Row(*steps, margin=(12, 5))
     wide = {"align_items": "flex-start", "sizing_mode": "stretch_width"}
@@ -79,7 +79,7 @@ def _stop_where_seen(viewer: Any, play: pn.widgets.Toggle, picker: pn.widgets.Se
 def _date_slider(viewer: Any) -> pn.widgets.IntSlider:
     """Build a slider of the overpasses, which shows one when it is let go."""
     slider = pn.widgets.IntSlider(
-        label="Date", margin=(0, 8), min_width=140, styles={"flex": "1 1 140px"}, tooltips=False
+        label="Date", margin=(0, 8), min_width=120, styles={"flex": "1 1 120px"}, tooltips=False
     )
 
     def position() -> int:

@@ -39,7 +39,7 @@ def expect_round(seen: Seen, figure: int = MAP) -> None:
 
 
 def resize(page: Page, width: int, height: int) -> None:
-    """Give the window another size."""
+    """Set the size of the window."""
     page.set_viewport_size({"width": width, "height": height})
 
 
