@@ -72,7 +72,8 @@ FIGURES = {
         "kilometres; below, the days on which two satellites pass: every five days on each orbit, "
         "every two or three days in the overlap.",
         "Each satellite repeats an orbit every 10 days, two satellites together every 5, and where "
-        "two swaths overlap you see more. Sentinel-2C took the place of 2A in January 2025.",
+        "two swaths overlap you see more. Sentinel-2C took the place of 2A in January 2025; 2A has "
+        "passed as a third on other days since March 2025.",
     ),
     "cloud_shadow": Concept(
         ground.cloud_shadow,
