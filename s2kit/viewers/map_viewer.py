@@ -200,7 +200,7 @@ class MapViewer(pn.viewable.Viewer):
         for pane in self.panes:
             pane.set_title("No picture", self.page.note)
             pane.show_message(message)
-        self.map.show_scale("", (), 0, 1)
+            pane.show_scale("", (), 0, 1)
         self.page.set_status(f"{message}.".replace("\n", " "))
         self._update_readout()
 

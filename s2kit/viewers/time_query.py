@@ -204,7 +204,8 @@ class TimeQuery(MapViewer):
         if self.playing:
             self.moment = self._moment_of(step)
         else:
-            self._draw()
+            with self.page.catch_errors():
+                self._draw()
 
     # The map
 
