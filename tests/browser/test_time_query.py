@@ -250,13 +250,13 @@ def test_zoom_and_pan_fetch_what_is_in_sight(seen, known):
     west, south, east, north = seen.view()
     assert south <= SOUTH + 1 and north >= NORTH - 1 and west < WEST and east > EAST
     zoom_in(seen)
-    half = [(3 * west + east) / 4, (3 * south + north) / 4]
-    np.testing.assert_allclose(seen.view()[:2], half, atol=0.1)
+    zoomed, middle = seen.view(), [(west + east) / 2, (south + north) / 2]
+    np.testing.assert_allclose(np.add(zoomed[:2], zoomed[2:]) / 2, middle, atol=0.1)
     _expect_what_is_in_sight(seen, known)
     for name, right, up in (("West", -1, 0), ("North", 0, 1)):
         before = seen.view()
         seen.press(name)
-        width, height = (east - west) / 4, (north - south) / 4
+        width, height = np.subtract(before[2:], before[:2]) / 2
         moved = np.add(before, [right * width, up * height] * 2)
         seen.eventually(lambda: np.testing.assert_allclose(seen.view(), moved, atol=0.1))  # noqa: B023
         _expect_what_is_in_sight(seen, known)
