@@ -58,8 +58,7 @@ def parse_json(data: bytes | str) -> Any:
     RecursionError
         If it is nested too deep.
     """
-    if isinstance(data, bytes):
-        data = data.decode("utf-8-sig")
-    if data.count(",") > MOST_VALUES:
+    commas = data.count(b",") if isinstance(data, bytes) else data.count(",")
+    if commas > MOST_VALUES:  # counted before the text is decoded, which takes as much again
         raise ValueError(f"it holds more than {MOST_VALUES:,} values")
-    return json.loads(data)
+    return json.loads(data.decode("utf-8-sig") if isinstance(data, bytes) else data)

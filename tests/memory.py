@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MEMORY = 550
+MEMORY = 500
 """MB that a process may take that refuses, with all libraries of s2kit loaded. Linux tells it in
 VmHWM; ``ru_maxrss`` holds also that of the process which started it."""
 
