@@ -32,8 +32,8 @@ def make_real_cube(store: Path) -> str:
     """
     items = s2kit.find_scenes(SOURCE, **SEARCH)
     report = s2kit.build_cube(items, store, SEARCH["aoi"], **GRID, progress=False)
-    for scene, reason in report.failed.items():
-        raise SceneError(scene, reason)
+    if report.failed:
+        raise SceneError(*next(iter(report.failed.items())))
     steps, size = sum(report.steps.values()), report.size() / 1e6
     return f"{steps} overpasses of {SEARCH['start']} to {SEARCH['end']}, {size:.0f} MB"
 

@@ -13,6 +13,8 @@ from bokeh.models import CustomJS
 from panel.custom import JSComponent
 from panel.io.location import Location
 
+from s2kit.viewers.page import is_served
+
 _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
 """Pages whose address a viewer has: of several viewers on one page, the first."""
 
@@ -58,7 +60,7 @@ class Address:
         self._refused: set[str] = set()
         self._location: Location | None = None
         page = pn.state.curdoc
-        if page and page.session_context and page not in _with_viewer:
+        if page and is_served() and page not in _with_viewer:
             self._location = pn.state.location
         if page and self._location is not None:
             _with_viewer.add(page)

@@ -25,7 +25,7 @@ _EDGE = 20037508.342789244
 """Half the width of Web Mercator in m: π times the Earth's radius of 6 378 137 m (EPSG:3857)."""
 _DEEPEST = 19
 _WAIT = 5
-"""Timeout for a tile in s; a picture is made of 4 to 16."""
+"""Timeout for a tile in s."""
 
 _DESCRIPTION = """<GDAL_WMS>
 <Service name="TMS"><ServerUrl>{url}</ServerUrl></Service>
@@ -97,10 +97,9 @@ def read_basemap(
     url = escape(read_address(tiles))
     for letter in "zxy":
         url = url.replace(f"{{{letter}}}", f"${{{letter}}}")
-    source = _DESCRIPTION.format(
-        url=url, edge=_EDGE, zoom=_zoom(view, size[0], crs, area), wait=_WAIT
-    )
     width, height = size
+    zoom = _zoom(view, width, crs, area)
+    source = _DESCRIPTION.format(url=url, edge=_EDGE, zoom=zoom, wait=_WAIT)
     place = from_bounds(*view, width, height)
     grid = {"crs": crs.to_wkt(), "transform": place, "width": width, "height": height}
     exact = {"COORDINATE_OPERATION": pipeline(_MERCATOR, crs, area)}

@@ -1,13 +1,13 @@
 """The picture of a date, alone or compared with that of a pinned date."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from s2kit.viewers import colours
-from s2kit.viewers.levels import Levels, Window
-from s2kit.viewers.map_pane import FRAME, MapPane
+from s2kit.viewers.levels import Levels, View, Window
+from s2kit.viewers.map_pane import SIDE_IN_CELL, MapPane
 from s2kit.viewers.pixel_series import is_clear
 from s2kit.viewers.renderers import Frame, Renderer
 from s2kit.viewers.timeline import percent
@@ -77,17 +77,19 @@ class MapRequest:
 class DrawnMap:
     """A map with the values that it shows.
 
-    ``border`` is the first column right of the swipe. ``kept`` is as `DatePicture.fitted` returns
-    it.
+    ``view`` is what was seen, and ``border`` the first column right of the swipe. ``kept`` and
+    ``pinned_kept`` are as `DatePicture.fitted` returns them.
     """
 
     asked: MapRequest
     window: Window
-    frame: Frame
-    pinned: Frame | None
-    border: int
+    view: View
+    layers: Frame
     limits: tuple[float, float]
     kept: tuple[float, float] | None
+    pinned_layers: Frame | None = None
+    pinned_kept: tuple[float, float] | None = None
+    border: int = 0
 
 
 class DateMaps:
@@ -114,41 +116,35 @@ class DateMaps:
         if self.other.pane.visible != beside:
             if not self.main.fills:
                 for pane in (self.main, self.other):
-                    pane.resize(_SMALL if beside else FRAME)
+                    pane.resize(_SMALL if beside else SIDE_IN_CELL)
             self.other.pane.visible = beside
 
-    def draw(self, asked: MapRequest, window: Window) -> DrawnMap:
+    def draw(self, asked: MapRequest, window: Window, view: View) -> DrawnMap:
         """Read and draw a picture, and the pinned one."""
         picture, pinned = asked.picture, asked.pinned
-        frame = self._levels.read(window, picture.step, picture.layers)
-        limits, kept = picture.fitted(frame)
-        image = picture.paint(frame, limits)
-        title, border, other = self.title(picture), 0, None
+        layers = self._levels.read(window, picture.step, picture.layers)
+        limits, kept = picture.fitted(layers)
+        drawn = DrawnMap(asked, window, view, layers, limits, kept)
+        image, title = picture.paint(layers, limits), self.title(picture)
         if pinned is not None:
-            other = self._levels.read(window, pinned.step, pinned.layers)
+            others = self._levels.read(window, pinned.step, pinned.layers)
             same = pinned.renderer == picture.renderer
-            others = limits if same else pinned.fitted(other)[0]
-            covered = pinned.paint(other, others)
+            their_limits, their_kept = (limits, None) if same else pinned.fitted(others)
+            covered = pinned.paint(others, their_limits)
+            drawn = replace(drawn, pinned_layers=others, pinned_kept=their_kept)
             if asked.beside:
                 self._show(self.other, covered, window, f"{self.title(pinned)} (pinned)", pinned)
-                self.other.show_scale(pinned.renderer.label, pinned.renderer.palette, *others)
+                scale = pinned.renderer.label, pinned.renderer.palette
+                self.other.show_scale(*scale, *their_limits)
             else:
-                border, x = self._border(window, image.shape[1], asked.swipe)
+                border, x = _border(window, view, image.shape[1], asked.swipe)
                 self.main.show_divider(x)
-                left = np.arange(image.shape[1])[:, None] < border
-                image = np.where(left, covered, image)
-                right = self.day(picture.step) if same else title
-                title = f"{self.title(pinned)} | {right}"
+                image = np.where(np.arange(image.shape[1])[:, None] < border, covered, image)
+                title = f"{self.title(pinned)} | {self.day(picture.step) if same else title}"
+                drawn = replace(drawn, border=border)
         self._show(self.main, image, window, title, picture)
         self.main.show_scale(picture.renderer.label, picture.renderer.palette, *limits)
-        return DrawnMap(asked, window, frame, other, border, limits, kept)
-
-    def _border(self, window: Window, columns: int, swipe: int) -> tuple[int, float]:
-        """Return the border between columns that is nearest to a share of the view, and its x."""
-        seen, size = self.main.view, window.view.width / columns
-        wanted = seen.west + seen.width * swipe / 100
-        border = min(max(round((wanted - window.view.west) / size), 0), columns)
-        return border, window.view.west + border * size
+        return drawn
 
     def _show(
         self, pane: MapPane, image: np.ndarray, window: Window, title: str, picture: DatePicture
@@ -163,12 +159,12 @@ class DateMaps:
 
     def describe(self, drawn: DrawnMap, x: float, y: float, beside: bool) -> str:
         """Describe the value at a place of a map, or of the one beside it; empty outside."""
-        at, picture, frame = drawn.window.place(x, y), drawn.asked.picture, drawn.frame
+        at, picture, layers = drawn.window.place(x, y), drawn.asked.picture, drawn.layers
         if at is None:
             return ""
-        if drawn.asked.pinned and drawn.pinned and (beside or at[1] < drawn.border):
-            picture, frame = drawn.asked.pinned, drawn.pinned
-        value = f"{picture.renderer.describe(frame, *at)}, {self.day(picture.step)}"
+        if drawn.asked.pinned and drawn.pinned_layers and (beside or at[1] < drawn.border):
+            picture, layers = drawn.asked.pinned, drawn.pinned_layers
+        value = f"{picture.renderer.describe(layers, *at)}, {self.day(picture.step)}"
         return value + self._levels.describe_pixel(drawn.window, *at)
 
     def status(self, drawn: DrawnMap, position: str) -> str:
@@ -181,3 +177,11 @@ class DateMaps:
         holes = f" Holes are not “no data”: {row.failed} could not be read." if row.failed else ""
         beside = f" Compared with {self.title(pinned)}." if pinned else ""
         return f"{picture.renderer.name} on {when}; {pixels}. {position}{beside}{holes}"
+
+
+def _border(window: Window, view: View, columns: int, swipe: int) -> tuple[int, float]:
+    """Return the border between columns that is nearest to a share of the view, and its x."""
+    size = window.view.width / columns
+    wanted = view.west + view.width * swipe / 100
+    border = min(max(round((wanted - window.view.west) / size), 0), columns)
+    return border, window.view.west + border * size

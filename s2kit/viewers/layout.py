@@ -57,12 +57,15 @@ def _fill_page(
     viewer: Any, controls: pn.Column, maps: Parts, charts: Parts, top: Parts, said: Parts
 ) -> ViewerLayout:
     """Fill the page with the map and a side panel; without controls, the charts are below it."""
-    fold = button(_FOLD, lambda: turn(), viewer.page, css_classes=["fold"])
+    fold = button(_FOLD, lambda: turn(), viewer.page)
     wide, all_room = {"sizing_mode": "stretch_width"}, {"sizing_mode": "stretch_both"}
-    for chart in pn.Column(*charts).select(_is_chart):
-        chart.param.update(min_height=HEIGHT, **all_room)
-        if isinstance(chart, pn.pane.Bokeh):
-            chart.object.update(min_height=HEIGHT, **all_room)
+    for part in charts:
+        panes: list[Any] = part.select(pn.pane.Bokeh)
+        for pane in panes:  # of a chart, also one in a column of its own
+            part.param.update(min_height=HEIGHT, **all_room)
+            pane.param.update(min_height=HEIGHT, **all_room)
+            pane.object.update(min_height=HEIGHT, **all_room)
+    viewer.page.status.min_height = 40  # two lines, so that a longer one does not resize the map
     layout = ViewerLayout(
         pn.FlexBox(viewer.page.header, fold, flex_wrap="nowrap", css_classes=["head"]),
         pn.Column(*top, *said, css_classes=["said"], **wide),
@@ -80,11 +83,6 @@ def _fill_page(
         fold.label = _FOLD if controls.visible else "Show controls"
 
     return layout
-
-
-def _is_chart(part: pn.viewable.Viewable) -> bool:
-    """Return whether a part is a chart, or holds one."""
-    return isinstance(part, pn.pane.Bokeh) or (isinstance(part, pn.Column) and len(part) == 1)
 
 
 _FOLD = "Hide controls"

@@ -48,9 +48,9 @@ class View(NamedTuple):
         """Centre, x and y."""
         return (self.west + self.east) / 2, (self.south + self.north) / 2
 
-    def filling(self, shape: float) -> "View":
-        """Return the smallest view around it whose width is ``shape`` times its height."""
-        width, height = max(self.width, self.height * shape), max(self.height, self.width / shape)
+    def filling(self, aspect: float) -> "View":
+        """Return the smallest view around it whose width is ``aspect`` times its height."""
+        width, height = max(self.width, self.height * aspect), max(self.height, self.width / aspect)
         return View.around(*self.middle, width, height)
 
     def distance(self, other: "View") -> float:
@@ -127,7 +127,7 @@ class Levels:
             )
         self.cubes = levels_of(cube)
         self.pixel = across
-        self.stretch = _stretch(crs_of(self.grid), self.whole.middle)
+        self.unit_ratio = _unit_ratio(crs_of(self.grid), self.whole.middle)
         self._opened = cube.attrs.get("overview_level", 0)
 
     @property
@@ -283,7 +283,7 @@ class Levels:
         return self.grid.affine @ (col + 0.5, row + 0.5)
 
 
-def _stretch(crs: CRS, middle: tuple[float, float]) -> float:
+def _unit_ratio(crs: CRS, middle: tuple[float, float]) -> float:
     """Return how long a unit of x is on the ground, in units of y: less than 1 in degrees.
 
     That is the cosine of the latitude, as on a sphere; projected systems have one unit for both.

@@ -28,13 +28,13 @@ from s2kit.viewers.charts import ROOM, name_tools
 from s2kit.viewers.levels import SIDE, Levels, View, Window
 from s2kit.viewers.places import Place, short
 
-FRAME = 450
+SIDE_IN_CELL = 450
 """Pixels of the screen along one side of a map in a notebook."""
 
 _AXES = 75
 """Pixels beside the map: its vertical axis and its tools."""
 
-MAP_WIDTH = FRAME + _AXES
+MAP_WIDTH = SIDE_IN_CELL + _AXES
 """Pixels that a map takes in a notebook, if the window is wide enough."""
 
 _MOST = 1280
@@ -76,12 +76,11 @@ class MapPane:
 
     Attributes
     ----------
-    frame : tuple of int
+    size : tuple of int
         Width and height of the map within its axes, pixels of the screen.
     """
 
     def __init__(self, levels: Levels, *, fills: bool, beside: "MapPane | None" = None):
-        self.frame = FRAME, FRAME
         self._levels, self.fills = levels, fills
         self.ranges: tuple[Range1d, Range1d] = beside.ranges if beside else (Range1d(), Range1d())
         self.figure = _map_figure(self.ranges, "Map" if beside is None else "Pinned map")
@@ -104,15 +103,16 @@ class MapPane:
         self.figure.add_layout(self._scale, "below")
         self.figure.add_layout(self._message)
         self.figure.add_layout(self._divider)
-        size = {"sizing_mode": "stretch_both"} if fills else {}
+        room = {"sizing_mode": "stretch_both"} if fills else {}
         if fills:
-            self.figure.update(min_width=200, min_height=200, **size)
+            self.figure.update(min_width=200, min_height=200, **room)
+            self.set_size((SIDE_IN_CELL, SIDE_IN_CELL))  # until the page has told it
         else:
-            self.resize(FRAME)
+            self.resize(SIDE_IN_CELL)
         if beside is None:
             self.set_view(levels.whole)
         # in a column, as a Bokeh pane that is made visible again stays hidden with its figure
-        self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5), **size), **size)
+        self.pane = pn.Column(pn.pane.Bokeh(self.figure, margin=(0, 5), **room), **room)
 
     # Events
 
@@ -136,15 +136,18 @@ class MapPane:
         self.figure.js_on_event(RangesUpdate, settle)
         sent.on_change("data", lambda _attr, _old, _new: act())
 
-    def on_frame(self, act: Callable[[tuple[int, int]], None]) -> None:
-        """Call ``act(frame)`` when the page has given the map another size."""
+    def on_size(self, act: Callable[[tuple[int, int]], None]) -> None:
+        """Call ``act(size)`` when the page has told which size the map has.
+
+        A page tells width and height one after the other, before anything is drawn.
+        """
         told: dict[str, int] = {}
 
         def take(name: str, _old: Any, new: int) -> None:
             told[name] = new
-            frame = told.get("inner_width", 0), told.get("inner_height", 0)
-            if all(frame) and frame != self.frame:
-                act(frame)
+            width, height = told.get("inner_width", 0), told.get("inner_height", 0)
+            if width > 0 and height > 0:
+                act((width, height))
 
         for name in ("inner_width", "inner_height"):
             self.figure.on_change(name, take)
@@ -164,24 +167,31 @@ class MapPane:
         return View(x.start, y.start, x.end, y.end)
 
     def set_view(self, view: View) -> None:
-        """Show a part of the map, and what is beside it in a frame of another shape."""
+        """Show a part of the map, and what is beside it on a map of another shape."""
         west, south, east, north = self.filled(view)
         x, y = self.ranges
         x.update(start=west, end=east)
         y.update(start=south, end=north)
 
     def filled(self, view: View) -> View:
-        """Return the view that shows another one as large as the frame allows, not stretched."""
-        width, height = self.frame
-        return view.filling(width / height / self._levels.stretch)
+        """Return the view that shows another one as large as the size allows, not stretched."""
+        width, height = self.size
+        return view.filling(width / height / self._levels.unit_ratio)
 
     def window(self) -> Window | None:
         """Return the pixels of the cube that are seen, in the detail that the screen can show.
 
         None where the view lies beside the region.
         """
-        most = SIDE * max(*self.frame, FRAME) // FRAME
+        most = SIDE * max(*self.size, SIDE_IN_CELL) // SIDE_IN_CELL
         return self._levels.window(self.view, min(most, _MOST))
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of a picture of the whole map, pixels; not more than are sent."""
+        scale = min(1.0, _MOST / max(self.size))
+        width, height = (max(round(side * scale), 1) for side in self.size)
+        return width, height
 
     def show(self, picture: np.ndarray, covered: View) -> None:
         """Show a picture, shape (y, x, 4), uint8, north up."""
@@ -222,11 +232,11 @@ class MapPane:
     def resize(self, pixels: int) -> None:
         """Change the size of a map that does not fill its page."""
         self.figure.update(frame_width=pixels, frame_height=pixels, min_width=pixels + _AXES)
-        self.set_frame((pixels, pixels))
+        self.set_size((pixels, pixels))
 
-    def set_frame(self, frame: tuple[int, int]) -> None:
+    def set_size(self, size: tuple[int, int]) -> None:
         """Adapt what is drawn to the size of the map on the screen."""
-        self.frame = width, height = frame
+        self.size = width, height = size
         self._message.update(x=width / 2, y=height / 2)
         self._scale.width = max(width - 60, 100)
         whole = self.filled(self._levels.whole)

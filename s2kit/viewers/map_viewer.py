@@ -7,6 +7,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, ClassVar
 
+import pandas as pd
 import panel as pn
 import param
 import xarray as xr
@@ -20,10 +21,14 @@ from s2kit.viewers.address import Address
 from s2kit.viewers.basemap import read_address, read_basemap
 from s2kit.viewers.levels import Levels, View
 from s2kit.viewers.map_pane import MAP_WIDTH, MapPane
+from s2kit.viewers.measurements import Measurements, read_measurements
 from s2kit.viewers.page import Page, ViewerLayout, is_served
-from s2kit.viewers.parameters import Bounds, Limits, Percent, Switch
+from s2kit.viewers.parameters import Bounds, Item, Limits, Percent, Switch
 from s2kit.viewers.redraw import Redraw
 from s2kit.viewers.renderers import renderer_names
+
+_ONE_LINE = {"white-space": "nowrap", "overflow": "hidden", "text-overflow": "ellipsis"}
+"""Style of text that does not move what is below it, as a second line would."""
 
 BESIDE_THE_CUBE = "The cube has nothing here:\ngo back with “Whole region”"
 """Message of a map whose view holds no pixel of the cube."""
@@ -45,7 +50,8 @@ class MapViewer(pn.viewable.Viewer):
     limits = Limits(None, allow_None=True, doc="Values of the darkest and lightest colour")
     shown_limits = param.Range((0.0, 1.0), doc="The limits that are in use")
     view = Bounds([], item_type=(int, float), doc="West, south, east, north of the map")
-    frame = param.NumericTuple((0, 0), doc="Width and height that a page gives the map, pixels")
+    map_size = param.NumericTuple((0, 0), doc="Width and height that a page gives the map, pixels")
+    measurements = Item(class_=Measurements, allow_None=True, doc="Drawn over the chart")
 
     _IN_ADDRESS: ClassVar[tuple[str, ...]] = ()
     """What the address of the page holds, in the order in which it is taken over."""
@@ -73,13 +79,15 @@ class MapViewer(pn.viewable.Viewer):
         self.readout = pn.pane.HTML(
             "Point at the map to read a value",
             margin=(0, 10),
-            min_height=20 if self.fills else 36,
-            styles={"font-size": "13px"},
+            height=20 if self.fills else 36,
+            styles={"font-size": "13px"} | (_ONE_LINE if self.fills else {}),
             **fits,
         )
+        self.measured = pn.pane.HTML("", margin=(0, 10), styles={"font-size": "13px"})
         self.redraw = Redraw(self, self.page.catch_errors, self._begin_drawing, self._end_drawing)
         self._pointer: tuple[float, float, bool] | None = None
         self._acted = False
+        self._failed: Exception | None = None
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -110,7 +118,10 @@ class MapViewer(pn.viewable.Viewer):
     def _start(self, first: Sequence[Callable[[], None]]) -> None:
         """Take over what the address of the page holds, draw all, then react to changes."""
         self._address = Address(self, self._IN_ADDRESS)
-        for draw in (self._move_map, *first, self._set_opacity, self._draw_basemap):
+        draws = [self._move_map, *first, self._set_opacity, self._draw_basemap]
+        if self.fills:  # nothing is drawn for a size that the page does not have
+            draws.remove(self._draw)
+        for draw in draws:
             with self.page.catch_errors():
                 draw()
         if wrong := self._address.wrong:
@@ -118,16 +129,17 @@ class MapViewer(pn.viewable.Viewer):
             self.page.show_error(
                 f"The address of this page holds values that cannot be used here: {named}."
             )
-        self.redraw.on(["view", "frame"], self._move_map)
+        self.redraw.on(["view", "map_size"], self._move_map)
         self.redraw.on(["opacity"], self._set_opacity)
-        self.redraw.on(["basemap", "view", "frame"], self._draw_basemap)
+        self.redraw.on(["basemap", "view", "map_size"], self._draw_basemap)
         for pane in self.panes:
             pane.on_hover(partial(self._point, beside=pane is not self.map))
-        self.map.on_frame(self._note_frame)
+        if self.fills:
+            self.map.on_size(self._note_size)
         self.map.on_view(self.page.guarded(lambda: self._note_view(self.map.view)))
 
     def _begin_drawing(self, changed: set[str]) -> None:
-        if changed != {"frame"}:  # a window of another size is no action of a person
+        if changed != {"map_size"}:  # a window of another size is no action of a person
             self._acted = True
             self.page.clear_error()  # now, so that what fails from here on is seen
         self.page.set_busy(True)
@@ -156,9 +168,10 @@ class MapViewer(pn.viewable.Viewer):
     def _note_view(self, seen: Sequence[float]) -> None:
         self.view = [round(side, self.levels.digits) for side in seen]
 
-    def _note_frame(self, frame: tuple[int, int]) -> None:
-        self.map.set_frame(frame)
-        self.frame = frame
+    def _note_size(self, size: tuple[int, int]) -> None:
+        for pane in self.panes:  # two that are side by side are as large
+            pane.set_size(size)
+        self.map_size = size
 
     def _move_map(self) -> None:
         """Move the map to `view`, unless it is there but for rounding."""
@@ -175,21 +188,24 @@ class MapViewer(pn.viewable.Viewer):
         seen, tiles = self.map.view, None
         try:
             if self.basemap:
-                tiles = read_basemap(
-                    self.tiles, seen, self.map.frame, crs_of(self.levels.grid), self.levels.area
-                )
+                crs, size = crs_of(self.levels.grid), self.map.picture_size
+                tiles = read_basemap(self.tiles, seen, size, crs, self.levels.area)
         finally:
             self.map.show_basemap(tiles, seen)
             self.basemap = tiles is not None
 
     def _draw(self) -> None:
         """Draw the picture; if that fails, leave nothing of another one on the page."""
+        failed, self._failed = self._failed, None
         try:
             self._draw_picture()
         except Exception as error:
+            self._failed = error
             self.blank("Not drawn:\nsee the error above")
             self.page.set_status(f"Not drawn: {error}")  # which stays when the alert goes
             raise
+        if failed is not None and self.page.error is failed:
+            self.page.clear_error()
 
     @abstractmethod
     def _draw_picture(self) -> None:
@@ -203,6 +219,31 @@ class MapViewer(pn.viewable.Viewer):
             pane.show_scale("", (), 0, 1)
         self.page.set_status(f"{message}.".replace("\n", " "))
         self._update_readout()
+
+    # Own measurements
+
+    def upload_measurements(self, content: bytes, filename: str) -> None:
+        """Draw the measurements of a CSV file over the chart; see `read_measurements`."""
+        self.measurements = read_measurements(content, filename)
+        _, told = self._choose_measurements(self.measurements)
+        self.page.set_status(f"{filename}: {told}")
+
+    def remove_measurements(self) -> None:
+        """Remove the measurements."""
+        self.measurements = None
+
+    @abstractmethod
+    def _choose_measurements(self, measured: Measurements) -> tuple[pd.DataFrame, str]:
+        """Return the measurements of what the chart shows; see `measurements.choose`."""
+
+    def _shown_measurements(self) -> tuple[str, pd.DataFrame] | None:
+        """Return what was measured, and that of it which is drawn; tell how much that is."""
+        if self.measurements is None:
+            self.measured.object = ""
+            return None
+        table, told = self._choose_measurements(self.measurements)
+        self.measured.object = html.escape(told)
+        return self.measurements.name, table
 
     # What lies under the mouse
 

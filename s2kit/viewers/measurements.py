@@ -113,7 +113,9 @@ def choose(
 def _place_of(name: str, places: Sequence[str]) -> str | None:
     """Return the place of a name, or of that name and its crop; "" belongs to all."""
     asked = name.casefold()
-    same = [one for one in places if one.casefold() == asked]
+    same = [one for one in places if one == name] or [
+        one for one in places if one.casefold() == asked
+    ]
     longer = [one for one in places if one.casefold().startswith(f"{asked} ")]
     grown = [one for one in longer if not one[len(name) :].strip().isdigit()]  # not “field 2”
     if not name:
@@ -148,6 +150,7 @@ def read_measurements(content: bytes, filename: str) -> Measurements:
     if separator == ";":
         rows = [(line, [_with_point(cell) for cell in row]) for line, row in rows]
     others = [at for at in range(len(header)) if at not in (date, place)]
+    others = [at for at in others if columns[at] not in _PLACES] or others
     value = _column_of_values(header, rows, others, filename)
     rows = [(line, row) for line, row in rows if row[value].casefold() not in _MISSING]
     table = pd.DataFrame(

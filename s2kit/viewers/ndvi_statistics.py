@@ -16,15 +16,14 @@ from s2kit.viewers.basemap import TILES
 from s2kit.viewers.levels import Window
 from s2kit.viewers.map_pane import PlaceLayer
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer, decoded
-from s2kit.viewers.measurements import Measurements, read_measurements
+from s2kit.viewers.measurements import Measurements, choose
 from s2kit.viewers.ndvi_statistics_layout import lay_out
-from s2kit.viewers.parameters import Choice, Item, Items
+from s2kit.viewers.parameters import Choice, Items
 from s2kit.viewers.place_charts import ALONG_TIME, BY_YEAR, Histogram, PlaceCharts
 from s2kit.viewers.place_series import PlaceSeries
 from s2kit.viewers.places import Place
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.statistic_map import STATISTICS, StatisticMap, StatisticRequest
-from s2kit.viewers.upload_controls import MeasuredLine
 from s2kit.viewers.uploads import read_upload
 
 _LONGEST = 6000
@@ -67,7 +66,6 @@ class NdviStatistics(MapViewer):
     corners = Items([], item_type=tuple, doc="Corners, (x, y), of the place that is being drawn")
     places = shapes.Places([], item_type=Place, doc="Places that are compared")
     chosen = Choice(default=None, allow_None=True, objects=[], doc="Place to change")
-    measurements = Item(class_=Measurements, allow_None=True, doc="Drawn over the curves")
     chart = Choice(default=ALONG_TIME, objects=[ALONG_TIME, BY_YEAR], doc="Kind of chart")
     span = param.Range((0.0, 1.0), doc="Least and largest value on the map")
 
@@ -86,11 +84,10 @@ class NdviStatistics(MapViewer):
         self._shown: tuple[StatisticRequest, np.ndarray, Window] | None = None
         self._clicked: tuple[float, float] | None = None
         self.table = pn.pane.HTML("", margin=(0, 8), sizing_mode="stretch_width")
-        self.measured = MeasuredLine()
         self._layout = lay_out(self)
         self._start([self._draw, self._draw_places, self._draw_charts])
         self.redraw.follow(["variable", "statistic"], ["limits"], self._reset_limits)
-        self.redraw.on([*self._MAP, "view", "frame"], self._draw)
+        self.redraw.on([*self._MAP, "view", "map_size"], self._draw)
         self.redraw.on(["limits"], self._paint)
         self.redraw.on(["corners"], lambda: self.layer.show_draft(self.corners))
         self.redraw.on(["places"], self._draw_places)
@@ -163,7 +160,7 @@ class NdviStatistics(MapViewer):
 
     def click_again(self, x: float, y: float) -> None:
         """Finish at a double click; two quick clicks apart from each other are two clicks."""
-        reach = 6 * self.map.view.width / self.map.frame[0]
+        reach = 6 * self.map.view.width / self.map.size[0]
         last_x, last_y = self._clicked or (np.inf, np.inf)
         if max(abs(x - last_x), abs(y - last_y)) > reach:
             self.click(x, y)
@@ -272,25 +269,14 @@ class NdviStatistics(MapViewer):
         unkept = _TOO_LONG if self.places and not self.drawn else ""
         self.table.object = place_series.html_table(self.places, series) + unkept
         renderer = find_renderer(self.cube, self.variable)
-        measured = self._choose_measurements()
+        measured = self._shown_measurements()
         self.charts.show(self.chart, renderer, self.places, series, self.chosen, measured)
         if failed:
             raise failed[0]
 
-    def upload_measurements(self, content: bytes, filename: str) -> None:
-        """Draw the measurements of a CSV file over the curves of their places."""
-        self.measurements = read_measurements(content, filename)
-        self._choose_measurements()
-        self.page.set_status(f"{filename}: {self.measured.told}")
-
-    def remove_measurements(self) -> None:
-        """Remove the measurements."""
-        self.measurements = None
-
-    def _choose_measurements(self) -> tuple[str, pd.DataFrame] | None:
-        """Return the measurements of the places and years that are shown."""
+    def _choose_measurements(self, measured: Measurements) -> tuple[pd.DataFrame, str]:
         names = [place.name for place in self.places]
-        return self.measured.choose(self.measurements, names, (self.start, self.end))
+        return choose(measured, names, (self.start, self.end))
 
     def csv(self) -> io.StringIO:
         """Return the series of all places as CSV."""

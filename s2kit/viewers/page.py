@@ -98,6 +98,8 @@ def origin_of(synthetic: bool) -> str:
 class Page:
     """The parts of a page around a viewer: header, status line, error, mark of being busy.
 
+    ``error`` is the exception whose text is shown, if it is that of one.
+
     Parameters
     ----------
     title : str
@@ -114,6 +116,7 @@ class Page:
         self.header = pn.pane.HTML(
             f'<div style="{_HEADER}">{heading}{badge}</div>', **wide | {"margin": (4, 10)}
         )
+        self.error: Exception | None = None
         self.status = pn.pane.HTML("", min_height=20, **wide)
         self.busy = pn.pane.HTML("", height=0, stylesheets=[_WORKING], **wide)
         self.alert = pn.pane.HTML("", visible=False, **wide)
@@ -139,11 +142,13 @@ class Page:
 
     def show_error(self, text: str) -> None:
         """Show an error until something succeeds."""
+        self.error = None
         self.alert.object = f'<div role="alert" style="{_ALERT}">{html.escape(text)}</div>'
         self.alert.visible = True
 
     def clear_error(self) -> None:
         """Remove the error."""
+        self.error = None
         if self.alert.visible:
             self.alert.param.update(object="", visible=False)
 
@@ -154,6 +159,7 @@ class Page:
             yield
         except Exception as error:
             self.show_error(error_text(error))
+            self.error = error
 
     def guarded(self, act: Callable) -> Callable:
         """Return an action that removes the last error, and shows its own instead of raising it."""

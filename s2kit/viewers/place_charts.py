@@ -115,7 +115,8 @@ class PlacesChart:
     ) -> None:
         """Draw curves, the spread of each around it, and measurements over them."""
         self.figure.title.text = title
-        rows = max(1, math.ceil((len(curves) + (measured is not None)) / _IN_A_ROW))
+        names = len(curves) + (measured is not None and not measured.table.empty)
+        rows = max(1, math.ceil(names / _IN_A_ROW))
         room = HEIGHT + _ROW * (rows - 1)  # else many names leave no room for curves
         self.figure.update(height=room, min_height=room)
         look = {name: [getattr(c, name) for c in curves] for name in ("name", "colour")}

@@ -13,6 +13,8 @@ from contextlib import AbstractContextManager
 import panel as pn
 import param
 
+from s2kit.viewers.page import is_served
+
 
 class Redraw:
     """Runs drawings after parameters have changed.
@@ -77,7 +79,7 @@ class Redraw:
             return
         self._begin({event.name for event in events})
         page = pn.state.curdoc
-        if page is None or page.session_context is None:
+        if page is None or not is_served():
             self._run()
         elif not self._scheduled:
             self._scheduled = True

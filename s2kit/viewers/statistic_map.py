@@ -38,19 +38,19 @@ class Statistic:
     fitted: bool = False
 
 
-_RANKS = (10, 50, 90)
+_PERCENTILES = (10, 50, 90)
 """Percentiles that are computed together: one pass over the cube serves all maps of them."""
 
 STATISTICS = {
     "mean": Statistic("mean", itemgetter("mean")),
-    "median": Statistic("median", itemgetter("p50"), _RANKS),
+    "median": Statistic("median", itemgetter("p50"), _PERCENTILES),
     "std": Statistic("standard deviation", itemgetter("std"), fitted=True),
     "min": Statistic("smallest", itemgetter("min")),
     "max": Statistic("largest", itemgetter("max")),
-    "p10": Statistic("10th percentile", itemgetter("p10"), _RANKS),
-    "p90": Statistic("90th percentile", itemgetter("p90"), _RANKS),
+    "p10": Statistic("10th percentile", itemgetter("p10"), _PERCENTILES),
+    "p90": Statistic("90th percentile", itemgetter("p90"), _PERCENTILES),
     "amplitude": Statistic(
-        "amplitude (p90 − p10)", lambda maps: maps["p90"] - maps["p10"], _RANKS, fitted=True
+        "amplitude (p90 − p10)", lambda maps: maps["p90"] - maps["p10"], _PERCENTILES, fitted=True
     ),
     "count": Statistic(
         "clear observations", itemgetter("count"), label="number of {title}", fitted=True

@@ -3,7 +3,6 @@
 import io
 from dataclasses import replace
 from datetime import date
-from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -27,13 +26,12 @@ from s2kit.viewers.date_maps import (
     MapRequest,
 )
 from s2kit.viewers.map_viewer import BESIDE_THE_CUBE, MapViewer
-from s2kit.viewers.measurements import Measurements, OfOnePlace, read_measurements
+from s2kit.viewers.measurements import Measurements, OfOnePlace, choose
 from s2kit.viewers.parameters import Choice, Choices, Number, Percent, Switch
 from s2kit.viewers.pixel_series import PixelSeries
 from s2kit.viewers.renderers import find_renderer
 from s2kit.viewers.time_query_layout import lay_out
 from s2kit.viewers.timeline import SEASONS, OverpassFilter, read_time, timeline_of
-from s2kit.viewers.upload_controls import MeasuredLine
 
 NOT_PINNED = "no date"
 
@@ -90,8 +88,10 @@ class TimeQuery(MapViewer):
         self.maps = DateMaps(self.levels, self.timeline, self.map, self.page.note)
         self.other = self.maps.other
         self.panes.append(self.other)
-        self.series, self.measured = SeriesChart(), MeasuredLine()
+        self.series = SeriesChart()
         self._drawn: DrawnMap | None = None
+        self._ahead: int | None = None
+        self._pinned_limits: tuple[float, float] | None = None
         self._set_choices()
         self._apply_filter()
         self._layout = lay_out(self)
@@ -99,7 +99,8 @@ class TimeQuery(MapViewer):
         self._start([self._apply_filter, self._draw, self._draw_first_series])
         self.redraw.on(self._FILTER, self._apply_filter)
         self.redraw.follow(["picture"], ["limits", "chart"], self._follow_picture)
-        self.redraw.on(["moment", "offered", "frame", *self._PICTURE], self._draw)
+        self.redraw.follow(["pinned", "pinned_picture"], [], self._follow_pin)
+        self.redraw.on(["moment", "offered", "map_size", *self._PICTURE], self._draw)
         self.redraw.on(["x", "y", "chart", "measurements"], self._draw_series)
         self.param.watch(lambda event: self._clock.param.update(running=event.new), ["playing"])
         for pane in self.panes:
@@ -128,6 +129,10 @@ class TimeQuery(MapViewer):
         self._reset_limits(free)
         if "chart" in free and self.picture in self.param.chart.objects:
             self.chart = self.picture
+
+    def _follow_pin(self, _free: set[str]) -> None:
+        """Fit the limits of the pinned picture to what is pinned now."""
+        self._pinned_limits = None
 
     # Overpasses
 
@@ -194,13 +199,14 @@ class TimeQuery(MapViewer):
         self.playing = self.playing and len(self.steps) > 1
         if self.playing:
             by = -len(self.steps) if self.step == self.steps[-1] else 1
-            step = self.filter.neighbour(self.step, by)
+            self._ahead = self.filter.neighbour(self.step, by)
             with self.page.catch_errors():
-                self._draw_step(step)  # first, so that no control says a date that is on its way
-            self.after_sending(partial(self._take_played, step))
+                self._draw()  # first, so that no control says a date that is on its way
+            self.after_sending(self._take_played)
 
-    def _take_played(self, step: int | None) -> None:
+    def _take_played(self) -> None:
         """Let the controls say the date that has been drawn, unless playing has ended meanwhile."""
+        step, self._ahead = self._ahead, None
         if self.playing:
             self.moment = self._moment_of(step)
         else:
@@ -210,41 +216,40 @@ class TimeQuery(MapViewer):
     # The map
 
     def _draw_picture(self) -> None:
-        self._draw_step(self.step)
-
-    def _draw_step(self, step: int | None) -> None:
-        """Draw an overpass, and the pinned one if it is compared, unless that is what is drawn."""
-        asked, window = self._asked(step), self.map.window()
-        if asked is None or window is None:
+        """Draw the overpass that is shown, or played next, unless that is what is drawn."""
+        step = self.step if self._ahead is None else self._ahead
+        self.series.show_day(None if step is None else self.timeline.time[step])
+        asked, window, view = self._asked(step, self.limits), self.map.window(), self.map.view
+        if step is None or asked is None or window is None:
             self._arrange(None)
             self.blank(self.filter.why_none() if step is None else BESIDE_THE_CUBE)
-        elif self._drawn is None or (self._drawn.asked, self._drawn.window) != (asked, window):
+            return
+        drawn = self._drawn
+        if drawn is None or (drawn.asked, drawn.window, drawn.view) != (asked, window, view):
             self._drawn = None
             self._arrange(asked)
-            drawn = self.maps.draw(asked, window)
-            self.limits = drawn.kept or self.limits
-            self.shown_limits = drawn.limits
-            self._drawn = replace(drawn, asked=self._asked(step) or asked)  # with kept limits
-        if self._drawn and step is not None:
-            unpinned = self.compare != OFF and self.pin is None
-            hint = " Pin a date to compare with." if unpinned else ""
-            self.page.set_status(self.maps.status(self._drawn, self.filter.position(step)) + hint)
-            self._update_readout()
-        self.series.show_day(None if step is None else self.timeline.time[step])
+            drawn = self.maps.draw(asked, window, view)
+            limits = drawn.kept or self.limits
+            self._pinned_limits = drawn.pinned_kept or self._pinned_limits
+            self._drawn = drawn = replace(drawn, asked=self._asked(step, limits) or asked)
+            self.param.update(limits=limits, shown_limits=drawn.limits)  # which draws nothing again
+        unpinned = self.compare != OFF and self.pin is None
+        hint = " Pin a date to compare with." if unpinned else ""
+        self.page.set_status(self.maps.status(drawn, self.filter.position(step)) + hint)
+        self._update_readout()
 
-    def _asked(self, step: int | None) -> MapRequest | None:
+    def _asked(self, step: int | None, limits: tuple[float, float] | None) -> MapRequest | None:
         """Return what the map is to show of an overpass; None if there is none."""
         if step is None:
             return None
         look = self.stretch == OF_VIEW, self.mask and self.pixels.classified
-        renderer = find_renderer(self.cube, self.picture)
-        picture = DatePicture(renderer, step, self.limits, *look)
+        picture = DatePicture(find_renderer(self.cube, self.picture), step, limits, *look)
         if self.compare == OFF or self.pin is None:
             return MapRequest(picture)
-        other, limits = renderer, self.limits
+        pinned = replace(picture, step=self.pin)
         if self.pinned_picture not in (SAME, self.picture):
-            other, limits = find_renderer(self.cube, self.pinned_picture), None
-        pinned = DatePicture(other, self.pin, limits, *look)
+            other = find_renderer(self.cube, self.pinned_picture)
+            pinned = DatePicture(other, self.pin, self._pinned_limits, *look)
         return MapRequest(picture, pinned, self.compare == BESIDE, self.swipe)
 
     def _arrange(self, asked: MapRequest | None) -> None:
@@ -290,24 +295,9 @@ class TimeQuery(MapViewer):
         """Return the series as CSV; see `pixel_series`."""
         return self.pixels.write_csv(self.x, self.y, self.chart, self.page.note)
 
-    def upload_measurements(self, content: bytes, filename: str) -> None:
-        """Draw the measurements of a CSV file, of one place, over the series."""
-        self.measurements = read_measurements(content, filename)
-        self._choose_measurements()
-        self.page.set_status(f"{filename}: {self.measured.told}")
-
-    def remove_measurements(self) -> None:
-        """Remove the measurements."""
-        self.measurements = None
-
-    def _choose_measurements(self) -> Overlay | None:
-        """Return the measurements of the years of the cube."""
+    def _choose_measurements(self, measured: Measurements) -> tuple[pd.DataFrame, str]:
         years = self.timeline.time.dt.year
-        chosen = self.measured.choose(self.measurements, None, (years.min(), years.max()))
-        if chosen is None:
-            return None
-        name, table = chosen
-        return Overlay(name, table.time.to_numpy(), table, self.chart)
+        return choose(measured, None, (years.min(), years.max()))
 
     def _draw_first_series(self) -> None:
         """Draw the series of the address of the page, or of the pixel in the middle."""
@@ -334,7 +324,10 @@ class TimeQuery(MapViewer):
             title = "No series: see the error above\n "
             raise
         finally:
-            measured = self._choose_measurements()
-            self.series.show(table, title, renderer.label, renderer.usual_range, measured)
+            over = None
+            if measured := self._shown_measurements():
+                name, known = measured
+                over = Overlay(name, known.time.to_numpy(), known, self.chart)
+            self.series.show(table, title, renderer.label, renderer.usual_range, over)
             for pane in self.panes:
                 pane.mark(ring)

@@ -1,14 +1,12 @@
 """The controls by which files are uploaded: places, and own measurements."""
 
-import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import pandas as pd
 import panel as pn
 
 from s2kit.viewers.controls import WIDTH, button
-from s2kit.viewers.measurements import FORMATS, Measurements, choose
+from s2kit.viewers.measurements import FORMATS
 from s2kit.viewers.page import Page
 
 
@@ -39,22 +37,6 @@ def measurement_controls(viewer: Any, hint: str) -> pn.Column:
     return pn.Column(
         pn.pane.HTML(hint, width=WIDTH, margin=(8, 10, 0, 10), styles={"font-size": "13px"}),
         file_input("File of measurements", FORMATS, viewer.upload_measurements, viewer.page),
-        viewer.measured.pane,
+        viewer.measured,
         remove,
     )
-
-
-class MeasuredLine:
-    """A line that tells which measurements are drawn; ``told`` is its text."""
-
-    def __init__(self):
-        self.told = ""
-        self.pane = pn.pane.HTML("", width=WIDTH, margin=(0, 10), styles={"font-size": "13px"})
-
-    def choose(
-        self, measured: Measurements | None, places: Sequence[str] | None, years: tuple[int, int]
-    ) -> tuple[str, pd.DataFrame] | None:
-        """Return what was measured, and that of it which is drawn; see `measurements.choose`."""
-        drawn, self.told = (None, "") if measured is None else choose(measured, places, years)
-        self.pane.object = html.escape(self.told)
-        return None if measured is None or drawn is None else (measured.name, drawn)

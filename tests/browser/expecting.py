@@ -46,8 +46,21 @@ def zoom_in(seen: Seen) -> None:
     """Press “Zoom in”, and wait until the map shows half as much, and has drawn it."""
     before = np.ptp(seen.view()[::2])
     seen.press("Zoom in")
-    seen.eventually(lambda: is_(abs(np.ptp(seen.view()[::2]) - before / 2) < 1, True))
+    seen.eventually(
+        lambda: np.testing.assert_allclose(np.ptp(seen.view()[::2]), before / 2, atol=0.1)
+    )
     seen.eventually(lambda: is_(seen.picture().pixels.shape[:2], in_sight(seen, _GROUND).shape))
+
+
+def expect_screen(seen: Seen) -> None:
+    """Zoom in, and wait until the screen has the colours of the picture, pixel by pixel."""
+    for _ in range(3):
+        zoom_in(seen)
+    found = seen.picture()
+    west, _, _, north = found.place
+    cells = np.array([(12, 12), (42, 62), (20, 88), (52, 32)])
+    places = [(west + (c + 0.5) * PIXEL, north - (r + 0.5) * PIXEL) for r, c in cells]
+    seen.expect_pixels(places, found.pixels[tuple(cells.T)][:, :3])
 
 
 _GROUND = np.empty((ROWS, COLS), bool)

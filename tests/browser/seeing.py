@@ -62,7 +62,14 @@ class Seen:
         expect(self.root.locator(".bk-Figure >> visible=true").first).to_be_visible(
             timeout=1000 * seconds
         )
+        self.eventually(self._expect_rest)
         return self
+
+    def _expect_rest(self) -> None:
+        """Check that the map rests: a page that opens lays it out twice."""
+        before = self.view()
+        self.page.wait_for_timeout(400)
+        assert self.view() == before
 
     @property
     def status(self) -> Locator:

@@ -78,7 +78,7 @@ def test_controls_fold(open_viewer, kind):
     seen.eventually(lambda: is_(frame(seen, chart)[1] > sum(frame(seen)[1::2]), True))
     seen.press("Show controls")
     expect(seen.button("Save")).to_be_visible()
-    seen.eventually(lambda: np.testing.assert_allclose(frame(seen), before, atol=20))
+    seen.eventually(lambda: np.testing.assert_allclose(frame(seen), before, atol=1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

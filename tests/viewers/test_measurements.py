@@ -252,11 +252,11 @@ def test_years_and_places_change(viewer):
     viewer.upload_measurements(LAI.encode(), "lai.csv")
     viewer.start = 2021
     assert [*drawn(viewer.curves).values()] == [4.0, 2.5]
-    assert "left out: 3 of other years" in words(viewer.measured.pane)
+    assert "left out: 3 of other years" in words(viewer.measured)
     viewer.change(name="elsewhere")
     viewer.start = 2020
     assert [*drawn(viewer.curves).values()] == [1.5, 3.25, 7.0, 2.5]
-    assert "1 of places that are not here (b)" in words(viewer.measured.pane)
+    assert "1 of places that are not here (b)" in words(viewer.measured)
     while viewer.places:
         viewer.remove()
     assert [*drawn(viewer.curves).values()] == [2.5]
@@ -270,7 +270,7 @@ def test_measurements_are_removed(viewer):
     for chart in (viewer.curves, viewer.years):
         assert drawn(chart) == {}
         assert not chart._measured._axis.visible and not chart._measured._entry.visible
-    assert words(viewer.measured.pane) == ""
+    assert words(viewer.measured) == ""
     assert viewer.csv().getvalue() == saved
 
 
@@ -356,7 +356,7 @@ def test_over_a_pixel(cube):
     text = b"date;ndvi;field\n2020-06-15;0,5;9\n2019-06-15;0,6;9\n"
     viewer.upload_measurements(text, "n.csv")
     assert drawn(viewer.series) == {"2020-06-15, ndvi 0.5, 9": 0.5}
-    assert words(viewer.measured.pane) == (
+    assert words(viewer.measured) == (
         "1 of 2 measurements of ndvi are drawn; left out: 1 of other years. They are of “9”: ask a "
         "pixel there."
     )
@@ -369,7 +369,7 @@ def test_over_a_pixel(cube):
     viewer.ask(WEST + 155, NORTH - 105)
     assert pd.read_csv(io.StringIO(saved)).columns.equals(pd.read_csv(viewer.csv()).columns)
     viewer.remove_measurements()
-    assert drawn(viewer.series) == {} and words(viewer.measured.pane) == ""
+    assert drawn(viewer.series) == {} and words(viewer.measured) == ""
     assert words(viewer.page.alert) == ""
 
 

@@ -71,7 +71,8 @@ def test_two_pictures(cube, layers, beside, other):
     picture, pinned = (
         DatePicture(find_renderer(cube, name), step) for name, step in (("B08", 1), (other, 3))
     )
-    drawn = maps.draw(MapRequest(picture, pinned, beside, 50), levels.window(levels.whole))
+    asked, whole = MapRequest(picture, pinned, beside, 50), levels.whole
+    drawn = maps.draw(asked, levels.window(whole), whole)
     assert drawn.limits == (0.0, 0.5)
     for col, name, step in ((1, *(("B08", 1) if beside else (other, 3))), (COLS - 2, "B08", 1)):
         text = maps.describe(drawn, WEST + (col + 0.5) * PIXEL, NORTH - 2.5 * PIXEL, False)
