@@ -50,6 +50,7 @@ site: setup  ## Make the course's site, build/site, from what `make notebooks` l
 	@$(PY) tools/build_site.py $(BUILD)
 
 GRADING := $(PY) -m tools.grading
+ONE = $(if $(EXERCISE),--exercise "$(EXERCISE)")
 
 release: setup  ## Make the exercises for students, without solutions, from notebooks/exercises/source
 	$(GRADING) release
@@ -59,11 +60,11 @@ collect: setup  ## Collect what students handed in: make collect FROM=folder-or-
 	@test -n "$(FROM)" || { echo 'Say what to collect: make collect FROM=folder-or-zip' >&2; exit 1; }
 	@$(GRADING) collect "$(FROM)"
 
-grade: setup  ## Grade it: build/grading/…/marks.csv; options: STORE=… ROSTER=table-of-id-and-number
-	@$(GRADING) grade $(if $(filter command,$(origin STORE)),--store "$(STORE)") $(if $(ROSTER),--roster "$(ROSTER)")
+grade: setup  ## Grade it: build/grading/…/marks.csv; EXERCISE=one STORE=… ROSTER=table-of-id-and-number
+	@$(GRADING) grade $(ONE) $(if $(filter command,$(origin STORE)),--store "$(STORE)") $(if $(ROSTER),--roster "$(ROSTER)")
 
 feedback: setup  ## Write a page for each student, and the marks with the points in texts.csv
-	@$(GRADING) feedback
+	@$(GRADING) feedback $(ONE)
 
 # One file is tested by one process, so that what its tests share is made once.
 PYTEST := $(PY) -m pytest -n 2 --dist loadfile

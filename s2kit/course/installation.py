@@ -121,7 +121,7 @@ def _jpeg2000() -> _Row:
 
 def _machine() -> list[_Row]:
     limit, disk = MEMORY_LIMIT / 1e9, shutil.disk_usage(Path()).free / 1e9
-    free = min(limit, psutil.virtual_memory().available / 1e9)
+    free = _free_memory() / 1e9
     close = "Shut down other notebooks (menu *Kernel → Shut Down All Kernels*), close programs."
     remove = "Remove files that you no longer need, or move the project to a larger disk."
     found = f"{free:.1f} of {limit:.1f} GB free"
@@ -131,6 +131,16 @@ def _machine() -> list[_Row]:
         ("cores", str(CPU_COUNT), "≥ 1", "more is faster", True, ""),
         ("disk", f"{disk:.1f} GB free", f"≥ {_DISK_GB} GB", "cubes", disk >= _DISK_GB, remove),
     ]
+
+
+def _free_memory() -> int:
+    """Return the bytes that are free on this machine, or in the container that limits them."""
+    machine = psutil.virtual_memory()
+    if machine.total <= MEMORY_LIMIT:
+        return machine.available
+    infos = [one.info["memory_info"] for one in psutil.process_iter(["memory_info"])]
+    used = sum(info.rss - getattr(info, "shared", 0) for info in infos if info)
+    return min(machine.available, max(MEMORY_LIMIT - used, 0))
 
 
 def _folder() -> _Row:
@@ -213,14 +223,15 @@ def _draw() -> None:
 
 
 def _internet() -> _Row:
-    found, reached = "reachable", True
+    url = APIS["earth-search"][0]
     try:
-        url = APIS["earth-search"][0]
-        _within(_INTERNET_SECONDS, lambda: requests.get(url, timeout=_INTERNET_SECONDS)).close()
+        answer = _within(_INTERNET_SECONDS, lambda: requests.get(url, timeout=_INTERNET_SECONDS))
+        stac = '"stac_version"' in answer.text  # not the page on which a network asks to log in
+        found = "reachable" if stac else "another page answers in place of the catalogue"
     except (TimeoutError, requests.RequestException):
-        found, reached = "not reachable", False
+        found = "not reachable"
     remedy = "Nothing: the course runs offline. Real imagery has to be on a disk then."
-    return "internet", found, "not needed", "real imagery", reached or None, remedy
+    return "internet", found, "not needed", "real imagery", found == "reachable" or None, remedy
 
 
 def _within(seconds: float, action: Callable[[], Any]) -> Any:

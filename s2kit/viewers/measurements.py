@@ -90,37 +90,40 @@ def choose(
     -------
     table : pandas.DataFrame
         As `Measurements.table`, with the names of ``places`` in ``place``.
-    told : str
+    message : str
     """
     table = measured.table
-    here = table.place
-    if places is not None:
-        here = here.map({name: _place_of(name, places) for name in ["", *measured.places]})
+    named = {name: _places_of(name, places) for name in table.place.unique()}
+    here = table.place.map({name: found[0] for name, found in named.items() if len(found) == 1})
     shown, known = table.time.dt.year.between(*years), here.notna()
     drawn = table.assign(place=here)[shown & known]
-    told = f"{len(drawn)} of {len(table)} measurements of {short(measured.name, 40)} are drawn"
-    unknown, other_years = table[~known], int((known & ~shown).sum())
-    left_out = [f"{other_years} of other years"] if other_years else []
-    if len(unknown):
-        named = _listed(unknown.place.unique())
-        left_out.append(f"{len(unknown)} of places that are not here ({named})")
-    told += f"; left out: {', '.join(left_out)}." if left_out else "."
+    others = int((known & ~shown).sum())
+    left_out = [f"{others} of other years"] if others else []
+    absent = [name for name, found in named.items() if not found]
+    ambiguous = [name for name, found in named.items() if len(found) > 1]
+    for why, names in (
+        ("of places that are not here", absent),
+        ("that fit several places", ambiguous),
+    ):
+        if names:
+            left_out.append(f"{table.place.isin(names).sum()} {why} ({_listed(names)})")
+    message = f"{len(drawn)} of {len(table)} measurements of {short(measured.name, 40)} are drawn"
+    message += f"; left out: {', '.join(left_out)}." if left_out else "."
     if places is None and measured.places:
-        told += f" They are of “{short(measured.places[0], 40)}”: ask a pixel there."
-    return drawn, told
+        message += f" They are of “{short(measured.places[0], 40)}”: ask a pixel there."
+    return drawn, message
 
 
-def _place_of(name: str, places: Sequence[str]) -> str | None:
-    """Return the place of a name, or of that name and its crop; "" belongs to all."""
+def _places_of(name: str, places: Sequence[str] | None) -> list[str]:
+    """Return the places of a name, or of that name and its crop; "" belongs to all of them."""
+    if places is None or not name:
+        return [name]
     asked = name.casefold()
-    same = [one for one in places if one == name] or [
-        one for one in places if one.casefold() == asked
-    ]
+    same = [one for one in places if one == name]
+    if same := same or [one for one in places if one.casefold() == asked]:
+        return same
     longer = [one for one in places if one.casefold().startswith(f"{asked} ")]
-    grown = [one for one in longer if not one[len(name) :].strip().isdigit()]  # not “field 2”
-    if not name:
-        return ""
-    return next(iter(same), grown[0] if len(grown) == 1 else None)
+    return [one for one in longer if not one[len(name) :].strip().isdigit()]  # not “field 2”
 
 
 def read_measurements(content: bytes, filename: str) -> Measurements:
@@ -137,7 +140,7 @@ def read_measurements(content: bytes, filename: str) -> Measurements:
     """
     require_size(filename, len(content))
     text = _decode(content, filename)
-    separator = ";" if ";" in text.splitlines()[0] else ","
+    separator = _separator(text)
     header, rows = _read_rows(text, separator, filename)
     columns = [name.casefold() for name in header]
     date = next((at for at, name in enumerate(columns) if name in _DATES), None)
@@ -184,6 +187,16 @@ def _decode(content: bytes, filename: str) -> str:
     if not text:
         raise InvalidInputError(f"{filename} is empty; give one with dates and values")
     return text
+
+
+def _separator(text: str) -> str:
+    """Return what separates the columns of the header: a semicolon, or else a comma."""
+    headers = {one: next(csv.reader(io.StringIO(text), delimiter=one)) for one in ";,"}
+    dated = {
+        one: any(cell.strip().casefold() in _DATES for cell in header)
+        for one, header in headers.items()
+    }
+    return max(headers, key=lambda one: (dated[one], len(headers[one])))
 
 
 def _read_rows(text: str, separator: str, filename: str) -> tuple[list[str], _Rows]:

@@ -1,5 +1,6 @@
 """What works on this machine is said line by line, and for each ✗ what to do."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -8,7 +9,9 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections import namedtuple
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import panel as pn
@@ -107,12 +110,27 @@ def test_missing_driver_is_named(store, monkeypatch):
 
 def test_little_memory_is_told(store, monkeypatch):
     """With 1 GB of free memory, other notebooks are to be shut down."""
-    memory = namedtuple("Memory", "available")(10**9)
+    memory = namedtuple("Memory", "available total")(10**9, 8 * 10**9)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(installation, "MEMORY_LIMIT", memory.total)
     failed = only_failure(check_installation(store))
     assert failed.name == "memory"
     assert failed.found.startswith("1.0 of ")
     assert "Shut down other notebooks" in failed["what to do"]
+
+
+def test_memory_of_a_container_is_what_its_processes_leave(store, monkeypatch):
+    """Where less is allowed than the machine has, what runs already is taken off."""
+    own = psutil.Process().memory_info()
+    limit = own.rss - own.shared + 10**9
+    processes = [namedtuple("Process", "info")({"memory_info": psutil.Process().memory_info()})]
+    processes += [namedtuple("Process", "info")({"memory_info": None})]  # of another user
+    monkeypatch.setattr(installation, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(psutil, "process_iter", lambda attrs: processes)
+    failed = only_failure(check_installation(store))
+    assert failed.name == "memory"
+    free = float(failed.found.split()[0])
+    assert 0.9 <= free <= 1.1
 
 
 def test_full_disk_is_told(store, monkeypatch):
@@ -186,6 +204,26 @@ def test_internet_that_never_answers_is_not_waited_for(store, silent, monkeypatc
     monkeypatch.setitem(installation.APIS, "earth-search", (silent, ()))
     monkeypatch.setattr(installation, "_INTERNET_SECONDS", 0.3)
     assert check_installation(store).ok["internet"] == "–"
+
+
+@pytest.fixture
+def login_page(tmp_path):
+    """Return the address of a server that answers everything with a page to log in."""
+    (tmp_path / "index.html").write_text("<h1>Log in</h1>")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_page_to_log_in_is_no_internet(store, login_page, monkeypatch):
+    """A network that answers with a page of its own is not taken for the catalogue."""
+    monkeypatch.setitem(installation.APIS, "earth-search", (login_page, ()))
+    row = check_installation(store).loc["internet"]
+    assert (row.found, row.ok) == ("another page answers in place of the catalogue", "–")
 
 
 def test_a_catalogue_that_answers_is_reachable(store, stac_api, monkeypatch):

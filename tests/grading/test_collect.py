@@ -87,6 +87,24 @@ def test_the_latest_attempt_wins(gather):
     assert found["2"].file == "x-1.ipynb"
 
 
+def test_a_late_batch_adds_to_what_was_collected(gather):
+    """Others stay; a new file replaces the old one, unless only the old one can be graded."""
+    handed_in = {f"{name}_{key}_assignsubmission_file_/a.ipynb" for name, key in ("A1", "B2", "C3")}
+    gather({place: notebook("a") for place in handed_in})
+    late = {
+        "B_2_assignsubmission_file_/late.ipynb": notebook("b"),
+        "C_3_assignsubmission_file_/late.ipynb": b"{",
+        "D_4_assignsubmission_file_/late.ipynb": notebook("d"),
+    }
+    for _ in range(2):
+        found = gather(late)
+        files = {key: one.file for key, one in found.items()}
+        assert files == {"1": "a.ipynb", "2": "late.ipynb", "3": "a.ipynb", "4": "late.ipynb"}
+        assert [one.refused for one in found.values()] == [""] * 4
+        assert [len(one.notes) for one in found.values()] == [0, 0, 1, 0]
+        assert "a later file was left out: the file is damaged" in found["3"].notes[0]
+
+
 def test_what_cannot_be_graded_says_why(gather):
     """Each has a reason, and one student's file stops nobody else."""
     other = {"cells": [{"cell_type": "code", "source": "1", "metadata": {}}], "metadata": {}}

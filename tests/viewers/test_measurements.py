@@ -207,6 +207,32 @@ def test_what_is_left_out_is_told():
     assert len(choose(measured, None, (2020, 2021))[0]) == 5
 
 
+def test_names_that_fit_several_places_are_told():
+    """A name that two places continue is not one that is absent."""
+    measured = read_measurements(b"date,LAI,place\n2021-06-04,1,12\n2021-06-04,2,9\n", "a.csv")
+    table, told = choose(measured, ["12 beet", "12 wheat"], (2020, 2022))
+    assert table.empty
+    assert told.endswith(
+        "left out: 1 of places that are not here (9), 1 that fit several places (12)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ('date,"LAI; mean"', "LAI; mean"),
+        ('"LAI, mean";date', "LAI, mean"),
+        ('"day","LAI; a; b"', "LAI; a; b"),
+    ],
+)
+def test_separator_is_that_of_the_header(header, name):
+    """Semicolons and commas inside a quoted name separate nothing."""
+    separator = ";" if header.endswith(";date") else ","
+    row = separator.join(["0.5", "2021-06-04"] if separator == ";" else ["2021-06-04", "0.5"])
+    measured = read_measurements(f"{header}\n{row}\n".encode(), "a.csv")
+    assert measured.name == name and [*measured.table.value] == [0.5]
+
+
 # The statistics viewer
 
 

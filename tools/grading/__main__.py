@@ -1,7 +1,6 @@
 """The commands of grading, as the Makefile runs them: release, collect, grade, feedback."""
 
 import argparse
-import csv
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +10,15 @@ from tools.grading.collect import Submission, collect, collected
 from tools.grading.exercise import Exercise, read_exercise
 from tools.grading.feedback import write_feedback
 from tools.grading.grade import UNREAD, check_exercise, grade, numbers_of, preload
-from tools.grading.marks import add_texts, read_grades, write_grades, write_marks, write_texts
+from tools.grading.marks import (
+    add_texts,
+    read_grades,
+    read_table,
+    read_texts,
+    write_grades,
+    write_marks,
+    write_texts,
+)
 from tools.grading.release import release
 from tools.grading.worker import Limits
 
@@ -48,12 +55,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("place", type=Path)
     one.set_defaults(run=_collect)
     one = commands.add_parser("grade", help="grade what was collected")
+    one.add_argument("--exercise", help="grade this one alone, such as 03_ndvi_statistics")
     one.add_argument("--store", default="", help="the cube, if not where the exercise says")
     one.add_argument("--roster", type=Path)
     one.add_argument("--cpu", type=float, default=Limits.cpu)
     one.add_argument("--idle", type=float, default=Limits.idle)
     one.set_defaults(run=_grade)
     one = commands.add_parser("feedback", help="write a page for each student")
+    one.add_argument("--exercise", help="write the pages of this one alone")
     one.set_defaults(run=_feedback)
     return parser
 
@@ -85,6 +94,7 @@ def _grade(given: argparse.Namespace) -> int:
     missing = 0
     for exercise, batch in _batches(given):
         folder = given.build / exercise.name
+        read_texts(folder / "texts.csv")  # what is wrong with it is said before all are graded
         preload(exercise)
         numbers = numbers_of(exercise, batch, roster)
         grades = []
@@ -123,24 +133,18 @@ def _feedback(given: argparse.Namespace) -> int:
 
 def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]]]:
     """Return the exercises that were collected, with their submissions."""
-    exercises = _exercises(given)
+    exercises = [one for one in _exercises(given) if given.exercise in (None, one.name)]
     batches = [collected(given.build / one.name / "collected") for one in exercises]
     found = [(one, batch) for one, batch in zip(exercises, batches, strict=True) if batch]
     if not found:
-        raise InvalidInputError("nothing is collected yet: make collect FROM=folder-or-zip")
+        which = "" if given.exercise is None else f" of {given.exercise}"
+        raise InvalidInputError(f"nothing{which} is collected: make collect FROM=folder-or-zip")
     return found
 
 
 def _roster(path: Path | None) -> dict[str, str]:
     """Return student numbers by the LMS's ids, from a table with the columns id and number."""
-    if path is None:
-        return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or not {"id", "number"} <= set(rows[0]):
-        raise InvalidInputError(
-            f"{path} needs the columns id (the LMS's) and number (the student's)"
-        )
+    rows = read_table(path, ["id", "number"]) if path else []
     return {row["id"].strip(): row["number"].strip() for row in rows}
 
 

@@ -7,7 +7,6 @@ the student whose id it has as its name, and so does a notebook that lies in no 
 
 import json
 import re
-import shutil
 import unicodedata
 import urllib.parse
 import zipfile
@@ -17,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from s2kit.atomic import replacing
 from s2kit.errors import InvalidInputError
 from s2kit.zips import BROKEN, read_member
 from tools.grading.exercise import Exercise, grade_id
@@ -75,6 +75,8 @@ class _Attempt:
 def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, list[Submission]]:
     """Collect a batch into ``build/NAME/collected``, where NAME is the exercise.
 
+    What was collected before stays: a student's new file replaces the old one if it can be graded.
+
     Parameters
     ----------
     place : pathlib.Path
@@ -88,7 +90,8 @@ def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, l
     str
         The exercise.
     list of Submission
-        One for each student, by their ids; of several attempts the latest that can be graded.
+        One for each student, also of earlier batches, by their ids; of several attempts the latest
+        that can be graded.
 
     Raises
     ------
@@ -105,13 +108,23 @@ def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, l
         known = ", ".join(exercise.name for exercise in exercises)
         raise InvalidInputError(f"{place} holds no notebook of an exercise; these are: {known}")
     exercise = kinds.most_common(1)[0][0]
-    found = [_choose(attempts[key], exercise) for key in sorted(attempts)]
     folder = build / exercise / "collected"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for one in found:
-        (folder / f"{safe_name(one.id)}.json").write_text(json.dumps(asdict(one)))
-    return exercise, found
+    folder.mkdir(parents=True, exist_ok=True)
+    found = {one.id: one for one in collected(folder)}
+    for key in attempts:
+        one = _later(found.get(key), _choose(attempts[key], exercise))
+        found[key] = one
+        with replacing(folder / f"{safe_name(key)}.json") as draft:
+            draft.write_text(json.dumps(asdict(one)))
+    return exercise, [found[key] for key in sorted(found)]
+
+
+def _later(before: Submission | None, now: Submission) -> Submission:
+    """Return the later one of two submissions, or the earlier if only that can be graded."""
+    if before is None or before.refused or not now.refused:
+        return now
+    note = f"a later file was left out: {now.refused}"
+    return replace(before, notes=[*(one for one in before.notes if one != note), note])
 
 
 def collected(folder: Path) -> list[Submission]:

@@ -1,7 +1,10 @@
 """Write the marks as tables, and read the points that a person gave for texts."""
 
 import csv
+import hashlib
+import io
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,7 +12,10 @@ from s2kit.atomic import replacing
 from s2kit.errors import InvalidInputError
 from tools.grading.grade import GRADED, Grade, Mark
 
-_TEXT_COLUMNS = ["id", "name", "question", "largest", "answer", "points", "comment"]
+_TEXT_COLUMNS = ["id", "name", "question", "largest", "answer", "version", "points", "comment"]
+"""``version`` changes with the answer: points belong to the text that was read."""
+
+_Row = dict[str, str]
 
 
 def write_grades(grades: list[Grade], folder: Path) -> None:
@@ -35,21 +41,42 @@ def write_marks(grades: list[Grade], file: Path) -> None:
         for one in grades:
             points = {mark.question: mark.points for mark in one.marks}
             each = [_number(points.get(name)) for name in questions]
-            start = [one.id, one.name, one.number, one.status, _number(one.total)]
-            table.writerow([*start, *each, "; ".join(one.notes)])
+            start = [
+                _text(one.id),
+                _text(one.name),
+                _text(one.number),
+                one.status,
+                _number(one.total),
+            ]
+            table.writerow([*start, *each, _text("; ".join(one.notes))])
+
+
+def read_texts(file: Path) -> list[_Row]:
+    """Return the rows of ``texts.csv``, with the points and comments that a person wrote."""
+    return read_table(file, _TEXT_COLUMNS) if file.exists() else []
 
 
 def write_texts(grades: list[Grade], file: Path) -> None:
-    """Write ``texts.csv``: the texts that a person reads, with empty points; given ones stay."""
-    given = _given(file)
+    """Write ``texts.csv``: the texts that a person reads. What a person has written stays."""
+    given = {_key(row): row for row in read_texts(file)}
+    rows = []
+    for one in grades:
+        for mark in (mark for mark in one.marks if mark.points is None):
+            row = {
+                "id": _text(one.id),
+                "name": _text(one.name),
+                "question": mark.question,
+                "largest": f"{mark.largest:g}",
+                "answer": _text(mark.answer),
+                "version": _version(mark),
+            }
+            old = given.pop(_key(row), {})
+            rows.append(row | {name: old.get(name, "") for name in ("points", "comment")})
+    rows += [row for row in given.values() if row["points"].strip() or row["comment"].strip()]
     with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
-        table = csv.writer(opened)
-        table.writerow(_TEXT_COLUMNS)
-        for one in grades:
-            for mark in (mark for mark in one.marks if mark.points is None):
-                key = one.id, mark.question, mark.answer
-                start = [one.id, one.name, mark.question, f"{mark.largest:g}", mark.answer]
-                table.writerow([*start, *given.get(key, ("", ""))])
+        table = csv.DictWriter(opened, _TEXT_COLUMNS, extrasaction="ignore")
+        table.writeheader()
+        table.writerows(rows)
 
 
 def add_texts(grades: list[Grade], file: Path) -> None:
@@ -60,23 +87,50 @@ def add_texts(grades: list[Grade], file: Path) -> None:
     InvalidInputError
         If points are no number, or not between 0 and the largest that the question gives.
     """
-    given = _given(file)
+    given = {_key(row): row for row in read_texts(file)}
     for one in grades:
         for mark in one.marks:
-            points, comment = given.get((one.id, mark.question, mark.answer), ("", ""))
-            if mark.points is None and points.strip():
-                mark.points = _checked(points, mark, one)
-                mark.messages += [comment] if comment.strip() else []
+            row = given.get((_text(one.id), mark.question, _version(mark)))
+            if row and mark.points is None and row["points"].strip():
+                mark.points = _checked(row["points"], mark, one)
+                mark.messages += [row["comment"]] if row["comment"].strip() else []
         if one.marks and one.total is not None:
             one.status = GRADED
 
 
-def _given(file: Path) -> dict[tuple[str, str, str], tuple[str, str]]:
-    if not file.exists():
-        return {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
-        rows = list(csv.DictReader(opened))
-    return {(r["id"], r["question"], r["answer"]): (r["points"], r["comment"]) for r in rows}
+def read_table(file: Path, columns: Sequence[str]) -> list[_Row]:
+    """Return the rows of a CSV as any spreadsheet writes it: with commas, semicolons or tabs.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not UTF-8, or has not all of these columns.
+    """
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{file} is not in UTF-8; save it as “CSV UTF-8”") from None
+    for separator in ",;\t":
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+        if set(columns) <= set(table.fieldnames or []):
+            return [{name: row[name] or "" for name in columns} for row in table]
+    header = text.partition("\n")[0].strip()
+    raise InvalidInputError(
+        f"{file} needs the columns {', '.join(columns)}; its first line is {header!r:.100}"
+    )
+
+
+def _key(row: _Row) -> tuple[str, ...]:
+    return row["id"], row["question"], row["version"]
+
+
+def _version(mark: Mark) -> str:
+    return f"v{hashlib.sha256(mark.answer.encode()).hexdigest()[:8]}"
+
+
+def _text(text: str) -> str:
+    """Return what a student wrote so that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _checked(points: str, mark: Mark, one: Grade) -> float:
