@@ -293,9 +293,9 @@ def _pack(objects: Part) -> dict[str, str]:
 def _remove_tables(store: Store) -> None:
     """Remove the tables and copies of earlier states."""
     kit = read_documents(store.url, store.read(METADATA) or b"")[".zattrs"]["s2kit"]
-    for number, told in kit["manifest"].items():
-        orbit, coordinates = int(number), told["coordinates"]
-        names = {coordinates, *itertools.chain(*told["tables"].values())}
+    for number, entry in kit["manifest"].items():
+        orbit, coordinates = int(number), entry["coordinates"]
+        names = {coordinates, *itertools.chain(*entry["tables"].values())}
         valid = {table_key(orbit, name) for name in names}
         try:
             valid |= copies_of(orbit, read_table(store, orbit, coordinates)).keys()

@@ -234,13 +234,13 @@ def _stated_by(dataset: DatasetReader) -> tuple[float | None, float | None]:
 
     GDAL returns 1 and 0 there. ESA's software keeps all statements in ``_eopf_attrs``, too.
     """
-    told = json.loads(dataset.tags().get("_eopf_attrs", "{}"))
-    if not isinstance(told, dict):
-        raise ValueError(f"_eopf_attrs is {told!r:.100}, not an object of JSON")
+    attributes = json.loads(dataset.tags().get("_eopf_attrs", "{}"))
+    if not isinstance(attributes, dict):
+        raise ValueError(f"_eopf_attrs is {attributes!r:.100}, not an object of JSON")
     scale, offset = dataset.scales[0], dataset.offsets[0]
     return (
-        told.get("scale_factor") if scale == 1 else scale,
-        told.get("add_offset") if offset == 0 else offset,
+        attributes.get("scale_factor") if scale == 1 else scale,
+        attributes.get("add_offset") if offset == 0 else offset,
     )
 
 

@@ -20,14 +20,14 @@ _with_viewer: weakref.WeakSet[Document] = weakref.WeakSet()
 
 _LOST = """
 if (document.getElementById('s2kit-lost')) return;
-const told = document.createElement('div');
-told.id = 's2kit-lost';
-told.setAttribute('role', 'alert');
-told.style = 'position:fixed; left:0; right:0; top:0; z-index:1000; padding:8px 14px; '
+const notice = document.createElement('div');
+notice.id = 's2kit-lost';
+notice.setAttribute('role', 'alert');
+notice.style = 'position:fixed; left:0; right:0; top:0; z-index:1000; padding:8px 14px; '
   + 'font:14px sans-serif; background:#FDE7E0; color:#7A2300; border-bottom:1px solid #D55E00';
-told.textContent = 'The server does not answer any more. Reload this page when it is there again: '
-  + 'its address keeps what is shown.';
-document.body.append(told);
+notice.textContent = 'The server does not answer any more. Reload this page when it is there '
+  + 'again: its address keeps what is shown.';
+document.body.append(notice);
 """
 
 

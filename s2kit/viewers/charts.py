@@ -129,7 +129,7 @@ class Overlay:
         return self.name.casefold() != self.shown.casefold()
 
     @property
-    def told(self) -> list[str]:
+    def labels(self) -> list[str]:
         """Date, value and place of each."""
         days, name = self.table.time.dt.strftime("%Y-%m-%d"), short(self.name)
         rows = zip(days, self.table.value, self.table.place, strict=True)
@@ -142,7 +142,7 @@ class MeasuredDots:
 
     def __init__(self, chart: figure, legend: Legend):
         self._chart = chart
-        self._source = ColumnDataSource({"x": [], "value": [], "told": []})
+        self._source = ColumnDataSource({"x": [], "value": [], "label": []})
         self._range = Range1d(0, 1)
         chart.extra_y_ranges = {"measured": self._range}
         look = {"fill_color": "#000000", "line_color": "#ffffff", "line_width": 1.5}
@@ -159,7 +159,7 @@ class MeasuredDots:
         chart.add_layout(self._axis, "right")
         self._entry = LegendItem(label=value(" "), renderers=[dots], visible=False)
         legend.items = [*legend.items, self._entry]
-        chart.add_tools(HoverTool(renderers=[dots], tooltips=[("", "@told")], visible=False))
+        chart.add_tools(HoverTool(renderers=[dots], tooltips=[("", "@label")], visible=False))
 
     def show(
         self,
@@ -171,7 +171,7 @@ class MeasuredDots:
     ) -> None:
         """Draw measurements or none, and fit both axes; for the others see `fit_axis`."""
         if overlay is None or overlay.table.empty:
-            self._source.data = {"x": [], "value": [], "told": []}
+            self._source.data = {"x": [], "value": [], "label": []}
             self._entry.visible = self._axis.visible = False
             fit_axis(self._chart, label, values, usual, spread)
             return
@@ -185,7 +185,7 @@ class MeasuredDots:
             self._range.update(**{name: getattr(self._chart.y_range, name) for name in same})
         self._axis.update(axis_label=short(overlay.name, 40), visible=overlay.own_axis)
         self._entry.update(label=value(short(overlay.name, 40)), visible=True)
-        self._source.data = {"x": overlay.x, "value": measured, "told": overlay.told}
+        self._source.data = {"x": overlay.x, "value": measured, "label": overlay.labels}
 
 
 class SeriesChart:

@@ -141,11 +141,11 @@ class MapPane:
 
         A page tells width and height one after the other, before anything is drawn.
         """
-        told: dict[str, int] = {}
+        sizes: dict[str, int] = {}
 
         def take(name: str, _old: Any, new: int) -> None:
-            told[name] = new
-            width, height = told.get("inner_width", 0), told.get("inner_height", 0)
+            sizes[name] = new
+            width, height = sizes.get("inner_width", 0), sizes.get("inner_height", 0)
             if width > 0 and height > 0:
                 act((width, height))
 

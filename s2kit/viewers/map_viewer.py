@@ -225,8 +225,8 @@ class MapViewer(pn.viewable.Viewer):
     def upload_measurements(self, content: bytes, filename: str) -> None:
         """Draw the measurements of a CSV file over the chart; see `read_measurements`."""
         self.measurements = read_measurements(content, filename)
-        _, told = self._choose_measurements(self.measurements)
-        self.page.set_status(f"{filename}: {told}")
+        _, message = self._choose_measurements(self.measurements)
+        self.page.set_status(f"{filename}: {message}")
 
     def remove_measurements(self) -> None:
         """Remove the measurements."""
@@ -241,8 +241,8 @@ class MapViewer(pn.viewable.Viewer):
         if self.measurements is None:
             self.measured.object = ""
             return None
-        table, told = self._choose_measurements(self.measurements)
-        self.measured.object = html.escape(told)
+        table, message = self._choose_measurements(self.measurements)
+        self.measured.object = html.escape(message)
         return self.measurements.name, table
 
     # What lies under the mouse

@@ -48,9 +48,9 @@ def viewer(cube):
 
 
 def drawn(chart):
-    """Return the values of the diamonds of a chart, by what is told of each."""
+    """Return the values of the diamonds of a chart, by their labels."""
     data = chart._measured._source.data
-    return dict(zip(data["told"], data["value"], strict=True))
+    return dict(zip(data["label"], data["value"], strict=True))
 
 
 def ends(axis):
@@ -268,7 +268,7 @@ def test_year_by_year(viewer):
         "2021-07-01, LAI 2.5": 183,
     }
     data = viewer.years._measured._source.data
-    assert dict(zip(data["told"], data["x"], strict=True)) == days
+    assert dict(zip(data["label"], data["x"], strict=True)) == days
     viewer.chosen = "b"
     assert list(drawn(viewer.years)) == ["2021-06-15, LAI 4, b", "2021-07-01, LAI 2.5"]
 
