@@ -27,12 +27,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "browser"))
 
 from services import Service, panel_serve
 
-from s2kit.viewers.levels import SIDE
-
 ROOT = Path(__file__).parents[2]
 
 MIDDLE = 99_840, 454_310
 """Of the part of the country's cube that is not empty, RD in m."""
+
+WINDOW = (1400, 1000)
+WINDOWS = ((420, 800), WINDOW, (1600, 900), (2560, 1440))
+"""Windows of the browser, pixels."""
 
 SIDES = (2500, 5000, 10_000, 20_000, 40_000, 80_000, 160_000, 320_000)
 """Widths of views of the country, m."""
@@ -62,6 +64,20 @@ WATCH = """
 """
 """Notes when something was done, and when the picture of a map or the lines of a chart came."""
 
+MAP = """
+() => {
+  const isPicture = one => one.glyph?.type === 'ImageRGBA' && one.data_source.data.image?.length;
+  const figures = Bokeh.documents.flatMap(page => [...page._all_models.values()])
+    .filter(model => model.type === 'Figure');
+  const figure = figures.find(one => one.renderers.some(isPicture));
+  if (!figure) return null;
+  const {left, top, width, height} = Bokeh.index.find_one(figure).frame.bbox;
+  const {image} = figure.renderers.find(isPicture).data_source.data;
+  return {frame: [left, top, width, height], picture: image[0].shape};
+}
+"""
+"""Where a map with a picture lies in its figure, and the rows and columns of the picture."""
+
 VIEWER = """
 import panel as pn
 import s2kit
@@ -77,10 +93,10 @@ from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
 
 pn.extension()
-noise = np.random.default_rng(0).integers(0, 2**32, (20, {side}, {side}), "uint32")
+noise = np.random.default_rng(0).integers(0, 2**32, (20, {rows}, {cols}), "uint32")
 frames = [{{"image": [one], "x": [0], "y": [0], "dw": [1], "dh": [1]}} for one in noise]
 source = ColumnDataSource(frames[0])
-plot = figure(frame_width=470, frame_height=470)
+plot = figure(frame_width={width}, frame_height={height})
 plot.image_rgba(source=source)
 button = pn.widgets.Button(name="Next")
 button.on_click(lambda event: setattr(source, "data", frames[event.new % 20]))
@@ -109,6 +125,8 @@ class Seen:
     """A page, and how long it takes until it shows what was asked."""
 
     page: Page
+    received: list[int]
+    """Bytes of each message of the server."""
 
     def take(self, act: Callable[[], object], kind: str = "map") -> float:
         """Do something; give ms until the last picture that follows."""
@@ -141,10 +159,15 @@ class Seen:
         """Press a key on the first slider."""
         return lambda: self.page.locator(".noUi-handle").first.press(name)
 
+    def map(self) -> dict[str, list[float]]:
+        """Return the frame of the map and the shape of its picture, once it is drawn."""
+        return self.page.wait_for_function(MAP, timeout=60_000).json_value()
+
     def place(self, right: float, up: float) -> tuple[float, float]:
         """Return a place of the map on the screen, 0-1 from its lower left corner."""
         box = self.page.locator(".bk-Figure >> visible=true").first.bounding_box()
-        return box["x"] + 80 + right * 450, box["y"] + 30 + (1 - up) * 450
+        left, top, width, height = self.map()["frame"]
+        return box["x"] + left + right * width, box["y"] + top + (1 - up) * height
 
     def click(self, right: float, up: float) -> Callable[[], None]:
         """Click on the map."""
@@ -226,9 +249,16 @@ def served_files(files: list[Path], folder: Path):
 
 
 @contextmanager
-def opened(browser: Browser, url: str, **state: object) -> Iterator[Seen]:
+def opened(
+    browser: Browser, url: str, window: tuple[int, int] = WINDOW, **state: object
+) -> Iterator[Seen]:
     """Open an app; ``state`` is what its address asks for."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page = browser.new_page(viewport=dict(zip(("width", "height"), window, strict=True)))
+    received: list[int] = []
+    page.on(
+        "websocket",
+        lambda socket: socket.on("framereceived", lambda data: received.append(len(data))),
+    )
     asked = "&".join(
         f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in state.items()
     )
@@ -236,7 +266,7 @@ def opened(browser: Browser, url: str, **state: object) -> Iterator[Seen]:
     page.locator(".bk-Figure >> visible=true").first.wait_for(timeout=120_000)
     page.wait_for_timeout(1000)
     page.evaluate(WATCH)
-    yield Seen(page)
+    yield Seen(page, received)
     page.close()
 
 
@@ -343,9 +373,14 @@ def new_places(seen: Seen, kind: str) -> list[float]:
 
 def compare(browser: Browser, folder: Path, cube: str, number: int) -> None:
     """Time a new date of the practice cube: s2kit, what one would use instead, and the floor."""
+    with (
+        served(folder, VIEWER.format(viewer="TimeQuery", store=cube)) as (_, url),
+        opened(browser, url) as seen,
+    ):
+        floor = made_before(seen)
     head("A new date, practice cube", "way", "median ms", "90 % ms", "× floor")
     ways = {
-        f"floor: {SIDE}² pixels, made before": (FLOOR.format(side=SIDE), None),
+        "floor: pictures of that size, made before": (floor, None),
         "s2kit, true colour": (VIEWER.format(viewer="TimeQuery", store=cube), "True colour"),
         "hvplot.rgb of xarray.open_zarr": (IDIOMATIC.format(store=cube, rgb=True), None),
         "s2kit, B08": (VIEWER.format(viewer="TimeQuery", store=cube), "B08"),
@@ -364,6 +399,49 @@ def compare(browser: Browser, folder: Path, cube: str, number: int) -> None:
             median = np.median(times)
             least = least or median
             row(name, f"{median:.0f}", f"{np.percentile(times, 90):.0f}", f"{median / least:.2f}")
+
+
+def made_before(seen: Seen) -> str:
+    """Return an app that pushes pictures as large as those of a viewer."""
+    found = seen.map()
+    (rows, cols), (_, _, width, height) = found["picture"], found["frame"]
+    return FLOOR.format(rows=rows, cols=cols, width=round(width), height=round(height))
+
+
+def windows(browser: Browser, folder: Path, cube: str, state: dict, number: int) -> None:
+    """Time a new date in windows of several sizes, beside pushing pictures made before.
+
+    A picture has at most the pixels of the cube that are in view, so give the country's cube.
+    """
+    head(
+        "A new date by the window, true colour",
+        "window",
+        "map",
+        "picture",
+        "kB a date",
+        "median ms",
+        "90 % ms",
+        "× floor",
+        "server MB",
+    )
+    for window in WINDOWS:
+        app = VIEWER.format(viewer="TimeQuery", store=cube)
+        with served(folder, app) as (server, url), opened(browser, url, window, **state) as seen:
+            found, floor = seen.map(), made_before(seen)
+            seen.press("First")()
+            seen.page.wait_for_timeout(1000)
+            seen.received.clear()
+            times = seen.times(itertools.repeat(seen.press("Next")), number)
+            sent, held = sum(seen.received) / (number + 1) / 1000, megabytes(server)
+        with served(folder, floor) as (_, url), opened(browser, url, window) as seen:
+            least = np.median(seen.times(itertools.repeat(seen.press("Next")), number))
+        sizes = [
+            f"{width:.0f} × {height:.0f}"
+            for width, height in (window, found["frame"][2:], found["picture"][::-1])
+        ]
+        median, worst = np.median(times), np.percentile(times, 90)
+        ratio = f"{median / least:.2f}"
+        row(*sizes, f"{sent:.0f}", f"{median:.0f}", f"{worst:.0f}", ratio, held)
 
 
 def query_acts(seen: Seen) -> Iterator[tuple[Callable[[], object], str]]:
@@ -458,7 +536,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cube", nargs="?", default="data/cube.zarr")
     parser.add_argument("--country", help="folder of the cube that country.py makes")
-    parser.add_argument("--only", default="times,compare,memory,sessions")
+    parser.add_argument("--only", default="times,compare,windows,memory,sessions")
     parser.add_argument("--number", type=int, default=20, help="actions of each kind")
     parser.add_argument("--actions", type=int, default=200, help="before memory is read last")
     options = parser.parse_args()
@@ -484,6 +562,8 @@ def main() -> None:
                 )
         if "compare" in wanted:
             compare(browser, folder, cube, options.number)
+        if "windows" in wanted:
+            windows(browser, folder, *list(cubes.values())[-1], options.number)
         if "memory" in wanted:
             memory(browser, folder, cubes, options.actions)
         if "sessions" in wanted:
