@@ -66,10 +66,11 @@ def _fill_page(
             pane.param.update(min_height=HEIGHT, **all_room)
             pane.object.update(min_height=HEIGHT, **all_room)
     viewer.page.status.min_height = 40  # two lines, so that a longer one does not resize the map
+    room = pn.Row(*maps, css_classes=["map"], **all_room)
     layout = ViewerLayout(
         pn.FlexBox(viewer.page.header, fold, flex_wrap="nowrap", css_classes=["head"]),
         pn.Column(*top, *said, css_classes=["said"], **wide),
-        pn.Row(*maps, css_classes=["map"], **all_room),
+        room,
         pn.Column(viewer.readout, zoom_row(viewer), css_classes=["foot"], **wide),
         pn.Column(controls, *charts, css_classes=["side"], **all_room),
         stylesheets=[_PAGE],
@@ -82,6 +83,12 @@ def _fill_page(
         layout.css_classes = [] if controls.visible else ["folded"]
         fold.label = _FOLD if controls.visible else "Show controls"
 
+    def arrange(_event: Any) -> None:
+        both = sum(one.visible for one in maps) > 1
+        room.css_classes = ["map", "two"] if both else ["map"]
+
+    for one in maps:
+        one.param.watch(arrange, "visible")
     return layout
 
 
@@ -107,6 +114,9 @@ _PAGE = """
   :host, :host(.folded) { display: flex; flex-direction: column; height: auto; }
   .map { flex: none; height: min(104vw, 85vh); }
   .side { flex: none; }
+}
+@media (max-width: 640px) {
+  .two { flex-direction: column; height: min(208vw, 170vh); }
 }
 """
 

@@ -96,6 +96,31 @@ def test_phone(open_viewer, kind):
     assert seen.page.evaluate("document.scrollingElement.scrollHeight") > 850
 
 
+def test_two_maps_on_a_phone(open_viewer, known):
+    """Two dates to compare stand below each other on a phone, beside each other elsewhere."""
+    seen = open_viewer("TimeQuery")
+    expect_day(seen, known, CLEAREST)
+    seen.press("Compare")
+    seen.press("Pin the date that is shown")
+    seen.press("side by side")
+
+    def check_below() -> None:
+        (left, top, width, height), (x, y, wide, high) = frame(seen, PINNED), frame(seen, MAP)
+        assert x == pytest.approx(left, abs=1) and y > top + height
+        assert min(width, wide) >= 280 and min(height, high) >= 280
+
+    def check_beside() -> None:
+        (left, top, width, _), (x, y, _, _) = frame(seen, PINNED), frame(seen, MAP)
+        assert x > left + width and y == pytest.approx(top, abs=1)
+
+    for width, check in ((1280, check_beside), (420, check_below), (1280, check_beside)):
+        resize(seen.page, width, 850)
+        seen.eventually(check)
+    resize(seen.page, 420, 850)
+    seen.press("one map")
+    seen.eventually(lambda: is_(280 <= frame(seen)[3] <= 600, True))
+
+
 def test_picture_has_the_detail_of_the_screen(open_viewer, known):
     """A wider window gets more pixels, where the cube has them, but not many more than it shows."""
     seen = open_viewer("TimeQuery")
