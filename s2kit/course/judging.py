@@ -9,7 +9,10 @@ import xarray as xr
 _RELATIVE, _ABSOLUTE = 1e-5, 1e-6
 """Tolerances for single precision; one count of stored reflectance is 1e-4."""
 
-_FEWEST_DECIMALS = 2
+_DECIMALS = range(2, 8)
+"""Of numbers that were rounded; with fewer, too many wrong numbers look the same."""
+_DIGITS = 1e-7
+"""Relative error of a rounded number in single precision."""
 
 Mistakes = list[tuple[str, Any]]
 
@@ -47,7 +50,7 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
             return False
         print(f"✓ {praise}")
         return True
-    hint = next((hint for hint, value in others if _same(found, value)), None)
+    hint = next((hint for hint, value in others if np.size(value) and _same(found, value)), None)
     print(f"Not yet. {hint or _unlike(found, wanted)}")
     return False
 
@@ -76,13 +79,16 @@ def call(function: Any, *arguments: Any) -> tuple[bool, Any]:
 
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
-    """Return whether it is the right number as printed, and no known mistake prints the same."""
+    """Return whether it is the right number rounded, and no known mistake is the same rounded."""
     if not (_is_number(found) and _is_number(wanted)):
         return False
-    decimals = len(repr(float(found)).partition(".")[2])
+    near = _DIGITS * max(1.0, abs(float(found)))
+    few = [n for n in _DECIMALS if abs(found - np.round(found, n)) <= near]
+    if not few:
+        return False
     numbers = [one for _, one in others if _is_number(one)]
-    alike = [one for one in numbers if np.round(one, decimals) == found]
-    return decimals >= _FEWEST_DECIMALS and np.round(wanted, decimals) == found and not alike
+    alike = [one for one in numbers if abs(np.round(one, few[0]) - found) <= near]
+    return abs(np.round(wanted, few[0]) - found) <= near and not alike
 
 
 def _is_number(value: Any) -> bool:
@@ -92,26 +98,29 @@ def _is_number(value: Any) -> bool:
 def _unlike(found: Any, wanted: Any) -> str:
     """Return how an answer differs in kind from the right one, or else that it is another."""
     number = isinstance(wanted, np.ndarray) and wanted.dtype.kind in "fiu"
-    asked = (
-        "one number is asked for"
-        if np.size(wanted) == 1
-        else "one number for each place is asked for"
+    asked = {0: "one number is asked for", 2: "one number for each pixel is asked for"}.get(
+        np.ndim(wanted), "several values are asked for, in a row"
     )
     if callable(found):
         return "That is a function, not its result: write brackets after its name."
     if isinstance(found, xr.Dataset):
         return f"That is a whole Dataset; take what you need of {', '.join(map(str, found))}."
-    if number and not isinstance(found, np.ndarray):
+    if not isinstance(found, np.ndarray):
         return f"That is a {type(found).__name__}; {asked}."
+    if not found.size:
+        return f"That is empty, since nothing fits your conditions; {asked}."
     if number and found.dtype.kind not in "fiu":
         return f"That is text or dates; {asked}."
     if np.shape(found) != np.shape(wanted):
-        many = f"{np.size(found)} numbers" if np.size(found) > 1 else "one number"
-        return f"That is {many}, in the shape {np.shape(found)}; {asked}."
+        kind = "number" if found.dtype.kind in "fiu" else "value"
+        many = f"{found.size} {kind}s" if found.size > 1 else f"one {kind}"
+        return f"That is {many}, in the shape {found.shape}; {asked}."
     if number and np.isnan(found).all() and not np.isnan(wanted).all():
         return "That is NaN: gaps take part. The functions of xarray and pandas leave them out."
     if number:
         return "It is of the right kind, but has other values: read the question once more."
+    if found.dtype.kind in "Mm":
+        return "These are dates, as they must be, but others: read the question once more."
     return "Read the question once more; the text above the exercise has what you need."
 
 
@@ -123,12 +132,17 @@ def _plain(value: Any) -> Any:
         value = [one.values if isinstance(one, xr.DataArray) else one for one in value]
     try:
         array = np.asarray(value)
+        if array.dtype == object and array.size:
+            if all(isinstance(one, bool | np.bool_) for one in array.flat):
+                array = array.astype(bool)
+            elif all(isinstance(one, date) for one in array.flat):
+                array = array.astype("datetime64[ns]")
     except (ValueError, TypeError):
         return value
     if array.dtype.kind in "biuf":
         return array.astype("f8")
-    if array.dtype == object and array.size and all(isinstance(one, date) for one in array.flat):
-        return array.astype("datetime64[ns]")
+    if array.dtype == object and array.ndim == 0:
+        return array.item()
     return array if array.dtype.kind in "MmUS" else value
 
 

@@ -105,6 +105,15 @@ def test_select(condition, says, capsys):
     assert says in capsys.readouterr().out and passed is (says == "✓")
 
 
+def test_select_in_a_cube_of_one_orbit(capsys):
+    """Where all overpasses are of the orbit, it is the clear fraction that is missing."""
+    one = CUBE.sel(time=CUBE.relative_orbit == 51)
+    checks.orbit_function(
+        lambda c, o, s: c.sel(time=c.relative_orbit == o), one, orbit=51, least=LEAST
+    )
+    assert "clear fraction does not matter" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
@@ -305,6 +314,7 @@ def test_drops(answer, says, capsys):
         (100 * (~WINTER.any("time")).mean(), "per cent"),
         ((~WINTER.all("time")).mean(), "not .all"),
         (WINTER.sum("time"), "which are 0"),
+        (0.0, "the mask of this task"),
     ],
 )
 def test_gaps(answer, says, capsys):
@@ -339,7 +349,9 @@ def test_brightening(answer, says, capsys):
         (AWAY.where(CLEAR).min("time"), "✓"),
         (SIGNED.where(CLEAR).min("time"), "take abs"),
         (AWAY.where(CLEAR).max("time"), "farthest"),
-        (AWAY.min(), "mask is missing"),
+        (AWAY.min(), "one number for the whole map"),
+        (AWAY.where(CLEAR).min(), "one number for the whole map"),
+        (AWAY.where(CLEAR).min("time") * np.nan, "divide by np.timedelta64(1, 'D') first"),
         (AWAY.where(~CLEAR).min("time"), "not clear"),
         ((AWAY * CLEAR).min("time"), "Zeros"),
         (AWAY.where(CLEAR).mean("time"), "take the smallest"),
@@ -445,6 +457,70 @@ def test_mown(answer, says, capsys):
     assert says in capsys.readouterr().out and passed is (says == "✓")
 
 
+LATE = TABLE.assign(time=TABLE.time + pd.Timedelta("10:50:31"))
+
+
+def first_drops(table, least):
+    """Return the first drops of each field, as the solution does."""
+    change = table.groupby("field")["mean"].diff()
+    return table[change <= -least].groupby("field")["time"].first()
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (first_drops, "✓"),
+        (lambda t, n: first_drops(t, n).dt.normalize(), "days are right, but not the times"),
+        (lambda t, n: first_drops(t, n).dt.date, "days are right, but not the times"),
+        (lambda t, n: first_drops(t, n).reset_index(drop=True), "index must be the field"),
+        (lambda t, n: {}, "It is empty"),
+        (lambda t, n: pd.Series(), "It is empty"),
+        (lambda t, n: first_drops(t, n) + pd.Timedelta("30D"), "the days are others"),
+        (lambda t, n: first_drops(t, n).astype(str) + "?", "the days are others"),
+    ],
+)
+def test_mown_with_times_or_fields_lost(answer, says, capsys):
+    """Right days without their hours, or without the fields, are told from wrong days."""
+    passed = checks.mown_fields(answer, LATE, least=0.25)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda s, n: [], "That is empty"),
+        (lambda s, n: [*KNOWN.time[1:][FELL.values <= -n]], "✓"),
+        (lambda s, n: [pd.Timestamp(t) for t in KNOWN.time.values[1:][FELL.values <= -n]], "✓"),
+        (lambda s, n: pd.NaT, "NaT"),
+        (lambda s, n: {3}, "That is a set"),
+    ],
+)
+def test_drops_of_any_kind(answer, says, capsys):
+    """Lists of times are as good as arrays; nothing, no time and a set are named."""
+    passed = checks.sudden_drops(answer, SERIES, least=0.3)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        (np.float32(0.84), 0.8368),
+        (0.5, 0.49743),
+        (round(0.1998, 2), 0.1998),
+        (0.50, 0.5051),
+        (0.8, 0.8368),
+        (0.836, 0.8368),
+        (13.0, 12.9941),
+        (12.99, 12.9941),
+    ],
+)
+def test_rounded_numbers(answer, right, capsys):
+    """Two decimals or more are enough, also where the last is a zero or the number a float32."""
+    fits = abs(round(right, 2) - float(answer)) < 1e-6
+    assert checks.judge(answer, right, [], "yes") is fits
+    assert checks.judge(answer, right, [("that", right + 2e-4)], "yes") is False
+
+
 def test_all_fields_left_out_is_told(capsys):
     """A share in per cent leaves no field: the hint says so, and nothing of gaps."""
     fields = TABLE.assign(crop="maize", std=0.1, count=9)
@@ -509,6 +585,12 @@ SAMPLES = pd.DataFrame({"field": [4, 4, 7, 9, 9, 2], "label": list("aabbcc")})
         (lambda samples, fields: samples.field.isin(fields).sum(), "how many samples"),
         (lambda samples, fields: samples[samples.field.isin(fields)], "rows of the table"),
         (lambda samples, fields: samples.index[samples.field.isin(fields)], "row numbers"),
+        (
+            lambda samples, fields: samples.field.map(dict.fromkeys(fields, True)).fillna(False),
+            "✓",
+        ),
+        (lambda samples, fields: {"a": 1}, "That is a dict"),
+        (lambda samples, fields: (field in fields for field in samples.field), "a generator"),
         (lambda samples, fields: samples.field in fields, "ends in an error"),
         (lambda samples, fields: None, "returns None"),
         (SAMPLES.field.isin([4, 9]), "not a function"),
@@ -627,6 +709,12 @@ DELIVERED = CUBE.time[[0, 6, 7, 8, 9]]
         (lambda old, new: new[new > old.max()], "late scenes arrive too"),
         (lambda old, new: (~new.isin(old)).sum(), "how many they are"),
         (lambda old, new: ~new.isin(old), "true or false for each date"),
+        (lambda old, new: [*new[~new.isin(old)]], "✓"),
+        (lambda old, new: [pd.Timestamp(t) for t in new.values if t not in old.values], "✓"),
+        (lambda old, new: CUBE, "whole Dataset"),
+        (lambda old, new: pd.NaT, "NaT"),
+        (lambda old, new: [], "That is empty"),
+        (lambda old, new: new[~new.isin(old)][:1], "one value"),
         (lambda old, new: None, "returns None"),
     ],
 )
@@ -634,3 +722,20 @@ def test_dates(answer, says, capsys):
     """The other side, both, later ones and counts are told apart."""
     passed = checks.dates_function(answer, STORED, DELIVERED)
     assert says in capsys.readouterr().out and passed is (says == "✓")
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda dn, offset: (dn.where(dn != 0) + offset) / 10_000, "✓"),
+        (lambda dn, offset: ((dn.where(dn != 0) + offset) / 10_000).clip(0), "are clipped"),
+        (lambda dn, offset: (dn.astype("f8") + offset) / 10_000, "Gaps are not left out"),
+        (lambda dn, offset: dn.where(dn != 0) + offset, "divide by 10 000"),
+    ],
+)
+def test_reflectance_of_a_window_without_gaps(answer, says, capsys):
+    """Clipping and gaps are found also where the student's window has no dark water and no gap."""
+    bright = DN * 0 + np.arange(2000, 2006, dtype="uint16").reshape(2, 3)
+    passed = checks.reflectance_function(answer, bright, offset=-1000)
+    assert says in capsys.readouterr().out and passed is (says == "✓")
+    assert bright.values.min() == 2000

@@ -1,7 +1,9 @@
 """Collecting: folders and zips of learning platforms, whatever students make of names."""
 
 import json
+import os
 import zipfile
+from dataclasses import asdict
 
 import pytest
 from handed_in import SOURCE, add, notebook
@@ -70,6 +72,52 @@ def test_folders_are_named_by_the_student(tmp_path, exercises):
         ("s3", "", []),
     ]
     assert collected(tmp_path / "build/03_ndvi_statistics/collected") == found
+
+
+def test_folders_of_students_may_have_folders(tmp_path, exercises):
+    """The id is the name of the outermost folder, in which a student may have arranged files."""
+    for path in (f"s1/notebooks/{FILE}", f"s2/notebooks/exercises/{FILE}", "s2/data/a.csv"):
+        (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / path).write_text(json.dumps(notebook("a")))
+    _, found = collect(tmp_path / "in", exercises, tmp_path / "build")
+    assert [(one.id, one.refused) for one in found] == [("s1", ""), ("s2", "")]
+
+
+@pytest.mark.parametrize(
+    ("files", "ids"),
+    [
+        (("class/s1/a.ipynb", "class/s2/my work/a.ipynb", "class/s3/x.pdf"), ["s1", "s2", "s3"]),
+        (("class/s1.ipynb", "class/s2.ipynb"), ["s1", "s2"]),
+        (("s1/work/a.ipynb", "s1/data/a.csv"), ["s1"]),
+        (("A_1_assignsubmission_file_/a.ipynb", "A_1_assignsubmission_file_/b.ipynb"), ["1"]),
+    ],
+)
+def test_one_folder_in_a_zip_may_hold_all(gather, files, ids):
+    """A zip of a folder of folders has the students in the second row."""
+    assert sorted(gather({name: notebook("a") for name in files})) == ids
+
+
+def test_names_of_an_old_windows_zip(tmp_path, exercises):
+    """Names that are not UTF-8, long ones, and halves of characters do not stop a batch."""
+    for name in (b"M\xfcller_55_assignsubmission_file_", b"M\xfcller", ("é" * 100).encode()):
+        folder = tmp_path / "in" / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        (folder / "a.ipynb").write_text(json.dumps(notebook("a", days="days = '\ud800'")))
+    for _ in range(2):
+        _, found = collect(tmp_path / "in", exercises, tmp_path / "build")
+        assert [one.id for one in found] == ["55", "Müller", "é" * 100]
+        assert found[0].name == "Müller"
+        assert json.dumps([asdict(one) for one in found], ensure_ascii=False).encode()
+    names = {safe_name(key * 100) for key in "éèê"} | {safe_name("é" * n) for n in (99, 101)}
+    assert len(names) == 5 and max(map(len, names)) < 200
+
+
+def test_an_older_zip_does_not_replace_what_is_newer(gather):
+    """The time in the zips decides, not the order in which they are collected."""
+    old, new = "A_1_assignsubmission_file_/old.ipynb", "A_1_assignsubmission_file_/new.ipynb"
+    gather({new: notebook("a")}, years=[2026])
+    assert gather({old: notebook("a")}, years=[2020])["1"].file == "new.ipynb"
+    assert gather({old: notebook("a")}, years=[2027])["1"].file == "old.ipynb"
 
 
 def test_the_latest_attempt_wins(gather):

@@ -52,7 +52,7 @@ def test_points_belong_to_the_text_that_was_read(tmp_path):
     typed(file, points="3")
     later = [graded("Another text.")]
     write_texts(later, file)
-    add_texts(later, file)
+    assert [row["id"] for row in add_texts(later, file)] == ["7"]  # of the old text
     assert later[0].total is None and later[0].status == UNREAD
     assert [row["points"] for row in read_texts(file)] == ["", "3"]
     again = [graded()]
@@ -60,7 +60,7 @@ def test_points_belong_to_the_text_that_was_read(tmp_path):
     assert again[0].total == 4
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", " ="])
 def test_no_spreadsheet_runs_what_a_student_wrote(tmp_path, start):
     """Text that would be a formula begins with an apostrophe in both tables; points still count."""
     one = graded(f"{start}1+1", key=f"{start}7")
@@ -74,14 +74,15 @@ def test_no_spreadsheet_runs_what_a_student_wrote(tmp_path, start):
     for name in ("texts.csv", "marks.csv"):
         with (tmp_path / name).open(newline="") as file:
             cells += [cell for row in csv.reader(file) for cell in row]
-    assert [cell for cell in cells if cell.startswith(start)] == []
+    assert [cell for cell in cells if cell.startswith(start) and cell.strip()] == []
     assert f"'{start}1+1" in cells and f"'{start}cmd" in cells
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"id;number\n1;s1", None),
+        (b"id;number\n1;s1\n2;\n", None),
+        (b"id,number\nParticipant 1,s1", None),
         ("\ufeffid,name,number\n1, Zo\u00eb ,s1\n".encode(), None),
         (b"id|number\n1|s1", r"needs the columns id, number; its first line is 'id|number'"),
         (b"", "needs the columns id, number"),
@@ -96,6 +97,40 @@ def test_roster(tmp_path, content, says):
         return
     with pytest.raises(InvalidInputError, match=says.replace("|", r"\|")):
         _roster(tmp_path / "roster.csv")
+
+
+def test_a_long_text_is_cut_and_its_points_count(tmp_path):
+    """A picture pasted into an answer makes no cell that no program reads."""
+    one = graded("x" * 3_000_000)
+    for _ in range(2):
+        write_texts([one], tmp_path / "texts.csv")
+    assert len(read_texts(tmp_path / "texts.csv")[0]["answer"]) < 32_767
+    typed(tmp_path / "texts.csv", points="3")
+    assert add_texts([one], tmp_path / "texts.csv") == []
+    assert one.total == 4
+
+
+def test_rows_that_contradict_each_other_are_refused(tmp_path):
+    """Of two rows of one text, neither is chosen in silence."""
+    file = tmp_path / "texts.csv"
+    write_texts([graded()], file)
+    typed(file, points="3")
+    lines = file.read_bytes().split(b"\r\n", 1)
+    file.write_bytes(b"\r\n".join([*lines, lines[1]]))
+    with pytest.raises(InvalidInputError, match="two rows for why of Zoë Ångström"):
+        write_texts([graded()], file)
+
+
+def test_points_with_a_spoilt_id_are_named(tmp_path):
+    """A spreadsheet that makes a number of an id leaves points that belong to nobody."""
+    file = tmp_path / "texts.csv"
+    write_texts([graded()], file)
+    typed(file, points="3", id="7.0")
+    one = graded()
+    assert [row["id"] for row in add_texts([one], file)] == ["7.0"]
+    assert one.total is None
+    typed(file, points="3", id=" 7 ")
+    assert add_texts([one], file) == [] and one.total == 4
 
 
 def test_a_short_row_is_empty_at_its_end(tmp_path):

@@ -1,6 +1,7 @@
 """The commands of grading, as the Makefile runs them: release, collect, grade, feedback."""
 
 import argparse
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -107,7 +108,7 @@ def _grade(given: argparse.Namespace) -> int:
                 print(f"{one.name} ({one.id}): {grades[-1].status}", flush=True)
         write_grades(grades, folder)
         write_texts(grades, folder / "texts.csv")
-        add_texts(grades, folder / "texts.csv")
+        _tell_of(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
         write_marks(grades, folder / "marks.csv")
         lost = sum(one.status.startswith("not graded") for one in grades)
         unread = sum(one.status == UNREAD for one in grades)
@@ -124,7 +125,7 @@ def _feedback(given: argparse.Namespace) -> int:
         if not (folder / "grades.json").exists():
             raise InvalidInputError(f"{exercise.name} is not graded yet: make grade")
         grades = read_grades(folder)
-        add_texts(grades, folder / "texts.csv")
+        _tell_of(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
         write_marks(grades, folder / "marks.csv")
         write_feedback(grades, exercise.name, folder / "feedback")
         print(f"{folder / 'feedback'}: {len(grades)} pages")
@@ -142,10 +143,22 @@ def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]
     return found
 
 
+def _tell_of(rows: list[dict[str, str]], file: Path) -> None:
+    """Print which points belong to no text."""
+    if rows:
+        named = ", ".join(f"{row['question']} of {row['id']}" for row in rows)
+        print(f"{file}: not used, since no text has this id and version: {named}")
+
+
 def _roster(path: Path | None) -> dict[str, str]:
-    """Return student numbers by the LMS's ids, from a table with the columns id and number."""
+    """Return student numbers by the LMS's ids, from a table with the columns id and number.
+
+    An id may be written as Moodle's worksheet has it: ``Participant 12345``.
+    """
     rows = read_table(path, ["id", "number"]) if path else []
-    return {row["id"].strip(): row["number"].strip() for row in rows}
+    ids = [re.sub(r"^[^\W\d]+ (?=\d+$)", "", row["id"].strip()) for row in rows]
+    numbers = {key: row["number"].strip() for key, row in zip(ids, rows, strict=True)}
+    return {key: number for key, number in numbers.items() if number}
 
 
 if __name__ == "__main__":

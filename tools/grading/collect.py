@@ -5,7 +5,9 @@ Moodle names each student's folder ``Name Surname_12345_assignsubmission_file_``
 the student whose id it has as its name, and so does a notebook that lies in no folder.
 """
 
+import hashlib
 import json
+import os
 import re
 import unicodedata
 import urllib.parse
@@ -13,19 +15,23 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from s2kit.atomic import replacing
 from s2kit.errors import InvalidInputError
 from s2kit.zips import BROKEN, read_member
-from tools.grading.exercise import Exercise, grade_id
+from tools.grading.exercise import Exercise, clean, grade_id, source_of
 
 LARGEST = 300 * 2**20
 """Bytes of a notebook that is still read."""
 _MOST_FILES = 20_000
 _MOST_BYTES = 10 * 2**30
 """Bytes of all notebooks in a zip, unpacked."""
+
+_LONGEST = 150
+"""Characters of a file name, before the digest of what is longer."""
 
 _NO_NOTEBOOK = "it is no notebook (.ipynb)"
 _LARGE = f"it is larger than {LARGEST / 2**20:.0f} MB, or a link"
@@ -49,6 +55,8 @@ class Submission:
     cells: list[dict[str, Any]]
     """Cells of the notebook, without outputs."""
     notes: list[str]
+    order: list[Any]
+    """When it was handed in, and which attempt it is; later ones are larger."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +64,8 @@ class _File:
     id: str
     name: str
     path: str
-    order: tuple
-    """Later attempts have larger ones."""
+    order: list[Any]
+    """Local time as ``2026-01-31 09:30:00``, number of the attempt, and path."""
     data: bytes | None
     """None if it is no notebook, or cannot be read."""
     trouble: str
@@ -75,7 +83,8 @@ class _Attempt:
 def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, list[Submission]]:
     """Collect a batch into ``build/NAME/collected``, where NAME is the exercise.
 
-    What was collected before stays: a student's new file replaces the old one if it can be graded.
+    What was collected before stays: a student's later file replaces an earlier one if it can be
+    graded.
 
     Parameters
     ----------
@@ -120,11 +129,14 @@ def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, l
 
 
 def _later(before: Submission | None, now: Submission) -> Submission:
-    """Return the later one of two submissions, or the earlier if only that can be graded."""
-    if before is None or before.refused or not now.refused:
+    """Return the later one of two submissions, or the one that can be graded."""
+    if before is None or before.order == now.order:
         return now
-    note = f"a later file was left out: {now.refused}"
-    return replace(before, notes=[*(one for one in before.notes if one != note), note])
+    first, last = sorted((before, now), key=lambda one: one.order)
+    if first.refused or not last.refused:
+        return last
+    note = f"a later file was left out: {last.refused}"
+    return replace(first, notes=[*(one for one in first.notes if one != note), note])
 
 
 def collected(folder: Path) -> list[Submission]:
@@ -135,7 +147,10 @@ def collected(folder: Path) -> list[Submission]:
 
 def safe_name(text: str) -> str:
     """Return a file name that stands for this id alone, and leads nowhere else."""
-    return urllib.parse.quote(text, safe="").replace(".", "%2E")
+    name = urllib.parse.quote(clean(text), safe="").replace(".", "%2E")
+    if len(name) <= _LONGEST:
+        return name
+    return f"{name[:_LONGEST]}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def _files(place: Path) -> Iterator[_File]:
@@ -143,28 +158,40 @@ def _files(place: Path) -> Iterator[_File]:
     if place.is_dir():
         paths = sorted(path for path in place.rglob("*") if path.is_file())
         for path in paths[:_MOST_FILES]:
-            size, when = path.stat().st_size, path.stat().st_mtime
+            size, when = path.stat().st_size, datetime.fromtimestamp(path.stat().st_mtime)
             small = size <= LARGEST and not path.is_symlink()
-            data = path.read_bytes() if small and path.suffix.lower() == ".ipynb" else None
-            yield from _file(
-                path.relative_to(place).as_posix(), when, data, "" if small else _LARGE
-            )
+            data = path.read_bytes() if small and _is_notebook(path.name) else None
+            parts = _parts(_readable(path.relative_to(place)))
+            time = f"{when:%Y-%m-%d %H:%M:%S}"
+            yield from _file(parts, time, data, "" if small else _LARGE)
         return
     try:
         with zipfile.ZipFile(place) as archive:
             left = _MOST_BYTES
-            for entry in archive.infolist()[:_MOST_FILES]:
+            entries = [one for one in archive.infolist()[:_MOST_FILES] if not one.is_dir()]
+            names = [_parts(_decoded(entry)) for entry in entries]
+            inside = _is_one_folder(names)
+            for entry, parts in zip(entries, names, strict=True):
                 data, trouble = None, ""
-                if entry.filename.lower().endswith(".ipynb"):
+                if _is_notebook(entry.filename):
                     try:
                         data = read_member(archive, entry.filename, min(LARGEST, left))
                         left -= len(data)
                     except BROKEN as error:
                         trouble = f"the file in the zip cannot be read: {error}"
-                if not entry.is_dir():
-                    yield from _file(_decoded(entry), entry.date_time, data, trouble)
+                time = "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*entry.date_time)
+                yield from _file(parts[1:] if inside else parts, time, data, trouble)
     except (OSError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{place} is neither a folder nor a zip: {error}") from error
+
+
+def _readable(path: Path) -> str:
+    """Return a path as text; names that are not UTF-8 come from an old Windows zip."""
+    name = os.fsencode(path)
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("cp1252", "replace")
 
 
 def _decoded(entry: zipfile.ZipInfo) -> str:
@@ -177,21 +204,45 @@ def _decoded(entry: zipfile.ZipInfo) -> str:
         return entry.filename
 
 
-def _file(path: str, when: Any, data: bytes | None, trouble: str) -> Iterator[_File]:
+def _parts(path: str) -> tuple[str, ...]:
+    return PurePosixPath(unicodedata.normalize("NFC", clean(path)).replace("\\", "/")).parts
+
+
+def _is_one_folder(names: list[tuple[str, ...]]) -> bool:
+    """Return whether a zip holds one folder, with the folders or notebooks of students in it."""
+    names = [parts for parts in names if not _is_ignored(parts)]
+    tops = {parts[0] for parts in names}
+    if len(tops) != 1 or _MOODLE.fullmatch(tops.pop()):
+        return False
+    return len({parts[1] for parts in names if len(parts) > 1 and _is_notebook(parts[-1])}) > 1
+
+
+def _is_notebook(name: str) -> bool:
+    return name.lower().endswith(".ipynb")
+
+
+def _is_ignored(parts: tuple[str, ...]) -> bool:
+    """Return whether a file is the system's own."""
+    return not parts or any(_IGNORED.fullmatch(part) for part in parts if part != "..")
+
+
+def _file(parts: tuple[str, ...], time: str, data: bytes | None, trouble: str) -> Iterator[_File]:
     """Yield a file with the student that it belongs to, unless it is the system's own."""
-    parts = PurePosixPath(unicodedata.normalize("NFC", path).replace("\\", "/")).parts
-    if not parts or any(_IGNORED.fullmatch(part) for part in parts if part != ".."):
+    if _is_ignored(parts):
         return
+    path = "/".join(parts)
+    order = [time, 0, path]
     for part in parts[:-1]:
         if found := _MOODLE.fullmatch(part):
-            yield _File(found["id"], found["name"], parts[-1], (when, 0, path), data, trouble)
+            yield _File(found["id"], found["name"], parts[-1], order, data, trouble)
             return
     if found := _CANVAS.fullmatch(parts[-1]):
-        order = (when, int(found["attempt"]), path)
+        order[1] = int(found["attempt"])
         yield _File(found["id"], found["name"], found["file"], order, data, trouble)
         return
-    owner = parts[-2] if len(parts) > 1 else PurePosixPath(parts[-1]).stem
-    yield _File(owner, owner, parts[-1], (when, 0, path), data, trouble)
+    folders = [part for part in parts[:-1] if part not in ("..", "/")]
+    owner = folders[0] if folders else PurePosixPath(parts[-1]).stem
+    yield _File(owner, owner, parts[-1], order, data, trouble)
 
 
 def _read(file: _File, exercises: list[Exercise]) -> _Attempt:
@@ -202,7 +253,7 @@ def _read(file: _File, exercises: list[Exercise]) -> _Attempt:
     try:
         notebook = json.loads(data)
         cells = [_slim(cell) for cell in notebook["cells"]]
-        language = _language(notebook)
+        language = clean(_language(notebook))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return _Attempt(file, "the file is damaged: it is no notebook in JSON", [], "")
     names = {grade_id(cell) for cell in cells}
@@ -215,7 +266,7 @@ def _read(file: _File, exercises: list[Exercise]) -> _Attempt:
 
 
 def _slim(cell: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: cell.get(key) for key in ("cell_type", "source")}
+    kept = {"cell_type": cell.get("cell_type"), "source": source_of(cell)}
     return kept | {"metadata": {"nbgrader": {"grade_id": grade_id(cell)}}}
 
 
@@ -243,4 +294,5 @@ def _choose(attempts: list[_Attempt], exercise: str) -> Submission:
     if usable and notebooks[-1] is not best:
         notes.append(f"a later file was left out: {notebooks[-1].trouble or 'another exercise'}")
     kept = [] if trouble else best.cells
-    return Submission(best.file.id, best.file.name, best.file.path, trouble, kept, notes)
+    order = best.file.order
+    return Submission(best.file.id, best.file.name, best.file.path, trouble, kept, notes, order)

@@ -90,6 +90,17 @@ def grade_id(cell: Any) -> str:
     return str(nbgrader.get("grade_id", "")) if isinstance(nbgrader, dict) else ""
 
 
+def clean(text: str) -> str:
+    """Return a text that can be written as UTF-8: Python's strings may hold half a character."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def source_of(cell: Any) -> str:
+    """Return the source of a cell, which may be stored in lines."""
+    source = cell.get("source", "")
+    return clean("".join(map(str, source)) if isinstance(source, list) else str(source))
+
+
 def read_exercise(path: Path) -> Exercise:
     """Read a source notebook."""
     notebook = nbformat.read(path, as_version=4)
@@ -116,7 +127,7 @@ def read_answers(exercise: Exercise, cells: list[Any]) -> Answers:
     found, last = Answers(), ""
     copies: dict[str, list[str]] = {}
     for cell in cells:
-        name, source = grade_id(cell), _source(cell)
+        name, source = grade_id(cell), source_of(cell)
         if name in exercise.stubs:
             copies.setdefault(name, []).append(source)
         if name in exercise.names:
@@ -206,8 +217,3 @@ def _own(found: Answers, name: str, task: str) -> Iterator[Cell]:
 
 def _is(cell: Any, kind: str) -> bool:
     return bool(cell.metadata.get("nbgrader", {}).get(kind, False))
-
-
-def _source(cell: Any) -> str:
-    source = cell.get("source", "")
-    return "".join(map(str, source)) if isinstance(source, list) else str(source)

@@ -88,9 +88,9 @@ def numbers_of(
 ) -> dict[str, tuple[str, list[str]]]:
     """Return the number that determines each student's cube, and notes on it, by the LMS's id.
 
-    With a roster it is the roster's. Without one it is the number that the student wrote, unless
-    another student of the batch wrote the same: then both get the cube of their LMS's id, so that
-    numbers copied with it do not fit.
+    For ids of the roster it is the roster's. For others it is the number that the student wrote,
+    unless another student of the batch wrote the same: then both get the cube of their LMS's id, so
+    that numbers copied with it do not fit.
     """
     typed = {one.id: typed_number(read_answers(exercise, one.cells)).casefold() for one in batch}
     count = Counter(number for number in typed.values() if number)
@@ -103,6 +103,8 @@ def numbers_of(
             number = one.id
             others = [key for key, other in typed.items() if other == wrote and key != one.id]
             notes.append(f"wrote the same student number as {', '.join(others)}: {wrote}")
+        if roster and one.id not in roster:
+            notes.append("the roster has no student number for this id")
         if not wrote and not one.refused:
             notes.append("wrote no student number")
         if wrote and wrote != number.strip().casefold():
@@ -180,10 +182,15 @@ _MISSING = Result("missing", "it was not run", "")
 
 
 def _notes(outcome: Outcome, tasks: dict[str, str]) -> list[str]:
-    """Return a note for each task of which something was stopped, and one on dropped output."""
+    """Return notes on tasks of which something was stopped, on output and on changed names."""
     stopped = {tasks.get(name, name): why for name, why in reversed(outcome.ended.items())}
     notes = [f"{task}: {_REASONS.get(why, why)}" for task, why in stopped.items()]
-    return [*notes, *(["printed too much; the rest was dropped"] if outcome.dropped else [])]
+    if outcome.dropped:
+        notes.append("printed too much; the rest was dropped")
+    if outcome.changed:
+        names = ", ".join(outcome.changed)
+        notes.append(f"gave other values to names of the exercise ({names}); its own were used")
+    return notes
 
 
 def _mark(exercise: Exercise, question: Question, answers: Answers, outcome: Outcome) -> Mark:

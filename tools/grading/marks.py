@@ -15,6 +15,14 @@ from tools.grading.grade import GRADED, Grade, Mark
 _TEXT_COLUMNS = ["id", "name", "question", "largest", "answer", "version", "points", "comment"]
 """``version`` changes with the answer: points belong to the text that was read."""
 
+_LONGEST = 30_000
+"""Characters of an answer that are shown: spreadsheets cut cells at 32 767."""
+_FIELD = 10**6
+"""Characters of a cell that is still read."""
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What formulas of spreadsheets begin with."""
+
 _Row = dict[str, str]
 
 
@@ -53,49 +61,52 @@ def write_marks(grades: list[Grade], file: Path) -> None:
 
 def read_texts(file: Path) -> list[_Row]:
     """Return the rows of ``texts.csv``, with the points and comments that a person wrote."""
-    return read_table(file, _TEXT_COLUMNS) if file.exists() else []
+    rows = read_table(file, _TEXT_COLUMNS) if file.exists() else []
+    _by_text(rows)
+    return rows
 
 
 def write_texts(grades: list[Grade], file: Path) -> None:
     """Write ``texts.csv``: the texts that a person reads. What a person has written stays."""
-    given = {_key(row): row for row in read_texts(file)}
+    given = _by_text(read_texts(file))
     rows = []
     for one in grades:
         for mark in (mark for mark in one.marks if mark.points is None):
-            row = {
-                "id": _text(one.id),
-                "name": _text(one.name),
-                "question": mark.question,
-                "largest": f"{mark.largest:g}",
-                "answer": _text(mark.answer),
-                "version": _version(mark),
-            }
+            row = _about(one, mark)
             old = given.pop(_key(row), {})
             rows.append(row | {name: old.get(name, "") for name in ("points", "comment")})
-    rows += [row for row in given.values() if row["points"].strip() or row["comment"].strip()]
+    rows += [row for row in given.values() if _is_filled(row)]
     with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
         table = csv.DictWriter(opened, _TEXT_COLUMNS, extrasaction="ignore")
         table.writeheader()
         table.writerows(rows)
 
 
-def add_texts(grades: list[Grade], file: Path) -> None:
+def add_texts(grades: list[Grade], file: Path) -> list[_Row]:
     """Add the points and comments that a person wrote into ``texts.csv``.
+
+    Returns
+    -------
+    list of dict
+        Rows with points or a comment that belong to no text: another id or version is in them, as
+        after a student handed in another text.
 
     Raises
     ------
     InvalidInputError
-        If points are no number, or not between 0 and the largest that the question gives.
+        If points are no number, or not between 0 and the largest that the question gives, or two
+        rows are of the same text.
     """
-    given = {_key(row): row for row in read_texts(file)}
+    given = _by_text(read_texts(file))
     for one in grades:
         for mark in one.marks:
-            row = given.get((_text(one.id), mark.question, _version(mark)))
+            row = given.pop(_key(_about(one, mark)), None)
             if row and mark.points is None and row["points"].strip():
                 mark.points = _checked(row["points"], mark, one)
                 mark.messages += [row["comment"]] if row["comment"].strip() else []
         if one.marks and one.total is not None:
             one.status = GRADED
+    return [row for row in given.values() if _is_filled(row)]
 
 
 def read_table(file: Path, columns: Sequence[str]) -> list[_Row]:
@@ -110,18 +121,58 @@ def read_table(file: Path, columns: Sequence[str]) -> list[_Row]:
         text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InvalidInputError(f"{file} is not in UTF-8; save it as “CSV UTF-8”") from None
-    for separator in ",;\t":
-        table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
-        if set(columns) <= set(table.fieldnames or []):
-            return [{name: row[name] or "" for name in columns} for row in table]
+    csv.field_size_limit(_FIELD)
+    try:
+        for separator in ",;\t":
+            table = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
+            if set(columns) <= set(table.fieldnames or []):
+                return [{name: row[name] or "" for name in columns} for row in table]
+    except csv.Error as error:
+        raise InvalidInputError(f"{file} is no CSV that can be read: {error}") from None
     header = text.partition("\n")[0].strip()
     raise InvalidInputError(
         f"{file} needs the columns {', '.join(columns)}; its first line is {header!r:.100}"
     )
 
 
+def _about(one: Grade, mark: Mark) -> _Row:
+    """Return the columns of ``texts.csv`` that a person does not fill."""
+    return {
+        "id": _text(one.id),
+        "name": _text(one.name),
+        "question": mark.question,
+        "largest": f"{mark.largest:g}",
+        "answer": _text(_cut(mark.answer)),
+        "version": _version(mark),
+    }
+
+
+def _by_text(rows: list[_Row]) -> dict[tuple[str, ...], _Row]:
+    """Return the rows by what says which text they belong to."""
+    found: dict[tuple[str, ...], _Row] = {}
+    for row in rows:
+        key = _key(row)
+        if key in found:
+            raise InvalidInputError(
+                f"texts.csv has two rows for {row['question']} of {row['name']} ({row['id']}); "
+                "keep one"
+            )
+        found[key] = row
+    return found
+
+
 def _key(row: _Row) -> tuple[str, ...]:
-    return row["id"], row["question"], row["version"]
+    return row["id"].strip(), row["question"].strip(), row["version"].strip()
+
+
+def _is_filled(row: _Row) -> bool:
+    return bool(row["points"].strip() or row["comment"].strip())
+
+
+def _cut(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]} … ({len(text)} characters; the notebook has them all)"
 
 
 def _version(mark: Mark) -> str:
@@ -130,7 +181,7 @@ def _version(mark: Mark) -> str:
 
 def _text(text: str) -> str:
     """Return what a student wrote so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _checked(points: str, mark: Mark, one: Grade) -> float:

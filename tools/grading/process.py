@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from tools.grading import worker
-from tools.grading.exercise import Cell
+from tools.grading.exercise import Cell, clean
 from tools.grading.worker import Limits
 
 _LATE = 5
@@ -44,6 +44,8 @@ class Outcome:
     """Cells that ended their process or their time, and why: ``died``, ``time`` and so on."""
     dropped: bool
     """Whether output was dropped."""
+    changed: list[str]
+    """Names of the exercise to which the student's code gave other values."""
 
 
 def run_cells(cells: list[Cell], folder: Path, limits: Limits) -> Outcome:
@@ -70,7 +72,8 @@ def run_cells(cells: list[Cell], folder: Path, limits: Limits) -> Outcome:
             if last is not None:
                 attempt.results[last] = Result("blocked", attempt.reason, "")
                 blocked[last] = attempt.reason
-            return Outcome(attempt.results, blocked, attempt.printed > limits.printed)
+            dropped = attempt.printed > limits.printed
+            return Outcome(attempt.results, blocked, dropped, attempt.changed)
         blocked |= _stopped(cells, last, attempt.reason)
 
 
@@ -98,6 +101,7 @@ class _Attempt:
         self.running: str | None = "start"
         self.reason = "died"
         self.printed = 0
+        self.changed: list[str] = []
         self._left: float | None = None
         self._pipe, send = os.pipe()
         # Safe although Python warns: the only threads here are those of BLAS and of Arrow's
@@ -145,8 +149,9 @@ class _Attempt:
             self._mark()
         elif "end" in message:
             keys = ("error", "message", "printed")
-            self.results[message["end"]] = Result(*(message[key] for key in keys))
+            self.results[message["end"]] = Result(*(clean(message[key]) for key in keys))
             self.printed = message.get("total", self.printed)
+            self.changed = message.get("changed", self.changed)
             self.running = "between"
         else:
             self.running = None

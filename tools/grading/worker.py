@@ -1,5 +1,6 @@
 """Run the cells of one student, in a process that was forked for it."""
 
+import ctypes
 import io
 import json
 import os
@@ -20,6 +21,9 @@ _SHOWN = 4000
 """Characters of a cell's output that are kept."""
 _MESSAGE = 500
 """Characters of an error's message that are kept."""
+_PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: which signal a process gets when its parent ends."""
+_NOTHING = object()
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ def run(cells: list[Cell], blocked: dict[str, str], limits: Limits, send: int) -
     _confine(limits)
     output = Output()
     sys.stdout = sys.stderr = output
-    shell = _shell()
+    session = _Session()
     signal.signal(signal.SIGPROF, _out_of_time)
     used: dict[str, float] = {}
     for cell in cells:
@@ -90,17 +94,19 @@ def run(cells: list[Cell], blocked: dict[str, str], limits: Limits, send: int) -
             continue
         _send(send, {"begin": cell.name, "left": left if counted else None})
         began = time.process_time()
-        error = _execute(shell, cell.source, left if counted else 0)
+        error = session.execute(cell, left if counted else 0)
         if counted:
             spent = time.process_time() - began
             late = isinstance(error, OutOfTimeError)
             used[cell.task] = used.get(cell.task, 0.0) + (limits.cpu if late else spent)
         result = {"end": cell.name, "printed": output.kept, "total": output.total}
-        _send(send, result | _described(error))
+        _send(send, result | {"changed": sorted(session.changed)} | _described(error))
 
 
 def _confine(limits: Limits) -> None:
-    """Limit memory and files, and keep what the libraries would write out of the home folder."""
+    """Limit memory and files, write nothing into the home folder, and end with the parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.written, limits.written))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -121,9 +127,46 @@ class _Shell(InteractiveShell):
         """Print nothing."""
 
 
-def _shell() -> InteractiveShell:
-    """Return a shell without a history."""
-    return _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+class _Session:
+    """An IPython without a history, in which the exercise's own cells find their own names.
+
+    ``changed`` are names of the exercise to which the student's code has given other values.
+    """
+
+    def __init__(self) -> None:
+        self._shell = _Shell.instance(config=Config({"HistoryManager": {"enabled": False}}))
+        self._names: dict[str, Any] = self._shell.user_ns
+        self._given: dict[str, Any] = {}
+        self.changed: set[str] = set()
+
+    def execute(self, cell: Cell, seconds: float) -> BaseException | None:
+        """Run a cell; return its error.
+
+        Cells of the exercise see what its earlier cells have bound, whatever the student did to
+        these names. What a test binds is gone after it.
+        """
+        if cell.kind not in ("master", "test"):
+            return _execute(self._shell, cell.source, seconds)
+        names, given = self._names, self._given
+        others = {name: names.get(name, _NOTHING) for name in given}
+        others = {name: value for name, value in others.items() if value is not given[name]}
+        self.changed |= others.keys()
+        names.update(given)
+        before = dict(names)
+        error = _execute(self._shell, cell.source, seconds)
+        if cell.kind == "test":
+            names.clear()
+            names.update(before)
+        else:
+            bound = {key for key in names if names[key] is not before.get(key, _NOTHING)}
+            given |= {key: names[key] for key in bound if not key.startswith("_")}
+            others = {key: value for key, value in others.items() if key not in bound}
+        for key, value in others.items():
+            if value is _NOTHING:
+                del names[key]
+            else:
+                names[key] = value
+        return error
 
 
 def _out_of_time(number: int, frame: Any) -> None:

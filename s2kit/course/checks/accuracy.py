@@ -105,7 +105,7 @@ def split_function(answer: Any, samples: pd.DataFrame, fields: list) -> bool:
         ("These are row numbers; return true or false for each row.", np.flatnonzero(own)),
     ]
     praise = f"Right: {own.sum()} of {len(own)} samples, all of fields that are in no training."
-    return called and judge(np.asarray(value), own, mistakes, praise)
+    return called and judge(value, own, mistakes, praise)
 
 
 def recalls_function(answer: Any, confusion: pd.DataFrame) -> bool:
@@ -136,9 +136,7 @@ def recalls_function(answer: Any, confusion: pd.DataFrame) -> bool:
         (one, right.sum() / counts.sum()),
     ]
     called, value = call(answer, confusion)
-    return called and judge(
-        np.asarray(value), recall, mistakes, "Right: one number for each class."
-    )
+    return called and judge(value, recall, mistakes, "Right: one number for each class.")
 
 
 def unseen_answer(answer: Any, answers: pd.DataFrame) -> bool:

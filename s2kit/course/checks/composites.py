@@ -66,6 +66,7 @@ def gap_share(answer: Any, clear: xr.DataArray) -> bool:
     anywhere = "That is the share of all pixels and days; ask first for each pixel: .any("
     anywhere += '"time").'
     mistakes: Mistakes = [
+        ('That is 0: is it the mask of this task, asked for each pixel, .any("time")?', 0.0),
         ("That was seen at least once; the gaps are the others.", 1 - never.mean()),
         (anywhere, (~clear).mean()),
         (anywhere, clear.mean()),
@@ -133,10 +134,16 @@ def nearest_observation(answer: Any, clear: xr.DataArray, day: str) -> bool:
     signed = "Days before count as negative, so the earliest wins: take abs(…)."
     masked = "The mask is missing: .where(clear) leaves out what was not clear."
     unit = "These are not days: divide by np.timedelta64(1, 'D')."
+    one = "That is one number for the whole map: keep the clear observations of each pixel, "
+    one += "then take the smallest along time."
+    late = "That is NaN everywhere: divide by np.timedelta64(1, 'D') first, since the smallest of "
+    late += "times is no time (NaT) where one of them is."
     mistakes: Mistakes = [
         (signed, apart.where(clear).min("time")),
         ("That is the farthest; take the smallest.", abs(apart).where(clear).max("time")),
-        (masked, abs(apart).min()),
+        (one, abs(apart).min()),
+        (one, near.min()),
+        (late, near * np.nan),
         (masked, (abs(apart) + 0 * clear).min("time")),
         ("You kept what is not clear.", abs(apart).where(~clear).min("time")),
         ("Zeros take part: .where(clear) makes gaps.", (abs(apart) * clear).min("time")),
@@ -145,7 +152,6 @@ def nearest_observation(answer: Any, clear: xr.DataArray, day: str) -> bool:
         (unit, near * 86400),
         (unit, near * 86400e9),
         ("Nothing is taken yet: the smallest along time.", abs(apart).where(clear)),
-        ("One number for the whole map: take the smallest along time.", near.min()),
     ]
     called, value = call(answer, clear, day)
     return called and judge(value, near, mistakes, "Right: a gap of weeks may show another season.")

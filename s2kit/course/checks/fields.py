@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from s2kit.course.judging import Mistakes, call, judge
@@ -126,12 +127,14 @@ def rows_function(answer: Any, series: pd.DataFrame, *, least: float) -> bool:
         return False
     share = series["share"]
     rows = series.index.to_numpy()
+    if value.empty and (share >= least).any():
+        print("Not yet. Nothing is left: share is between 0 and 1.")
+        return False
     mistakes: Mistakes = [
         ("All rows are still there.", rows),
         ("'At least' includes the limit itself: use >=, not >.", rows[share > least]),
         ("You kept the rows that are hardly seen: use >=.", rows[share < least]),
         ("You kept the rows that are hardly seen: use >=.", rows[share <= least]),
-        ("Nothing is left: share is between 0 and 1.", rows[:0]),
         ("Every row of which anything was seen is kept: compare with least.", rows[share > 0]),
         ("Only rows that were seen whole are kept: compare with least.", rows[share == 1]),
     ]
@@ -158,7 +161,10 @@ def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
         kind = type(value).__name__
         print(f"Not yet. It returns a {kind}; return the first time of each field, a Series.")
         return False
-    found, change = pd.Series(value), table.groupby("field")["mean"].diff()
+    found, change = (
+        pd.Series(value, dtype=None if len(value) else "M8[ns]"),
+        table.groupby("field")["mean"].diff(),
+    )
     mixed, before = table["mean"].diff(), table.groupby("field")["time"].shift()
     other = "The first row of a field is compared with the last of another: use .groupby."
     last = "That is the last drop of each field; take the first."
@@ -177,12 +183,18 @@ def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
         ("That is the first time of each field.", _firsts(table, change.isna())),
         ("That is the largest drop of each field; take the first.", _largest(table, change, least)),
     ]
-    fits = [hint for hint, series in ways if _same_times(found, series)]
-    right = bool(fits) and fits[0] == ""
+    fits = [hint for hint, series in ways if len(series) and _same_times(found, series)]
     wanted = ways[0][1]
+    right = _same_times(found, wanted)
     general = f"There are {len(wanted)} such fields, yours are {len(found)}."
     if len(found) == len(wanted):
         general = "The fields are as many as there must be, but the days are others."
+    if found.empty:
+        general = "It is empty: no drop is large enough for it. The change must be at most -least."
+    elif _same_days(found, wanted):
+        general = "The days are right, but not the times: return the column time as it is."
+    elif _same_values(found, wanted):
+        general = "The times are right, but the index must be the field: .first() makes it so."
     praise = f"✓ Right: {len(wanted)} of {table['field'].nunique()} fields."
     print(praise if right else f"Not yet. {fits[0] if fits else general}")
     return right
@@ -203,9 +215,22 @@ def _largest(table: pd.DataFrame, change: pd.Series, least: float) -> pd.Series:
     return table.loc[rows, "time"].set_axis(rows.index)
 
 
+def _same_days(one: pd.Series, other: pd.Series) -> bool:
+    try:
+        days = pd.to_datetime(one, format="ISO8601").dt.normalize()
+    except (ValueError, TypeError):
+        return False
+    return _same_times(days, other.dt.normalize())
+
+
+def _same_values(one: pd.Series, other: pd.Series) -> bool:
+    values = np.sort(one.to_numpy()), np.sort(other.to_numpy())
+    return one.dtype.kind == "M" and np.array_equal(*values)
+
+
 def _same_times(one: pd.Series, other: pd.Series) -> bool:
     try:
-        left = pd.to_datetime(one).sort_index()
+        left = pd.to_datetime(one, format="ISO8601").sort_index()
     except (ValueError, TypeError):
         return False
     right = other.sort_index()

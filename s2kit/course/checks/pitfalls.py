@@ -76,15 +76,19 @@ def reflectance_function(answer: Any, dn: xr.DataArray, *, offset: int) -> bool:
     answer : callable
         Takes the stored numbers and the offset.
     dn : xarray.DataArray, uint16
-        Stored numbers, 0 in gaps.
+        Stored numbers, 0 in gaps. The function is called with two of them changed: one is a gap,
+        the other water that is darker than 0.
     offset : int
         To be added to them.
     """
+    dn = dn.copy()
+    dn.values.flat[:2] = 0, max(-offset - 100, 1)  # a gap, and dark water
     called, value = call(answer, dn, offset)
     counts = dn.astype("f8")
     known = counts.where(dn > 0)
     right = (known + offset) / 10_000
     gaps = "Gaps are not left out: 0 means no data; use .where(dn > 0) before the offset."
+    unsigned = "Unsigned numbers have no room below 0: convert them first."
     mistakes: Mistakes = [
         ("The offset is missing.", known / 10_000),
         (f"{gaps} And the offset is missing.", counts / 10_000),
@@ -93,12 +97,11 @@ def reflectance_function(answer: Any, dn: xr.DataArray, *, offset: int) -> bool:
         ("The offset has the wrong sign: it is added as it is.", (known - offset) / 10_000),
         ("Values below 0 are clipped: dark water may have them.", right.clip(min=0)),
         ("Values below 0 are left out: dark water may have them.", right.where(right > 0)),
-        ("Unsigned numbers have no room below 0: convert them first.", (known + offset) % 2**16),
-        (
-            "Unsigned numbers have no room below 0: convert them first.",
-            (known + offset) % 2**16 / 10_000,
-        ),
         ("These are numbers as stored; divide by 10 000.", known + offset),
+        (unsigned, (known + offset) % 2**16),
+        (unsigned, (counts + offset) % 2**16),
+        (unsigned, (known + offset) % 2**16 / 10_000),
+        (unsigned, (counts + offset) % 2**16 / 10_000),
         ("The offset is in stored numbers: add it before you divide.", known / 10_000 + offset),
         ("That is in per cent; give it between 0 and 1.", right * 100),
         ("That is one number; a reflectance for each pixel is asked for.", right.mean()),
@@ -119,9 +122,12 @@ def dates_function(answer: Any, old: xr.DataArray, new: xr.DataArray) -> bool:
         Times.
     """
     called, value = call(answer, old, new)
+    if called and isinstance(value, xr.Dataset):
+        print("Not yet. That is a whole Dataset; return the dates.")
+        return False
     stored, arrived = pd.DatetimeIndex(np.asarray(old)), pd.DatetimeIndex(np.asarray(new))
     both, fresh = arrived.isin(stored), arrived[~arrived.isin(stored)]
-    if called and np.asarray(value).dtype.kind == "b":
+    if called and getattr(value, "dtype", np.dtype("f8")).kind == "b":
         print("Not yet. That is true or false for each date; return the dates themselves.")
         return False
     mistakes: Mistakes = [
@@ -137,4 +143,4 @@ def dates_function(answer: Any, old: xr.DataArray, new: xr.DataArray) -> bool:
         ("That is how many they are; return the dates.", len(fresh)),
     ]
     praise = f"Right: {len(fresh)} of {len(arrived)} dates are new."
-    return called and judge(np.asarray(value), fresh.to_numpy(), mistakes, praise)
+    return called and judge(value, fresh.to_numpy(), mistakes, praise)

@@ -78,6 +78,9 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
         return judge(found, None, [(hint, found)], praise)
     taken = np.isin(times, found)
     hint = _query_hint(taken, taken & ~of_orbit, taken & ~of_year, share, limit, right)
+    if not found.size and right.any():
+        print(f"Not yet. {hint}")
+        return False
     return judge(found, times[right], [(hint, found)], praise)
 
 
@@ -167,17 +170,21 @@ def orbit_function(answer: Any, cube: xr.Dataset, *, orbit: int, least: float) -
         print("Not yet. The dimension time is lost: select with .sel(time=condition).")
         return False
     found = value["time"].values
+    if not found.size and right.any():
+        print("Not yet. Nothing is left: clear_fraction is between 0 and 1.")
+        return False
+    either = "One condition is enough for it: join them with &, not with |."
     kept = "All are still there: .where(…) makes gaps, .sel(time=…) takes what is true."
+    gaps = value[next(iter(value.data_vars))].isnull().any() if value.data_vars else False
     mistakes = [
-        (kept, times),
         ("The orbit does not matter in it: compare cube.relative_orbit with orbit.", times[clear]),
         ("The clear fraction does not matter in it: compare it with least.", times[own]),
-        ("One condition is enough for it: join them with &, not with |.", times[own | clear]),
+        (either, times[own | clear]),
         ("'At least' includes the limit itself: use >=, not >.", times[own & (share > least)]),
         ("These are the others of the orbit: use >=, not < or <=.", times[own & ~clear]),
         ("These are the cloudier ones: use >=, not <=.", times[own & (share <= least)]),
         ("These are the other orbits: use ==, not !=.", times[~own & clear]),
-        ("Nothing is left: clear_fraction is between 0 and 1.", times[:0]),
+        (kept if gaps else either, times),
     ]
     return judge(found, times[right], mistakes, f"Right: {right.sum()} overpasses of {times.size}.")
 
