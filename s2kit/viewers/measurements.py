@@ -20,7 +20,9 @@ FORMATS = (".csv",)
 MOST = 5_000
 """Measurements in a file at most."""
 
-_DATES = ("date", "datum", "time", "day")
+_DATES = ("date", "datum", "day", "time")
+_HOURS = "time"
+"""The column of the hour, where the day has a column of its own."""
 _PLACES = ("place", "plaats", "field", *NAMES)
 """Columns that may hold dates and places, places in order of preference."""
 
@@ -130,7 +132,8 @@ def read_measurements(content: bytes, filename: str) -> Measurements:
     """Read measurements from an uploaded CSV.
 
     Columns are separated by commas, or by semicolons, with which decimal commas are read, too. A
-    day without an hour stands for its noon, as in `read_time`. Rows without a value are left out.
+    day without an hour stands for its noon, as in `read_time`; the hour may have a column of its
+    own, ``time``. Rows without a value are left out.
 
     Raises
     ------
@@ -140,15 +143,18 @@ def read_measurements(content: bytes, filename: str) -> Measurements:
     """
     require_size(filename, len(content))
     text = _decode(content, filename)
-    separator = _separator(text)
-    header, rows = _read_rows(text, separator, filename)
+    header, rows, separator = _read_rows(text, filename)
     columns = [name.casefold() for name in header]
-    date = next((at for at, name in enumerate(columns) if name in _DATES), None)
+    date = next((columns.index(name) for name in _DATES if name in columns), None)
     if date is None:
         raise InvalidInputError(
             f"{filename} has no column of dates: it has {_listed(header)}. Call that of the dates "
             f"{', '.join(_DATES[:-1])} or {_DATES[-1]}"
         )
+    if columns[date] != _HOURS and _HOURS in columns:
+        hour = columns.index(_HOURS)
+        for _, row in rows:
+            row[date] = f"{row[date]} {row[hour]}".strip()
     place = next((columns.index(name) for name in _PLACES if name in columns), None)
     if separator == ";":
         rows = [(line, [_with_point(cell) for cell in row]) for line, row in rows]
@@ -177,7 +183,7 @@ def _decode(content: bytes, filename: str) -> str:
     if suffix not in FORMATS:
         raise InvalidInputError(f"{filename} is no file of measurements; give CSV (.csv)")
     try:
-        text = content.decode("utf-8-sig").strip()
+        text = re.sub("\r\n?", "\n", content.decode("utf-8-sig")).strip()
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
@@ -191,7 +197,10 @@ def _decode(content: bytes, filename: str) -> str:
 
 def _separator(text: str) -> str:
     """Return what separates the columns of the header: a semicolon, or else a comma."""
-    headers = {one: next(csv.reader(io.StringIO(text), delimiter=one)) for one in ";,"}
+    try:
+        headers = {one: next(csv.reader(io.StringIO(text), delimiter=one)) for one in ";,"}
+    except csv.Error:  # which is named when the rows are read
+        return ","
     dated = {
         one: any(cell.strip().casefold() in _DATES for cell in header)
         for one, header in headers.items()
@@ -199,30 +208,35 @@ def _separator(text: str) -> str:
     return max(headers, key=lambda one: (dated[one], len(headers[one])))
 
 
-def _read_rows(text: str, separator: str, filename: str) -> tuple[list[str], _Rows]:
-    """Return the header, and the rows that are not empty, each as long as the header."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+def _read_rows(text: str, filename: str) -> tuple[list[str], _Rows, str]:
+    """Return the header, the rows that are not empty, each as long as it, and the separator."""
+    stated = re.match("sep=(.)\n", text, re.IGNORECASE)  # a line of Excel's above the header
+    above, body = (1, text[stated.end() :]) if stated else (0, text)
+    separator = stated[1] if stated else _separator(body)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator, strict=True)
     rows: _Rows = []
     try:
         header = [cell.strip() for cell in next(reader)]
         for cells in reader:
             row = [cell.strip() for cell in cells]
+            line = reader.line_num + above
             if any(row[len(header) :]):
                 raise InvalidInputError(
-                    f"{filename}, line {reader.line_num}: {len(row)} columns, and the header has "
+                    f"{filename}, line {line}: {len(row)} columns, and the header has "
                     f"{len(header)}; numbers with decimal commas need semicolons between columns"
                 )
             if any(row):
-                rows.append((reader.line_num, [*row, *[""] * len(header)][: len(header)]))
+                rows.append((line, [*row, *[""] * len(header)][: len(header)]))
     except csv.Error as error:
+        line = reader.line_num + above
         raise InvalidInputError(
-            f"{filename}, line {reader.line_num}: no CSV ({error}); save it as CSV in a spreadsheet"
+            f"{filename}, line {line}: no CSV ({error}); save it as CSV in a spreadsheet"
         ) from None
     if not 0 < len(rows) <= MOST:
         raise InvalidInputError(
             f"{filename} has {len(rows)} rows below its header; give 1 to {MOST} measurements"
         )
-    return header, rows
+    return header, rows, separator
 
 
 def _with_point(cell: str) -> str:

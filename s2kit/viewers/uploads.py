@@ -101,7 +101,9 @@ def _texts(table: gpd.GeoDataFrame, names: Sequence[str]) -> list[str]:
     columns = {column.lower(): column for column in table.columns}
     first = next((columns[name] for name in names if name in columns), None)
     values = table[first].astype("object") if first else [None] * len(table)
-    return ["" if pd.isna(value) else _text(value) for value in values]
+    return [
+        "" if pd.api.types.is_scalar(value) and pd.isna(value) else _text(value) for value in values
+    ]
 
 
 def _text(value: Any) -> str:

@@ -72,7 +72,7 @@ def test_first_lesson(start_lab, classroom, page, watch):
     open_in(lab, page, watch, "notebooks/exercises/02_query_in_time.ipynb", run=False)
     answer(page, "student = None", 'student = "s1234567"')
     run(page, 'store = "../../data/cube.zarr"')
-    setup = run(page, "import s2kit")
+    setup = run(page, "import pandas as pd")
     expect(setup.locator(".jp-OutputArea-output").first).to_contain_text("overpasses")
     check = "right = course.checks.season_count(summer, cube)"
     for code, said in (

@@ -80,7 +80,7 @@ def test_the_number_is_read_without_running_anything(exercise, source, number):
 def batch(**typed):
     """Return submissions by id with the numbers that were written."""
     cells = {key: notebook(number, CODE)["cells"] for key, number in typed.items()}
-    return [Submission(key, key, "x.ipynb", "", made, []) for key, made in cells.items()]
+    return [Submission(key, key, "x.ipynb", "", made, [], []) for key, made in cells.items()]
 
 
 def test_numbers_are_the_rosters_or_else_what_was_written(exercise):

@@ -1,8 +1,14 @@
 """Running a student's cells: limits, and what comes of each cell."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import time
 
+import psutil
 import pytest
+from handed_in import ROOT
 
 from tools.grading.exercise import Cell
 from tools.grading.process import run_cells
@@ -58,6 +64,56 @@ def test_one_cell_stops_none_of_the_others(tmp_path, source, why):
     assert (found[0], found[2]) == ("", "") and found[1] != ""
     assert outcome.ended["a1"] == why
     assert time.monotonic() - began < 120
+
+
+def test_the_exercise_keeps_its_names(tmp_path):
+    """What a student binds changes no name of the exercise for its own cells, and the other way."""
+    cells = [
+        Cell("master", "m0", "given = [1]\nimport math", ""),
+        Cell("answer", "a0", "given = x0 = 2\nmath = None\nmine = 5", "a0"),
+        Cell("test", "t0", "mine, x0 = 7, 0\nassert given == [1] and math.pi > 3", "a0"),
+        Cell("master", "m1", "later = given * 2", "a0"),
+        Cell("answer", "a1", "x1 = (given, x0, math, mine, later)\ndel later", "a1"),
+        Cell("test", "t1", "assert x1 == (2, 2, None, 5, [1, 1]) and later == [1, 1]", "a1"),
+        Cell("answer", "a2", "x2 = given", "a2"),
+        Cell("test", "t2", "assert x2 == 2", "a2"),
+    ]
+    outcome = run_cells(cells, tmp_path / "a", LIMITS)
+    assert {name: one.error for name, one in outcome.results.items() if one.error} == {}
+    assert outcome.changed == ["given", "later", "math"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of a parent's end")
+def test_nothing_outlives_a_killed_batch(tmp_path):
+    """Code that never ends is ended with the process that watches it, however that ends."""
+    (tmp_path / "batch.py").write_text(
+        "import os, pathlib, sys\n"
+        "from tools.grading.exercise import Cell\n"
+        "from tools.grading.process import run_cells\n"
+        "from tools.grading.worker import Limits\n"
+        'endless = \'import os\\nprint(open("../pid", "w").write(str(os.getpid())))\\n'
+        "while True: pass'\n"
+        "run_cells([Cell('answer', 'a', endless, 'a')], pathlib.Path(sys.argv[1]), Limits())\n"
+    )
+    command = [sys.executable, tmp_path / "batch.py", tmp_path / "work"]
+    batch = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        pid = wait_for(lambda: (tmp_path / "pid").read_text())
+        child = psutil.Process(int(pid))
+    finally:
+        batch.kill()
+        batch.wait()
+    assert psutil.wait_procs([child], timeout=30)[1] == []
+
+
+def wait_for(read):
+    """Return what is read once it is there."""
+    for _ in range(600):
+        with contextlib.suppress(FileNotFoundError):
+            if text := read():
+                return text
+        time.sleep(0.1)
+    raise TimeoutError
 
 
 def test_output_is_bounded(tmp_path):

@@ -34,7 +34,6 @@ POINTS = {
 DAYS, FORMULA = {"days-count"}, {"ndvi-formula", "ndvi-elsewhere"}
 EFFECT, DROPS = {"effect-of-mask"}, {"drops-of-place", "drops-with-gaps"}
 MAPS = {"map-of-mean", "map-of-deviation"}
-WITHOUT_CUBE = {"ndvi-elsewhere", "drops-with-gaps"}
 ALL = DAYS | FORMULA | MAPS | EFFECT | DROPS
 
 FOREVER = "while True:\n    pass"
@@ -79,6 +78,10 @@ def passing(effects: dict[int, float]) -> list[Case]:
     fat["cells"][-3]["outputs"] = [{"output_type": "stream", "text": "x" * 120 * 2**20}]
     foreign = f"effect = {effects[111]!r}"
     both = {"a.ipynb": notebook("113", ()), "b.ipynb": notebook("113")}
+    long = with_edited(notebook("117"), {"why": "Half a character: \ud800. " + "x" * 200_000})
+    values = 'other = s2kit.index(cube, "NDVI").where(clear)\n'
+    maps = 'mean_map = other.mean("time")\nstd_map = other.std("time")'
+    names = notebook("118", days=values + handed_in.solutions()["days"], maps=maps)
     return [
         one("Zoë Ångström", text, unread=True),
         one("Edited Locked", with_edited(notebook("102"), edited)),
@@ -96,6 +99,8 @@ def passing(effects: dict[int, float]) -> list[Case]:
         Case("Later Broken", {"a.ipynb": notebook("114"), "b.ipynb": b"{"}, ALL, "left out"),
         one("Other Number", notebook("s999")),
         one("Copied All", notebook("111", effect=foreign), ALL - EFFECT, "same student number"),
+        one("Long Text", long, unread=True),
+        one("Names Of The Tests", names),
     ]
 
 
@@ -113,6 +118,7 @@ def losing(effects: dict[int, float]) -> list[Case]:
     other = {"cells": [{"cell_type": "code", "source": "1", "metadata": {}}], "metadata": {}}
     spoilt = "days = s2kit.clear_mask(middle).sum()\ncube = None"
     foreign = f"effect = {effects[111]!r}"
+    cheating = with_cell(notebook("215"), "days-text", "clear = clear | True", {})
     return [
         one("Empty", notebook("201", ()), set()),
         one("Partial", notebook("202", ("days", "maps")), DAYS | MAPS),
@@ -120,7 +126,7 @@ def losing(effects: dict[int, float]) -> list[Case]:
         one("Deleted Answer", without(notebook("204"), "days"), ALL - DAYS, "deleted: days"),
         one("Syntax", notebook("205", ndvi_function="def ndvi(:"), ALL - FORMULA),
         one("Foreign Numbers", notebook("206", effect=foreign), ALL - EFFECT),
-        one("Spoilt Name", notebook("207", days=spoilt), DAYS | WITHOUT_CUBE),
+        one("Spoilt Name", notebook("207", days=spoilt), DAYS | FORMULA | DROPS, "exercise (cube)"),
         one("Asks", notebook("208", days="days = input()"), ALL - DAYS),
         one("Exits", notebook("209", days="import sys\nsys.exit(0)"), ALL - DAYS),
         one("Broken", b'{"cells": [', None, "damaged"),
@@ -128,6 +134,8 @@ def losing(effects: dict[int, float]) -> list[Case]:
         one("Speaks R", notebook("212") | {"metadata": language}, None, "language is r"),
         one("Other Notebook", other, None, "another notebook"),
         Case("Essay", {"essay.pdf": b"%PDF"}, None, "no notebook"),
+        one("Says All Is Clear", cheating, ALL - MAPS - EFFECT, "exercise (clear)"),
+        one("Half A Character", notebook("216", days='raise ValueError("\ud800")'), ALL - DAYS),
     ]
 
 
@@ -231,7 +239,7 @@ def test_there_is_a_line_for_each_student(cases, graded, hundred):
     assert found.status == sum(case.gained is None for case in batch.values())
 
 
-@pytest.mark.parametrize("key", [*range(101, 117), *range(201, 215), *range(301, 308)])
+@pytest.mark.parametrize("key", [*range(101, 119), *range(201, 217), *range(301, 308)])
 def test_marks_are_exact(cases, graded, key):
     """Points by question, the total, the status and the note are those of what was handed in."""
     case, row = cases[key], graded(key).rows[str(key)]
@@ -291,7 +299,8 @@ def test_points_for_texts_complete_the_total(graded):
     folder = graded(101).folder
     with (folder / "texts.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["id"], row["question"]) for row in rows] == [("101", "why")]
+    assert [(row["id"], row["question"]) for row in rows] == [("101", "why"), ("117", "why")]
+    assert len(rows[1]["answer"]) < 32_767  # the most that a cell of a spreadsheet holds
     with (folder / "texts.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, rows[0])
         table.writeheader()

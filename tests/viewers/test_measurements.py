@@ -218,6 +218,39 @@ def test_names_that_fit_several_places_are_told():
 
 
 @pytest.mark.parametrize(
+    ("content", "hours", "values"),
+    [
+        ("date,LAI\r2022-05-01,1\r2022-05-02,2\r", [12, 12], [1, 2]),
+        ("sep=;\ndate;LAI\n2022-05-01;1,5\n", [12], [1.5]),
+        ("SEP=,\r\ndate,LAI\r\n2022-05-01,1.5\r\n", [12], [1.5]),
+        ("date,time,LAI\n2022-05-01,10:30,1\n2022-05-02,,2\n", [10.5, 12], [1, 2]),
+        ("time,LAI\n2022-05-01 10:30,1\n", [10.5], [1]),
+        ("LAI,day,time\n1,2022-05-01,14:00\n", [14], [1]),
+    ],
+)
+def test_files_of_other_programs(content, hours, values):
+    """Line ends of a Mac, a separator that is stated, and the hour in a column of its own."""
+    table = read_measurements(content.encode(), "a.csv").table
+    found = table.time.dt.hour + table.time.dt.minute / 60
+    assert [*found] == hours and [*table.value] == values
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"date;" + b"x" * 200_000 + b"\n2022-05-01;1\n",
+        b"sep=;\ndate,LAI\n2022-05-01,1\n",
+        b"date,time,LAI\n2022-05-01,soon,1\n",
+        b"date,time,LAI\n2022-05-01 10:30,11:30,1\n",
+    ],
+)
+def test_odd_tables_end_in_a_named_error(content):
+    """Cells beyond what is read, a wrong separator and an hour that is none are refused."""
+    with pytest.raises(InvalidInputError, match=r"a\.csv"):
+        read_measurements(content, "a.csv")
+
+
+@pytest.mark.parametrize(
     ("header", "name"),
     [
         ('date,"LAI; mean"', "LAI; mean"),

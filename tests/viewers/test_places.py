@@ -328,6 +328,10 @@ def test_upload_names(cube, tmp_path):
     table = gpd.GeoDataFrame({"name": ["a", None]}, geometry=shapes, crs=CRS)
     found, _ = read_upload(as_geojson(table), "f.geojson", cube)
     assert [name for name, *_ in found] == ["a", "f 1"]
+    listed = json.loads(as_geojson(table))
+    listed["features"][0]["properties"]["name"] = [1, 2]
+    found, _ = read_upload(json.dumps(listed).encode(), "f.geojson", cube)
+    assert [name for name, *_ in found] == ["[1, 2]", "f 1"]
 
 
 @pytest.mark.parametrize("suffix", ["geojson", "gpkg"])

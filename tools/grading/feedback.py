@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tools.grading.collect import safe_name
 from tools.grading.grade import Grade, Mark
+from tools.grading.marks import shortened
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -75,7 +76,7 @@ def _section(title: str, marks: list[Mark]) -> str:
     messages = list(dict.fromkeys(message for mark in marks for message in mark.messages))
     each = [f"{_word(mark)} ({_points(mark)} of {mark.largest:g})" for mark in marks]
     answers = list(dict.fromkeys(mark.answer.strip() or "(nothing)" for mark in marks))
-    answer = escape("\n\n".join(answers))
+    answer = escape("\n\n".join(map(shortened, answers)))
     return (
         f"<section><header><h2>{escape(title)}</h2><span>{known} of {largest}</span></header>"
         f"<p>{escape(', '.join(each))}</p>{_list(messages)}"

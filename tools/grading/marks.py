@@ -142,7 +142,7 @@ def _about(one: Grade, mark: Mark) -> _Row:
         "name": _text(one.name),
         "question": mark.question,
         "largest": f"{mark.largest:g}",
-        "answer": _text(_cut(mark.answer)),
+        "answer": _text(shortened(mark.answer)),
         "version": _version(mark),
     }
 
@@ -169,7 +169,8 @@ def _is_filled(row: _Row) -> bool:
     return bool(row["points"].strip() or row["comment"].strip())
 
 
-def _cut(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return the beginning of an answer that is too long to be read."""
     if len(text) <= _LONGEST:
         return text
     return f"{text[:_LONGEST]} … ({len(text)} characters; the notebook has them all)"
