@@ -92,9 +92,14 @@ def test_folders_of_students_may_have_folders(tmp_path, exercises):
         (("A_1_assignsubmission_file_/a.ipynb", "A_1_assignsubmission_file_/b.ipynb"), ["1"]),
     ],
 )
-def test_one_folder_in_a_zip_may_hold_all(gather, files, ids):
-    """A zip of a folder of folders has the students in the second row."""
+def test_one_folder_may_hold_all(gather, tmp_path, exercises, files, ids):
+    """A zip of a folder, or a folder of one, has the students in the second row."""
     assert sorted(gather({name: notebook("a") for name in files})) == ids
+    for name in files:
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(json.dumps(notebook("a")))
+    _, found = collect(tmp_path / "in", exercises, tmp_path / "other")
+    assert [one.id for one in found] == ids
 
 
 def test_names_of_an_old_windows_zip(tmp_path, exercises):

@@ -156,12 +156,12 @@ def safe_name(text: str) -> str:
 def _files(place: Path) -> Iterator[_File]:
     """Read all files of students, each within bounds, without unpacking anything to disk."""
     if place.is_dir():
-        paths = sorted(path for path in place.rglob("*") if path.is_file())
-        for path in paths[:_MOST_FILES]:
+        paths = sorted(path for path in place.rglob("*") if path.is_file())[:_MOST_FILES]
+        names = _of_students([_parts(_readable(path.relative_to(place))) for path in paths])
+        for path, parts in zip(paths, names, strict=True):
             size, when = path.stat().st_size, datetime.fromtimestamp(path.stat().st_mtime)
             small = size <= LARGEST and not path.is_symlink()
             data = path.read_bytes() if small and _is_notebook(path.name) else None
-            parts = _parts(_readable(path.relative_to(place)))
             time = f"{when:%Y-%m-%d %H:%M:%S}"
             yield from _file(parts, time, data, "" if small else _LARGE)
         return
@@ -169,8 +169,7 @@ def _files(place: Path) -> Iterator[_File]:
         with zipfile.ZipFile(place) as archive:
             left = _MOST_BYTES
             entries = [one for one in archive.infolist()[:_MOST_FILES] if not one.is_dir()]
-            names = [_parts(_decoded(entry)) for entry in entries]
-            inside = _is_one_folder(names)
+            names = _of_students([_parts(_decoded(entry)) for entry in entries])
             for entry, parts in zip(entries, names, strict=True):
                 data, trouble = None, ""
                 if _is_notebook(entry.filename):
@@ -180,7 +179,7 @@ def _files(place: Path) -> Iterator[_File]:
                     except BROKEN as error:
                         trouble = f"the file in the zip cannot be read: {error}"
                 time = "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*entry.date_time)
-                yield from _file(parts[1:] if inside else parts, time, data, trouble)
+                yield from _file(parts, time, data, trouble)
     except (OSError, zipfile.BadZipFile) as error:
         raise InvalidInputError(f"{place} is neither a folder nor a zip: {error}") from error
 
@@ -208,13 +207,14 @@ def _parts(path: str) -> tuple[str, ...]:
     return PurePosixPath(unicodedata.normalize("NFC", clean(path)).replace("\\", "/")).parts
 
 
-def _is_one_folder(names: list[tuple[str, ...]]) -> bool:
-    """Return whether a zip holds one folder, with the folders or notebooks of students in it."""
-    names = [parts for parts in names if not _is_ignored(parts)]
-    tops = {parts[0] for parts in names}
-    if len(tops) != 1 or _MOODLE.fullmatch(tops.pop()):
-        return False
-    return len({parts[1] for parts in names if len(parts) > 1 and _is_notebook(parts[-1])}) > 1
+def _of_students(names: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Return paths that begin with a student's folder or notebook: one folder may hold all."""
+    seen = [parts for parts in names if not _is_ignored(parts)]
+    tops = {parts[0] for parts in seen}
+    below = {parts[1] for parts in seen if len(parts) > 1 and _is_notebook(parts[-1])}
+    if len(tops) != 1 or len(below) <= 1 or _MOODLE.fullmatch(tops.pop()):
+        return names
+    return [parts[1:] for parts in names]
 
 
 def _is_notebook(name: str) -> bool:
