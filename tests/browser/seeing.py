@@ -1,6 +1,7 @@
 """What a viewer shows in a page, as numpy sees it, and where its charts are clicked."""
 
 import io
+import math
 import time
 from base64 import b64decode
 from collections.abc import Callable
@@ -66,8 +67,15 @@ class Seen:
         return self
 
     def _expect_rest(self) -> None:
-        """Check that the map rests: a page that opens lays it out twice."""
-        before = self.view()
+        """Check that the view rests, and fits the map: a page that opens lays it out twice."""
+        west, south, east, north = before = self.view()
+        width, height = self.ask(
+            "const {width, height} = Bokeh.index.find_one(figure).frame.bbox;return [width, height]"
+        )
+        metres = east > 180
+        assert not metres or math.isclose(
+            (east - west) / width, (north - south) / height, rel_tol=2e-3
+        )
         self.page.wait_for_timeout(400)
         assert self.view() == before
 
