@@ -17,7 +17,7 @@ _DIGITS = 1e-7
 Mistakes = list[tuple[str, Any]]
 
 
-def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
+def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str, *, empty: str = "") -> bool:
     """Print whether an answer is right, or a hint.
 
     Parameters
@@ -27,9 +27,12 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
     right : same kind
         The right answer.
     mistakes : list of (str, object)
-        The hint to print for a mistake, and its result; the first that fits is printed.
+        The hint to print for a mistake, and its result; the first that fits is printed. Results
+        without a value are not compared: an empty answer fits all of them.
     praise : str
         What to print when it is right.
+    empty : str
+        The hint to print for an answer without a value.
 
     Returns
     -------
@@ -50,7 +53,9 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str) -> bool:
             return False
         print(f"✓ {praise}")
         return True
-    hint = next((hint for hint, value in others if np.size(value) and _same(found, value)), None)
+    hint = next((hint for hint, value in others if np.size(value) and _same(found, value)), "")
+    if isinstance(found, np.ndarray) and not found.size:
+        hint = empty
     print(f"Not yet. {hint or _unlike(found, wanted)}")
     return False
 
@@ -80,8 +85,8 @@ def call(function: Any, *arguments: Any) -> tuple[bool, Any]:
 
 def _is_rounded(found: Any, wanted: Any, others: Mistakes) -> bool:
     """Return whether it is the right number rounded, and no known mistake is the same rounded."""
-    if not (_is_number(found) and _is_number(wanted)):
-        return False
+    if not (_is_number(found) and _is_number(wanted)) or found == 0:
+        return False  # of 0 no digit is left that could be compared
     near = _DIGITS * max(1.0, abs(float(found)))
     few = [n for n in _DECIMALS if abs(found - np.round(found, n)) <= near]
     if not few:

@@ -477,6 +477,8 @@ def first_drops(table, least):
         (lambda t, n: pd.Series(), "It is empty"),
         (lambda t, n: first_drops(t, n) + pd.Timedelta("30D"), "the days are others"),
         (lambda t, n: first_drops(t, n).astype(str) + "?", "the days are others"),
+        (lambda t, n: pd.Series([3, "a"], [1, 3]), "the days are others"),
+        (lambda t, n: pd.Series([3, 4], [1, 3]), "the days are others"),
     ],
 )
 def test_mown_with_times_or_fields_lost(answer, says, capsys):
@@ -519,6 +521,12 @@ def test_rounded_numbers(answer, right, capsys):
     fits = abs(round(right, 2) - float(answer)) < 1e-6
     assert checks.judge(answer, right, [], "yes") is fits
     assert checks.judge(answer, right, [("that", right + 2e-4)], "yes") is False
+
+
+@pytest.mark.parametrize("right", [0.0023, -0.004, 1e-4])
+def test_zero_is_no_rounded_number(right, capsys):
+    """Where the right number is small, an answer of 0 is not that number with two decimals."""
+    assert not checks.judge(0.0, right, [], "yes")
 
 
 def test_all_fields_left_out_is_told(capsys):
@@ -712,6 +720,7 @@ DELIVERED = CUBE.time[[0, 6, 7, 8, 9]]
         (lambda old, new: [*new[~new.isin(old)]], "✓"),
         (lambda old, new: [pd.Timestamp(t) for t in new.values if t not in old.values], "✓"),
         (lambda old, new: CUBE, "whole Dataset"),
+        (lambda old, new: [t not in old.values for t in new.values], "true or false for each date"),
         (lambda old, new: pd.NaT, "NaT"),
         (lambda old, new: [], "That is empty"),
         (lambda old, new: new[~new.isin(old)][:1], "one value"),

@@ -54,7 +54,7 @@ def test_points_belong_to_the_text_that_was_read(tmp_path):
     write_texts(later, file)
     assert [row["id"] for row in add_texts(later, file)] == ["7"]  # of the old text
     assert later[0].total is None and later[0].status == UNREAD
-    assert [row["points"] for row in read_texts(file)] == ["", "3"]
+    assert [row["points"] for row in read_texts(file).values()] == ["", "3"]
     again = [graded()]
     add_texts(again, file)
     assert again[0].total == 4
@@ -86,6 +86,8 @@ def test_no_spreadsheet_runs_what_a_student_wrote(tmp_path, start):
         ("\ufeffid,name,number\n1, Zo\u00eb ,s1\n".encode(), None),
         (b"id|number\n1|s1", r"needs the columns id, number; its first line is 'id|number'"),
         (b"", "needs the columns id, number"),
+        (b"id,number\n", "has no student number"),
+        (b"id,number\n1,\n", "has no student number"),
         ("id,number\n1,Zo\u00eb".encode("cp1252"), "is not in UTF-8"),
     ],
 )
@@ -104,7 +106,8 @@ def test_a_long_text_is_cut_and_its_points_count(tmp_path):
     one = graded("x" * 3_000_000)
     for _ in range(2):
         write_texts([one], tmp_path / "texts.csv")
-    assert len(read_texts(tmp_path / "texts.csv")[0]["answer"]) < 32_767
+    (row,) = read_texts(tmp_path / "texts.csv").values()
+    assert len(row["answer"]) < 32_767
     typed(tmp_path / "texts.csv", points="3")
     assert add_texts([one], tmp_path / "texts.csv") == []
     assert one.total == 4

@@ -108,7 +108,7 @@ def _grade(given: argparse.Namespace) -> int:
                 print(f"{one.name} ({one.id}): {grades[-1].status}", flush=True)
         write_grades(grades, folder)
         write_texts(grades, folder / "texts.csv")
-        _tell_of(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
+        _print_unused(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
         write_marks(grades, folder / "marks.csv")
         lost = sum(one.status.startswith("not graded") for one in grades)
         unread = sum(one.status == UNREAD for one in grades)
@@ -125,7 +125,7 @@ def _feedback(given: argparse.Namespace) -> int:
         if not (folder / "grades.json").exists():
             raise InvalidInputError(f"{exercise.name} is not graded yet: make grade")
         grades = read_grades(folder)
-        _tell_of(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
+        _print_unused(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
         write_marks(grades, folder / "marks.csv")
         write_feedback(grades, exercise.name, folder / "feedback")
         print(f"{folder / 'feedback'}: {len(grades)} pages")
@@ -143,7 +143,7 @@ def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]
     return found
 
 
-def _tell_of(rows: list[dict[str, str]], file: Path) -> None:
+def _print_unused(rows: list[dict[str, str]], file: Path) -> None:
     """Print which points belong to no text."""
     if rows:
         named = ", ".join(f"{row['question']} of {row['id']}" for row in rows)
@@ -157,8 +157,11 @@ def _roster(path: Path | None) -> dict[str, str]:
     """
     rows = read_table(path, ["id", "number"]) if path else []
     ids = [re.sub(r"^[^\W\d]+ (?=\d+$)", "", row["id"].strip()) for row in rows]
-    numbers = {key: row["number"].strip() for key, row in zip(ids, rows, strict=True)}
-    return {key: number for key, number in numbers.items() if number}
+    typed = {key: row["number"].strip() for key, row in zip(ids, rows, strict=True)}
+    numbers = {key: number for key, number in typed.items() if number}
+    if path and not numbers:
+        raise InvalidInputError(f"{path} has no student number below its columns id and number")
+    return numbers
 
 
 if __name__ == "__main__":

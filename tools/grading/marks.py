@@ -24,6 +24,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What formulas of spreadsheets begin with."""
 
 _Row = dict[str, str]
+_Key = tuple[str, str, str]
+"""Id, question and version."""
 
 
 def write_grades(grades: list[Grade], folder: Path) -> None:
@@ -49,27 +51,34 @@ def write_marks(grades: list[Grade], file: Path) -> None:
         for one in grades:
             points = {mark.question: mark.points for mark in one.marks}
             each = [_number(points.get(name)) for name in questions]
-            start = [
-                _text(one.id),
-                _text(one.name),
-                _text(one.number),
-                one.status,
-                _number(one.total),
-            ]
-            table.writerow([*start, *each, _text("; ".join(one.notes))])
+            who = [_text(text) for text in (one.id, one.name, one.number)]
+            notes = _text("; ".join(one.notes))
+            table.writerow([*who, one.status, _number(one.total), *each, notes])
 
 
-def read_texts(file: Path) -> list[_Row]:
-    """Return the rows of ``texts.csv``, with the points and comments that a person wrote."""
-    rows = read_table(file, _TEXT_COLUMNS) if file.exists() else []
-    _by_text(rows)
-    return rows
+def read_texts(file: Path) -> dict[_Key, _Row]:
+    """Return the rows of ``texts.csv`` by the text that they belong to; none if there is no file.
+
+    Raises
+    ------
+    InvalidInputError
+        If it cannot be read, or two rows are of the same text.
+    """
+    found: dict[_Key, _Row] = {}
+    for row in read_table(file, _TEXT_COLUMNS) if file.exists() else []:
+        key = _key(row)
+        if key in found:
+            raise InvalidInputError(
+                f"{file} has two rows for {row['question']} of {row['name']} ({row['id']}); "
+                "keep one"
+            )
+        found[key] = row
+    return found
 
 
 def write_texts(grades: list[Grade], file: Path) -> None:
     """Write ``texts.csv``: the texts that a person reads. What a person has written stays."""
-    given = _by_text(read_texts(file))
-    rows = []
+    given, rows = read_texts(file), []
     for one in grades:
         for mark in (mark for mark in one.marks if mark.points is None):
             row = _about(one, mark)
@@ -77,7 +86,7 @@ def write_texts(grades: list[Grade], file: Path) -> None:
             rows.append(row | {name: old.get(name, "") for name in ("points", "comment")})
     rows += [row for row in given.values() if _is_filled(row)]
     with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
-        table = csv.DictWriter(opened, _TEXT_COLUMNS, extrasaction="ignore")
+        table = csv.DictWriter(opened, _TEXT_COLUMNS)
         table.writeheader()
         table.writerows(rows)
 
@@ -94,10 +103,9 @@ def add_texts(grades: list[Grade], file: Path) -> list[_Row]:
     Raises
     ------
     InvalidInputError
-        If points are no number, or not between 0 and the largest that the question gives, or two
-        rows are of the same text.
+        If points are no number, or not between 0 and the largest that the question gives.
     """
-    given = _by_text(read_texts(file))
+    given = read_texts(file)
     for one in grades:
         for mark in one.marks:
             row = given.pop(_key(_about(one, mark)), None)
@@ -147,21 +155,7 @@ def _about(one: Grade, mark: Mark) -> _Row:
     }
 
 
-def _by_text(rows: list[_Row]) -> dict[tuple[str, ...], _Row]:
-    """Return the rows by what says which text they belong to."""
-    found: dict[tuple[str, ...], _Row] = {}
-    for row in rows:
-        key = _key(row)
-        if key in found:
-            raise InvalidInputError(
-                f"texts.csv has two rows for {row['question']} of {row['name']} ({row['id']}); "
-                "keep one"
-            )
-        found[key] = row
-    return found
-
-
-def _key(row: _Row) -> tuple[str, ...]:
+def _key(row: _Row) -> _Key:
     return row["id"].strip(), row["question"].strip(), row["version"].strip()
 
 

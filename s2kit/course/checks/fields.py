@@ -127,9 +127,6 @@ def rows_function(answer: Any, series: pd.DataFrame, *, least: float) -> bool:
         return False
     share = series["share"]
     rows = series.index.to_numpy()
-    if value.empty and (share >= least).any():
-        print("Not yet. Nothing is left: share is between 0 and 1.")
-        return False
     mistakes: Mistakes = [
         ("All rows are still there.", rows),
         ("'At least' includes the limit itself: use >=, not >.", rows[share > least]),
@@ -139,7 +136,8 @@ def rows_function(answer: Any, series: pd.DataFrame, *, least: float) -> bool:
         ("Only rows that were seen whole are kept: compare with least.", rows[share == 1]),
     ]
     praise = f"Right: {(share >= least).sum()} of {len(rows)} rows."
-    return judge(value.index.to_numpy(), rows[share >= least], mistakes, praise)
+    nothing = "Nothing is left: share is between 0 and 1."
+    return judge(value.index.to_numpy(), rows[share >= least], mistakes, praise, empty=nothing)
 
 
 def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
@@ -161,10 +159,8 @@ def mown_fields(answer: Any, table: pd.DataFrame, *, least: float) -> bool:
         kind = type(value).__name__
         print(f"Not yet. It returns a {kind}; return the first time of each field, a Series.")
         return False
-    found, change = (
-        pd.Series(value, dtype=None if len(value) else "M8[ns]"),
-        table.groupby("field")["mean"].diff(),
-    )
+    found = pd.Series(value, dtype=None if len(value) else "M8[ns]")
+    change = table.groupby("field")["mean"].diff()
     mixed, before = table["mean"].diff(), table.groupby("field")["time"].shift()
     other = "The first row of a field is compared with the last of another: use .groupby."
     last = "That is the last drop of each field; take the first."
@@ -215,25 +211,26 @@ def _largest(table: pd.DataFrame, change: pd.Series, least: float) -> pd.Series:
     return table.loc[rows, "time"].set_axis(rows.index)
 
 
-def _same_days(one: pd.Series, other: pd.Series) -> bool:
+def _times(values: pd.Series) -> pd.Series | None:
+    """Return times, also of dates and text that says them; None if they are none."""
     try:
-        days = pd.to_datetime(one, format="ISO8601").dt.normalize()
+        return pd.to_datetime(values.astype(str), format="ISO8601")
     except (ValueError, TypeError):
-        return False
-    return _same_times(days, other.dt.normalize())
+        return None
+
+
+def _same_days(one: pd.Series, other: pd.Series) -> bool:
+    times = _times(one)
+    return times is not None and _same_times(times.dt.normalize(), other.dt.normalize())
 
 
 def _same_values(one: pd.Series, other: pd.Series) -> bool:
-    values = np.sort(one.to_numpy()), np.sort(other.to_numpy())
-    return one.dtype.kind == "M" and np.array_equal(*values)
+    return one.dtype.kind == "M" and np.array_equal(np.sort(one), np.sort(other))
 
 
 def _same_times(one: pd.Series, other: pd.Series) -> bool:
-    try:
-        left = pd.to_datetime(one, format="ISO8601").sort_index()
-    except (ValueError, TypeError):
+    times = _times(one)
+    if times is None or len(times) != len(other):
         return False
-    right = other.sort_index()
-    return len(left) == len(right) and bool(
-        (left.index == right.index).all() and (left.to_numpy() == right.to_numpy()).all()
-    )
+    left, right = times.sort_index(), other.sort_index()
+    return bool((left.index == right.index).all() and (left.to_numpy() == right.to_numpy()).all())

@@ -78,10 +78,7 @@ def time_query(answer: Any, cube: xr.Dataset, *, orbit: int, year: int, limit: f
         return judge(found, None, [(hint, found)], praise)
     taken = np.isin(times, found)
     hint = _query_hint(taken, taken & ~of_orbit, taken & ~of_year, share, limit, right)
-    if not found.size and right.any():
-        print(f"Not yet. {hint}")
-        return False
-    return judge(found, times[right], [(hint, found)], praise)
+    return judge(found, times[right], [(hint, found)], praise, empty=hint)
 
 
 def _query_hint(
@@ -170,9 +167,6 @@ def orbit_function(answer: Any, cube: xr.Dataset, *, orbit: int, least: float) -
         print("Not yet. The dimension time is lost: select with .sel(time=condition).")
         return False
     found = value["time"].values
-    if not found.size and right.any():
-        print("Not yet. Nothing is left: clear_fraction is between 0 and 1.")
-        return False
     either = "One condition is enough for it: join them with &, not with |."
     kept = "All are still there: .where(…) makes gaps, .sel(time=…) takes what is true."
     gaps = value[next(iter(value.data_vars))].isnull().any() if value.data_vars else False
@@ -186,7 +180,9 @@ def orbit_function(answer: Any, cube: xr.Dataset, *, orbit: int, least: float) -
         ("These are the other orbits: use ==, not !=.", times[~own & clear]),
         (kept if gaps else either, times),
     ]
-    return judge(found, times[right], mistakes, f"Right: {right.sum()} overpasses of {times.size}.")
+    praise = f"Right: {right.sum()} overpasses of {times.size}."
+    nothing = "Nothing is left: clear_fraction is between 0 and 1."
+    return judge(found, times[right], mistakes, praise, empty=nothing)
 
 
 def share_series(answer: Any, clear: xr.DataArray, cube: xr.Dataset) -> bool:
