@@ -54,6 +54,8 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str, *, empty: st
         print(f"✓ {praise}")
         return True
     hint = next((hint for hint, value in others if np.size(value) and _same(found, value)), "")
+    if not hint and _is_number(found) and _is_number(wanted) and found == np.round(wanted, 1):
+        hint = "That is rounded too much: leave the rounding out."
     if isinstance(found, np.ndarray) and not found.size:
         hint = empty
     print(f"Not yet. {hint or _unlike(found, wanted)}")
@@ -114,6 +116,8 @@ def _unlike(found: Any, wanted: Any) -> str:
         return f"That is a {type(found).__name__}; {asked}."
     if not found.size:
         return f"That is empty, since nothing fits your conditions; {asked}."
+    if number and found.dtype.kind == "m":
+        return "That is a length of time: divide by np.timedelta64(1, 'D') to get days."
     if number and found.dtype.kind not in "fiu":
         return f"That is text or dates; {asked}."
     if np.shape(found) != np.shape(wanted):
@@ -121,7 +125,7 @@ def _unlike(found: Any, wanted: Any) -> str:
         many = f"{found.size} {kind}s" if found.size > 1 else f"one {kind}"
         return f"That is {many}, in the shape {found.shape}; {asked}."
     if number and np.isnan(found).all() and not np.isnan(wanted).all():
-        return "That is NaN: gaps take part. The functions of xarray and pandas leave them out."
+        return "That is NaN: gaps take part. Functions of xarray and pandas leave them out."
     if number:
         return "It is of the right kind, but has other values: read the question once more."
     if found.dtype.kind in "Mm":

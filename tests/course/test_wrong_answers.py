@@ -33,6 +33,7 @@ SHARE = CLEAR.mean(["y", "x"])
 CHANGE = SHARE - CUBE.clear_fraction
 EFFECT = NDVI.std("time") - SEEN.std("time")
 WINTER = CLEAR.isel(time=slice(0, 6))
+MIDDAY = np.datetime64("2022-07-01T12", "ns")
 AWAY = abs(TIMES - np.datetime64("2022-07-01")) / np.timedelta64(1, "D")
 AWAY = xr.DataArray(AWAY, {"time": TIMES}, "time")
 SIGNED = (CLEAR.time - np.datetime64("2022-07-01", "ns")) / np.timedelta64(1, "D")
@@ -365,6 +366,32 @@ def test_age(answer, says, capsys):
     assert says in capsys.readouterr().out and passed is (says == "✓")
 
 
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (lambda away: away.min("time"), "✓ Right for your cube; it is graded with another mask"),
+        (lambda away: np.floor(away.min("time")), "Parts of a day count"),
+        (lambda away: away.min("time").round(), "Parts of a day count"),
+        (lambda away: away.median("time"), "That is the median"),
+        (
+            lambda away: away.isel(time=away.notnull().argmax("time")),
+            "observation, not the nearest",
+        ),
+        (lambda away: away.where(away.time <= MIDDAY).min("time"), "only observations before"),
+        (lambda away: away.where(away.time >= MIDDAY).min("time"), "only observations after"),
+        (lambda away: away.min("time") * np.timedelta64(86400, "s"), "length of time: divide by"),
+    ],
+)
+def test_age_in_parts_of_days(answer, says, capsys):
+    """Whole days, one side of the date, the first observation and lengths of time are told."""
+    times = MIDDAY + np.array([-30, -9, -3, 4, 20, 50]) * np.timedelta64(17, "h")
+    seen = np.random.default_rng(1).random((6, 20, 20)) > 0.4
+    clear = xr.DataArray(seen, {"time": times}, ("time", "y", "x"))
+    away = (abs(clear.time - MIDDAY) / np.timedelta64(1, "D")).where(clear)
+    passed = checks.nearest_observation(lambda clear, day: answer(away), clear, MIDDAY)
+    assert says in capsys.readouterr().out and passed is says.startswith("✓")
+
+
 OWN = gpd.GeoDataFrame(
     {"crop": ["maize", "maize", "wheat"]},
     geometry=[shapely.box(0, 0, 100, 200), shapely.box(0, 0, 300, 100), shapely.box(0, 0, 70, 90)],
@@ -521,6 +548,12 @@ def test_rounded_numbers(answer, right, capsys):
     fits = abs(round(right, 2) - float(answer)) < 1e-6
     assert checks.judge(answer, right, [], "yes") is fits
     assert checks.judge(answer, right, [("that", right + 2e-4)], "yes") is False
+
+
+def test_rounded_too_much_is_told(capsys):
+    """One decimal leaves too many wrong numbers alike."""
+    assert not checks.judge(0.3, 0.2871, [], "yes")
+    assert "rounded too much" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("right", [0.0023, -0.004, 1e-4])

@@ -10,7 +10,7 @@ from handed_in import SOURCE, add, notebook
 
 from s2kit.errors import InvalidInputError
 from tools.grading import collect as module
-from tools.grading.collect import collect, collected, safe_name
+from tools.grading.collect import collect, collected, collected_since, safe_name
 from tools.grading.exercise import read_exercise
 
 FILE = "03_ndvi_statistics.ipynb"
@@ -30,7 +30,7 @@ def gather(tmp_path, exercises):
         with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
             for number, (name, content) in enumerate(files.items()):
                 add(archive, name, content, [*years, *[2026] * len(files)][number])
-        _, found = collect(tmp_path / "class.zip", exercises, tmp_path / "build")
+        _, found, _ = collect(tmp_path / "class.zip", exercises, tmp_path / "build")
         return {one.id: one for one in found}
 
     return run
@@ -64,7 +64,7 @@ def test_folders_are_named_by_the_student(tmp_path, exercises):
     for path in (f"s1/{FILE}", "s2/my ndvi (1).ipynb", "s3.ipynb", f"s1/.ipynb_checkpoints/{FILE}"):
         (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / path).write_text(json.dumps(notebook("a")))
-    name, found = collect(tmp_path / "in", exercises, tmp_path / "build")
+    name, found, _ = collect(tmp_path / "in", exercises, tmp_path / "build")
     assert name == "03_ndvi_statistics"
     assert [(one.id, one.refused, one.notes) for one in found] == [
         ("s1", "", []),
@@ -79,7 +79,7 @@ def test_folders_of_students_may_have_folders(tmp_path, exercises):
     for path in (f"s1/notebooks/{FILE}", f"s2/notebooks/exercises/{FILE}", "s2/data/a.csv"):
         (tmp_path / "in" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / path).write_text(json.dumps(notebook("a")))
-    _, found = collect(tmp_path / "in", exercises, tmp_path / "build")
+    _, found, _ = collect(tmp_path / "in", exercises, tmp_path / "build")
     assert [(one.id, one.refused) for one in found] == [("s1", ""), ("s2", "")]
 
 
@@ -98,7 +98,7 @@ def test_one_folder_may_hold_all(gather, tmp_path, exercises, files, ids):
     for name in files:
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "in" / name).write_text(json.dumps(notebook("a")))
-    _, found = collect(tmp_path / "in", exercises, tmp_path / "other")
+    _, found, _ = collect(tmp_path / "in", exercises, tmp_path / "other")
     assert [one.id for one in found] == ids
 
 
@@ -109,7 +109,7 @@ def test_names_of_an_old_windows_zip(tmp_path, exercises):
         folder.mkdir(parents=True)
         (folder / "a.ipynb").write_text(json.dumps(notebook("a", days="days = '\ud800'")))
     for _ in range(2):
-        _, found = collect(tmp_path / "in", exercises, tmp_path / "build")
+        _, found, _ = collect(tmp_path / "in", exercises, tmp_path / "build")
         assert [one.id for one in found] == ["55", "Müller", "é" * 100]
         assert found[0].name == "Müller"
         assert json.dumps([asdict(one) for one in found], ensure_ascii=False).encode()
@@ -123,6 +123,22 @@ def test_an_older_zip_does_not_replace_what_is_newer(gather):
     gather({new: notebook("a")}, years=[2026])
     assert gather({old: notebook("a")}, years=[2020])["1"].file == "new.ipynb"
     assert gather({old: notebook("a")}, years=[2027])["1"].file == "old.ipynb"
+
+
+def test_what_is_new_is_counted(tmp_path, exercises):
+    """Students whose submission is new or another, now and since a file was written."""
+    place, build = tmp_path / "in", tmp_path / "build"
+    for name in ("a", "b"):
+        (place / name).mkdir(parents=True)
+        (place / name / FILE).write_text(json.dumps(notebook(name)))
+    assert collect(place, exercises, build)[2] == 2
+    assert collect(place, exercises, build)[2] == 0
+    folder, graded = build / FILE.removesuffix(".ipynb") / "collected", tmp_path / "grades.json"
+    graded.touch()
+    assert collected_since(folder, graded) == 0
+    (place / "b" / FILE).write_text(json.dumps(notebook("another")))
+    assert collect(place, exercises, build)[2] == 1
+    assert collected_since(folder, graded) == 1
 
 
 def test_the_latest_attempt_wins(gather):
@@ -223,7 +239,7 @@ def test_nothing_to_collect_is_an_error(tmp_path, exercises):
     (tmp_path / "text.zip").write_text("no zip")
     for place, says in (
         ("empty", "nothing was handed in"),
-        ("essays", "no notebook of an exercise"),
+        ("essays", "no notebook of an exercise .essay.pdf: it is no notebook"),
         ("text.zip", "neither a folder nor a zip"),
         ("missing", "neither a folder nor a zip"),
     ):

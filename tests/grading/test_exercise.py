@@ -86,11 +86,14 @@ def batch(**typed):
 def test_numbers_are_the_rosters_or_else_what_was_written(exercise):
     """The roster decides; without it a number counts unless two students wrote it."""
     some = batch(a="s1", b="s2", c="S2")
-    assert {key: one[0] for key, one in numbers_of(exercise, some, {}).items()} == {
-        "a": "s1",
-        "b": "b",
-        "c": "c",
+    found = numbers_of(exercise, some, {})
+    assert {key: one[:2] for key, one in found.items()} == {
+        "a": ("s1", "s1"),
+        "b": ("", "b"),
+        "c": ("", "c"),
     }
+    assert found["b"].remarks == ["wrote the same student number as c"]
+    assert all("c" not in note.split() for note in found["b"].notes)
     known = numbers_of(exercise, some, {"a": "s9", "b": "s2"})
-    assert known["a"][0] == "s9" and "wrote the student number s1" in known["a"][1][0]
-    assert known["b"] == ("s2", [])
+    assert known["a"].number == "s9" and "wrote the student number s1" in known["a"].notes[0]
+    assert known["b"] == ("s2", "s2", [], [])

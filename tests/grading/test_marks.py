@@ -6,6 +6,7 @@ import pytest
 
 from s2kit.errors import InvalidInputError
 from tools.grading.__main__ import _roster, main
+from tools.grading.feedback import feedback_page
 from tools.grading.grade import UNREAD, Grade, Mark
 from tools.grading.marks import add_texts, read_table, read_texts, write_marks, write_texts
 
@@ -23,7 +24,7 @@ def graded(answer=ANSWER, key="7"):
 
 def typed(file, encoding="utf-8", separator=",", **given):
     """Type into the first row of a table, and save it as another spreadsheet would."""
-    with file.open(newline="", encoding="utf-8") as opened:
+    with file.open(newline="", encoding="utf-8-sig") as opened:
         rows = list(csv.DictReader(opened))
     with file.open("w", newline="", encoding=encoding) as opened:
         table = csv.DictWriter(opened, rows[0], delimiter=separator)
@@ -43,6 +44,25 @@ def test_points_of_any_spreadsheet_count(tmp_path, encoding, separator):
     add_texts(grades, file)
     assert grades[0].total == 3.5 and grades[0].status == "graded"
     assert grades[0].marks[1].messages == ["Which land?"]
+
+
+def test_tables_open_in_excel(tmp_path):
+    """Both begin with the mark by which Excel knows that they are in UTF-8."""
+    write_texts([graded()], tmp_path / "texts.csv")
+    write_marks([graded()], tmp_path / "marks.csv")
+    for name in ("texts.csv", "marks.csv"):
+        assert (tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbfid,name,")
+
+
+def test_what_names_another_student_is_for_the_instructor(tmp_path):
+    """Remarks are in the table, and not on the page; neither is an id in place of a number."""
+    one = graded()
+    one.number, one.notes, one.remarks = "", ["another student too"], ["as 4711"]
+    write_marks([one], tmp_path / "marks.csv")
+    assert "another student too; as 4711" in (tmp_path / "marks.csv").read_text("utf-8-sig")
+    page = feedback_page(one, "04_cloud_free")
+    assert "another student too" in page and "4711" not in page and "student number" not in page
+    assert "1 of 5 points so far." in page and "why: not read yet, of 3" in page
 
 
 def test_points_belong_to_the_text_that_was_read(tmp_path):

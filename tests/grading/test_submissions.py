@@ -220,7 +220,7 @@ def grade_all(cases: dict[int, Case], store: str, folder: Path) -> Batch:
     print(f"{len(cases)} submissions in {time.monotonic() - began:.0f} s", done.stdout, done.stderr)
     assert command(*build, "feedback").returncode == 0
     result = folder / "build/03_ndvi_statistics"
-    with (result / "marks.csv").open(newline="") as file:
+    with (result / "marks.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
     return Batch(result, rows, done.returncode)
 
@@ -297,7 +297,7 @@ def test_hints_reach_the_feedback(graded):
 def test_points_for_texts_complete_the_total(graded):
     """A person's points for a text are added by `feedback`, with the comment."""
     folder = graded(101).folder
-    with (folder / "texts.csv").open(newline="") as file:
+    with (folder / "texts.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [(row["id"], row["question"]) for row in rows] == [("101", "why"), ("117", "why")]
     assert len(rows[1]["answer"]) < 32_767  # the most that a cell of a spreadsheet holds
@@ -306,7 +306,7 @@ def test_points_for_texts_complete_the_total(graded):
         table.writeheader()
         table.writerow(rows[0] | {"points": "2,5", "comment": "Which land changes more?"})
     assert command("--build", folder.parent, "feedback").returncode == 0
-    with (folder / "marks.csv").open(newline="") as file:
+    with (folder / "marks.csv").open(newline="", encoding="utf-8-sig") as file:
         row = next(row for row in csv.DictReader(file) if row["id"] == "101")
     assert (row["why (3)"], row["total"], row["status"]) == ("2.5", "19.5", "graded")
     assert "Which land changes more?" in (folder / "feedback/101.html").read_text()

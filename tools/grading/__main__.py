@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from s2kit.errors import InvalidInputError
-from tools.grading.collect import Submission, collect, collected
+from tools.grading.collect import Submission, collect, collected, collected_since
 from tools.grading.exercise import Exercise, read_exercise
 from tools.grading.feedback import write_feedback
-from tools.grading.grade import UNREAD, check_exercise, grade, numbers_of, preload
+from tools.grading.grade import GRADED, UNREAD, check_exercise, grade, numbers_of, preload
 from tools.grading.marks import (
     add_texts,
     read_grades,
@@ -80,9 +80,12 @@ def _release(given: argparse.Namespace) -> int:
 
 
 def _collect(given: argparse.Namespace) -> int:
-    name, found = collect(given.place, _exercises(given), given.build)
+    name, found, changed = collect(given.place, _exercises(given), given.build)
     refused = [one for one in found if one.refused]
-    print(f"{name}: {len(found)} students, {len(refused)} of them without a notebook to grade")
+    print(
+        f"{name}: {len(found)} students, {changed} of them new or changed, "
+        f"{len(refused)} without a notebook to grade"
+    )
     for one in refused:
         print(f"  {one.name} ({one.id}), {one.file}: {one.refused}")
     return 0
@@ -102,10 +105,9 @@ def _grade(given: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory() as work:
             check_exercise(exercise, store, Path(work), limits)
             for one in batch:
-                number, notes = numbers[one.id]
-                grades.append(grade(exercise, one, number, store, Path(work), limits))
-                grades[-1].notes += notes
-                print(f"{one.name} ({one.id}): {grades[-1].status}", flush=True)
+                grades.append(grade(exercise, one, numbers[one.id], store, Path(work), limits))
+                ran = GRADED if grades[-1].marks else grades[-1].status
+                print(f"{one.name} ({one.id}): {ran}", flush=True)
         write_grades(grades, folder)
         write_texts(grades, folder / "texts.csv")
         _print_unused(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
@@ -114,7 +116,7 @@ def _grade(given: argparse.Namespace) -> int:
         unread = sum(one.status == UNREAD for one in grades)
         print(f"{folder / 'marks.csv'}: {len(grades)} students, {lost} not graded")
         if unread:
-            print(f"{unread} wrote texts to be read: give points in {folder / 'texts.csv'}")
+            print(f"{unread} with texts to be read: give points in {folder / 'texts.csv'}")
         missing += lost
     return min(missing, _MOST_STATUS)
 
@@ -125,6 +127,11 @@ def _feedback(given: argparse.Namespace) -> int:
         if not (folder / "grades.json").exists():
             raise InvalidInputError(f"{exercise.name} is not graded yet: make grade")
         grades = read_grades(folder)
+        since = collected_since(folder / "collected", folder / "grades.json")
+        if since:
+            print(
+                f"{exercise.name}: {since} collected since it was graded are left out: make grade"
+            )
         _print_unused(add_texts(grades, folder / "texts.csv"), folder / "texts.csv")
         write_marks(grades, folder / "marks.csv")
         write_feedback(grades, exercise.name, folder / "feedback")
@@ -146,8 +153,11 @@ def _batches(given: argparse.Namespace) -> list[tuple[Exercise, list[Submission]
 def _print_unused(rows: list[dict[str, str]], file: Path) -> None:
     """Print which points belong to no text."""
     if rows:
-        named = ", ".join(f"{row['question']} of {row['id']}" for row in rows)
-        print(f"{file}: not used, since no text has this id and version: {named}")
+        named = ", ".join(f"{row['question']} of {row['name']} ({row['id']})" for row in rows)
+        print(
+            f"{file}: points that are not used, since the text was changed after they were given "
+            f"(or id or version were): {named}. They stay at the end of the table"
+        )
 
 
 def _roster(path: Path | None) -> dict[str, str]:

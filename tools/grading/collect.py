@@ -33,6 +33,9 @@ _MOST_BYTES = 10 * 2**30
 _LONGEST = 150
 """Characters of a file name, before the digest of what is longer."""
 
+_SHOWN = 3
+"""Files that an error names."""
+
 _NO_NOTEBOOK = "it is no notebook (.ipynb)"
 _LARGE = f"it is larger than {LARGEST / 2**20:.0f} MB, or a link"
 
@@ -80,7 +83,9 @@ class _Attempt:
     exercise: str
 
 
-def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, list[Submission]]:
+def collect(
+    place: Path, exercises: list[Exercise], build: Path
+) -> tuple[str, list[Submission], int]:
     """Collect a batch into ``build/NAME/collected``, where NAME is the exercise.
 
     What was collected before stays: a student's later file replaces an earlier one if it can be
@@ -101,6 +106,8 @@ def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, l
     list of Submission
         One for each student, also of earlier batches, by their ids; of several attempts the latest
         that can be graded.
+    int
+        How many of them are new or changed.
 
     Raises
     ------
@@ -115,17 +122,22 @@ def collect(place: Path, exercises: list[Exercise], build: Path) -> tuple[str, l
     kinds = Counter(one.exercise for some in attempts.values() for one in some if one.exercise)
     if not kinds:
         known = ", ".join(exercise.name for exercise in exercises)
-        raise InvalidInputError(f"{place} holds no notebook of an exercise; these are: {known}")
+        files = [one for some in attempts.values() for one in some]
+        found = "; ".join(f"{one.file.path}: {one.trouble}" for one in files[:_SHOWN])
+        raise InvalidInputError(
+            f"{place} holds no notebook of an exercise ({found}). Exercises are: {known}"
+        )
     exercise = kinds.most_common(1)[0][0]
     folder = build / exercise / "collected"
     folder.mkdir(parents=True, exist_ok=True)
-    found = {one.id: one for one in collected(folder)}
-    for key in attempts:
-        one = _later(found.get(key), _choose(attempts[key], exercise))
-        found[key] = one
-        with replacing(folder / f"{safe_name(key)}.json") as draft:
+    before = {one.id: one for one in collected(folder)}
+    now = {key: _later(before.get(key), _choose(attempts[key], exercise)) for key in attempts}
+    changed = [one for key, one in now.items() if one != before.get(key)]
+    for one in changed:
+        with replacing(folder / f"{safe_name(one.id)}.json") as draft:
             draft.write_text(json.dumps(asdict(one)))
-    return exercise, [found[key] for key in sorted(found)]
+    every = before | now
+    return exercise, [every[key] for key in sorted(every)], len(changed)
 
 
 def _later(before: Submission | None, now: Submission) -> Submission:
@@ -143,6 +155,12 @@ def collected(folder: Path) -> list[Submission]:
     """Return the submissions that `collect` wrote into a folder."""
     found = [Submission(**json.loads(path.read_text())) for path in folder.glob("*.json")]
     return sorted(found, key=lambda one: one.id)
+
+
+def collected_since(folder: Path, file: Path) -> int:
+    """Return how many submissions `collect` wrote after a file was written."""
+    written = file.stat().st_mtime
+    return sum(path.stat().st_mtime > written for path in folder.glob("*.json"))
 
 
 def safe_name(text: str) -> str:

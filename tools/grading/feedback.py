@@ -31,7 +31,7 @@ summary {{ cursor: pointer; }}
 <body>
 <main>
 <h1>{title}</h1>
-<p>{name}, student number {number}</p>
+<p>{name}</p>
 <p><strong>{total}</strong> {status}</p>
 {notes}
 {sections}
@@ -57,11 +57,11 @@ def feedback_page(grade: Grade, exercise: str) -> str:
         tasks.setdefault(mark.title, []).append(mark)
     largest = sum(mark.largest for mark in grade.marks)
     so_far = sum(mark.points or 0 for mark in grade.marks)
-    total = f"{so_far:g} of {largest:g} points." if grade.marks else ""
+    when = " so far" if grade.total is None else ""
+    total = f"{so_far:g} of {largest:g} points{when}." if grade.marks else ""
     return _PAGE.format(
         title=escape(exercise.replace("_", " ")),
-        name=escape(grade.name),
-        number=escape(grade.number),
+        name=escape(f"{grade.name}, student number {grade.number}" if grade.number else grade.name),
         total=total,
         status=escape(grade.status[:1].upper() + grade.status[1:] + "."),
         notes=_list(grade.notes),
@@ -74,7 +74,7 @@ def _section(title: str, marks: list[Mark]) -> str:
     largest = f"{sum(mark.largest for mark in marks):g}"
     known = "–" if None in points else f"{sum(p for p in points if p is not None):g}"
     messages = list(dict.fromkeys(message for mark in marks for message in mark.messages))
-    each = [f"{_word(mark)} ({_points(mark)} of {mark.largest:g})" for mark in marks]
+    each = [f"{mark.question.replace('-', ' ')}: {_points(mark)}" for mark in marks]
     answers = list(dict.fromkeys(mark.answer.strip() or "(nothing)" for mark in marks))
     answer = escape("\n\n".join(map(shortened, answers)))
     return (
@@ -84,12 +84,9 @@ def _section(title: str, marks: list[Mark]) -> str:
     )
 
 
-def _word(mark: Mark) -> str:
-    return mark.question.replace("-", " ")
-
-
 def _points(mark: Mark) -> str:
-    return "not read yet" if mark.points is None else f"{mark.points:g}"
+    given = "not read yet," if mark.points is None else f"{mark.points:g}"
+    return f"{given} of {mark.largest:g}"
 
 
 def _list(lines: list[str]) -> str:

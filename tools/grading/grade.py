@@ -5,6 +5,7 @@ import importlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from s2kit.errors import InvalidInputError
 from tools.grading.collect import Submission
@@ -31,6 +32,7 @@ _REASONS = {
 _MEMORY = "This needed more memory than there is: take a part of the data, or a statistic earlier."
 
 
+_BLANK = "No answer."
 _LAZY = ("s2kit", "s2kit.course")
 """Modules that import their names when these are first used."""
 
@@ -55,10 +57,12 @@ class Grade:
     id: str
     name: str
     number: str
-    """The student's number: it determines the student's cube."""
+    """The student's number, which determines the student's cube; empty if it is not known."""
     status: str
     marks: list[Mark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    """Notes that name other students, for the instructor alone."""
 
     @property
     def total(self) -> float | None:
@@ -83,10 +87,19 @@ def preload(exercise: Exercise) -> None:
             getattr(module, public)
 
 
+class Number(NamedTuple):
+    """The number of a student, or empty; what determines the cube; notes, and remarks, on it."""
+
+    number: str
+    seed: str
+    notes: list[str]
+    remarks: list[str]
+
+
 def numbers_of(
     exercise: Exercise, batch: list[Submission], roster: dict[str, str]
-) -> dict[str, tuple[str, list[str]]]:
-    """Return the number that determines each student's cube, and notes on it, by the LMS's id.
+) -> dict[str, Number]:
+    """Return the number of each student, by the LMS's id.
 
     For ids of the roster it is the roster's. For others it is the number that the student wrote,
     unless another student of the batch wrote the same: then both get the cube of their LMS's id, so
@@ -97,22 +110,24 @@ def numbers_of(
     found = {}
     for one in batch:
         wrote = typed[one.id]
-        number = roster.get(one.id, wrote or one.id)
-        notes = []
+        number = roster.get(one.id, wrote)
+        notes, remarks = [], []
         if one.id not in roster and count[wrote] > 1:
-            number = one.id
+            number = ""
             others = [key for key, other in typed.items() if other == wrote and key != one.id]
-            notes.append(f"wrote the same student number as {', '.join(others)}: {wrote}")
+            notes.append(f"another student wrote the student number {wrote} too")
+            remarks.append(f"wrote the same student number as {', '.join(others)}")
+        seed = number or one.id
         if roster and one.id not in roster:
             notes.append("the roster has no student number for this id")
         if not wrote and not one.refused:
             notes.append("wrote no student number")
-        if wrote and wrote != number.strip().casefold():
+        if wrote and wrote != seed.strip().casefold():
             notes.append(
-                f"wrote the student number {wrote}, was graded with the cube of {number}: numbers "
+                f"wrote the student number {wrote}, was graded with the cube of {seed}: numbers "
                 "that were typed by hand from another cube count as wrong"
             )
-        found[one.id] = number, notes
+        found[one.id] = Number(number, seed, notes, remarks)
     return found
 
 
@@ -139,7 +154,7 @@ def check_exercise(exercise: Exercise, store: str, work: Path, limits: Limits) -
 
 
 def grade(
-    exercise: Exercise, one: Submission, number: str, store: str, work: Path, limits: Limits
+    exercise: Exercise, one: Submission, number: Number, store: str, work: Path, limits: Limits
 ) -> Grade:
     """Grade one student. Whatever happens, there is a status.
 
@@ -147,20 +162,20 @@ def grade(
     ----------
     exercise : Exercise
     one : Submission
-    number : str
-        The student's number.
+    number : Number
     store : str
         The class's cube; empty for the place that the exercise names.
     work : pathlib.Path
         The student's folder is made in it.
     limits : Limits
     """
-    grade = Grade(one.id, one.name, number, f"not graded: {one.refused}", notes=list(one.notes))
+    grade = Grade(one.id, one.name, number.number, f"not graded: {one.refused}")
+    grade.notes, grade.remarks = [*one.notes, *number.notes], list(number.remarks)
     if one.refused:
         return grade
     try:
         answers = read_answers(exercise, one.cells)
-        cells = cells_to_run(exercise, answers, number, store)
+        cells = cells_to_run(exercise, answers, number.seed, store)
         outcome = run_cells(cells, work / "student", limits)
     except Exception as error:  # the batch goes on
         grade.status = f"not graded: {type(error).__name__}: {error}"
@@ -174,6 +189,8 @@ def grade(
     tasks = {cell.name: cell.task for cell in cells}
     grade.notes += answers.notes + _notes(outcome, tasks)
     grade.marks = [_mark(exercise, question, answers, outcome) for question in exercise.questions]
+    if all(mark.messages == [_BLANK] for mark in grade.marks):
+        grade.notes.append("nothing was answered")
     grade.status = GRADED if grade.total is not None else UNREAD
     return grade
 
@@ -196,11 +213,11 @@ def _notes(outcome: Outcome, tasks: dict[str, str]) -> list[str]:
 def _mark(exercise: Exercise, question: Question, answers: Answers, outcome: Outcome) -> Mark:
     """Return the mark of a question with what the student should know."""
     text = answers.answers.get(question.task, "")
+    if is_blank(exercise, answers, question.task):
+        return Mark(question.name, question.title, 0.0, question.points, [_BLANK], "")
     mark = Mark(question.name, question.title, 0.0, question.points, [], text)
-    blank = is_blank(exercise, answers, question.task)
     if question.manual:
-        mark.points = 0.0 if blank else None
-        mark.messages = ["No answer."] if blank else []
+        mark.points = None
         return mark
     result = outcome.results.get(question.name, _MISSING)
     answer = outcome.results.get(question.task, _MISSING)

@@ -23,6 +23,9 @@ _FIELD = 10**6
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What formulas of spreadsheets begin with."""
 
+_ENCODING = "utf-8-sig"
+"""With the mark by which Excel knows UTF-8."""
+
 _Row = dict[str, str]
 _Key = tuple[str, str, str]
 """Id, question and version."""
@@ -45,14 +48,14 @@ def write_marks(grades: list[Grade], file: Path) -> None:
     """Write ``marks.csv``: one line a student. What is not graded is empty, never 0."""
     questions = {mark.question: mark.largest for one in grades for mark in one.marks}
     heads = [f"{name} ({largest:g})" for name, largest in questions.items()]
-    with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as draft, draft.open("w", newline="", encoding=_ENCODING) as opened:
         table = csv.writer(opened)
         table.writerow(["id", "name", "number", "status", "total", *heads, "notes"])
         for one in grades:
             points = {mark.question: mark.points for mark in one.marks}
             each = [_number(points.get(name)) for name in questions]
             who = [_text(text) for text in (one.id, one.name, one.number)]
-            notes = _text("; ".join(one.notes))
+            notes = _text("; ".join([*one.notes, *one.remarks]))
             table.writerow([*who, one.status, _number(one.total), *each, notes])
 
 
@@ -85,7 +88,7 @@ def write_texts(grades: list[Grade], file: Path) -> None:
             old = given.pop(_key(row), {})
             rows.append(row | {name: old.get(name, "") for name in ("points", "comment")})
     rows += [row for row in given.values() if _is_filled(row)]
-    with replacing(file) as draft, draft.open("w", newline="", encoding="utf-8") as opened:
+    with replacing(file) as draft, draft.open("w", newline="", encoding=_ENCODING) as opened:
         table = csv.DictWriter(opened, _TEXT_COLUMNS)
         table.writeheader()
         table.writerows(rows)

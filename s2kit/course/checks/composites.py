@@ -134,6 +134,7 @@ def nearest_observation(answer: Any, clear: xr.DataArray, day: str) -> bool:
     signed = "Days before count as negative, so the earliest wins: take abs(…)."
     masked = "The mask is missing: .where(clear) leaves out what was not clear."
     unit = "These are not days: divide by np.timedelta64(1, 'D')."
+    whole = "Parts of a day count: divide by np.timedelta64(1, 'D'), and do not round."
     one = "That is one number for the whole map: keep the clear observations of each pixel, "
     one += "then take the smallest along time."
     late = "That is NaN everywhere: divide by np.timedelta64(1, 'D') first, since the smallest of "
@@ -148,10 +149,28 @@ def nearest_observation(answer: Any, clear: xr.DataArray, day: str) -> bool:
         ("You kept what is not clear.", abs(apart).where(~clear).min("time")),
         ("Zeros take part: .where(clear) makes gaps.", (abs(apart) * clear).min("time")),
         ("That is the mean; take the smallest.", abs(apart).where(clear).mean("time")),
+        (
+            "That counts only observations before the day.",
+            -apart.where(clear & (apart <= 0)).max("time"),
+        ),
+        (
+            "That counts only observations after the day.",
+            apart.where(clear & (apart >= 0)).min("time"),
+        ),
+        ("That is the first clear observation, not the nearest.", _first(abs(apart), clear)),
+        ("That is the median; take the smallest.", abs(apart).where(clear).median("time")),
+        (whole, np.floor(near)),
+        (whole, near.round()),
         (unit, near * 24),
         (unit, near * 86400),
         (unit, near * 86400e9),
         ("Nothing is taken yet: the smallest along time.", abs(apart).where(clear)),
     ]
     called, value = call(answer, clear, day)
-    return called and judge(value, near, mistakes, "Right: a gap of weeks may show another season.")
+    praise = "Right for your cube; it is graded with another mask too."
+    return called and judge(value, near, mistakes, praise)
+
+
+def _first(days: xr.DataArray, clear: xr.DataArray) -> xr.DataArray:
+    """Return for each pixel the days of its first clear observation, NaN where there is none."""
+    return days.isel(time=clear.argmax("time")).drop_vars("time").where(clear.any("time"))
