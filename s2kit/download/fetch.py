@@ -112,10 +112,17 @@ def fetch_products(
     -----
     SceneWarning
         If products could not be downloaded; the report has the reasons.
+
+    Examples
+    --------
+    >>> items = s2kit.find_scenes("data/practice", "delft", "2022-05-20", "2022-05-20")
+    >>> report = s2kit.fetch_products(items, "data/practice/scenes")  # all is there already
+    >>> len(report.fetched), len(report.present)
+    (0, 2)
     """
     names = _read_names(items)
     layers = _read_layers(bands, names)
-    folder = Path(archive).expanduser().absolute()
+    folder = _read_folder(archive)
     bar = tqdm(None, "download", 0, disable=not progress, unit="B", unit_scale=True)
     with _exclusive(folder), bar, _Downloads(folder, layers, service, bar) as downloads:
         downloads.run(names)
@@ -280,16 +287,16 @@ class _Downloads:
         for path in [path for path in staged.rglob("*") if path.is_file()]:
             if path not in wanted:  # of an earlier run that wanted more
                 path.unlink()
+        (staged / NAME).write_bytes(product.manifest)
         if own.exists():
-            sync_all(staged, wanted)
-            for one in product.files:
-                (own / one.path).parent.mkdir(parents=True, exist_ok=True)
-                (staged / one.path).replace(own / one.path)
+            sync_all(staged, [*wanted, staged / NAME])
+            for inside in (*(one.path for one in product.files), NAME):
+                (own / inside).parent.mkdir(parents=True, exist_ok=True)
+                (staged / inside).replace(own / inside)
             shutil.rmtree(staged)
             return
         for name in _EMPTY_FOLDERS:
             (staged / name).mkdir(exist_ok=True)
-        (staged / NAME).write_bytes(product.manifest)
         sync_all(staged, [staged, *staged.rglob("*")])
         staged.replace(own)
         sync([self._folder])
@@ -337,12 +344,21 @@ def _read_names(items: Any) -> list[str]:
     return list(names)
 
 
+def _read_folder(archive: str | PathLike[str]) -> Path:
+    if not isinstance(archive, str | PathLike) or "://" in str(archive) or not str(archive).strip():
+        raise InvalidInputError(f"archive={archive!r:.200} is no folder on a disk")
+    return Path(archive).expanduser().absolute()
+
+
 def _read_layers(bands: Iterable[str] | None, names: list[str]) -> frozenset[str] | None:
     if bands is None:
         return None
-    layers = frozenset([bands] if isinstance(bands, str) else bands)
+    try:
+        layers = frozenset([bands] if isinstance(bands, str) else bands)
+    except TypeError:
+        layers = frozenset()
     if not layers or not layers <= set(LAYERS):
-        raise InvalidInputError(f"bands={bands!r}: accepted are {', '.join(LAYERS)}")
+        raise InvalidInputError(f"bands={bands!r:.200}: accepted are {', '.join(LAYERS)}")
     level_1c = next((name for name in names if "_MSIL1C_" in name), None)
     if level_1c:
         raise InvalidInputError(

@@ -85,7 +85,7 @@ def _read(stream: Element, label: str) -> ProductFile:
     place, sum_ = stream.find("{*}fileLocation"), stream.find("{*}checksum")
     path = PurePosixPath((place.get("href") or "") if place is not None else "")
     text = path.as_posix()
-    if path.is_absolute() or not all(map(_is_plain, path.parts)):
+    if not path.parts or not all(map(_is_plain, path.parts)):
         raise SceneError(label, f"{NAME} names {text!r:.200}, which is no file inside of it")
     size = _size(stream.get("size"))
     if size is None:

@@ -10,7 +10,7 @@ import shutil
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from s2kit.download.service import Service
 
-USER, PASSWORD = "teacher@example.org", "pa ss/wo:rd@7&"  # noqa: S105 (of the stand-in)
+USER, PASSWORD = "teacher@example.org", "pa ss/wo:rd@7&"
 
 CODES = {401: "DAT-ZIP-109", 403: "DAT-ZIP-608", 404: "DAT-ZIP-404", 429: "DAT-ZIP-100"}
 
@@ -37,6 +37,8 @@ class Copernicus(ThreadingHTTPServer):
         Of tokens, s.
     most_open : int
         Connections that were open at once.
+    fill : callable
+        Called by the fault ``"fill"``.
     """
 
     daemon_threads = True
@@ -54,8 +56,12 @@ class Copernicus(ThreadingHTTPServer):
         self.tokens: dict[str, float] = {}
         self.refreshers: dict[str, float] = {}
         self.withdrawn: set[str] = set()
+        self.fill: Callable[[], None] = lambda: None
         self.guard = threading.Lock()
         self.open = self.most_open = 0
+
+    def handle_error(self, request, address):
+        """Say nothing of connections that the client has ended."""
 
     @property
     def url(self) -> str:
@@ -214,6 +220,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(302, {}, {"Location": f"http://localhost:{self.server.server_port}/x"})
         elif kind == "forget":
             self.server.tokens.clear()
+            return False
+        elif kind == "fill":
+            self.server.fill()
             return False
         elif kind in ("cut", "corrupt", "stall", "slow", "ignore range", "more"):
             self._spoil(kind, path)
