@@ -6,6 +6,8 @@ from typing import Any
 _HOMES = {
     "LAYERS": "scenes.item",
     "find_scenes": "scenes",
+    "FetchReport": "download.fetch",
+    "fetch_products": "download.fetch",
     "BuildReport": "cube.report",
     "build_cube": "cube.build",
     "open_cube": "cube.open",

@@ -43,6 +43,10 @@ class SceneError(S2KitError):
         return f"{self.scene}: {self.reason}"
 
 
+class DownloadError(S2KitError):
+    """Products cannot be downloaded at all: no login, no connection, or no space."""
+
+
 class CubeError(S2KitError):
     """A store is not a cube of s2kit, or cannot be written."""
 

@@ -120,6 +120,27 @@ def require_program() -> Callable[[str], str]:
 
 
 @pytest.fixture
+def mount(tmp_path) -> Iterator[Callable[[str], Path]]:
+    """Mount a file system in memory of its own; without the right to, skip or fail as programs."""
+    mounted = []
+
+    def at(options: str) -> Path:
+        folder = tmp_path / "disk"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            give_up = pytest.fail if os.environ.get("S2KIT_REQUIRE") else pytest.skip
+            give_up(f"no right to mount a file system: {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield at
+    for folder in mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
 def stac_api(tmp_path: Path) -> Iterator[Callable[[list[dict[str, Any]]], str]]:
     """Serve items (as JSON dicts) by a real STAC API, rustac, and return its root URL."""
     servers = []

@@ -12,6 +12,7 @@ from s2kit.cube.acquisitions import Scene
 from s2kit.cube.model import State
 from s2kit.errors import InvalidInputError, SceneError
 from s2kit.scenes.find import complete
+from s2kit.scenes.item import require_items
 
 
 def read_items(items: Any) -> list[pystac.Item]:
@@ -22,22 +23,8 @@ def read_items(items: Any) -> list[pystac.Item]:
     InvalidInputError
         If something else is among them, or there is none.
     """
-    try:
-        found = list(items)
-    except TypeError:
-        found = [items]
-    wrong = [item for item in found if not isinstance(item, pystac.Item)]
-    if wrong:
-        raise InvalidInputError(
-            f"items holds {wrong[0]!r:.80} ({type(wrong[0]).__name__}); "
-            "pass what s2kit.find_scenes returns"
-        )
-    if not found:
-        raise InvalidInputError(
-            "there are no scenes; widen the period or the region in s2kit.find_scenes"
-        )
     copies: dict[str, list[pystac.Item]] = {}
-    for item in found:
+    for item in require_items(items):
         copies.setdefault(item.id, []).append(item)
     return [
         same[0] if len(same) == 1 else complete([item.clone() for item in same])

@@ -46,7 +46,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from s2kit.credentials import without_credentials
-from s2kit.errors import SceneError
+from s2kit.errors import InvalidInputError, SceneError
 from s2kit.scenes.product import ProductName, format_utc
 from s2kit.scenes.radiometry import BANDS, DECLARED, SCALES
 
@@ -155,6 +155,31 @@ def make_item(
     for layer in (name for name in LAYERS if name in assets):
         item.add_asset(layer, assets[layer])
     return item
+
+
+def require_items(items: Any) -> list[pystac.Item]:
+    """Return STAC items as a list, at least one.
+
+    Raises
+    ------
+    InvalidInputError
+        If something else is among them, or there is none.
+    """
+    try:
+        found = list(items)
+    except TypeError:
+        found = [items]
+    wrong = [item for item in found if not isinstance(item, pystac.Item)]
+    if wrong:
+        raise InvalidInputError(
+            f"items holds {wrong[0]!r:.80} ({type(wrong[0]).__name__}); "
+            "pass what s2kit.find_scenes returns"
+        )
+    if not found:
+        raise InvalidInputError(
+            "there are no scenes; widen the period or the region in s2kit.find_scenes"
+        )
+    return found
 
 
 def require_band(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -256,7 +256,7 @@ def _assets(
     offsets = _offsets(scene.metadata, product)
     assets: dict[str, pystac.Asset] = {}
     refused: dict[str, str] = {}
-    for layer, file in _rasters(scene):
+    for layer, file in find_rasters(scene.files.names):
         href = scene.files.href(file)
         if layer not in BANDS:
             assets[layer] = make_asset(layer, href)
@@ -270,11 +270,17 @@ def _assets(
     return assets, refused
 
 
-def _rasters(scene: SafeScene) -> Iterator[tuple[str, str]]:
-    """Yield each layer that a product has, and its file in native resolution."""
-    rasters = [PurePosixPath(name) for name in scene.files.names if name.endswith(_RASTERS)]
+def find_rasters(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each layer that a product has, and its file in native resolution.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Paths of all files inside the product.
+    """
+    rasters = [PurePosixPath(name) for name in names if name.endswith(_RASTERS)]
     # Sen2Cor run at 20 m only writes no R10m at all.
-    fine = any("/R10m/" in name for name in scene.files.names)
+    fine = any("R10m" in file.parts for file in rasters)
     for layer in LAYERS:
         native = RESOLUTION[layer] if fine else 20
         patterns = _AUXILIARY.get(layer, (f"IMG_DATA/R{native}m/*_{layer}_{native}m",))

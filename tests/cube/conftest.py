@@ -1,36 +1,11 @@
 """What the tests of builds share: scenes of five days, and stores before and after a change."""
 
-import os
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from children import build, count_changes
 from scenarios import DEEP, SCENARIOS, SMALL, Scenario
 from small_scenes import series
-
-
-@pytest.fixture
-def mount(tmp_path) -> Iterator[Callable[[str], Path]]:
-    """Mount a file system in memory of its own; without the right to, skip or fail as programs."""
-    mounted = []
-
-    def at(options: str) -> Path:
-        folder = tmp_path / "disk"
-        folder.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            give_up = pytest.fail if os.environ.get("S2KIT_REQUIRE") else pytest.skip
-            give_up(f"no right to mount a file system: {done.stderr.strip()}")
-        mounted.append(folder)
-        return folder
-
-    yield at
-    for folder in mounted:
-        subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture(scope="session")
