@@ -9,7 +9,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -20,7 +20,8 @@ from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from s2kit.atomic import sync, sync_all
-from s2kit.download.manifest import NAME, ProductFile, read_manifest, wanted_files
+from s2kit.bounds import read_file
+from s2kit.download.manifest import LARGEST_MANIFEST, NAME, ProductFile, read_manifest, wanted_files
 from s2kit.download.service import COPERNICUS, Service
 from s2kit.download.transfer import CONNECTIONS, Client, TransferError
 from s2kit.errors import DownloadError, InvalidInputError, SceneError, SceneWarning
@@ -78,7 +79,9 @@ def fetch_products(
     Repeat it after whatever interruption: only what is missing is downloaded, and a file that has
     arrived in part is continued. Every file must have the size and the checksum that the product's
     own ``manifest.safe`` states before the product is put into the folder, where `find_scenes`
-    finds it.
+    finds it. In what is there already, beside a manifest, only sizes are compared. Products are
+    looked for in the folder itself, not in folders or zips in it. What has arrived of products that
+    are not whole yet lies in its hidden folder ``.s2kit-download``, which may be removed.
 
     Parameters
     ----------
@@ -88,7 +91,8 @@ def fetch_products(
         The folder, made if absent.
     bands : iterable of str, optional
         Layers of the cube, such as ``["B04", "B08", "SCL"]``: only their files, in the resolution
-        in which `build_cube` reads them, and the metadata. By default the whole product.
+        in which `build_cube` reads them, and the metadata; of those that a product lacks, none. By
+        default the whole product.
     service : Service
         Where to download from; by default the Copernicus Data Space Ecosystem. The account is found
         in the environment variables CDSE_USERNAME and CDSE_PASSWORD (and CDSE_TOTP), in
@@ -123,10 +127,14 @@ def fetch_products(
     names = _read_names(items)
     layers = _read_layers(bands, names)
     folder = _read_folder(archive)
-    bar = tqdm(None, "download", 0, disable=not progress, unit="B", unit_scale=True)
-    with _exclusive(folder), bar, _Downloads(folder, layers, service, bar) as downloads:
-        downloads.run(names)
-    report = downloads.report()
+    present = [name for name in names if _is_present(folder, name, layers)]
+    absent = [name for name in names if name not in present]
+    if not absent:
+        return FetchReport(str(folder), present=tuple(present))
+    with _exclusive(folder), _bar(progress) as bar:
+        with _Downloads(folder, layers, service, bar) as downloads:
+            downloads.run(absent)
+        report = downloads.report(present)
     if report.failed:
         warnings.warn(str(report), SceneWarning, stacklevel=2)
     return report
@@ -161,7 +169,6 @@ class _Downloads:
         self._client = Client(service, self._arrived)
         self._pool = ThreadPoolExecutor(CONNECTIONS, "s2kit-download")
         self._fetched: list[str] = []
-        self._present: list[str] = []
         self._failed: dict[str, str] = {}
         self._size, self._counting = 0, threading.Lock()
 
@@ -178,19 +185,16 @@ class _Downloads:
         pending: deque[_Product] = deque()
         for name in names:
             with self._failing(name):
-                if (product := self._begin(name)) is None:
-                    self._present.append(name)
-                else:
-                    pending.append(product)
+                pending.append(self._begin(name))
             if len(pending) > 1:
                 self._complete(pending.popleft())
         while pending:
             self._complete(pending.popleft())
 
-    def report(self) -> FetchReport:
-        """Return what was done."""
-        found = (tuple(self._fetched), tuple(self._present), self._failed)
-        return FetchReport(str(self._folder), *found, self._size)
+    def report(self, present: list[str]) -> FetchReport:
+        """Return what was done, beside what was there before."""
+        done = tuple(self._fetched), tuple(present), dict(self._failed)
+        return FetchReport(str(self._folder), *done, self._size)
 
     def _arrived(self, size: int) -> None:
         with self._counting:
@@ -215,21 +219,21 @@ class _Downloads:
                 f"is kept{'; make space, and repeat it' if full else ''}"
             ) from error
 
-    def _begin(self, name: str) -> _Product | None:
-        """Start to download what is missing of a product; return None if nothing is."""
+    def _begin(self, name: str) -> _Product:
+        """Start to download what is missing of a product."""
         own = self._folder / f"{name}.SAFE"
-        record = None
-        if not (own / NAME).is_file():
-            record = self._record(name)
+        if own.is_symlink():
+            raise SceneError(name, f"{own} is a link; nothing is downloaded into it")
+        record = self._record(name)
+        files, manifest = _read_own(own, name), b""
+        if not files:
             manifest = self._client.read(self._client.url(record, NAME))
-        else:
-            manifest = (own / NAME).read_bytes()
-        files = wanted_files(read_manifest(manifest, name), self._layers)
-        missing = [one for one in files if not _has_size(own / one.path, one.size)]
-        if not missing and record is None:
-            return None
-        record = record or self._record(name)
-        self._require_space(missing)
+            files = read_manifest(manifest, name)
+        # Sizes are enough beside the manifest of a download; what others put there is read.
+        there = _has_size if not manifest else _is_whole
+        wanted = wanted_files(files, self._layers, name)
+        missing = [one for one in wanted if not there(own / one.path, one)]
+        self._require_space(name, missing)
         self._bar.total += sum(one.size for one in missing)
         self._bar.refresh()
         tasks = [self._pool.submit(self._fetch, name, record, one) for one in missing]
@@ -258,7 +262,7 @@ class _Downloads:
         if part.exists():
             self._show(part.stat().st_size)
         for _ in range(_TRIES):
-            self._client.download(url, part, file.size)
+            self._client.download(url, part, file.size, resume=bool(file.algorithm))
             if file.matches(part):
                 part.replace(target)
                 return
@@ -284,15 +288,18 @@ class _Downloads:
         own, staged = self._folder / f"{product.name}.SAFE", self._staged(product.name)
         staged.mkdir(exist_ok=True)
         wanted = {staged / one.path for one in product.files}
-        for path in [path for path in staged.rglob("*") if path.is_file()]:
-            if path not in wanted:  # of an earlier run that wanted more
-                path.unlink()
-        (staged / NAME).write_bytes(product.manifest)
+        for file in [file for file in staged.rglob("*") if file.is_file()]:
+            if file not in wanted:  # of an earlier run that wanted more
+                file.unlink()
+        inside = [one.path for one in product.files]
+        if product.manifest:
+            (staged / NAME).write_bytes(product.manifest)
+            inside.append(NAME)
         if own.exists():
-            sync_all(staged, [*wanted, staged / NAME])
-            for inside in (*(one.path for one in product.files), NAME):
-                (own / inside).parent.mkdir(parents=True, exist_ok=True)
-                (staged / inside).replace(own / inside)
+            sync_all(staged, [staged / path for path in inside])
+            for path in inside:
+                (own / path).parent.mkdir(parents=True, exist_ok=True)
+                (staged / path).replace(own / path)
             shutil.rmtree(staged)
             return
         for name in _EMPTY_FOLDERS:
@@ -301,40 +308,73 @@ class _Downloads:
         staged.replace(own)
         sync([self._folder])
 
-    def _require_space(self, files: list[ProductFile]) -> None:
-        needed, free = sum(one.size for one in files), shutil.disk_usage(self._folder).free
+    def _require_space(self, name: str, files: list[ProductFile]) -> None:
+        """Raise OSError if the disk has no space for what has not arrived yet."""
+        targets = [self._staged(name) / one.path for one in files]
+        parts = [target.with_name(f"{target.name}.part") for target in targets]
+        arrived = sum(path.stat().st_size for path in (*targets, *parts) if path.is_file())
+        needed = sum(one.size for one in files) - arrived
+        free = shutil.disk_usage(self._folder).free
         if needed > free:
-            raise OSError(
-                errno.ENOSPC, f"{needed / 1e6:.0f} MB are needed, {free / 1e6:.0f} MB are free"
-            )
+            text = f"{needed / 1e6:.1f} MB are needed, {free / 1e6:.1f} MB are free"
+            raise OSError(errno.ENOSPC, text)
 
     def _staged(self, name: str) -> Path:
         return self._folder / _STAGING / f"{name}.SAFE"
 
 
-def _has_size(path: Path, size: int) -> bool:
-    return path.is_file() and path.stat().st_size == size
+def _has_size(path: Path, file: ProductFile) -> bool:
+    return path.is_file() and path.stat().st_size == file.size
+
+
+def _is_whole(path: Path, file: ProductFile) -> bool:
+    return path.is_file() and file.matches(path)
+
+
+def _read_own(folder: Path, name: str) -> list[ProductFile]:
+    """Return the files that the manifest of a product in the archive names; none without one."""
+    try:
+        return read_manifest(read_file(folder / NAME, LARGEST_MANIFEST), name)
+    except (OSError, SceneError):
+        return []
+
+
+def _is_present(folder: Path, name: str, layers: frozenset[str] | None) -> bool:
+    """Return whether nothing of a product is missing."""
+    own = folder / f"{name}.SAFE"
+    try:
+        files = wanted_files(_read_own(own, name), layers, name)
+    except SceneError:
+        return False
+    return bool(files) and all(_has_size(own / one.path, one) for one in files)
+
+
+def _bar(progress: bool) -> tqdm:
+    return tqdm(None, "download", 0, disable=not progress, unit="B", unit_scale=True)
 
 
 @contextmanager
 def _exclusive(folder: Path) -> Iterator[None]:
     """Hold the right to download into a folder, which is made if absent."""
-    staging = folder / _STAGING
+    lock = FileLock(folder / _STAGING / "lock", timeout=0)
     try:
-        staging.mkdir(parents=True, exist_ok=True)
-        with FileLock(staging / "lock", timeout=0):
-            yield
+        (folder / _STAGING).mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except Timeout as error:
         raise DownloadError(
             f"another download is at work on {folder}; wait for it to end"
         ) from error
     except OSError as error:
         raise DownloadError(f"{folder} cannot be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _read_names(items: Any) -> list[str]:
     names = {item.id: ProductName.find(item.id) for item in require_items(items)}
-    odd = next((name for name, product in names.items() if str(product) != name), None)
+    odd = next((n for n, found in names.items() if found is None or str(found) != n), None)
     if odd is not None:
         raise InvalidInputError(
             f"{odd!r:.200} is no product name, such as "
@@ -345,9 +385,10 @@ def _read_names(items: Any) -> list[str]:
 
 
 def _read_folder(archive: str | PathLike[str]) -> Path:
-    if not isinstance(archive, str | PathLike) or "://" in str(archive) or not str(archive).strip():
-        raise InvalidInputError(f"archive={archive!r:.200} is no folder on a disk")
-    return Path(archive).expanduser().absolute()
+    if isinstance(archive, str | PathLike) and "://" not in str(archive) and str(archive).strip():
+        with suppress(ValueError, RuntimeError):  # a zero byte, or nobody's home
+            return Path(archive).expanduser().absolute()
+    raise InvalidInputError(f"archive={archive!r:.200} is no folder on a disk")
 
 
 def _read_layers(bands: Iterable[str] | None, names: list[str]) -> frozenset[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import netrc
 import os
 import threading
@@ -50,36 +51,42 @@ def read_account(host: str) -> Account:
     user, password = (os.environ.get(name) for name in _VARIABLES)
     if user and password:
         return Account(user, password, code)
-    if user or password:
-        missing = _VARIABLES[1] if user else _VARIABLES[0]
-        raise DownloadError(f"the environment variable {missing} is not set; set both, or neither")
-    found = _from_netrc(host) or _from_keyring(host)
+    if password:
+        raise DownloadError(f"the environment variable {_VARIABLES[0]} is not set; set both")
+    found = _from_netrc(host, user) or _from_keyring(host, user)
     if found is None:
         raise DownloadError(
             f"no account for {host}. Set the environment variables {' and '.join(_VARIABLES)}, or "
-            f"write the line `machine {host} login USER password PASSWORD` into ~/.netrc, or store "
-            f"it by `keyring set {host} USER`. Accounts are free: https://dataspace.copernicus.eu"
+            f"write the line `machine {host} login USER password PASSWORD` into ~/.netrc (what "
+            f"holds spaces in quotes), or store it by `keyring set {host} USER` and set "
+            f"{_VARIABLES[0]}. Accounts are free: https://dataspace.copernicus.eu"
         )
     return Account(*found, code)
 
 
-def _from_netrc(host: str) -> tuple[str, str] | None:
+def _from_netrc(host: str, user: str | None) -> tuple[str, str] | None:
     try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
+        entries = netrc.netrc(os.environ.get("NETRC")).hosts
     except FileNotFoundError:
         return None
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+    except netrc.NetrcParseError as error:  # its message may hold a part of a password
+        raise DownloadError(
+            f"{error.filename} cannot be read at line {error.lineno}; a password with spaces "
+            "stands in quotes, and others may not read the file (chmod 600)"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
         raise DownloadError(f".netrc cannot be read ({error})") from shown_cause(error)
-    return (found[0], found[2]) if found and found[0] and found[2] else None
+    name, _, password = entries.get(host) or ("", "", "")  # not that of `default`
+    return (name, password) if name and password and user in (None, "", name) else None
 
 
-def _from_keyring(host: str) -> tuple[str, str] | None:
+def _from_keyring(host: str, user: str | None) -> tuple[str, str] | None:
     if importlib.util.find_spec("keyring") is None:
         return None
     import keyring
 
     try:
-        found = keyring.get_credential(host, None)
+        found = keyring.get_credential(host, user or None)  # some keyrings need the name
     except keyring.errors.KeyringError:  # no keyring runs here
         return None
     return (found.username, found.password) if found else None
@@ -122,8 +129,11 @@ class Login:
             return self._token
 
     def _renew(self) -> bool:
+        """Ask for a new token without a new session; return False if the old one has ended."""
         form = {"grant_type": "refresh_token", "refresh_token": self._refresh}
         status, body = self._ask(form)
+        if status not in (200, 400, 401):
+            raise DownloadError(f"{self._service.identity} renews no token now ({status})")
         return status == 200 and self._keep(body)
 
     def _log_in(self) -> None:
@@ -149,16 +159,17 @@ class Login:
         self._token = str(said.get("access_token") or "")
         self._until = now + _seconds(said.get("expires_in"), _EARLY)
         self._refresh = str(said.get("refresh_token") or "")
-        self._refresh_until = now + _seconds(said.get("refresh_expires_in"), _EARLY)
+        until = said.get("refresh_expires_in") or math.inf  # 0 is no end
+        self._refresh_until = now + _seconds(until, _EARLY)
         return bool(self._token)
 
 
 def _seconds(stated: Any, early: float) -> float:
     """Return for how long a token is used: not to its end, but at least for half of its life."""
     try:
-        seconds = max(float(stated), 0.0)
+        seconds = float(stated)
     except (TypeError, ValueError):
-        return 0.0
+        seconds = 60.0
     return max(seconds - early, seconds / 2)
 
 

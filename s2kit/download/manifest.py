@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError
@@ -14,6 +15,8 @@ from s2kit.scenes.files import METADATA_FILE
 from s2kit.scenes.safe import find_rasters
 
 NAME = "manifest.safe"
+LARGEST_MANIFEST = 2**23
+"""Bytes that are read at most; real ones have 0.05 MB."""
 
 _ALGORITHMS = {"MD5": "md5", "SHA3-256": "sha3_256", "SHA-256": "sha256", "SHA-512": "sha512"}
 """Names of checksums in manifests to those of hashlib; others are not checked."""
@@ -39,8 +42,10 @@ class ProductFile(NamedTuple):
             return False
         if not self.algorithm:
             return True
+        # Not for security: systems that forbid MD5 for that allow it for checksums.
+        digest = partial(hashlib.new, self.algorithm, usedforsecurity=False)
         with file.open("rb") as opened:
-            return hashlib.file_digest(opened, self.algorithm).hexdigest() == self.checksum
+            return hashlib.file_digest(opened, digest).hexdigest() == self.checksum
 
 
 def read_manifest(content: bytes, label: str) -> list[ProductFile]:
@@ -68,21 +73,35 @@ def read_manifest(content: bytes, label: str) -> list[ProductFile]:
         if found.path.casefold() in files:
             raise SceneError(label, f"{NAME} names {found.path!r:.200} twice")
         files[found.path.casefold()] = found
+    folders = {str(one).casefold() for path in files for one in PurePosixPath(path).parents}
+    odd = next((path for path in files if path in folders or path.endswith((".part", NAME))), None)
+    if odd is not None:
+        raise SceneError(label, f"{NAME} names {odd!r:.200}, which can be no file of a product")
     if not any(_METADATA.fullmatch(path) for path in files):
         raise SceneError(label, f"{NAME} names no metadata of a product")
     return list(files.values())
 
 
-def wanted_files(files: list[ProductFile], layers: frozenset[str] | None) -> list[ProductFile]:
-    """Return the files that some layers need, with the metadata; all if no layers are given."""
+def wanted_files(
+    files: list[ProductFile], layers: frozenset[str] | None, label: str
+) -> list[ProductFile]:
+    """Return the files that some layers need, with the metadata; all if no layers are given.
+
+    Raises
+    ------
+    SceneError
+        If the product has none of them.
+    """
     if layers is None:
         return files
     rasters = {path for layer, path in find_rasters([one.path for one in files]) if layer in layers}
+    if not rasters:
+        raise SceneError(label, f"the product has no {' or '.join(sorted(layers))}")
     return [one for one in files if one.path in rasters or _METADATA.fullmatch(one.path)]
 
 
 def _read(stream: Element, label: str) -> ProductFile:
-    place, sum_ = stream.find("{*}fileLocation"), stream.find("{*}checksum")
+    place, checksum_of = stream.find("{*}fileLocation"), stream.find("{*}checksum")
     path = PurePosixPath((place.get("href") or "") if place is not None else "")
     text = path.as_posix()
     if not path.parts or not all(map(_is_plain, path.parts)):
@@ -90,8 +109,8 @@ def _read(stream: Element, label: str) -> ProductFile:
     size = _size(stream.get("size"))
     if size is None:
         raise SceneError(label, f"{NAME} gives {text} no size of at most 4 GB")
-    stated = sum_.get("checksumName", "") if sum_ is not None else ""
-    checksum = ((sum_.text or "") if sum_ is not None else "").strip().lower()
+    stated = checksum_of.get("checksumName", "") if checksum_of is not None else ""
+    checksum = ((checksum_of.text or "") if checksum_of is not None else "").strip().lower()
     algorithm = _ALGORITHMS.get(stated.upper(), "") if checksum else ""
     return ProductFile(text, size, algorithm, checksum)
 

@@ -5,10 +5,11 @@ Sources: documentation of the Copernicus Data Space Ecosystem, "OData" and "Quot
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import quote, urljoin, urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, InvalidHeader
 
 from s2kit.bounds import parse_json
 from s2kit.credentials import shown_cause, without_credentials
@@ -35,20 +36,14 @@ _PACE = 60 / 2_000
 _TIMEOUT = (10.0, 30.0)
 """Seconds to wait for a connection, and for the next bytes."""
 
-_RETRIES = Retry(
-    total=6,
-    backoff_factor=0.5,
-    backoff_jitter=0.5,
-    backoff_max=30,
-    status_forcelist=(429, 500, 502, 503, 504),
-    allowed_methods=None,  # asking for a token is a POST
-    retry_after_max=120,
-    raise_on_status=False,
-)
-"""How often to ask again after a time-out, a refusal or a server's error."""
+_BUSY = (429, 500, 502, 503, 504)
+"""Statuses after which a service is asked again."""
 
-_ATTEMPTS = 5
-"""Attempts at a file without progress between them."""
+_LONGEST_WAIT = 120.0
+"""Seconds that are waited at most where a service says when to ask again."""
+
+_ATTEMPTS = 6
+"""Attempts at a request, or at a file without progress between them."""
 
 _PROGRESS = 2**20
 """Bytes, or a tenth of a file: after them, attempts are counted anew."""
@@ -59,7 +54,8 @@ _SLOWEST = (2**16, 30.0)
 _PIECE = 2**17
 _LARGEST_ANSWER = 2**23
 _REDIRECTS = 5
-_EXPIRED = 401
+_HOSTS = 16
+"""Hosts whose connections are kept: with fewer, each would be counted anew when it comes back."""
 _BROKEN = (requests.RequestException, HTTPError)
 
 
@@ -69,6 +65,18 @@ class TransferError(Exception):
 
 class StoppedError(Exception):
     """The download was stopped by the caller."""
+
+
+class _BusyError(requests.RequestException):
+    """The service answers that it is busy, or fails; ``seconds`` later it may be asked again."""
+
+    def __init__(self, reason: str, seconds: float):
+        super().__init__(reason)
+        self.seconds = seconds
+
+
+class _RangeError(requests.RequestException):
+    """The service refuses to give the rest of a file."""
 
 
 class Client:
@@ -88,7 +96,7 @@ class Client:
         self._arrived = arrived
         self._session = requests.Session()
         self._session.headers["Accept-Encoding"] = "identity"
-        adapter = HTTPAdapter(1, CONNECTIONS, _RETRIES, pool_block=True)
+        adapter = HTTPAdapter(_HOSTS, CONNECTIONS, pool_block=True)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
         self._login = Login(service, self._post)
@@ -113,22 +121,30 @@ class Client:
         Raises
         ------
         DownloadError
-            If the catalogue cannot be reached, or answers nonsense.
+            If the catalogue cannot be reached.
+        TransferError
+            If its answer is nonsense.
         """
         wanted = quote(f"Name eq '{name}'")
         url = f"{self.service.catalogue}/Products?$filter={wanted}"
-        try:
+
+        def ask() -> bytes:
             with self._send(url, {}) as response:
                 if response.status_code != requests.codes.ok:
-                    raise ValueError(f"status {response.status_code}: {self._said(response)}")
-                records = parse_json(self._read(response))["value"]
+                    raise ValueError(f"{response.status_code}: {self._error_text(response)}")
+                return self._read(response)
+
+        try:
+            records = parse_json(self._repeat(ask))["value"]
             found = [one for one in records if one["Name"] == name and one["Id"]]
-            return max(found, key=_preference, default=None)
-        except (*_BROKEN, ValueError, KeyError, TypeError, RecursionError) as error:
+        except _BROKEN as error:
             raise DownloadError(
-                f"{self.service.catalogue} gives no usable answer ({_short(error)}). Check the "
+                f"{self.service.catalogue} cannot be reached ({_short(error)}). Check the "
                 "connection, or try again later"
             ) from shown_cause(error)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise TransferError(f"the catalogue's answer is none ({_short(error)})") from error
+        return max(found, key=_preference, default=None)
 
     def url(self, record: Json, path: str) -> str:
         """Return the address of a file of a product."""
@@ -145,27 +161,38 @@ class Client:
         DownloadError
             If the service refuses the account.
         """
-        for attempt in range(_ATTEMPTS):
-            self._wait(_pause(attempt))
-            try:
-                with self._open(url, {}) as response:
-                    return self._read(response)
-            except _BROKEN as error:
-                failure = _short(error)
-            except ValueError as error:
-                raise TransferError(str(error)) from error
-        raise TransferError(f"{failure}, after {_ATTEMPTS} attempts")
 
-    def download(self, url: str, path: Path, size: int) -> None:
+        def ask() -> bytes:
+            with self._open(url, {}) as response:
+                return self._read(response)
+
+        try:
+            return self._repeat(ask)
+        except _BROKEN as error:
+            raise TransferError(f"{_short(error)}, after {_ATTEMPTS} attempts") from error
+        except ValueError as error:
+            raise TransferError(str(error)) from error
+
+    def _repeat(self, ask: Callable[[], bytes]) -> bytes:
+        """Return an answer, asked for again after failures that may pass."""
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return ask()
+            except _BROKEN as error:
+                self._pause(attempt, error)
+        return ask()
+
+    def download(self, url: str, path: Path, size: int, *, resume: bool) -> None:
         """Download a file, or the rest of one that has arrived in part.
 
         Parameters
         ----------
         url : str
         path : pathlib.Path
-            What is there already is continued.
         size : int
             Of the whole file, bytes. More is never written.
+        resume : bool
+            Continue what is there; else each attempt begins anew.
 
         Raises
         ------
@@ -177,46 +204,63 @@ class Client:
             If the disk cannot be written.
         """
         path.touch()
-        attempt, failure = 0, "the connection ends early"
-        while (before := path.stat().st_size) < size:
-            if attempt == _ATTEMPTS:
-                raise TransferError(f"{failure}, after {_ATTEMPTS} attempts")
-            self._wait(_pause(attempt))
+        if path.stat().st_size > size:  # no part of this file
+            path.write_bytes(b"")
+        attempt, best = 0, path.stat().st_size
+        while path.stat().st_size < size:
+            if not resume:
+                path.write_bytes(b"")
+            failure: Exception = requests.ConnectionError("the connection ends early")
             try:
                 self._append(url, path, size)
             except _BROKEN as error:
-                failure = _short(error)
-            gained = path.stat().st_size - before
-            attempt = 0 if gained >= min(_PROGRESS, size / 10) else attempt + 1
-        if path.stat().st_size > size:
-            path.unlink()
-            raise TransferError(f"{path.name} was larger than the {size} bytes that it should have")
+                failure = error
+            have = path.stat().st_size
+            if have >= best + min(_PROGRESS, size / 10):
+                attempt, best = 0, have
+            elif have < size:
+                attempt += 1
+                if attempt == _ATTEMPTS:
+                    raise TransferError(f"{_short(failure)}, after {_ATTEMPTS} attempts")
+                self._pause(attempt, failure)
 
     def _append(self, url: str, path: Path, size: int) -> None:
         """Ask for what is missing of a file, and write what arrives."""
         have = path.stat().st_size
-        with self._open(url, {"Range": f"bytes={have}-"} if have else {}) as response:
-            start = 0
-            if response.status_code == requests.codes.partial_content:
-                if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                    raise requests.HTTPError("the server gives another range than was asked for")
-                start = have
-            announced = response.headers.get("Content-Length", "")
-            if announced.isdigit() and start + int(announced) != size:
-                raise requests.HTTPError(
-                    f"the server announces {start + int(announced)} bytes, where the product's "
-                    f"manifest states {size}"
-                )
-            self._arrived(start - have)
-            with path.open("r+b") as file:
-                file.truncate(start)
-                file.seek(start)
-                for piece in self._pieces(response):
-                    file.write(piece[: size - start])
-                    self._arrived(min(len(piece), size - start))
-                    start += len(piece)
-                    if start >= size:
-                        return
+        try:
+            with self._open(url, {"Range": f"bytes={have}-"} if have else {}) as response:
+                self._write(response, path, have, size)
+        except _RangeError:
+            self._arrived(-have)
+            path.write_bytes(b"")
+            raise
+
+    def _write(self, response: requests.Response, path: Path, have: int, size: int) -> None:
+        start = 0
+        if response.status_code == requests.codes.partial_content:
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+                raise _RangeError("the server gives another range than was asked for")
+            start = have
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdigit() and start + int(announced) != size:
+            raise requests.HTTPError(
+                f"the server announces {start + int(announced)} bytes, where the product's "
+                f"manifest states {size}"
+            )
+        self._arrived(start - have)
+        begin = start
+        with path.open("r+b") as file:
+            file.truncate(start)
+            file.seek(start)
+            for piece in self._pieces(response):
+                file.write(piece[: size - start])
+                self._arrived(min(len(piece), size - start))
+                start += len(piece)
+                if start >= size:
+                    return
+            if not announced:  # what ended early may be another document, whole
+                self._arrived(begin - start)
+                file.truncate(begin)
 
     def _pieces(self, response: requests.Response) -> Iterator[bytes]:
         """Yield what arrives, as it arrives; raise Timeout if it arrives too slowly."""
@@ -244,7 +288,7 @@ class Client:
             raise requests.ConnectionError(f"{len(content)} of {announced} bytes arrived")
         return bytes(content)
 
-    def _said(self, response: requests.Response) -> str:
+    def _error_text(self, response: requests.Response) -> str:
         """Return what an answer says of an error, in short."""
         try:
             found = parse_json(self._read(response))
@@ -258,51 +302,62 @@ class Client:
         """Ask for a file in the name of the account, and follow to where it lies."""
         token, renewed = self._login.token(), False
         for _ in range(_REDIRECTS):
-            with self._send(url, self._authorised(url, token) | headers) as response:
-                expired = response.status_code == _EXPIRED and not renewed
+            trusted = self.service.is_trusted(url)
+            own = {"Authorization": f"Bearer {token}"} if trusted else {}
+            with self._send(url, own | headers) as response:
+                expired = response.status_code == requests.codes.unauthorized
                 target = response.headers["Location"] if response.is_redirect else None
-                if not expired and target is None:
-                    self._require(response)
+                if target is None and not (expired and trusted and not renewed):
+                    self._require(response, trusted)
                     yield response
                     return
             # The connection is free again here: a new token may need one.
             if target is None:
                 token, renewed = self._login.token(refused=token), True
-                continue
-            url = urljoin(url, target)
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise TransferError(f"the server leads to {without_credentials(url):.200}")
+            else:
+                url = _followed(url, target)
         raise TransferError("the server leads from one address to the next without end")
 
-    def _authorised(self, url: str, token: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {token}"} if self.service.is_trusted(url) else {}
-
-    def _require(self, response: requests.Response) -> None:
+    def _require(self, response: requests.Response, trusted: bool) -> None:
         """Raise the error that an answer without a file stands for."""
         status = response.status_code
         if status in (requests.codes.ok, requests.codes.partial_content):
             return
-        reason = f"{status}: {self._said(response)}"
-        if status in (401, 403):
+        reason = f"{status}: {self._error_text(response)}"
+        host = urlsplit(response.url).hostname
+        if status in (401, 403) and not trusted:
             raise DownloadError(
-                f"{urlsplit(response.url).hostname} refuses this account ({reason}). Its quota may "
-                "be used up, or its session be ended; try again later. What has arrived is kept"
+                f"the service leads to {host}, which is none of the hosts that get the token "
+                f"({reason}); where it may be trusted, add it to `others` of the Service"
+            )
+        if status == requests.codes.unauthorized:
+            raise DownloadError(f"{host} does not accept the token of this account ({reason})")
+        if status == requests.codes.forbidden:
+            raise DownloadError(
+                f"{host} refuses this account ({reason}). Its quota may be used up: try again "
+                "later. What has arrived is kept"
             )
         if status in (404, 410):
             raise TransferError(f"it is no longer there ({reason})")
         if status == requests.codes.requested_range_not_satisfiable:
-            raise requests.exceptions.ChunkedEncodingError("the server refuses to continue a file")
+            raise _RangeError("the server refuses to continue a file")
         raise requests.HTTPError(f"the server answers {reason}")
 
     def _post(self, url: str, form: dict[str, str]) -> tuple[int, bytes]:
-        try:
-            with self._send(url, {}, form) as response:
-                return response.status_code, self._read(response)
-        except (*_BROKEN, ValueError) as error:
-            raise DownloadError(
-                f"{self.service.identity} cannot be reached ({_short(error)}). Check the "
-                "connection, or try again later"
-            ) from shown_cause(error)
+        """Send a form. It is sent again only if it was not read: each login is a session."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                with self._send(url, {}, form) as response:
+                    return response.status_code, self._read(response)
+            except (*_BROKEN, ValueError) as error:
+                unread = isinstance(error, _BusyError | requests.ConnectTimeout)
+                if not unread or attempt == _ATTEMPTS:
+                    raise DownloadError(
+                        f"{self.service.identity} cannot be reached ({_short(error)}). Check the "
+                        "connection, or try again later"
+                    ) from shown_cause(error)
+                self._pause(attempt, error)
+        raise AssertionError
 
     def _send(
         self, url: str, headers: dict[str, str], form: dict[str, str] | None = None
@@ -311,25 +366,61 @@ class Client:
             wait = self._next - time.monotonic()
             self._next = max(self._next, time.monotonic()) + _PACE
         self._wait(wait)
-        return self._session.request(
-            "POST" if form else "GET",
-            url,
-            data=form,
-            headers=headers,
-            auth=_as_it_is,
-            stream=True,
-            timeout=_TIMEOUT,
-            allow_redirects=False,
-        )
+        try:
+            response = self._session.request(
+                "POST" if form else "GET",
+                url,
+                data=form,
+                headers=headers,
+                auth=_as_it_is,
+                stream=True,
+                timeout=_TIMEOUT,
+                allow_redirects=False,
+            )
+        except requests.RequestException:
+            raise
+        except ValueError as error:  # requests reads the address of a redirect, also unasked
+            raise TransferError(f"the server leads to no address ({error})") from error
+        except OSError as error:  # of certificates, not of the archive
+            raise DownloadError(f"no connection can be made ({error})") from shown_cause(error)
+        if response.status_code in _BUSY:
+            with response:
+                reason = f"{response.status_code}: {self._error_text(response)}"
+            raise _BusyError(reason, _seconds_to_wait(response))
+        return response
+
+    def _pause(self, attempt: int, failure: Exception) -> None:
+        """Wait before another attempt: longer each time, and as long as the service asks for."""
+        asked = failure.seconds if isinstance(failure, _BusyError) else 0.0
+        self._wait(max(_backoff(attempt), asked))
 
     def _wait(self, seconds: float) -> None:
         if self._stopped.wait(max(seconds, 0)):
             raise StoppedError
 
 
-def _pause(attempt: int) -> float:
-    """Return how long to wait before an attempt, s."""
-    return 2.0**attempt / 2 if attempt else 0.0
+def _backoff(attempt: int) -> float:
+    """Return how long to wait after an attempt, s: 0.5 to 1, 1 to 2, …, 8 to 16."""
+    return 2.0**attempt * random.uniform(0.25, 0.5)
+
+
+def _seconds_to_wait(response: requests.Response) -> float:
+    """Return how long a service asks to wait (Retry-After), s; 0 where it says nothing."""
+    stated = response.headers.get("Retry-After", "")
+    with suppress(ValueError, TypeError, InvalidHeader):
+        return min(max(Retry().parse_retry_after(stated), 0.0), _LONGEST_WAIT)
+    return 0.0
+
+
+def _followed(url: str, target: str) -> str:
+    """Return where a redirect leads; TransferError if to nothing that can be asked."""
+    try:
+        found = urljoin(url, target)
+        if urlsplit(found).scheme in ("http", "https"):
+            return found
+    except ValueError:
+        pass
+    raise TransferError(f"the server leads to {without_credentials(target)!r:.200}")
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -45,6 +45,4 @@ def account(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     """Wait less between attempts."""
-    monkeypatch.setattr(transfer, "_pause", lambda attempt: 0.01 * attempt)
-    retries = transfer._RETRIES.new(backoff_factor=0.01, backoff_jitter=0.0)
-    monkeypatch.setattr(transfer, "_RETRIES", retries)
+    monkeypatch.setattr(transfer, "_backoff", lambda attempt: 0.01 * attempt)

@@ -20,6 +20,9 @@ from s2kit.download.service import Service
 
 USER, PASSWORD = "teacher@example.org", "pa ss/wo:rd@7&"
 
+SPOILT = "cut", "cut page", "from the start", "corrupt", "stall", "slow", "ignore range", "more"
+"""Faults of the answer that holds a file."""
+
 CODES = {401: "DAT-ZIP-109", 403: "DAT-ZIP-608", 404: "DAT-ZIP-404", 429: "DAT-ZIP-100"}
 
 
@@ -35,8 +38,12 @@ class Copernicus(ThreadingHTTPServer):
         Requests by fault, and by path.
     lifetime, refresh_lifetime : float
         Of tokens, s.
-    most_open : int
-        Connections that were open at once.
+    most_open, opened : int
+        Connections that were open at once, and in all.
+    headers : list of str
+        What was sent as Authorization.
+    location : str
+        Where the fault ``"elsewhere"`` leads.
     fill : callable
         Called by the fault ``"fill"``.
     """
@@ -56,9 +63,11 @@ class Copernicus(ThreadingHTTPServer):
         self.tokens: dict[str, float] = {}
         self.refreshers: dict[str, float] = {}
         self.withdrawn: set[str] = set()
+        self.headers: list[str] = []
+        self.location = ""
         self.fill: Callable[[], None] = lambda: None
         self.guard = threading.Lock()
-        self.open = self.most_open = 0
+        self.open = self.most_open = self.opened = 0
 
     def handle_error(self, request, address):
         """Say nothing of connections that the client has ended."""
@@ -126,6 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         with self.server.guard:
             self.server.open += 1
+            self.server.opened += 1
             self.server.most_open = max(self.server.most_open, self.server.open)
 
     def finish(self):
@@ -157,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         time.sleep(self.server.delay)
+        self.server.headers.append(self.headers.get("Authorization", ""))
         url = urlsplit(self.path)
         if self._is_hit(unquote(self.path)):
             return
@@ -217,14 +228,23 @@ class _Handler(BaseHTTPRequestHandler):
             where = self.path.replace("/download/", "/download//", 1)
             self._answer(302, {}, {"Location": f"{self.server.url}{where}"})
         elif kind == "elsewhere":
-            self._answer(302, {}, {"Location": f"http://localhost:{self.server.server_port}/x"})
+            self._answer(302, {}, {"Location": self.server.location})
         elif kind == "forget":
             self.server.tokens.clear()
             return False
         elif kind == "fill":
             self.server.fill()
             return False
-        elif kind in ("cut", "corrupt", "stall", "slow", "ignore range", "more"):
+        elif kind in (
+            "cut",
+            "cut page",
+            "from the start",
+            "corrupt",
+            "stall",
+            "slow",
+            "ignore range",
+            "more",
+        ):
             self._spoil(kind, path)
         else:
             return False
@@ -236,6 +256,15 @@ class _Handler(BaseHTTPRequestHandler):
         content = bytearray(file.read_bytes())
         if kind == "ignore range":
             self._send_file(bytes(content), kind)
+            return
+        if kind in ("cut page", "from the start"):  # without a length, whatever range is asked for
+            whole = b"<html>maintenance</html>" if kind == "cut page" else bytes(content)
+            share = 1.0 if kind == "cut page" else (0.6 if self.server.hits[kind] % 2 else 0.1)
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            self.wfile.write(whole[: int(share * len(whole))])
             return
         if kind == "corrupt":
             content[len(content) // 2] ^= 1

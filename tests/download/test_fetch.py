@@ -8,14 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import pytest
-from download.copernicus import PASSWORD, USER
+from download.copernicus import PASSWORD, USER, serving
 
 import s2kit
 from s2kit.download import transfer
 from s2kit.download.fetch import fetch_products
+from s2kit.download.service import COPERNICUS, Service
 from s2kit.errors import DownloadError, InvalidInputError, SceneWarning
 
 NAME = "S2A_MSIL2A_20220520T105031_N0400_R051_T31UFT_20220520T134028"
@@ -144,11 +146,85 @@ def test_tokens_end_while_files_arrive(server, items, published, tmp_path):
         assert tree(tmp_path / name) == tree(published)
 
 
-def test_at_most_four_connections(server, items, tmp_path):
-    """The server counts them."""
+def two_hosts(server, other):
+    """Return a service whose token and catalogue are on another host than its files."""
+    other.tokens, other.refreshers = server.tokens, server.refreshers
+    return Service(other.service.token, other.service.catalogue, server.service.download)
+
+
+def test_four_connections(server, items, published, tmp_path):
+    """The server counts them: never a fifth, and each serves many files."""
     server.delay = 0.05
-    fetch(server, items, tmp_path)
-    assert 3 <= server.most_open <= 4 + 1  # one more for tokens, if it is the same host
+    with serving(published) as other:
+        fetch_products(items, tmp_path, service=two_hosts(server, other), progress=False)
+    assert server.most_open == server.opened == 4
+    assert len(server.asked) > 40
+
+
+def test_the_token_stays_at_home(server, items, published, tmp_path):
+    """It goes to the hosts that give the files, and neither to the catalogue nor to others."""
+    server.faults = [("B04", "elsewhere", 1)]
+    with serving(published) as other, serving(published) as third:
+        server.location = f"{third.url}/download/x"
+        with pytest.raises(DownloadError, match="none of the hosts that get the token"):
+            fetch_products(only(items), tmp_path, service=two_hosts(server, other), progress=False)
+        assert set(other.headers) | set(third.headers) == {""}
+    assert any(header.startswith("Bearer ") for header in server.headers)
+    assert server.logins == {} and other.logins["refresh_token"] == 0
+    assert not COPERNICUS.is_trusted("http://zipper.dataspace.copernicus.eu/x")
+    assert not COPERNICUS.is_trusted("https://zipper.dataspace.copernicus.eu.example.org/x")
+    assert COPERNICUS.is_trusted("https://zipper.dataspace.copernicus.eu/x")
+
+
+@pytest.mark.parametrize("location", ["http://[::1", "ftp://example.org/x", "file:///etc/passwd"])
+def test_redirects_to_nowhere(server, items, tmp_path, location):
+    """They fail the product, and nothing but http is asked."""
+    server.faults, server.location = [("B04", "elsewhere", 99)], location
+    with pytest.warns(SceneWarning, match="the server leads to"):
+        assert fetch(server, only(items), tmp_path).fetched == ()
+
+
+def test_a_file_that_never_gets_further(server, items, tmp_path):
+    """A server that ignores ranges and cuts now early, now late, is given up."""
+    server.faults = [("B04", "from the start", 99)]
+    with pytest.warns(SceneWarning, match="ends early, after 6 attempts"):
+        fetch(server, only(items), tmp_path)
+    assert server.hits["from the start"] < 20
+
+
+def test_a_page_is_no_part_of_a_file(server, items, published, tmp_path):
+    """What came without a length and ended early is not continued."""
+    server.faults = [("B04", "cut page", 2)]
+    fetch(server, only(items), tmp_path)
+    assert tree(tmp_path / f"{NAME}.SAFE") == tree(published / f"{NAME}.SAFE")
+    assert sum(n for path, n in server.asked.items() if "B04" in path) == 3
+
+
+def test_what_others_put_there_is_read(server, items, published, tmp_path):
+    """A file of the right size with other bytes, or a damaged manifest, is downloaded anew."""
+    there = tmp_path / f"{NAME}.SAFE"
+    shutil.copytree(published / there.name, there)
+    band = next(there.rglob("*B04*.jp2"))
+    band.write_bytes(bytes(band.stat().st_size))
+    manifest = there / "manifest.safe"
+    manifest.write_bytes(manifest.read_bytes()[:500])
+    assert fetch(server, only(items), tmp_path).fetched == (NAME,)
+    assert tree(there) == tree(published / there.name)
+
+
+def test_archive_that_is_whole_is_only_read(server, items, published):
+    """Where nothing is missing, nothing is written, and no account is needed."""
+    before = sorted(published.iterdir())
+    assert len(fetch(server, items, published).present) == len(items)
+    assert sorted(published.iterdir()) == before
+
+
+def test_certificates_are_no_fault_of_the_archive(server, items, tmp_path, monkeypatch):
+    """An error of the connection that is an OSError says so."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none.pem"))
+    secure = Service(*[f"https://127.0.0.1:{server.server_port}/x"] * 3)
+    with pytest.raises(DownloadError, match="no connection can be made"):
+        fetch_products(items, tmp_path / "archive", service=secure, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +234,6 @@ def test_at_most_four_connections(server, items, tmp_path):
         (("B04", "corrupt", 99), "another checksum than its manifest"),
         (("manifest", "404", 99), "no longer there"),
         (("manifest", "json", 99), "manifest.safe cannot be read"),
-        (("B04", "elsewhere", 99), "no longer there (404: Not Found)"),
     ],
 )
 def test_one_product_fails(server, items, published, tmp_path, fault, reason):
@@ -203,7 +278,8 @@ def test_quota_is_used_up(server, items, published, tmp_path):
     ("variables", "reason"),
     [
         ({"CDSE_PASSWORD": "wrong"}, "refused to log in.*Invalid user credentials.*CDSE_TOTP"),
-        ({"CDSE_PASSWORD": ""}, "CDSE_PASSWORD is not set"),
+        ({"CDSE_PASSWORD": ""}, "no account for 127.0.0.1.*keyring set"),
+        ({"CDSE_USERNAME": ""}, "CDSE_USERNAME is not set"),
         ({"CDSE_USERNAME": "", "CDSE_PASSWORD": ""}, "no account for 127.0.0.1.*netrc"),
     ],
 )
@@ -237,6 +313,26 @@ def test_account_in_netrc(server, items, tmp_path, monkeypatch):
     assert fetch(server, only(items), tmp_path / "archive").fetched == (NAME,)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("machine 127.0.0.1 login a@b password secret horse-battery", "cannot be read at line"),
+        ("default login anonymous password horse-battery", "no account for 127.0.0.1"),
+    ],
+)
+def test_netrc_that_does_not_help(server, items, tmp_path, monkeypatch, content, reason):
+    """The error holds no part of a password, and no password of other hosts is sent."""
+    for name in ("CDSE_USERNAME", "CDSE_PASSWORD"):
+        monkeypatch.delenv(name)
+    (tmp_path / "netrc").write_text(content)
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(DownloadError, match=reason) as caught:
+        fetch(server, items, tmp_path / "archive")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "horse" not in shown and not server.logins
+
+
 def test_nothing_keeps_the_password(server, items, tmp_path, capfd):
     """Neither the archive nor what is printed holds the password or a token."""
     server.faults = [("B04", "404", 99)]
@@ -250,8 +346,8 @@ def test_nothing_keeps_the_password(server, items, tmp_path, capfd):
 
 def test_server_that_is_not_there(server, items, tmp_path):
     """A service that cannot be reached is an error at once."""
-    gone = s2kit.download.service.Service(*["http://127.0.0.1:9/x"] * 3)
-    with pytest.raises(DownloadError, match="gives no usable answer"):
+    gone = Service(*["http://127.0.0.1:9/x"] * 3)
+    with pytest.raises(DownloadError, match="cannot be reached"):
         fetch_products(items, tmp_path, service=gone, progress=False)
 
 
@@ -339,6 +435,7 @@ SCRIPT = """
 import sys
 from s2kit.download.service import Service
 from s2kit.download.fetch import fetch_products
+from s2kit.download.service import COPERNICUS, Service
 import s2kit
 items = s2kit.find_scenes(sys.argv[1], "delft", "2021", "2023")
 print("begins", flush=True)
