@@ -6,7 +6,7 @@ from typing import Any
 _HOMES = {
     "LAYERS": "scenes.item",
     "find_scenes": "scenes",
-    "FetchReport": "download.fetch",
+    "FetchReport": "download.report",
     "fetch_products": "download.fetch",
     "BuildReport": "cube.report",
     "build_cube": "cube.build",

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ from tqdm.auto import tqdm
 
 from s2kit.atomic import sync, sync_all
 from s2kit.bounds import read_file
+from s2kit.download.connections import CONNECTIONS, TransferError
 from s2kit.download.manifest import LARGEST_MANIFEST, NAME, ProductFile, read_manifest, wanted_files
+from s2kit.download.report import FetchReport
 from s2kit.download.service import COPERNICUS, Service
-from s2kit.download.transfer import CONNECTIONS, Client, TransferError
+from s2kit.download.transfer import Client
 from s2kit.errors import DownloadError, InvalidInputError, SceneError, SceneWarning
 from s2kit.scenes.item import LAYERS, require_items
 from s2kit.scenes.product import ProductName
@@ -32,38 +34,6 @@ _STAGING = ".s2kit-download"
 _EMPTY_FOLDERS = ("rep_info", "AUX_DATA")
 _TRIES = 3
 """Downloads of a file whose checksum is wrong each time."""
-
-
-@dataclass(frozen=True)
-class FetchReport:
-    """What a download did.
-
-    Attributes
-    ----------
-    archive : str
-        The folder.
-    fetched : tuple of str
-        Products that were downloaded, or of which files were missing.
-    present : tuple of str
-        Products that were there already.
-    failed : dict of str to str
-        Products that are not there, with the reason. The next download tries them again.
-    size : int
-        Bytes that arrived in files, also of those that had to be downloaded again.
-    """
-
-    archive: str
-    fetched: tuple[str, ...] = ()
-    present: tuple[str, ...] = ()
-    failed: dict[str, str] = field(default_factory=dict)
-    size: int = 0
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.archive}: {len(self.fetched)} products downloaded "
-            f"({self.size / 1e6:.1f} MB), {len(self.present)} were there already"
-        ]
-        return "\n".join([*lines, *(f"failed: {one}: {why}" for one, why in self.failed.items())])
 
 
 def fetch_products(

@@ -4,7 +4,7 @@ import pytest
 from download.copernicus import PASSWORD, USER, copy_products, serving
 
 import s2kit
-from s2kit.download import transfer
+from s2kit.download import connections
 
 DAYS = ("20220520T105031", "20230306T105031")
 """One with the offset of baseline 04.00 and one of 05.09, two tiles each."""
@@ -45,4 +45,4 @@ def account(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
     """Wait less between attempts."""
-    monkeypatch.setattr(transfer, "_backoff", lambda attempt: 0.01 * attempt)
+    monkeypatch.setattr(connections, "_backoff", lambda attempt: 0.01 * attempt)

@@ -15,7 +15,7 @@ import pytest
 from download.copernicus import PASSWORD, USER, serving
 
 import s2kit
-from s2kit.download import transfer
+from s2kit.download import connections
 from s2kit.download.fetch import fetch_products
 from s2kit.download.service import COPERNICUS, Service
 from s2kit.errors import DownloadError, InvalidInputError, SceneWarning
@@ -125,8 +125,8 @@ def test_rest_of_a_file(server, items, published, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["slow", "stall"])
 def test_connections_that_starve(server, items, published, tmp_path, monkeypatch, kind):
     """A connection that brings nothing, or a byte now and then, is given up."""
-    monkeypatch.setattr(transfer, "_SLOWEST", (10_000, 0.5))
-    monkeypatch.setattr(transfer, "_TIMEOUT", (1.0, 0.5))
+    monkeypatch.setattr(connections, "_SLOWEST", (10_000, 0.5))
+    monkeypatch.setattr(connections, "_TIMEOUT", (1.0, 0.5))
     server.faults = [("B02", kind, 2)]
     fetch(server, only(items), tmp_path)
     assert server.hits[kind] == 2
