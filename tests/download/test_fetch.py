@@ -135,8 +135,8 @@ def test_connections_that_starve(server, items, published, tmp_path, monkeypatch
 
 def test_tokens_end_while_files_arrive(server, items, published, tmp_path):
     """Tokens are renewed, and the account logs in once; also where even renewal has ended."""
-    server.lifetime = 2.0
-    server.delay = 0.2
+    server.lifetime = 4.0
+    server.delay = 0.4
     fetch(server, items, tmp_path / "renewed")
     assert server.logins["refresh_token"] >= 2 and server.logins["password"] == 1
     server.refresh_lifetime = 0.1
