@@ -54,7 +54,8 @@ def judge(answer: Any, right: Any, mistakes: Mistakes, praise: str, *, empty: st
         print(f"✓ {praise}")
         return True
     hint = next((hint for hint, value in others if np.size(value) and _same(found, value)), "")
-    if not hint and _is_number(found) and _is_number(wanted) and found == np.round(wanted, 1):
+    numbers = _is_number(found) and _is_number(wanted)
+    if not hint and numbers and found != 0 and found == np.round(wanted, 1):
         hint = "That is rounded too much: leave the rounding out."
     if isinstance(found, np.ndarray) and not found.size:
         hint = empty

@@ -108,7 +108,7 @@ class Connections:
                 url,
                 data=form,
                 headers=headers,
-                auth=_as_it_is,
+                auth=_without_login,
                 stream=True,
                 timeout=_TIMEOUT,
                 allow_redirects=False,
@@ -192,7 +192,7 @@ def _seconds_to_wait(response: requests.Response) -> float:
     return 0.0
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _without_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Add no login: without this, requests would send the one in ``.netrc`` in place of ours."""
     return request
 

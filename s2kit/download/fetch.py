@@ -32,6 +32,9 @@ from s2kit.scenes.product import ProductName
 
 _STAGING = ".s2kit-download"
 _EMPTY_FOLDERS = ("rep_info", "AUX_DATA")
+"""Folders that a product has, though often empty: the service gives files only, and Sen2Cor needs
+them."""
+
 _TRIES = 3
 """Downloads of a file whose checksum is wrong each time."""
 
@@ -47,11 +50,12 @@ def fetch_products(
     """Download the products of scenes into a folder, each whole or not at all.
 
     Repeat it after whatever interruption: only what is missing is downloaded, and a file that has
-    arrived in part is continued. Every file must have the size and the checksum that the product's
-    own ``manifest.safe`` states before the product is put into the folder, where `find_scenes`
-    finds it. In what is there already, beside a manifest, only sizes are compared. Products are
-    looked for in the folder itself, not in folders or zips in it. What has arrived of products that
-    are not whole yet lies in its hidden folder ``.s2kit-download``, which may be removed.
+    arrived in part is continued. Every file must have the size, and the checksum (MD5 or SHA), that
+    the product's own ``manifest.safe`` states, before the product is put into the folder, where
+    `find_scenes` finds it. In what is there already, beside a manifest, only sizes are compared.
+    Products are looked for in the folder itself, not in folders or zips in it. What has arrived of
+    products that are not whole yet lies in its hidden folder ``.s2kit-download``, which may be
+    removed.
 
     Parameters
     ----------

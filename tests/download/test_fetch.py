@@ -11,6 +11,7 @@ import time
 import traceback
 from pathlib import Path
 
+import keyring
 import pytest
 from download.copernicus import PASSWORD, USER, serving
 
@@ -311,6 +312,30 @@ def test_account_in_netrc(server, items, tmp_path, monkeypatch):
     file.chmod(0o600)
     monkeypatch.setenv("NETRC", str(file))
     assert fetch(server, only(items), tmp_path / "archive").fetched == (NAME,)
+
+
+class Ring(keyring.backend.KeyringBackend):
+    """A keyring that knows one account, as that of a system does."""
+
+    priority = 1
+
+    def get_password(self, service, username):
+        """Return the password of the account."""
+        return PASSWORD if (service, username) == ("127.0.0.1", USER) else None
+
+    def set_password(self, service, username, password):
+        """Refuse to store anything."""
+        raise keyring.errors.PasswordSetError
+
+
+def test_account_in_a_keyring(server, items, tmp_path, monkeypatch):
+    """The password is found under the host and the name; another name has none."""
+    monkeypatch.delenv("CDSE_PASSWORD")
+    monkeypatch.setattr(keyring.core, "_keyring_backend", Ring())
+    assert fetch(server, only(items), tmp_path / "one").fetched == (NAME,)
+    monkeypatch.setenv("CDSE_USERNAME", "somebody")
+    with pytest.raises(DownloadError, match=r"no account for 127\.0\.0\.1"):
+        fetch(server, only(items), tmp_path / "another")
 
 
 @pytest.mark.parametrize(
